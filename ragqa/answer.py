@@ -1,0 +1,37 @@
+"""A question and its hits into an answer: the sentence that answers best, or an abstention."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ragqa.passages import full_text, sentences
+from ragqa.records import Answer, Hit, Sentence
+from ragqa.rerank import Reranker
+
+THRESHOLD = 0.5  # the least probability of the best hit at which there is an answer
+READ_HITS = 3  # whose sentences are scored
+
+
+def answer(
+    question: str, hits: Sequence[Hit], reranker: Reranker | None, *, threshold: float = THRESHOLD, read: int = READ_HITS
+) -> Answer:
+    """Choose, with the reranker, the best sentence of the first `read` hits.
+
+    Abstains if there are no hits or the best hit's probability is below `threshold` (0 to 1). Without a reranker the
+    answer is the first hit's whole text, and nothing is known of how good it is.
+    """
+    hits = tuple(hits)
+    if reranker is None:
+        return Answer(question, hits[0].passage.text if hits else "", hits, (), abstained=not hits)
+    found = rank_sentences(question, hits[:read], reranker)
+    abstained = not found or (hits[0].probability or 0.0) < threshold
+    return Answer(question, "" if abstained else found[0].text, hits, found, abstained)
+
+
+def rank_sentences(question: str, hits: Sequence[Hit], reranker: Reranker) -> tuple[Sentence, ...]:
+    """The sentences of the hits, best first, ties in their order; each is scored below its passage's title and section."""
+    spans = [(number, start, end) for number, hit in enumerate(hits) for start, end in sentences(hit.passage.text)]
+    texts = [hits[number].passage.text[start:end] for number, start, end in spans]
+    read = [full_text(replace(hits[span[0]].passage, text=text)) for span, text in zip(spans, texts, strict=True)]
+    scores = reranker.score(question, read).tolist()
+    scored = [Sentence(*span, text, score) for span, text, score in zip(spans, texts, scores, strict=True)]
+    return tuple(sorted(scored, key=lambda sentence: -sentence.score))

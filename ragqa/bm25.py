@@ -1,0 +1,251 @@
+"""Passages into an index that finds candidates: build, search, save, open, verify.
+
+The scores are BM25 as in ATIRE with Lucene's never-negative document frequency weight,
+`idf = ln((N + 1) / n)`, `score = Σ idf · tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / mean length))`,
+which both bm25s ("bm25+" with delta 0) and rank-bm25 (`BM25Plus` with delta 0) compute: the first, sparse and fast, is the
+default engine, the second the reference that it is checked against.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ragqa.analyzer import Analyzer
+from ragqa.errors import CorpusError, IndexStoreError, InputError
+from ragqa.files import replace_folder
+from ragqa.passages import full_text
+from ragqa.records import Passage, read_json_lines, write_json_lines
+
+if TYPE_CHECKING:
+    import numpy as np
+
+FORMAT = 1
+K1 = 0.9
+B = 0.4
+ENGINES = ("bm25s", "rank-bm25")
+
+_MANIFEST = "manifest.json"
+_PASSAGES = "passages.jsonl"
+_VOCABULARY = "vocabulary.json"
+_ARRAYS = ("data", "indices", "indptr")
+_REBUILD = "build it again: ragqa index --passages passages.jsonl --out {}"
+
+
+class Scorer(Protocol):
+    """An engine: BM25 scores of all passages for the terms of one question."""
+
+    def scores(self, terms: list[str]) -> "np.ndarray":
+        """Scores as float32, shape (passages,), zero where no term occurs."""
+
+
+class Bm25Index:
+    """Passages, ready to be searched. Make one with `build` or `open`."""
+
+    def __init__(self, passages: Sequence[Passage], analyzer: Analyzer, scorer: Scorer, k1: float, b: float) -> None:
+        self.passages = passages
+        self.k1, self.b = k1, b
+        self._analyzer = analyzer
+        self._scorer = scorer
+
+    @classmethod
+    def build(cls, passages: Iterable[Passage], *, k1: float = K1, b: float = B, engine: str = "bm25s") -> "Bm25Index":
+        """Index passages by title, section and text.
+
+        `k1` at least 0, `b` from 0 to 1; `engine` is "bm25s" or "rank-bm25" (the reference: same scores, slow, cannot be
+        saved). Raises `CorpusError` without passages or words in them, `InputError` for two passages with one id.
+        """
+        if engine not in ENGINES:
+            raise InputError(f"engine {engine!r} is unknown; there are {' and '.join(ENGINES)}")
+        if k1 < 0 or not 0 <= b <= 1:
+            raise InputError(f"k1 is {k1} and b {b}; k1 must be at least 0, b between 0 and 1")
+        passages = tuple(passages)
+        _check_ids(passages)
+        analyzer = Analyzer()
+        terms = [analyzer.terms(full_text(passage)) for passage in passages]
+        if not any(terms):
+            raise CorpusError("no passage holds a word: there is nothing to index")
+        scorer = SparseScorer.build(terms, k1, b) if engine == "bm25s" else RankBm25Scorer(terms, k1, b)
+        return cls(passages, analyzer, scorer, k1, b)
+
+    def search(self, question: str, k: int = 100) -> list[tuple[Passage, float]]:
+        """The at most `k` passages that share a term with the question, best first, ties by passage id.
+
+        Raises `InputError` for `k` below 1. A question without letters or digits finds nothing.
+        """
+        import numpy as np
+
+        if k < 1:
+            raise InputError(f"k is {k}; at least 1 is needed")
+        terms = self._analyzer.question_terms(question)
+        if not terms:
+            return []
+        scores = self._scorer.scores(terms)
+        matching = np.flatnonzero(scores > 0)
+        if len(matching) > k:
+            kth = np.partition(scores[matching], -k)[-k]
+            matching = matching[scores[matching] >= kth]
+        found = [(self.passages[i], float(scores[i])) for i in matching.tolist()]
+        return sorted(found, key=lambda hit: (-hit[1], hit[0].id))[:k]
+
+    def save(self, folder: str | Path) -> None:
+        """Write the index in place of `folder`, once all of it is on disk.
+
+        Raises `IndexStoreError` if `folder` exists and is not an index: nothing else is ever replaced.
+        """
+        if not isinstance(self._scorer, SparseScorer):
+            raise IndexStoreError("an index of rank-bm25 cannot be saved: build it with the engine bm25s")
+        folder = Path(folder)
+        if folder.exists() and not (folder / _MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
+            raise IndexStoreError(f"{folder} exists and is not an index: choose another folder")
+        with replace_folder(folder) as new:
+            write_json_lines(new / _PASSAGES, self.passages)
+            self._scorer.save(new)
+            files = sorted(path.name for path in new.iterdir())
+            manifest = {
+                "format": FORMAT,
+                "analyzer": self._analyzer.fingerprint,
+                "k1": self.k1,
+                "b": self.b,
+                "passages": len(self.passages),
+                "files": {name: {"bytes": (new / name).stat().st_size, "sha256": _sha256(new / name)} for name in files},
+            }
+            (new / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf8")
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Bm25Index":
+        """Open a saved index; its arrays are mapped into memory, not read.
+
+        Raises `IndexStoreError`, naming the file and what to do, if the folder is no index, is of another format or
+        analyzer, or lacks a file or a part of one. `verify` checks every byte.
+        """
+        folder = Path(folder)
+        manifest = _read_manifest(folder)
+        analyzer = Analyzer()
+        if manifest["analyzer"] != analyzer.fingerprint:
+            raise IndexStoreError(f"{folder} was built with another analyzer; {_REBUILD.format(folder)}")
+        for name, expected in manifest["files"].items():
+            if not (folder / name).is_file() or (folder / name).stat().st_size != expected["bytes"]:
+                raise IndexStoreError(f"{folder / name} is missing or cut short; {_REBUILD.format(folder)}")
+        passages = tuple(read_json_lines(folder / _PASSAGES, Passage))
+        return cls(passages, analyzer, SparseScorer.open(folder), manifest["k1"], manifest["b"])
+
+    @staticmethod
+    def verify(folder: str | Path) -> int:
+        """Check every byte of a saved index against its checksums and return the number of passages.
+
+        Raises `IndexStoreError` naming the first file that differs.
+        """
+        folder = Path(folder)
+        manifest = _read_manifest(folder)
+        for name, expected in manifest["files"].items():
+            if not (folder / name).is_file() or _sha256(folder / name) != expected["sha256"]:
+                raise IndexStoreError(f"{folder / name} is missing or damaged; {_REBUILD.format(folder)}")
+        return len(Bm25Index.open(folder).passages)
+
+
+@dataclass(frozen=True)
+class SparseScorer:
+    """bm25s: each term's scores are computed when the index is built; a search adds up columns."""
+
+    model: Any  # bm25s.BM25
+
+    @classmethod
+    def build(cls, passages: list[list[str]], k1: float, b: float) -> "SparseScorer":
+        """Score every term in every passage, given the passages' terms."""
+        model = cls._model(k1, b)
+        model.index(passages, create_empty_token=False, show_progress=False)
+        return cls(model)
+
+    @staticmethod
+    def _model(k1: float = K1, b: float = B) -> Any:
+        import bm25s
+
+        return bm25s.BM25(k1=k1, b=b, delta=0.0, method="bm25+", backend="numpy")
+
+    def scores(self, terms: list[str]) -> "np.ndarray":
+        """Scores as float32, shape (passages,), zero where no term occurs."""
+        import numpy as np
+
+        if not any(term in self.model.vocab_dict for term in terms):
+            return np.zeros(self.model.scores["num_docs"], dtype=np.float32)
+        scores: np.ndarray = self.model.get_scores(terms)
+        return scores
+
+    def save(self, folder: Path) -> None:
+        """Write the arrays and the vocabulary into an existing folder."""
+        import numpy as np
+
+        for name in _ARRAYS:
+            np.save(folder / f"{name}.npy", self.model.scores[name], allow_pickle=False)
+        vocabulary = sorted(self.model.vocab_dict, key=self.model.vocab_dict.__getitem__)
+        (folder / _VOCABULARY).write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf8")
+
+    @classmethod
+    def open(cls, folder: Path) -> "SparseScorer":
+        """Map the arrays of a saved index."""
+        import numpy as np
+
+        model = cls._model()
+        vocabulary = json.loads((folder / _VOCABULARY).read_text(encoding="utf8"))
+        model.vocab_dict = {term: number for number, term in enumerate(vocabulary)}
+        model.unique_token_ids_set = set(model.vocab_dict.values())
+        model.nonoccurrence_array = None
+        try:
+            arrays = {n: np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in _ARRAYS}
+        except ValueError as error:
+            raise IndexStoreError(f"{folder} holds a damaged array ({error}); {_REBUILD.format(folder)}") from error
+        manifest = _read_manifest(folder)
+        model.scores = {**arrays, "num_docs": manifest["passages"]}
+        return cls(model)
+
+
+class RankBm25Scorer:
+    """rank-bm25, the reference: every passage is looked at for every term."""
+
+    def __init__(self, passages: list[list[str]], k1: float, b: float) -> None:
+        import rank_bm25
+
+        self._model = rank_bm25.BM25Plus(passages, k1=k1, b=b, delta=0)
+
+    def scores(self, terms: list[str]) -> "np.ndarray":
+        """Scores as float32, shape (passages,), zero where no term occurs."""
+        import numpy as np
+
+        return np.asarray(self._model.get_scores(terms), dtype=np.float32)
+
+
+def _check_ids(passages: Sequence[Passage]) -> None:
+    if not passages:
+        raise CorpusError("there are no passages to index")
+    seen: set[str] = set()
+    for passage in passages:
+        if passage.id in seen:
+            raise InputError(f"two passages have the id {passage.id!r}; remove one of them")
+        seen.add(passage.id)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    path = folder / _MANIFEST
+    if not path.is_file():
+        raise IndexStoreError(f"{folder} is not an index; {_REBUILD.format(folder)}")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf8"))
+        found = manifest["format"]
+        if found == FORMAT and not {"analyzer", "k1", "b", "passages", "files"} <= manifest.keys():
+            raise KeyError("a field is missing")
+    except (ValueError, KeyError, TypeError) as error:
+        raise IndexStoreError(f"{path} is damaged ({error}); {_REBUILD.format(folder)}") from error
+    if found != FORMAT:
+        raise IndexStoreError(f"{folder} has index format {found}, not {FORMAT}; {_REBUILD.format(folder)}")
+    return dict(manifest)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

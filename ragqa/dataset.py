@@ -1,0 +1,199 @@
+"""Passages into labelled pairs to train and measure a reranker with: positives, three kinds of negatives, split by page.
+
+`sentence_0` is the question, `sentence_1` the passage as the reranker reads it (`passages.full_text`), `label` 1.0 or 0.0.
+"""
+
+import hashlib
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ragqa.bm25 import Bm25Index
+from ragqa.errors import CorpusError, InputError
+from ragqa.judged import Judged
+from ragqa.passages import full_text
+from ragqa.questions import QuestionGenerator, reference_question
+from ragqa.records import Pair, Passage
+
+SPLITS = ("train", "eval", "test")
+KINDS = ("random", "page", "bm25")
+
+_HARD_CANDIDATES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetConfig:
+    """How pairs are made.
+
+    `negatives` of each positive; `shares` of the three kinds among them, in the order of `KINDS`, any positive scale;
+    `parts` of the pages in the splits train, eval and test, likewise; `forms` of generated questions (`questions.FORMS`).
+    Where a kind has too few passages to offer, random ones fill the gap.
+    """
+
+    forms: tuple[str, ...] = ("what",)
+    negatives: int = 3
+    shares: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    parts: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        if self.negatives < 1:
+            raise InputError(f"negatives is {self.negatives}; at least 1 is needed")
+        for name, weights in (("shares", self.shares), ("parts", self.parts)):
+            if len(weights) != 3 or min(weights) < 0 or sum(weights) <= 0:
+                raise InputError(f"{name} is {weights}; three numbers of at least 0 are needed, not all 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question with the passages that answer it, all of one page; `answers` are texts no negative may hold."""
+
+    question: str
+    positives: tuple[Passage, ...]
+    answers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Examples with the passages that their negatives come from."""
+
+    passages: tuple[Passage, ...]
+    examples: tuple[Example, ...]
+    by_page: Mapping[str, list[Passage]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        by_page: dict[str, list[Passage]] = {}
+        for passage in self.passages:
+            by_page.setdefault(passage.title, []).append(passage)
+        object.__setattr__(self, "by_page", by_page)
+
+    @cached_property
+    def index(self) -> Bm25Index:
+        """The passages, to find hard negatives in."""
+        return Bm25Index.build(self.passages)
+
+
+def from_passages(passages: Iterable[Passage], forms: Sequence[str] = ("what",)) -> Source:
+    """Generate questions; one that several passages of a page answer has them all as positives.
+
+    A question that passages of different pages would answer is left out: neither is surely the wrong one for the other.
+    Raises `CorpusError` if no passage gives a question.
+    """
+    passages = tuple(passages)
+    generator = QuestionGenerator(passages, forms)
+    answering: dict[str, tuple[str, list[Passage]]] = {}
+    for passage in passages:
+        for question in generator.questions(passage):
+            answering.setdefault(question.text.casefold(), (question.text, []))[1].append(passage)
+    examples = tuple(
+        Example(question, tuple(positives))
+        for question, positives in answering.values()
+        if len({p.title for p in positives}) == 1
+    )
+    if not examples:
+        raise CorpusError("no passage gives a question; there must be a title, a heading or a definition to ask about")
+    return Source(passages, examples)
+
+
+def from_judged(judged: Judged) -> Source:
+    """Take the questions of a judged set; a question's negatives never hold one of its answers."""
+    by_id = {passage.id: passage for passage in judged.passages}
+    examples = [
+        Example(question, tuple(by_id[p] for p in judged.relevance[key]), judged.answers.get(key, ()))
+        for key, question in judged.questions.items()
+    ]
+    return Source(judged.passages, tuple(examples))
+
+
+def build(sources: Iterable[Source], config: DatasetConfig, progress: Callable[[Example], None] | None = None) -> dict[str, list[Pair]]:
+    """Label pairs, by split. The same sources and config give the same pairs in the same order."""
+    pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
+    for source in sources:
+        for example in source.examples:
+            first = example.positives[0]
+            pairs[split_of(first.title or first.id, config)] += _pairs(example, source, config)
+            if progress:
+                progress(example)
+    return pairs
+
+
+def build_reference(windows: Iterable[Passage], config: DatasetConfig) -> dict[str, list[Pair]]:
+    """The reference model's own recipe: a question from each raw window, and one random window as its negative."""
+    windows = list(windows)
+    if len(windows) < 2:
+        raise CorpusError("the reference recipe needs at least two windows")
+    pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
+    for number, window in enumerate(windows):
+        question = reference_question(window.text)
+        other = _rng(config.seed, window.id).randrange(len(windows) - 1)
+        negative = windows[other + (other >= number)]
+        pairs[split_of(window.title, config)] += [Pair(question, window.text, 1.0), Pair(question, negative.text, 0.0)]
+    return pairs
+
+
+def split_of(title: str, config: DatasetConfig) -> str:
+    """The split that a page belongs to (a passage without a title: its id); it depends on that and the seed alone."""
+    place = _rng(config.seed, title).random() * sum(config.parts)
+    train, evaluation, _ = config.parts
+    return "train" if place < train else "eval" if place < train + evaluation else "test"
+
+
+def _pairs(example: Example, source: Source, config: DatasetConfig) -> Iterator[Pair]:
+    for positive in example.positives:
+        rng = _rng(config.seed, example.question, positive.id)
+        yield Pair(example.question, full_text(positive), 1.0)
+        for negative in _negatives(example, source, config, rng):
+            yield Pair(example.question, full_text(negative), 0.0)
+
+
+def _negatives(example: Example, source: Source, config: DatasetConfig, rng: random.Random) -> list[Passage]:
+    chosen: dict[str, Passage] = {}
+    offered = {"page": _from_page(example, source, rng), "bm25": _from_bm25(example, source)}
+    for kind in rng.choices(KINDS, config.shares, k=config.negatives):
+        allowed = (p for p in offered.get(kind, ()) if p.id not in chosen and _is_negative(p, example))
+        negative = next(allowed, None) or _random_negative(example, source, chosen, rng)
+        if negative is not None:
+            chosen[negative.id] = negative
+    return list(chosen.values())
+
+
+def _from_page(example: Example, source: Source, rng: random.Random) -> list[Passage]:
+    page = source.by_page[example.positives[0].title]
+    return rng.sample(page, len(page))
+
+
+def _from_bm25(example: Example, source: Source) -> Iterator[Passage]:
+    """The best of BM25; from other pages, unless known answers tell which passages of the same page do not answer."""
+    title = example.positives[0].title
+    hits = source.index.search(example.question, _HARD_CANDIDATES)
+    return (passage for passage, _ in hits if example.answers or passage.title != title)
+
+
+def _random_negative(example: Example, source: Source, chosen: Mapping[str, Passage], rng: random.Random) -> Passage | None:
+    for _ in range(20):  # a corpus of near copies may offer none
+        passage = rng.choice(source.passages)
+        if passage.id not in chosen and _is_negative(passage, example):
+            return passage
+    return None
+
+
+def _is_negative(passage: Passage, example: Example) -> bool:
+    """Whether a passage is surely none of the positives: not the same, overlapping or copied text, no answer in it."""
+    text = passage.text.casefold()
+    return not any(answer.casefold() in text for answer in example.answers) and not any(
+        passage.id == p.id
+        or text == p.text.casefold()
+        or (_is_same_page(passage, p) and passage.start < p.end and p.start < passage.end)
+        for p in example.positives
+    )
+
+
+def _is_same_page(one: Passage, other: Passage) -> bool:
+    """Whether the offsets of two passages count in one text: known from their URLs, since documents may share a title."""
+    return bool(one.url) and one.url.partition("#")[0] == other.url.partition("#")[0]
+
+
+def _rng(*key: object) -> random.Random:
+    """A generator that depends on the key alone, whatever has been drawn before and in whatever order."""
+    return random.Random(hashlib.sha256(repr(key).encode()).digest())  # noqa: S311

