@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from ragqa.bm25 import Bm25Index
 from ragqa.passages import split
@@ -32,20 +33,23 @@ def detokenize(text: str) -> str:
     return re.sub(r"(?<=[(\[$]) ", "", text)
 
 
-def sentence_rows(pairs: Path, squad_dev: Path) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
+def sentence_rows(pairs: Path, squad_dev: Path) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
     """(document, query) rows of the pairs that are not SQuAD development questions; the sentence is the document."""
     held_out = {normalize(row["text"]) for _, row in read_rows(squad_dev / "queries.jsonl.gz")}
     documents: dict[str, str] = {}
     for number, row in read_rows(pairs):
         if normalize(row["question"]) not in held_out:
             key = documents.setdefault(row["sentence"], f"d{len(documents)}")
-            yield {"_id": key, "title": "", "text": detokenize(row["sentence"])}, {
-                "_id": f"q{number}",
-                "text": detokenize(row["question"]),
-            }
+            yield (
+                {"_id": key, "title": "", "text": detokenize(row["sentence"])},
+                {
+                    "_id": f"q{number}",
+                    "text": detokenize(row["question"]),
+                },
+            )
 
 
-def cmu_rows(folder: Path) -> Iterator[tuple[dict[str, str], dict[str, object]]]:
+def cmu_rows(folder: Path) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
     """(passage, query) rows: of the article's passages that hold the answer, the one that BM25 ranks first."""
     articles = {row["_id"]: row["text"] for _, row in read_rows(folder / "articles.jsonl.gz")}
     by_title: dict[str, Bm25Index] = {}

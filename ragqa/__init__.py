@@ -1,10 +1,10 @@
 """Answers questions about machine learning from Wikipedia, with the passages that prove the answer.
 
-    from ragqa import Retriever
+from ragqa import Retriever
 
-    retriever = Retriever.open()  # the starter corpus; Retriever.open("index/") for your own
-    for hit in retriever.search("why does dropout help?"):
-        print(f"{hit.probability:.2f}", hit.passage.title, hit.passage.url)
+retriever = Retriever.open()  # the starter corpus; Retriever.open("index/") for your own
+for hit in retriever.search("why does dropout help?"):
+    print(f"{hit.probability:.2f}", hit.passage.title, hit.passage.url)
 """
 
 from ragqa.bm25 import Bm25Index

@@ -18,14 +18,13 @@ VERSION = 1  # raise with every change that gives other terms for some text: it 
 STOP_WORDS = frozenset(
     "a an and are as at be been being but by can could did do does for from had has have how if in into is it its of on "
     "or so such than that the their them then there these they this those to was we were what when where which while who "
-    "whom whose why will with would you your i me my our us he she his her am not no nor also about should may might must between"
-    .split()
+    "whom whose why will with would you your i me my our us he she his her am not no nor also about should may might must "
+    "between".split()
 )
 QUESTION_WORDS = frozenset(
     "please tell explain describe define mean meaning means definition difference differences different compare versus vs "
     "know name list give example examples idea understand work works working use used uses using need call called happen "
-    "happens want like way ways kind kinds type types explanation briefly detail details term terms words say think"
-    .split()
+    "happens want like way ways kind kinds type types explanation briefly detail details term terms words say think".split()
 )
 
 _TOKEN = re.compile(r"[^\W_]+(?:(?:[-‐‑–'’./&]|(?<=\w)_)[^\W_]+)*(?:\+\+|[*#](?!\w))?")

@@ -12,7 +12,12 @@ READ_HITS = 3  # whose sentences are scored
 
 
 def answer(
-    question: str, hits: Sequence[Hit], reranker: Reranker | None, *, threshold: float = THRESHOLD, read: int = READ_HITS
+    question: str,
+    hits: Sequence[Hit],
+    reranker: Reranker | None,
+    *,
+    threshold: float = THRESHOLD,
+    read: int = READ_HITS,
 ) -> Answer:
     """Choose, with the reranker, the best sentence of the first `read` hits.
 

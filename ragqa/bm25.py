@@ -110,7 +110,9 @@ class Bm25Index:
                 "k1": self.k1,
                 "b": self.b,
                 "passages": len(self.passages),
-                "files": {name: {"bytes": (new / name).stat().st_size, "sha256": _sha256(new / name)} for name in files},
+                "files": {
+                    name: {"bytes": (new / name).stat().st_size, "sha256": _sha256(new / name)} for name in files
+                },
             }
             (new / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf8")
 
@@ -234,12 +236,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf8"))
         found = manifest["format"]
-        if found == FORMAT and not {"analyzer", "k1", "b", "passages", "files"} <= manifest.keys():
-            raise KeyError("a field is missing")
     except (ValueError, KeyError, TypeError) as error:
         raise IndexStoreError(f"{path} is damaged ({error}); {_REBUILD.format(folder)}") from error
     if found != FORMAT:
         raise IndexStoreError(f"{folder} has index format {found}, not {FORMAT}; {_REBUILD.format(folder)}")
+    if missing := {"analyzer", "k1", "b", "passages", "files"} - manifest.keys():
+        raise IndexStoreError(f"{path} is damaged ({missing.pop()} is missing); {_REBUILD.format(folder)}")
     return dict(manifest)
 
 

@@ -50,5 +50,7 @@ def read_article(path: Path) -> Page:
         fields[key.strip()] = value.strip()
     if not fields.get("title"):
         raise RecordError(path, 1, "the front matter holds no title")
-    text = _MARKDOWN_HEADING.sub(lambda m: f"{m[1].replace('#', '=')} {m[2]} {m[1].replace('#', '=')}", "\n".join(lines[end + 1 :]))
+    text = _MARKDOWN_HEADING.sub(
+        lambda m: f"{m[1].replace('#', '=')} {m[2]} {m[1].replace('#', '=')}", "\n".join(lines[end + 1 :])
+    )
     return Page(fields["title"], fields.get("url", ""), text=text.strip())

@@ -20,6 +20,7 @@ SPLITS = ("train", "eval", "test")
 KINDS = ("random", "page", "bm25")
 
 _HARD_CANDIDATES = 30
+_DOUBTFUL_CANDIDATES = 5  # where no answer is known, BM25's first hits too often answer as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,35 +107,59 @@ def from_judged(judged: Judged) -> Source:
     return Source(judged.passages, tuple(examples))
 
 
-def build(sources: Iterable[Source], config: DatasetConfig, progress: Callable[[Example], None] | None = None) -> dict[str, list[Pair]]:
-    """Label pairs, by split. The same sources and config give the same pairs in the same order."""
+def build(
+    sources: Iterable[Source], config: DatasetConfig, progress: Callable[[Example], None] | None = None
+) -> dict[str, list[Pair]]:
+    """Label pairs, by split; no page has passages in two splits, as positives or as negatives.
+
+    The same sources and config give the same pairs in the same order.
+    """
     pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
-    for source in sources:
-        for example in source.examples:
-            first = example.positives[0]
-            pairs[split_of(first.title or first.id, config)] += _pairs(example, source, config)
-            if progress:
-                progress(example)
+    for whole in sources:
+        for split, source in split_by_page(whole, config).items():
+            for example in source.examples:
+                pairs[split] += _pairs(example, source, config)
+                if progress:
+                    progress(example)
     return pairs
 
 
 def build_reference(windows: Iterable[Passage], config: DatasetConfig) -> dict[str, list[Pair]]:
     """The reference model's own recipe: a question from each raw window, and one random window as its negative."""
-    windows = list(windows)
-    if len(windows) < 2:
-        raise CorpusError("the reference recipe needs at least two windows")
-    pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
-    for number, window in enumerate(windows):
-        question = reference_question(window.text)
+    by_split: dict[str, list[Passage]] = {split: [] for split in SPLITS}
+    for window in windows:
+        by_split[split_of(window, config)].append(window)
+    if len(by_split["train"]) < 2:
+        raise CorpusError("the reference recipe needs at least two windows to train on")
+    return {
+        split: [pair for n in range(len(own)) for pair in _reference_pairs(own, n, config)]
+        for split, own in by_split.items()
+    }
+
+
+def _reference_pairs(windows: Sequence[Passage], number: int, config: DatasetConfig) -> Iterator[Pair]:
+    window = windows[number]
+    question = reference_question(window.text)
+    yield Pair(question, window.text, 1.0)
+    if len(windows) > 1:
         other = _rng(config.seed, window.id).randrange(len(windows) - 1)
-        negative = windows[other + (other >= number)]
-        pairs[split_of(window.title, config)] += [Pair(question, window.text, 1.0), Pair(question, negative.text, 0.0)]
-    return pairs
+        yield Pair(question, windows[other + (other >= number)].text, 0.0)
 
 
-def split_of(title: str, config: DatasetConfig) -> str:
-    """The split that a page belongs to (a passage without a title: its id); it depends on that and the seed alone."""
-    place = _rng(config.seed, title).random() * sum(config.parts)
+def split_by_page(source: Source, config: DatasetConfig) -> dict[str, Source]:
+    """A source of its own for each split that has examples."""
+    passages: dict[str, list[Passage]] = {split: [] for split in SPLITS}
+    examples: dict[str, list[Example]] = {split: [] for split in SPLITS}
+    for passage in source.passages:
+        passages[split_of(passage, config)].append(passage)
+    for example in source.examples:
+        examples[split_of(example.positives[0], config)].append(example)
+    return {s: Source(tuple(passages[s]), tuple(examples[s])) for s in SPLITS if examples[s]}
+
+
+def split_of(passage: Passage, config: DatasetConfig) -> str:
+    """The split of a passage's page (without a title: of the passage itself); it depends on that and the seed alone."""
+    place = _rng(config.seed, passage.title or passage.id).random() * sum(config.parts)
     train, evaluation, _ = config.parts
     return "train" if place < train else "eval" if place < train + evaluation else "test"
 
@@ -164,13 +189,17 @@ def _from_page(example: Example, source: Source, rng: random.Random) -> list[Pas
 
 
 def _from_bm25(example: Example, source: Source) -> Iterator[Passage]:
-    """The best of BM25; from other pages, unless known answers tell which passages of the same page do not answer."""
+    """The best of BM25; without known answers to tell by, not of the same page, and not the very first."""
     title = example.positives[0].title
     hits = source.index.search(example.question, _HARD_CANDIDATES)
-    return (passage for passage, _ in hits if example.answers or passage.title != title)
+    if example.answers:
+        return (passage for passage, _ in hits)
+    return (passage for passage, _ in hits[_DOUBTFUL_CANDIDATES:] if passage.title != title)
 
 
-def _random_negative(example: Example, source: Source, chosen: Mapping[str, Passage], rng: random.Random) -> Passage | None:
+def _random_negative(
+    example: Example, source: Source, chosen: Mapping[str, Passage], rng: random.Random
+) -> Passage | None:
     for _ in range(20):  # a corpus of near copies may offer none
         passage = rng.choice(source.passages)
         if passage.id not in chosen and _is_negative(passage, example):

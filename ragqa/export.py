@@ -20,11 +20,26 @@ _KEPT = ("config.json", "tokenizer.json", "README.md")
 
 
 def export(folder: str | Path, out: str | Path, calibration: Sequence[Pair], *, int8: bool = True) -> None:
-    """Write a CrossEncoder folder as an OpenVINO folder that `Reranker.load` opens, with tokenizer and card.
+    """Write a CrossEncoder folder as a folder that `Reranker.load` opens without torch, with tokenizer and card.
 
     `calibration` are pairs as the model will see them; some hundreds are enough. Raises `ModelError` if the folder
     holds no model.
     """
+    folder = Path(folder)
+    converted = _convert(folder, calibration, int8)
+    with replace_folder(out) as new:
+        _save(converted, new)
+        for name in _KEPT:
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, new / name)
+
+
+def add_openvino(folder: Path, calibration: Sequence[Pair]) -> None:
+    """Add the int8 model to a CrossEncoder folder, beside torch's weights."""
+    _save(_convert(folder, calibration, int8=True), folder)
+
+
+def _convert(folder: Path, calibration: Sequence[Pair], int8: bool) -> Any:
     try:
         import openvino
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -32,31 +47,27 @@ def export(folder: str | Path, out: str | Path, calibration: Sequence[Pair], *, 
         raise MissingExtraError("exporting a model", "train") from error
     if not calibration:
         raise InputError("calibration needs pairs: pass a dataset")
-    folder = Path(folder)
     try:
         model = AutoModelForSequenceClassification.from_pretrained(str(folder), attn_implementation="eager").eval()
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
     except (OSError, ValueError) as error:
         raise ModelError(f"{folder} holds no model that can be loaded: {error}") from error
-    batches = [_inputs(tokenizer, [pair]) for pair in calibration[:CALIBRATION_PAIRS]]
-    names = list(batches[0])
-    converted = openvino.convert_model(model, example_input=dict(_inputs(tokenizer, calibration[:2])))
-    converted.reshape({name: openvino.PartialShape([-1, -1]) for name in names})
-    if int8:
-        converted = _quantize(converted, batches)
-    with replace_folder(out) as new:
-        (new / MODEL_FILE).parent.mkdir()
-        openvino.save_model(converted, new / MODEL_FILE, compress_to_fp16=True)
-        for name in _KEPT:
-            if (folder / name).is_file():
-                shutil.copyfile(folder / name, new / name)
+    step = max(1, len(calibration) // CALIBRATION_PAIRS)
+    batches = [_inputs(tokenizer, pair) for pair in calibration[::step][:CALIBRATION_PAIRS]]
+    converted = openvino.convert_model(model, example_input=batches[0])
+    converted.reshape(dict.fromkeys(batches[0], openvino.PartialShape([-1, -1])))  # (pairs, tokens)
+    return _quantize(converted, batches) if int8 else converted
 
 
-def _inputs(tokenizer: Any, pairs: Sequence[Pair]) -> dict[str, Any]:
-    encoded = tokenizer(
-        [p.question for p in pairs], [p.passage for p in pairs], padding=True, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"
-    )
-    return dict(encoded)
+def _save(model: Any, folder: Path) -> None:
+    import openvino
+
+    (folder / MODEL_FILE).parent.mkdir()
+    openvino.save_model(model, folder / MODEL_FILE, compress_to_fp16=True)
+
+
+def _inputs(tokenizer: Any, pair: Pair) -> dict[str, Any]:
+    return dict(tokenizer(pair.question, pair.passage, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"))
 
 
 def _quantize(model: Any, batches: Sequence[dict[str, Any]]) -> Any:

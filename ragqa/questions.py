@@ -25,9 +25,13 @@ _NOT_A_TERM = re.compile(
     r"advantage|disadvantage|example|following|next|last|rest|number of)\b",
     re.IGNORECASE,
 )
-_HAS_CLAUSE = re.compile(r"\b(?:is|are|was|were|has|have|that|which|who|can|may|will|if|because|when|there|it|this|these)\b", re.I)
+_HAS_CLAUSE = re.compile(
+    r"\b(?:is|are|was|were|has|have|that|which|who|can|may|will|if|because|when|there|it|this|these)\b", re.I
+)
 _ABBREVIATION = re.compile(r"\b((?:[A-Za-z][\w’'-]*[ -]){1,6}[A-Za-z][\w’'-]*) \(([A-Z][A-Za-z]{1,6}s?)\)")
-_CONTRAST = re.compile(r"\b(?:difference|distinction)s? between (\w[\w -]{1,40}?) and (\w[\w -]{1,40}?)(?= is| are| was| lies| can|[.,;:])")
+_CONTRAST = re.compile(
+    r"\b(?:difference|distinction)s? between (\w[\w -]{1,40}?) and (\w[\w -]{1,40}?)(?= is| are| was| lies| can|[.,;:])"
+)
 _PARENTHESIS = re.compile(r"\s*\([^()]*\)\s*$")
 
 _HEADINGS: tuple[tuple[str, str, str], ...] = (
@@ -35,10 +39,18 @@ _HEADINGS: tuple[tuple[str, str, str], ...] = (
     (r"applications?|uses?|usage|use cases?|.* applications", "what", "What is {topic} used for?"),
     (r"advantages?|benefits|strengths", "what", "What are the advantages of {topic}?"),
     (r"disadvantages?|limitations?|criticisms?|drawbacks|weaknesses", "what", "What are the limitations of {topic}?"),
-    (r"advantages and .*|strengths and .*|pros and cons", "what", "What are the advantages and limitations of {topic}?"),
+    (
+        r"advantages and .*|strengths and .*|pros and cons",
+        "what",
+        "What are the advantages and limitations of {topic}?",
+    ),
     (r"types|variants|kinds|types of .*|variations", "what", "What types of {topic} are there?"),
     (r"definitions?|formal definition|formulation|problem statement", "what", "What is the definition of {topic}?"),
-    (r"algorithms?|methods?|approach|procedure|how it works|operation|mechanism|overview", "how", "How does {topic} work?"),
+    (
+        r"algorithms?|methods?|approach|procedure|how it works|operation|mechanism|overview",
+        "how",
+        "How does {topic} work?",
+    ),
     (r"training|learning|learning algorithm|parameter estimation", "how", "How is {topic} trained?"),
     (r"motivation|rationale|why .*", "how", "Why is {topic} used?"),
     (r"implementations?|software|libraries", "what", "What software implements {topic}?"),
@@ -185,7 +197,9 @@ def _count_cases(passages: Iterable[Passage]) -> tuple[Counter[str], Counter[str
 
 def _is_plural(phrase: str) -> bool:
     last = re.split(r" (?:of|to|in|on|from|for|between|with|by|as|and the) ", phrase)[0].split()[-1]
-    return bool(re.search(r"[a-z](?<!s)s$", last)) and not re.search(r"(?:ics|sis|us|is|ness|bias|Bayes|series|k-means|means|lens)$", last)
+    return bool(re.search(r"[a-z](?<!s)s$", last)) and not re.search(
+        r"(?:ics|sis|us|is|ness|bias|Bayes|series|k-means|means|lens)$", last
+    )
 
 
 def _article(phrase: str, text: str) -> str:

@@ -5,7 +5,6 @@ import json
 import types
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, asdict, dataclass, fields
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -129,8 +128,9 @@ def write_json_lines(path: str | Path, records: Iterable[Any]) -> int:
     """Write records, one JSON object a line, in place of `path` once all are written; return their number."""
     count = 0
     with replace_file(path) as file:
-        for count, record in enumerate(records, 1):
+        for record in records:
             file.write(json_line(record))
+            count += 1
     return count
 
 
@@ -151,8 +151,8 @@ def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def _construct(record: type[Record], row: dict[str, Any]) -> Record:
-    values = {}
-    for name, (kinds, required) in _schema(record).items():
+    values: dict[str, Any] = {}
+    for name, (kinds, required) in _SCHEMAS[record].items():
         if name in row:
             value = row[name]
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
@@ -163,7 +163,6 @@ def _construct(record: type[Record], row: dict[str, Any]) -> Record:
     return record(**values)
 
 
-@cache
 def _schema(record: type[Any]) -> dict[str, tuple[tuple[type, ...], bool]]:
     hints = get_type_hints(record)
     schema = {}
@@ -174,3 +173,6 @@ def _schema(record: type[Any]) -> dict[str, tuple[tuple[type, ...], bool]]:
             kinds = (*kinds, int)
         schema[field.name] = (kinds, field.default is MISSING)
     return schema
+
+
+_SCHEMAS: dict[type[Any], dict[str, tuple[tuple[type, ...], bool]]] = {r: _schema(r) for r in (Page, Passage, Pair)}

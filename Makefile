@@ -1,0 +1,40 @@
+# make demo: the chat on 127.0.0.1; make test: every check. Both make what they need in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+CPU_TORCH ?= torch>=2.6,<2.14
+
+.PHONY: demo test lint format clean
+
+demo: .venv/serving
+	$(BIN)/ragqa demo
+
+test: .venv/development
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+lint: .venv/development
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/development
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+.venv/serving: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+# torch first and alone: asked for with the rest, pip may look at newer builds that carry gigabytes of CUDA
+.venv/development: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet "$(CPU_TORCH)"
+	$(BIN)/pip install --quiet --editable ".[dev]"
+	@touch $@ .venv/serving

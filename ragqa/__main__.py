@@ -1,0 +1,7 @@
+"""`python -m ragqa`: the command line."""
+
+import sys
+
+from ragqa.cli import main
+
+sys.exit(main())

@@ -1,0 +1,192 @@
+"""A dataset folder: the pairs as JSON Lines and Parquet, a card that describes them, a lint report that doubts them."""
+
+import json
+import re
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragqa.analyzer import Analyzer
+from ragqa.dataset import KINDS, SPLITS, DatasetConfig
+from ragqa.errors import CorpusError, InputError, MissingExtraError
+from ragqa.files import replace_folder
+from ragqa.records import Pair, write_json_lines
+
+if TYPE_CHECKING:
+    import pyarrow
+
+COLUMNS = ("sentence_0", "sentence_1", "label")
+_SAMPLES = 3
+
+
+def write_dataset(
+    pairs: Mapping[str, Sequence[Pair]],
+    out: str | Path,
+    *,
+    title: str,
+    sources: Iterable[str],
+    licence: str,
+    config: DatasetConfig,
+) -> dict[str, Any]:
+    """Write `train`, `eval` and `test` as `.jsonl` and `.parquet`, `README.md` (the card) and `lint.json`; return the lint.
+
+    `datasets.load_dataset(folder)` reads it. Raises `CorpusError` if there are no pairs to train on, `InputError` if `out`
+    exists and is not a dataset, `MissingExtraError` without pyarrow.
+    """
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError("writing Parquet", "train") from error
+    if not pairs["train"]:
+        raise CorpusError("there are no pairs to train on; give more pages or another seed")
+    out = Path(out)
+    if out.exists() and not (out / "lint.json").is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"{out} exists and is not a dataset: choose another folder")
+    report = lint(pairs)
+    with replace_folder(out) as new:
+        for split in SPLITS:
+            write_json_lines(new / f"{split}.jsonl", (dict(zip(COLUMNS, _row(p), strict=True)) for p in pairs[split]))
+            pyarrow.parquet.write_table(_table(pairs[split]), new / f"{split}.parquet")
+        (new / "lint.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf8")
+        (new / "README.md").write_text(_card(pairs, report, title, sources, licence, config), encoding="utf8")
+    return report
+
+
+def lint(pairs: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:
+    """Figures that show what is wrong with a dataset.
+
+    - `template_share`: of the questions, how many begin with the most frequent two words.
+    - `overlap_shortcut`: how often a count of shared terms alone puts a positive above a negative of its question (ties
+      count half): 0.5 is no shortcut, near 1 the pairs teach little else.
+    - `leaking_passages`, `leaking_questions`: of the eval and test splits, found in the train split too.
+    - `duplicate_pairs`, `contradictions`: the same pair twice, and with both labels.
+    """
+    everything = [pair for split in SPLITS for pair in pairs[split]]
+    questions = list(dict.fromkeys(pair.question for pair in everything))
+    starts = Counter(" ".join(re.findall(r"\w+", question.lower())[:2]) for question in questions)
+    labels: dict[tuple[str, str], set[float]] = {}
+    for pair in everything:
+        labels.setdefault((pair.question, pair.passage), set()).add(pair.label)
+    (template, count), *_ = starts.most_common(1)
+    return {
+        "pairs": {split: len(pairs[split]) for split in SPLITS},
+        "positives": {split: sum(p.label > 0.5 for p in pairs[split]) for split in SPLITS},
+        "questions": len(questions),
+        "template": template,
+        "template_share": round(count / len(questions), 4),
+        "overlap_shortcut": round(_overlap_shortcut(everything), 4),
+        "leaking_passages": len(_leaking(pairs, "passage")),
+        "leaking_questions": len(_leaking(pairs, "question")),
+        "duplicate_pairs": len(everything) - len(labels),
+        "contradictions": sum(len(found) > 1 for found in labels.values()),
+    }
+
+
+def _leaking(pairs: Mapping[str, Sequence[Pair]], field: str) -> set[str]:
+    train = {getattr(pair, field).casefold() for pair in pairs["train"]}
+    return {
+        getattr(pair, field)
+        for split in SPLITS[1:]
+        for pair in pairs[split]
+        if getattr(pair, field).casefold() in train
+    }
+
+
+def _overlap_shortcut(pairs: Sequence[Pair]) -> float:
+    analyzer = Analyzer()
+    shared: dict[str, tuple[list[int], list[int]]] = {}
+    for pair in pairs:
+        overlap = len(set(analyzer.question_terms(pair.question)) & set(analyzer.terms(pair.passage)))
+        shared.setdefault(pair.question, ([], []))[pair.label > 0.5].append(overlap)
+    wins = [(p > n) + (p == n) / 2 for negatives, positives in shared.values() for p in positives for n in negatives]
+    return statistics.mean(wins) if wins else 0.5
+
+
+def _row(pair: Pair) -> tuple[str, str, float]:
+    return pair.question, pair.passage, float(pair.label)
+
+
+def _table(pairs: Sequence[Pair]) -> "pyarrow.Table":
+    import pyarrow
+
+    kinds = (pyarrow.string(), pyarrow.string(), pyarrow.float64())
+    columns = zip(*map(_row, pairs), strict=True) if pairs else ((), (), ())
+    return pyarrow.table({n: pyarrow.array(c, k) for n, c, k in zip(COLUMNS, columns, kinds, strict=True)})
+
+
+def _card(
+    pairs: Mapping[str, Sequence[Pair]],
+    report: Mapping[str, Any],
+    title: str,
+    sources: Iterable[str],
+    licence: str,
+    config: DatasetConfig,
+) -> str:
+    settings = asdict(config) | {
+        "shares": dict(zip(KINDS, config.shares, strict=True)),
+        "parts": dict(zip(SPLITS, config.parts, strict=True)),
+    }
+    return "\n".join(
+        [
+            "---",
+            "language: en",
+            f"license: {licence}",
+            "task_categories: [text-ranking]",
+            "tags: [sentence-transformers, cross-encoder, ragqa]",
+            "configs:",
+            "- config_name: default",
+            "  data_files:",
+            *(f"  - {{split: {split}, path: {split}.parquet}}" for split in SPLITS if pairs[split]),
+            "---",
+            "",
+            f"# {title}",
+            "",
+            "Questions (`sentence_0`) and passages (`sentence_1`); `label` is 1.0 where the passage answers, else 0.0.",
+            "Made by `ragqa dataset`. Split by page: no page has passages in two splits.",
+            "",
+            "| split | pairs | positives | questions | passages |",
+            "|---|---|---|---|---|",
+            *(_split_row(split, pairs[split]) for split in SPLITS),
+            "",
+            "| characters | min | mean | max |",
+            "|---|---|---|---|",
+            _length_row("sentence_0", [len(p.question) for s in SPLITS for p in pairs[s]]),
+            _length_row("sentence_1", [len(p.passage) for s in SPLITS for p in pairs[s]]),
+            "",
+            "## Sources",
+            "",
+            *(f"- {source}" for source in sources),
+            f"\nLicence of the texts: {licence}.",
+            "",
+            "## Settings",
+            "",
+            *(f"- `{name}`: {value}" for name, value in settings.items()),
+            "",
+            "## Lint",
+            "",
+            *(f"- `{name}`: {value}" for name, value in report.items() if not isinstance(value, dict)),
+            "",
+            "## Samples",
+            "",
+            "| sentence_0 | sentence_1 | label |",
+            "|---|---|---|",
+            *(f"| {_cell(p.question)} | {_cell(p.passage)} | {p.label} |" for p in pairs["train"][:_SAMPLES]),
+            "",
+        ]
+    )
+
+
+def _split_row(split: str, pairs: Sequence[Pair]) -> str:
+    questions, passages = len({p.question for p in pairs}), len({p.passage for p in pairs})
+    return f"| {split} | {len(pairs)} | {sum(p.label > 0.5 for p in pairs)} | {questions} | {passages} |"
+
+
+def _length_row(name: str, lengths: Sequence[int]) -> str:
+    return f"| {name} | {min(lengths)} | {statistics.mean(lengths):.1f} | {max(lengths)} |"
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;")

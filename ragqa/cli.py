@@ -1,0 +1,481 @@
+"""The command line: one command for each step of the pipeline, parsing and printing only."""
+
+import argparse
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+import ragqa
+from ragqa.errors import CorpusError, InputError, RagqaError
+from ragqa.records import Answer, Hit, Page, Passage, read_json_lines, write_json_lines
+
+T = TypeVar("T")
+
+_INDEX_HELP = "index folder; the bundled starter corpus if not given"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns 0, 1 after an error that is told in one line on stderr, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (RagqaError, OSError) as error:
+        if isinstance(error, BrokenPipeError):  # the reader of our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+        print(f"ragqa: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("ragqa: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _crawl(options: argparse.Namespace) -> None:
+    from ragqa.crawl import crawl
+    from ragqa.seeds import read_seeds
+
+    seeds = [read_seeds(path) for path in options.titles]
+    language = options.lang or next((s.language for s in seeds), "en")
+    depth = options.depth if options.depth is not None else max((s.depth for s in seeds), default=0)
+    report = crawl(
+        options.out,
+        contact=options.contact or "",
+        categories=[*options.category, *(name for s in seeds for name in s.categories)],
+        depth=depth,
+        titles=[title for s in seeds for title in s.titles],
+        api_url=options.api_url,
+        lang=language,
+    )
+    for kind in ("missing", "empty", "failed"):
+        for title in getattr(report, kind):
+            _say(f"{kind}: {title}")
+    print(
+        f"{options.out}: {report.fetched} pages fetched, {report.resumed} already there, {len(report.folded)} folded, "
+        f"{len(report.missing)} missing, {len(report.empty)} empty, {len(report.failed)} failed"
+    )
+
+
+def _clean(options: argparse.Namespace) -> None:
+    from ragqa.clean import clean_page
+    from ragqa.corpus import read_pages
+
+    count = write_json_lines(options.out, map(clean_page, _bar(read_pages(options.pages), "page")))
+    print(f"{options.out}: {count} pages")
+
+
+def _passages(options: argparse.Namespace) -> None:
+    count = write_json_lines(options.out, _split(_bar(_read_all_pages(options.pages), "page"), options))
+    if not count:
+        raise CorpusError(f"{', '.join(options.pages)}: no page holds text")
+    print(f"{options.out}: {count} passages")
+
+
+def _split(pages: Iterable[Page], options: argparse.Namespace) -> Iterator[Passage]:
+    from ragqa.passages import split, split_windows
+
+    cut = split_windows if options.style == "reference" else split
+    titles: set[str] = set()
+    for page in pages:
+        if page.title in titles:
+            _say(f"page {page.title!r} is there twice; the second is passed over")
+            continue
+        titles.add(page.title)
+        passages = cut(page, options.max_chars)
+        if not passages:
+            _say(f"page {page.title!r} holds no text")
+        yield from passages
+
+
+def _dataset(options: argparse.Namespace) -> None:
+    from ragqa import dataset
+    from ragqa.card import write_dataset
+    from ragqa.judged import read_judged
+
+    config = dataset.DatasetConfig(
+        tuple(options.forms), options.negatives, tuple(options.shares), tuple(options.parts), options.seed
+    )
+    passages = tuple(read_json_lines(options.passages, Passage)) if options.passages else ()
+    if options.style == "reference":
+        if not passages or options.judged:
+            raise InputError(
+                "the reference style takes --passages made with `ragqa passages --style reference`, no --judged"
+            )
+        pairs = dataset.build_reference(passages, config)
+    else:
+        sources = [dataset.from_passages(passages, config.forms)] if passages else []
+        sources += [dataset.from_judged(read_judged(folder)) for folder in options.judged]
+        if not sources:
+            raise InputError("nothing to make pairs of: give --passages or --judged")
+        examples = sum(len(source.examples) for source in sources)
+        with _counter(examples, "question") as bar:
+            pairs = dataset.build(sources, config, lambda _: bar.update())
+    report = write_dataset(
+        pairs,
+        options.out,
+        title=options.title,
+        sources=[str(source) for source in (options.passages, *options.judged) if source],
+        licence=options.licence,
+        config=config,
+    )
+    print(json.dumps(report, indent=1))
+
+
+def _train(options: argparse.Namespace) -> None:
+    from ragqa.train import TrainConfig, train
+
+    names = ("base", "epochs", "batch_size", "learning_rate", "warmup", "max_length", "dropout", "seed", "evaluations")
+    config = TrainConfig(**{name: getattr(options, name) for name in names})
+    metrics = train(options.dataset, options.out, config)
+    print(json.dumps(dict(metrics), indent=1))
+
+
+def _export(options: argparse.Namespace) -> None:
+    from ragqa.export import export
+    from ragqa.train import read_pairs
+
+    export(options.model, options.out, read_pairs(options.dataset, "train"), int8=not options.no_int8)
+    print(f"{options.out}: {sum(f.stat().st_size for f in Path(options.out).rglob('*') if f.is_file()) / 1e6:.1f} MB")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from ragqa import evaluate
+    from ragqa.bm25 import Bm25Index
+    from ragqa.judged import read_judged, select
+    from ragqa.rerank import Reranker
+    from ragqa.retrieve import Retriever
+    from ragqa.seeds import read_seeds
+
+    judged = read_judged(options.judged)
+    if options.titles:
+        judged = select(judged, frozenset(read_seeds(options.titles).titles))
+    if options.questions:
+        judged = evaluate.sample(judged, options.questions)
+    retriever = Retriever(Bm25Index.build(judged.passages), Reranker.load(options.model), candidates=options.candidates)
+    with _counter(len(judged.questions), "question") as bar:
+        report = evaluate.compare(retriever, judged, lambda _: bar.update())
+    print(json.dumps(asdict(report), indent=1) if options.json else evaluate.table(report))
+    if judged.uncovered and not options.json:
+        uncovered, covered = evaluate.abstention(retriever, judged)
+        print(
+            f"\nabstains on {uncovered:.0%} of {len(judged.uncovered)} uncovered and {covered:.0%} of covered questions"
+        )
+
+
+def _index(options: argparse.Namespace) -> None:
+    from ragqa.bm25 import Bm25Index
+
+    passages = _bar(read_json_lines(options.passages, Passage), "passage")
+    index = Bm25Index.build(passages, k1=options.k1, b=options.b)
+    index.save(options.out)
+    print(f"{options.out}: {len(index.passages)} passages")
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from ragqa.bm25 import Bm25Index
+
+    print(f"{options.index}: {Bm25Index.verify(options.index)} passages, every byte as written")
+
+
+def _ask(options: argparse.Namespace) -> None:
+    answer = _open_retriever(options).ask(options.question, options.k)
+    print(json.dumps(_as_json(answer), ensure_ascii=False, indent=1) if options.json else _as_text(answer))
+
+
+def _demo(options: argparse.Namespace) -> None:
+    from ragqa.demo import serve
+
+    serve(_open_retriever(options), host=options.host, port=options.port)
+
+
+def _open_retriever(options: argparse.Namespace) -> "ragqa.Retriever":
+    from ragqa.retrieve import Retriever
+
+    reranker = None if options.bm25_only else options.model or "bundled"
+    return Retriever.open(options.index, reranker=reranker, candidates=options.candidates)
+
+
+def _as_json(answer: Answer) -> dict[str, Any]:
+    return asdict(answer) | {"hits": [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(answer.hits, 1)]}
+
+
+def _as_text(answer: Answer) -> str:
+    if not answer.hits:
+        return "No passage shares a word with the question."
+    head = "The corpus has no good answer; the nearest passages are:" if answer.abstained else answer.text
+    blocks = [_hit_as_text(rank, hit, _best_sentence(answer, rank)) for rank, hit in enumerate(answer.hits, 1)]
+    return "\n\n".join([_wrap(head), *blocks])
+
+
+def _best_sentence(answer: Answer, rank: int) -> tuple[int, int]:
+    """Where the answering sentence stands in the hit of this rank; (0, 0) if it stands in another."""
+    best = answer.sentences[0] if answer.sentences and not answer.abstained else None
+    return (best.start, best.end) if best and best.hit == rank - 1 else (0, 0)
+
+
+def _hit_as_text(rank: int, hit: Hit, span: tuple[int, int]) -> str:
+    place = " › ".join(part for part in (hit.passage.title, hit.passage.section) if part)
+    scores = f"BM25 #{hit.bm25_rank} ({hit.bm25_score:.1f})"
+    if hit.probability is not None:
+        scores = f"{hit.probability:.0%}, logit {hit.score:+.2f}, {scores}"
+    text = hit.passage.text
+    start, end = span
+    if end:
+        opening, closing = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() else ("»", "«")
+        text = f"{text[:start]}{opening}{text[start:end]}{closing}{text[end:]}"
+    lines = [f"{rank:2}. {place}  [{scores}]", textwrap.indent(_wrap(text), "    ")]
+    return "\n".join([*lines, f"    {hit.passage.url}"] if hit.passage.url else lines)
+
+
+def _wrap(text: str) -> str:
+    return "\n".join(textwrap.fill(line, 100) for line in text.splitlines())
+
+
+def _read_all_pages(paths: Iterable[str]) -> Iterator[Page]:
+    from ragqa.corpus import read_pages, starter_folder
+
+    for path in paths:
+        yield from read_pages(starter_folder() if path == "starter" else path)
+
+
+def _say(message: str) -> None:
+    print(f"ragqa: {message}", file=sys.stderr)
+
+
+def _bar(items: Iterable[T], unit: str) -> Iterable[T]:
+    from tqdm import tqdm
+
+    bar: Iterable[T] = tqdm(items, unit=f" {unit}s", disable=None)
+    return bar
+
+
+def _counter(total: int, unit: str) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit=f" {unit}s", disable=None)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ragqa",
+        description="Answers questions about machine learning from Wikipedia, with the passages that prove it.",
+    )
+    parser.add_argument("--version", action="version", version=f"ragqa {ragqa.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (
+        _add_crawl, _add_clean, _add_passages, _add_dataset, _add_train, _add_export,
+        _add_evaluate, _add_index, _add_verify, _add_ask, _add_demo,
+    ):  # fmt: skip
+        add(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], what: str, example: str) -> Any:
+    parser = commands.add_parser(
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_crawl(commands: Any) -> None:
+    parser = _command(
+        commands, "crawl", _crawl, "fetch articles of Wikipedia or another MediaWiki into pages.jsonl",
+        "ragqa crawl --titles corpus/wikipedia.toml --contact you@example.org --out pages.jsonl",
+    )  # fmt: skip
+    parser.add_argument("--category", action="append", default=[], metavar="NAME", help="may be repeated")
+    parser.add_argument("--depth", type=int, help="levels of subcategories to follow (default 0)")
+    parser.add_argument(
+        "--titles",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="titles, one a line, or a TOML file with categories too",
+    )
+    parser.add_argument(
+        "--contact", metavar="ADDRESS", help="your e-mail address or URL, for the User-Agent (required)"
+    )
+    parser.add_argument("--api-url", metavar="URL", help="the api.php of another MediaWiki")
+    parser.add_argument("--lang", help="language of Wikipedia (default en)")
+    parser.add_argument("--out", required=True, metavar="FILE", help="what is there already is not fetched again")
+
+
+def _add_clean(commands: Any) -> None:
+    parser = _command(
+        commands, "clean", _clean, "rid the text of pages from another crawler of doubled formulas and link sections",
+        "ragqa clean --pages raw.jsonl.gz --out pages.jsonl",
+    )  # fmt: skip
+    parser.add_argument("--pages", required=True, metavar="PATH", help="JSON Lines file or folder of Markdown articles")
+    parser.add_argument("--out", required=True, metavar="FILE")
+
+
+def _add_passages(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "passages",
+        _passages,
+        "cut pages into passages",
+        "ragqa passages --pages pages.jsonl --out passages.jsonl",
+    )
+    parser.add_argument(
+        "--pages",
+        required=True,
+        nargs="+",
+        metavar="PATH",
+        help='JSON Lines files, folders of Markdown articles, or "starter"',
+    )
+    parser.add_argument("--out", required=True, metavar="FILE")
+    parser.add_argument("--max-chars", type=int, default=500)
+    parser.add_argument(
+        "--style",
+        choices=("sentences", "reference"),
+        default="sentences",
+        help="reference: raw windows, for comparison only",
+    )
+
+
+def _add_dataset(commands: Any) -> None:
+    from ragqa.questions import FORMS
+
+    parser = _command(
+        commands, "dataset", _dataset, "make labelled pairs from passages and from judged questions",
+        "ragqa dataset --passages passages.jsonl --forms what how explain --out dataset/",
+    )  # fmt: skip
+    parser.add_argument("--passages", metavar="FILE", help="questions are generated for these")
+    parser.add_argument(
+        "--judged", action="append", default=[], metavar="FOLDER", help="questions of a BEIR folder; may be repeated"
+    )
+    parser.add_argument("--out", required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--forms", nargs="+", default=["what"], choices=FORMS, help="of generated questions (default what)"
+    )
+    parser.add_argument("--negatives", type=int, default=3, help="for each positive (default 3)")
+    parser.add_argument(
+        "--shares",
+        nargs=3,
+        type=float,
+        default=[1, 1, 1],
+        metavar=("RANDOM", "PAGE", "BM25"),
+        help="of the kinds of negatives",
+    )
+    parser.add_argument(
+        "--parts", nargs=3, type=float, default=[0.8, 0.1, 0.1], metavar=("TRAIN", "EVAL", "TEST"), help="of the pages"
+    )
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument(
+        "--style", choices=("ragqa", "reference"), default="ragqa", help="reference: that model's own recipe"
+    )
+    parser.add_argument("--title", default="Questions and passages", help="of the card")
+    parser.add_argument("--licence", default="cc-by-sa-4.0", help="of the texts, for the card (default Wikipedia's)")
+
+
+def _add_train(commands: Any) -> None:
+    from ragqa.train import BASE, OFFLINE_BASE, TrainConfig
+
+    config = TrainConfig()
+    parser = _command(
+        commands, "train", _train, "train a reranker on datasets and export it to OpenVINO",
+        "ragqa train --dataset dataset/ --out model/",
+    )  # fmt: skip
+    parser.add_argument("--dataset", required=True, nargs="+", metavar="FOLDER")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="interrupted, the same command goes on")
+    parser.add_argument("--base", default=config.base, help=f"folder, hub id, or {OFFLINE_BASE} (default {BASE})")
+    parser.add_argument("--epochs", type=float, default=config.epochs)
+    parser.add_argument("--batch-size", type=int, default=config.batch_size)
+    parser.add_argument("--learning-rate", type=float, default=config.learning_rate)
+    parser.add_argument("--warmup", type=float, default=config.warmup, help="share of all steps")
+    parser.add_argument("--max-length", type=int, default=config.max_length, help="tokens")
+    parser.add_argument(
+        "--dropout", type=float, default=config.dropout, help="the base's own if not given; 0 is faster on CPUs"
+    )
+    parser.add_argument("--evaluations", type=int, default=config.evaluations, help="in an epoch")
+    parser.add_argument("--seed", type=int, default=config.seed)
+
+
+def _add_export(commands: Any) -> None:
+    parser = _command(
+        commands, "export", _export, "write a trained model as OpenVINO, int8, without torch's weights",
+        "ragqa export model/ --dataset dataset/ --out reranker/",
+    )  # fmt: skip
+    parser.add_argument("model", metavar="FOLDER")
+    parser.add_argument(
+        "--dataset", required=True, nargs="+", metavar="FOLDER", help="its train pairs calibrate the model"
+    )
+    parser.add_argument("--out", required=True, metavar="FOLDER")
+    parser.add_argument("--no-int8", action="store_true", help="16-bit weights, 32-bit arithmetic")
+
+
+def _add_evaluate(commands: Any) -> None:
+    from ragqa.retrieve import CANDIDATES
+
+    parser = _command(
+        commands,
+        "evaluate",
+        _evaluate,
+        "measure BM25 and BM25 + reranker on judged questions",
+        "ragqa evaluate --judged starter",
+    )
+    parser.add_argument("--judged", default="starter", metavar="FOLDER", help='BEIR folder, or "starter" (default)')
+    parser.add_argument("--titles", metavar="FILE", help="only questions that pages with these titles answer")
+    parser.add_argument("--questions", type=int, metavar="N", help="only N questions, evenly spaced")
+    parser.add_argument("--model", metavar="MODEL", help="model folder or hub id; the bundled one if not given")
+    parser.add_argument(
+        "--candidates", type=int, default=CANDIDATES, help=f"of BM25 that are reranked (default {CANDIDATES})"
+    )
+    parser.add_argument("--json", action="store_true")
+
+
+def _add_index(commands: Any) -> None:
+    from ragqa.bm25 import K1, B
+
+    parser = _command(
+        commands,
+        "index",
+        _index,
+        "build a search index of passages",
+        "ragqa index --passages passages.jsonl --out index/",
+    )
+    parser.add_argument("--passages", required=True, metavar="FILE")
+    parser.add_argument("--out", required=True, metavar="FOLDER")
+    parser.add_argument("--k1", type=float, default=K1)
+    parser.add_argument("--b", type=float, default=B)
+
+
+def _add_verify(commands: Any) -> None:
+    parser = _command(commands, "verify", _verify, "check every byte of an index", "ragqa verify index/")
+    parser.add_argument("index", metavar="INDEX")
+
+
+def _add_ask(commands: Any) -> None:
+    parser = _command(commands, "ask", _ask, "answer one question", 'ragqa ask "why does dropout help?"')
+    parser.add_argument("question", metavar="QUESTION")
+    parser.add_argument("-k", type=int, default=5, help="hits to show (default 5)")
+    parser.add_argument("--json", action="store_true", help="for machines")
+    _add_retriever(parser)
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _command(commands, "demo", _demo, "serve the chat", "ragqa demo --index index/ --port 7860")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, help="7860, or the next free one, if not given")
+    _add_retriever(parser)
+
+
+def _add_retriever(parser: Any) -> None:
+    from ragqa.retrieve import CANDIDATES
+
+    parser.add_argument("--index", metavar="FOLDER", help=_INDEX_HELP)
+    parser.add_argument("--model", metavar="MODEL", help="model folder or hub id; the bundled one if not given")
+    parser.add_argument("--bm25-only", action="store_true", help="no reranking")
+    parser.add_argument(
+        "--candidates", type=int, default=CANDIDATES, help=f"of BM25 that are reranked (default {CANDIDATES})"
+    )

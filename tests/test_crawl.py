@@ -1,0 +1,370 @@
+import json
+import re
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wiki import Reply, Wiki, relay, run_wiki, serve, timestamp
+
+from ragqa.crawl import CrawlReport, crawl
+from ragqa.errors import CrawlError, InputError, RecordError
+from ragqa.records import Page, read_json_lines
+from ragqa.seeds import Seeds, read_seeds
+
+CONTACT = "tests@example.org"
+WITHOUT_EXTRACT = {
+    **{"pageid": 7, "ns": 0, "title": "C", "fullurl": "http://127.0.0.1/wiki/C"},
+    "revisions": [{"revid": 9, "timestamp": "2024-05-06T07:08:09Z"}],
+}
+LEVELS = [["C++", "Gradient descent"], ["Perceptron"], ["Dropout layer"], ["Sigmoid function"], []]
+
+
+@pytest.fixture(scope="module")
+def wiki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wiki]:
+    with run_wiki(tmp_path_factory.mktemp("wiki")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """No waiting between retries; what would have been waited is noted."""
+    noted: list[float] = []
+    monkeypatch.setattr("ragqa.mediawiki.sleep", noted.append)
+    return noted
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "pages.jsonl"
+
+
+def run(out: Path, api_url: str, **options: Any) -> CrawlReport:
+    return crawl(out, contact=CONTACT, api_url=api_url, progress=False, **options)
+
+
+def pages(out: Path) -> list[Page]:
+    return list(read_json_lines(out, Page))
+
+
+def titles(out: Path) -> list[str]:
+    return [page.title for page in pages(out)]
+
+
+def journal(out: Path) -> Path:
+    return Path(f"{out}.partial")
+
+
+def always(status: int, body: str, **headers: str) -> Callable[[str, Mapping[str, str]], Reply]:
+    return lambda path, sent: (
+        status,
+        {name.replace("_", "-"): value for name, value in headers.items()},
+        body.encode(),
+    )
+
+
+@pytest.mark.parametrize("depth", range(5))
+def test_follows_a_category_tree_level_by_level_through_its_circle(wiki: Wiki, out: Path, depth: int) -> None:
+    report = run(out, wiki.api_url, categories=["Learning"], depth=depth)
+    expected = [title for level in LEVELS[: depth + 1] for title in level]
+    assert titles(out) == expected
+    assert report.fetched == len(expected)
+    assert report.folded == ("Steepest descent",)
+    assert report.empty == (("Stub",) if depth >= 2 else ())
+    assert not report.missing + report.failed
+    assert not journal(out).exists()
+
+
+def test_titles_stand_in_the_order_given_before_the_members_of_categories(wiki: Wiki, out: Path) -> None:
+    asked = ["Électricité", 'What is "x"?', "AC/DC", "K-means & friends", "C++"]
+    run(out, wiki.api_url, titles=[*asked, "AC/DC"], categories=["category:Networks", "Learning"])
+    assert titles(out) == [*asked, "Perceptron", "Gradient descent"]
+
+
+def test_redirects_and_their_target_make_one_page(wiki: Wiki, out: Path) -> None:
+    asked = ["Downhill walk", "gradient_descent", "Steepest descent", "Gradient descent"]
+    requests: list[str] = []
+
+    def reply(path: str, headers: Mapping[str, str]) -> Reply | None:
+        requests.append(path)
+        return relay(wiki, path)
+
+    with serve(reply) as url:
+        report = run(out, url, titles=asked)
+    assert titles(out) == ["Gradient descent"]
+    assert len(requests) == 3  # the last is known by its own title
+    assert report.folded == ("gradient descent", "Steepest descent", "Gradient descent")
+
+
+def test_text_keeps_its_headings_and_is_clean(wiki: Wiki, out: Path) -> None:
+    run(out, wiki.api_url, titles=["Perceptron", "Dropout layer", "Sigmoid function"])
+    perceptron, dropout, sigmoid = (page.text for page in pages(out))
+    assert [line for line in perceptron.splitlines() if "=" in line] == [
+        "== Learning ==",
+        "=== Rate ===",
+        "==== Decay ====",
+        "== History ==",
+    ]
+    assert perceptron.startswith("A perceptron weighs its inputs and fires.\n\n== Learning ==\nIt moves its weights")
+    assert "learns slowly,\nand forgets slowly." in perceptron
+    assert perceptron.endswith("== History ==\nIt was built in 1958.")
+    assert dropout == "== Idea ==\nUnits are left out at random.\n\n== Use ==\nOnly in training."
+    assert r"\sigma (x)={\frac 1{1+e^{-x}}}" in sigmoid
+    assert "displaystyle" not in sigmoid
+
+
+def test_pages_say_which_revision_they_are(wiki: Wiki, out: Path) -> None:
+    run(out, wiki.api_url, titles=["Steepest descent", "C++", 'What is "x"?'])
+    for page in pages(out):
+        query = {"titles": page.title, "prop": "info|revisions", "inprop": "url", "rvprop": "ids|timestamp"}
+        asked = urllib.parse.urlencode({"action": "query", "format": "json", **query})
+        with urllib.request.urlopen(f"{wiki.api_url}?{asked}") as response:
+            (told,) = json.load(response)["query"]["pages"].values()
+        assert page.page_id == told["pageid"]
+        assert page.revision == told["lastrevid"]
+        assert page.url == told["fullurl"]
+        assert page.timestamp == told["revisions"][0]["timestamp"] == timestamp(page.title)
+
+
+def test_resumes_where_the_wiki_went_away(wiki: Wiki, out: Path, tmp_path: Path) -> None:
+    seeds = {"categories": ["Learning"], "depth": 3, "titles": ["AC/DC", "Downhill walk"]}
+    once = tmp_path / "once.jsonl"
+    whole = run(once, wiki.api_url, **seeds)
+    asked: list[str] = []
+
+    def reply(path: str, headers: Mapping[str, str]) -> Reply | None:
+        asked.append(path)
+        if len(asked) == 8:  # after four categories and three pages
+            wiki.stop()
+        return relay(wiki, path)
+
+    with serve(reply) as url:
+        with pytest.raises(CrawlError, match="no connection"):
+            run(out, url, **seeds)
+        assert not out.exists()
+        assert journal(out).read_bytes().count(b"\n") == 3
+        with journal(out).open("ab") as torn:
+            torn.write(b'{"title": "Half a p')
+        wiki.start()
+        at_first = len(asked)
+        report = run(out, url, **seeds)
+
+    assert (report.resumed, report.fetched) == (3, whole.fetched - 3)
+    assert (report.folded, report.empty, report.missing) == (whole.folded, whole.empty, whole.missing)
+    assert not [path for path in asked[at_first:] if "titles=AC" in path]
+    assert out.read_bytes() == once.read_bytes()
+    assert not journal(out).exists()
+
+
+def test_a_rerun_adds_what_is_missing(wiki: Wiki, out: Path) -> None:
+    run(out, wiki.api_url, titles=["C++", "AC/DC"])
+    first = out.read_bytes()
+    assert run(out, wiki.api_url, titles=["AC/DC"]).resumed == 1
+    assert out.read_bytes() == first
+    report = run(out, wiki.api_url, titles=["Perceptron", "AC/DC"])
+    assert (report.fetched, report.resumed) == (1, 1)
+    assert titles(out) == ["C++", "AC/DC", "Perceptron"]
+    assert out.read_bytes().startswith(first)
+
+
+def test_a_damaged_journal_is_named_and_kept(wiki: Wiki, out: Path) -> None:
+    out.parent.mkdir()
+    journal(out).write_bytes(b'{"title": 7}\n')
+    with pytest.raises(RecordError, match=r"pages.jsonl.partial, line 1: 'title' is int"):
+        run(out, wiki.api_url, titles=["C++"])
+    assert journal(out).exists()
+
+
+def test_reports_what_is_no_article(wiki: Wiki, out: Path) -> None:
+    asked = ["C++|AC/DC", "[x]", "C#", "", "é" * 128, "Talk:Perceptron", "Nobody", "Nowhere", "..", "Stub", "C++"]
+    report = run(out, wiki.api_url, titles=asked, categories=["No such", "Shelf", "A|B"], depth=1)
+    assert titles(out) == ["C++"]
+    assert report.missing == ("Nobody", "Nowhere", "..")
+    assert report.empty == ("Stub",)
+    assert report.failed == (
+        "Category:A|B: '|' cannot stand in a title",
+        "Category:No such: no articles in it",
+        "Category:Shelf: no articles in it",
+        "C++|AC/DC: '|' cannot stand in a title",
+        "[x]: '[' cannot stand in a title",
+        "C#: '#' cannot stand in a title",
+        ": a title has 1 to 255 bytes",
+        f"{'é' * 128}: a title has 1 to 255 bytes",
+        "Talk:Perceptron: not an article",
+    )
+
+
+def test_requests_are_polite(wiki: Wiki, out: Path) -> None:
+    seen: list[tuple[dict[str, list[str]], Mapping[str, str]]] = []
+
+    def reply(path: str, headers: Mapping[str, str]) -> Reply | None:
+        seen.append((urllib.parse.parse_qs(path.partition("?")[2]), headers))
+        return relay(wiki, path)
+
+    with serve(reply) as url:
+        run(out, url, titles=["C++"], categories=["Networks"])
+    assert len(seen) == 3  # one for the category, one a page: text and revision come together
+    for query, headers in seen:
+        assert query["maxlag"] == ["5"]
+        assert headers["Host"] in url
+        assert re.match(rf"ragqa/\S+ \({re.escape(CONTACT)}\) Wikipedia-API/", headers["User-Agent"])
+
+
+def test_tries_again_where_that_may_help(wiki: Wiki, out: Path, waits: list[float]) -> None:
+    lag = '{"error": {"code": "maxlag", "info": "Waiting for a database server"}}'
+    troubles = [(200, {"Retry-After": "5"}, lag.encode()), (503, {}, b"busy"), None]
+
+    def reply(path: str, headers: Mapping[str, str]) -> Reply | None:
+        return troubles.pop(0) if troubles else relay(wiki, path)
+
+    with serve(reply) as url:
+        assert run(out, url, titles=["C++"]).fetched == 1
+    assert waits == [5, 2, 4]
+
+
+def test_a_truncated_answer_is_no_page(wiki: Wiki, out: Path) -> None:
+    def reply(path: str, headers: Mapping[str, str]) -> Reply | None:
+        answer = relay(wiki, path)
+        assert answer is not None
+        return 200, {"Content-Length": str(len(answer[2]) + 9), "Connection": "close"}, answer[2]
+
+    with serve(reply) as url, pytest.raises(CrawlError, match="no connection"):
+        run(out, url, titles=["C++"])
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "tries"),
+    [
+        (always(403, "Please set a user-agent"), r"HTTP 403, refused, .*contact", 1),
+        (always(404, "Not Found"), "HTTP 404", 1),
+        (always(500, "Oops"), "HTTP 500", 4),
+        (always(429, "Too many", Retry_After="soon"), "HTTP 429", 4),
+        (always(200, "<!DOCTYPE html><title>Hello</title>"), "not JSON; is this the address of an api.php", 1),
+        (always(200, ""), "not JSON", 1),
+        (always(200, "[]"), "not a MediaWiki's", 1),
+        (always(200, '{"query": 7}'), "not a MediaWiki's", 1),
+        (
+            always(200, '{"error": {"code": "readapidenied", "info": "You need to log in"}}'),
+            "readapidenied: You need",
+            1,
+        ),
+        (always(200, '{"error": {"code": "readonly", "info": "Be back\\nsoon"}}'), "readonly: Be back soon", 4),
+        (always(200, '{"query": {"pages": {}}}'), "C: half a reply", 2),
+        (always(200, json.dumps({"query": {"pages": {"7": WITHOUT_EXTRACT}}})), "TextExtracts", 2),
+    ],
+)
+def test_a_wiki_that_answers_wrongly_is_named_with_the_reason(
+    out: Path, answer: Callable[[str, Mapping[str, str]], Reply], reason: str, tries: int
+) -> None:
+    asked: list[str] = []
+
+    def reply(path: str, headers: Mapping[str, str]) -> Reply:
+        asked.append(path)
+        return answer(path, headers)
+
+    with serve(reply) as url, pytest.raises(CrawlError, match=reason) as raised:
+        run(out, url, titles=["C"])
+    assert "\n" not in str(raised.value)
+    assert len(asked) == tries
+    assert not out.exists()
+
+
+def test_half_a_category_is_an_error(out: Path) -> None:
+    half = '{"continue": {}, "query": {"categorymembers": [{"pageid": 1, "ns": 0, "title": "C"}]}}'
+    with serve(always(200, half)) as url, pytest.raises(CrawlError, match="Category:Learning: half a reply"):
+        run(out, url, categories=["Learning"])
+
+
+def test_a_server_that_is_not_there_is_named(out: Path, waits: list[float]) -> None:
+    with serve(always(200, "")) as url:
+        pass
+    with pytest.raises(CrawlError, match=r"http://127\.0\.0\.1:\d+/w/api\.php: no connection: .*refused"):
+        run(out, url, titles=["C++"])
+    assert waits == [1, 2, 4]
+    assert not out.parent.exists()
+
+
+def test_without_api_url_it_asks_wikipedia(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import httpx
+
+    def refuse(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        assert request.headers["Host"] == request.url.host
+        raise httpx.ConnectError("no network here")
+
+    monkeypatch.setattr(httpx.HTTPTransport, "handle_request", refuse)
+    with pytest.raises(CrawlError, match=r"https://de\.wikipedia\.org/w/api\.php: no connection: no network here"):
+        crawl(out, contact=CONTACT, titles=["C++"], lang="de", progress=False)
+
+
+@pytest.mark.parametrize("contact", ["", "me", "me @ home", "a@b.c\nX-Evil: 1", "ü@example.org"])
+def test_an_operator_without_an_address_is_refused(out: Path, contact: str) -> None:
+    with pytest.raises(InputError, match=r"User-Agent policy .*--contact you@example\.org"):
+        crawl(out, contact=contact, titles=["C++"])
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({}, "nothing to crawl"),
+        ({"titles": ["C"], "depth": -1}, "depth is -1"),
+        ({"titles": ["C"], "lang": "en.evil.org/"}, "no code of a Wikipedia"),
+        ({"titles": ["C"], "api_url": "wiki.example.org/w/api.php"}, "is no URL such as"),
+        ({"titles": ["C"], "api_url": "http://127.0.0.1:port/"}, "Invalid port"),
+    ],
+)
+def test_arguments_that_cannot_be_used_are_refused(out: Path, options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(InputError, match=reason):
+        crawl(out, contact="https://example.org/me", **options)
+
+
+@pytest.mark.parametrize("progress", [True, False])
+def test_progress_goes_to_stderr(wiki: Wiki, out: Path, capsys: pytest.CaptureFixture[str], progress: bool) -> None:
+    crawl(out, contact=CONTACT, api_url=wiki.api_url, titles=["C++"], progress=progress)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert ("1/1" in printed.err) is progress
+
+
+def test_importing_is_light() -> None:
+    code = "import sys, ragqa.crawl; print(sorted({'httpx', 'tqdm', 'wikipediaapi'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_reads_seeds_from_toml(tmp_path: Path) -> None:
+    path = tmp_path / "seeds.toml"
+    path.write_text('language = "de"\ndepth = 2\ncategories = ["Lernen"]\ntitles = ["C++", "Électricité"]\n', "utf-8")
+    assert read_seeds(path) == Seeds("de", 2, ("Lernen",), ("C++", "Électricité"))
+    path.write_text('titles = ["C++"]')
+    assert read_seeds(path) == Seeds(titles=("C++",))
+
+
+def test_reads_seeds_from_a_list_of_titles(tmp_path: Path) -> None:
+    path = tmp_path / "titles.txt"
+    path.write_text("# languages\nC++\n\n  C#  \r\n", encoding="utf-8-sig")
+    assert read_seeds(path) == Seeds(titles=("C++", "C#"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("s.toml", b"titles = [", "s.toml is not TOML: Invalid value"),
+        ("s.toml", b'title = ["C"]', "'title' is none of language, depth, categories, titles"),
+        ("s.toml", b"titles = 'C'", "'titles' must be a list of strings, not 'C'"),
+        ("s.toml", b"titles = ['C', 7]", "'titles' must be a list of strings"),
+        ("s.toml", b"titles = ['C']\ndepth = true", "'depth' must be a whole number, not True"),
+        ("s.toml", b"depth = 1", "names no categories and no titles"),
+        ("s.txt", b"# nothing\n", "names no categories and no titles"),
+        ("s.txt", b"\xff\xfe", "is not UTF-8"),
+    ],
+)
+def test_seeds_that_cannot_be_read_are_refused(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=reason):
+        read_seeds(tmp_path / name)
+    with pytest.raises(InputError, match="is not a file"):
+        read_seeds(tmp_path / "other.toml")

@@ -1,0 +1,236 @@
+"""A real MediaWiki on loopback, and small servers that answer as a broken one might.
+
+The wiki is Debian's: `apt-get install --no-install-recommends` with `PACKAGES`, of which micro-httpd and php8.2-cgi
+only keep apt from bringing a web server that starts by itself.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import pytest
+
+PACKAGES = "mediawiki micro-httpd php8.2-cgi php-cli php-sqlite3"
+MEDIAWIKI = Path("/usr/share/mediawiki")
+
+SETTINGS = """
+$wgArticlePath = '/wiki/$1';
+$wgCacheDirectory = $wgTmpDirectory = '{folder}';
+$wgMainCacheType = $wgMessageCacheType = $wgParserCacheType = CACHE_NONE;
+$wgJobRunRate = 0;
+wfLoadExtension( 'TextExtracts' );
+"""
+
+SIGMOID = """The '''sigmoid function''' squeezes a number:
+
+<nowiki>{\\displaystyle \\sigma (x)={\\frac {1}{1+e^{-x}}}.}</nowiki>
+
+Its values lie between 0 and 1.
+[[Category:Functions]]"""
+
+PERCEPTRON = """A '''perceptron''' weighs its inputs and fires.[[Category:Networks]]
+
+== Learning ==
+It moves its weights after every mistake.
+
+=== Rate ===
+A small rate:
+* learns slowly,
+* and forgets slowly.
+
+==== Decay ====
+The rate may shrink with time.
+
+== History ==
+It was built in 1958.
+
+== See also ==
+* [[Sigmoid function]]
+"""
+
+PAGES = {  # title: wikitext, in the order of their timestamps
+    "Category:Learning": "The root of the tree.",
+    "Category:Networks": "[[Category:Learning]] [[Category:Layers]]",
+    "Category:Layers": "[[Category:Networks]]",  # and so a circle
+    "Category:Functions": "[[Category:Layers]]",
+    "Category:Shelf": "It has no articles, only [[:Category:Learning]] on a visit.",
+    "Gradient descent": "'''Gradient descent''' walks downhill, step by step.[[Category:Learning]]",
+    "Steepest descent": "#REDIRECT [[Gradient descent]]\n[[Category:Learning]]",
+    "Downhill walk": "#REDIRECT [[Steepest descent]]",
+    "Nowhere": "#REDIRECT [[A page that nobody wrote]]",
+    "Perceptron": PERCEPTRON,
+    "Dropout layer": "== Idea ==\nUnits are left out at random.\n\n== Use ==\nOnly in training.[[Category:Layers]]",
+    "Stub": "[[Category:Layers]]",
+    "Sigmoid function": SIGMOID,
+    "Talk:Perceptron": "Shall we merge this?[[Category:Networks]]",
+    "C++": "'''C++''' is a language in which libraries are written.[[Category:Learning]]",
+    "AC/DC": "'''AC/DC''' may be a band or a converter.",
+    'What is "x"?': "The letter x stands for what is not known.",
+    "K-means & friends": "They sort points into k heaps: each point goes to the nearest mean.",
+    "Électricité": "L'électricité alimente les machines.",
+}
+SECONDS = {title: second for second, title in enumerate(PAGES)}
+
+
+def timestamp(title: str) -> str:
+    return f"2024-05-06T07:08:{SECONDS[title]:02d}Z"
+
+
+def dump() -> str:
+    """The pages as a MediaWiki XML export."""
+    pages = "".join(
+        f"<page><title>{escape(title)}</title><revision><timestamp>{timestamp(title)}</timestamp>"
+        f"<contributor><username>Tester</username></contributor><model>wikitext</model><format>text/x-wiki</format>"
+        f'<text xml:space="preserve">{escape(text)}</text></revision></page>'
+        for title, text in PAGES.items()
+    )
+    namespace = "http://www.mediawiki.org/xml/export-0.11/"
+    return f'<mediawiki xmlns="{namespace}" version="0.11" xml:lang="en">{pages}</mediawiki>'
+
+
+class Wiki:
+    """A MediaWiki in `folder`: SQLite, PHP's own server, one process group."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self.api_url = f"http://127.0.0.1:{self.port}/api.php"
+        self._server: subprocess.Popen[bytes] | None = None
+
+    def build(self) -> None:
+        self._maintain(
+            *("install", "--dbtype=sqlite", "--dbname=wiki", f"--dbpath={self.folder}", f"--confpath={self.folder}"),
+            *(
+                f"--server=http://127.0.0.1:{self.port}",
+                "--scriptpath=",
+                "--pass=for-loopback-only",
+                "Testwiki",
+                "Admin",
+            ),
+            env={},
+        )
+        with (self.folder / "LocalSettings.php").open("a") as settings:
+            settings.write(SETTINGS.replace("{folder}", str(self.folder)))
+        (self.folder / "dump.xml").write_text(dump(), encoding="utf-8")
+        self._maintain("importDump", str(self.folder / "dump.xml"))
+        self._maintain("runJobs")  # fills the category lists
+
+    def start(self) -> None:
+        with (self.folder / "server.log").open("ab") as log:
+            self._server = subprocess.Popen(
+                ["php", "-S", f"127.0.0.1:{self.port}", "-t", str(MEDIAWIKI)],
+                env=os.environ | self._config,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + 20
+        while not _answers(f"{self.api_url}?action=query&meta=siteinfo&format=json"):
+            if self._server.poll() is not None or time.monotonic() > deadline:
+                self.stop()
+                raise RuntimeError((self.folder / "server.log").read_text()[-2000:])
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        if self._server is not None:
+            os.killpg(self._server.pid, signal.SIGKILL)
+            self._server.wait()
+            self._server = None
+
+    @property
+    def _config(self) -> dict[str, str]:
+        return {"MW_CONFIG_FILE": str(self.folder / "LocalSettings.php")}
+
+    def _maintain(self, script: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        done = subprocess.run(
+            ["php", str(MEDIAWIKI / "maintenance" / f"{script}.php"), *arguments],
+            env=os.environ | (self._config if env is None else env),
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{script}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+@contextmanager
+def run_wiki(folder: Path) -> Iterator[Wiki]:
+    """A wiki of `PAGES`, served until the block ends; skips the test where MediaWiki is not installed."""
+    if not (MEDIAWIKI / "api.php").exists() or shutil.which("php") is None:
+        pytest.skip(f"MediaWiki is not installed: apt-get install --no-install-recommends {PACKAGES}")
+    wiki = Wiki(folder)
+    wiki.build()
+    try:
+        wiki.start()
+        yield wiki
+    finally:
+        wiki.stop()
+
+
+Reply = tuple[int, dict[str, str], bytes]  # status, headers, body
+
+
+@contextmanager
+def serve(reply: Callable[[str, Mapping[str, str]], Reply | None]) -> Iterator[str]:
+    """Yield the address of a server that answers as `reply` of path, query included, and headers; None hangs up."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answer = reply(self.path, dict(self.headers.items()))
+            if answer is None:
+                self.close_connection = True
+                return
+            status, headers, body = answer
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/w/api.php"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def relay(wiki: Wiki, path: str) -> Reply | None:
+    """The wiki's own answer to a request, None if it does not answer."""
+    try:
+        with urllib.request.urlopen(f"{wiki.api_url}?{path.partition('?')[2]}", timeout=20) as response:
+            return 200, {"Content-Type": "application/json"}, response.read()
+    except (urllib.error.URLError, ConnectionError):
+        return None
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=20) as response:
+            return b"query" in response.read()
+    except (urllib.error.URLError, ConnectionError):
+        return False
