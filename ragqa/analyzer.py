@@ -1,8 +1,8 @@
 """Text into terms, for machine-learning text.
 
 The usual `\\w\\w+` turns k-means into "means", t-SNE into "sne" and "What is R?" into nothing. Here a compound gives its
-parts and itself written together (k-means: "k", "mean", "kmean"), so that "kmeans", "k means" and "k-means" find each
-other; `C4.5`, `C++`, `A*` and one-letter names stay; words are stemmed (Snowball's English stemmer).
+parts and itself written together (k-means: "k", "mean", "kmean"), so that it finds "kmeans" and "k means" and they find
+it; `C4.5`, `C++`, `A*` and one-letter names stay; words are stemmed (Snowball's English stemmer).
 """
 
 import hashlib

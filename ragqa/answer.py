@@ -1,7 +1,8 @@
 """A question and its hits into an answer: the sentence that answers best, or an abstention."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 from ragqa.passages import full_text, sentences
 from ragqa.records import Answer, Hit, Sentence
@@ -30,6 +31,11 @@ def answer(
     found = rank_sentences(question, hits[:read], reranker)
     abstained = not found or (hits[0].probability or 0.0) < threshold
     return Answer(question, "" if abstained else found[0].text, hits, found, abstained)
+
+
+def as_dict(answer: Answer) -> dict[str, Any]:
+    """An answer as plain data, ready for JSON; each hit with its rank, from 1."""
+    return asdict(answer) | {"hits": [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(answer.hits, 1)]}
 
 
 def rank_sentences(question: str, hits: Sequence[Hit], reranker: Reranker) -> tuple[Sentence, ...]:

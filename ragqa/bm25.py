@@ -31,6 +31,8 @@ _MANIFEST = "manifest.json"
 _PASSAGES = "passages.jsonl"
 _VOCABULARY = "vocabulary.json"
 _ARRAYS = ("data", "indices", "indptr")
+_FILES = (_PASSAGES, _VOCABULARY, *(f"{name}.npy" for name in _ARRAYS))
+_ENTRIES = {"analyzer": str, "k1": float, "b": float, "passages": int, "files": dict}
 _REBUILD = "build it again: ragqa index --passages passages.jsonl --out {}"
 
 
@@ -54,13 +56,13 @@ class Bm25Index:
     def build(cls, passages: Iterable[Passage], *, k1: float = K1, b: float = B, engine: str = "bm25s") -> "Bm25Index":
         """Index passages by title, section and text.
 
-        `k1` at least 0, `b` from 0 to 1; `engine` is "bm25s" or "rank-bm25" (the reference: same scores, slow, cannot be
+        `k1` above 0, `b` from 0 to 1; `engine` is "bm25s" or "rank-bm25" (the reference: same scores, slow, cannot be
         saved). Raises `CorpusError` without passages or words in them, `InputError` for two passages with one id.
         """
         if engine not in ENGINES:
             raise InputError(f"engine {engine!r} is unknown; there are {' and '.join(ENGINES)}")
-        if k1 < 0 or not 0 <= b <= 1:
-            raise InputError(f"k1 is {k1} and b {b}; k1 must be at least 0, b between 0 and 1")
+        if not (0 < k1 < float("inf") and 0 <= b <= 1):
+            raise InputError(f"k1 is {k1} and b {b}; k1 must be above 0, b between 0 and 1")
         passages = tuple(passages)
         _check_ids(passages)
         analyzer = Analyzer()
@@ -103,15 +105,14 @@ class Bm25Index:
         with replace_folder(folder) as new:
             write_json_lines(new / _PASSAGES, self.passages)
             self._scorer.save(new)
-            files = sorted(path.name for path in new.iterdir())
             manifest = {
                 "format": FORMAT,
                 "analyzer": self._analyzer.fingerprint,
-                "k1": self.k1,
-                "b": self.b,
+                "k1": float(self.k1),
+                "b": float(self.b),
                 "passages": len(self.passages),
                 "files": {
-                    name: {"bytes": (new / name).stat().st_size, "sha256": _sha256(new / name)} for name in files
+                    name: {"bytes": (new / name).stat().st_size, "sha256": _sha256(new / name)} for name in _FILES
                 },
             }
             (new / _MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf8")
@@ -128,11 +129,16 @@ class Bm25Index:
         analyzer = Analyzer()
         if manifest["analyzer"] != analyzer.fingerprint:
             raise IndexStoreError(f"{folder} was built with another analyzer; {_REBUILD.format(folder)}")
-        for name, expected in manifest["files"].items():
-            if not (folder / name).is_file() or (folder / name).stat().st_size != expected["bytes"]:
+        for name in _FILES:
+            if not (folder / name).is_file() or (folder / name).stat().st_size != manifest["files"][name]["bytes"]:
                 raise IndexStoreError(f"{folder / name} is missing or cut short; {_REBUILD.format(folder)}")
-        passages = tuple(read_json_lines(folder / _PASSAGES, Passage))
-        return cls(passages, analyzer, SparseScorer.open(folder), manifest["k1"], manifest["b"])
+        try:
+            passages = tuple(read_json_lines(folder / _PASSAGES, Passage))
+        except InputError as error:
+            raise IndexStoreError(f"{error}; {_REBUILD.format(folder)}") from error
+        if len(passages) != manifest["passages"]:
+            raise IndexStoreError(f"{folder / _MANIFEST} is damaged (passages); {_REBUILD.format(folder)}")
+        return cls(passages, analyzer, SparseScorer.open(folder, len(passages)), manifest["k1"], manifest["b"])
 
     @staticmethod
     def verify(folder: str | Path) -> int:
@@ -142,8 +148,8 @@ class Bm25Index:
         """
         folder = Path(folder)
         manifest = _read_manifest(folder)
-        for name, expected in manifest["files"].items():
-            if not (folder / name).is_file() or _sha256(folder / name) != expected["sha256"]:
+        for name in _FILES:
+            if not (folder / name).is_file() or _sha256(folder / name) != manifest["files"][name]["sha256"]:
                 raise IndexStoreError(f"{folder / name} is missing or damaged; {_REBUILD.format(folder)}")
         return len(Bm25Index.open(folder).passages)
 
@@ -186,21 +192,20 @@ class SparseScorer:
         (folder / _VOCABULARY).write_text(json.dumps(vocabulary, ensure_ascii=False), encoding="utf8")
 
     @classmethod
-    def open(cls, folder: Path) -> "SparseScorer":
-        """Map the arrays of a saved index."""
+    def open(cls, folder: Path, passages: int) -> "SparseScorer":
+        """Map the arrays of a saved index of so many passages."""
         import numpy as np
 
         model = cls._model()
-        vocabulary = json.loads((folder / _VOCABULARY).read_text(encoding="utf8"))
+        try:
+            vocabulary = json.loads((folder / _VOCABULARY).read_text(encoding="utf8"))
+            arrays = {n: np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in _ARRAYS}
+        except Exception as error:  # numpy reads a header as Python, which can fail in many ways
+            raise IndexStoreError(f"{folder} holds a damaged file ({error}); {_REBUILD.format(folder)}") from error
         model.vocab_dict = {term: number for number, term in enumerate(vocabulary)}
         model.unique_token_ids_set = set(model.vocab_dict.values())
         model.nonoccurrence_array = None
-        try:
-            arrays = {n: np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in _ARRAYS}
-        except ValueError as error:
-            raise IndexStoreError(f"{folder} holds a damaged array ({error}); {_REBUILD.format(folder)}") from error
-        manifest = _read_manifest(folder)
-        model.scores = {**arrays, "num_docs": manifest["passages"]}
+        model.scores = {**arrays, "num_docs": passages}
         return cls(model)
 
 
@@ -216,7 +221,8 @@ class RankBm25Scorer:
         """Scores as float32, shape (passages,), zero where no term occurs."""
         import numpy as np
 
-        return np.asarray(self._model.get_scores(terms), dtype=np.float32)
+        with np.errstate(invalid="ignore"):  # with b = 1 a passage without words gives 0 / 0
+            return np.nan_to_num(self._model.get_scores(terms)).astype(np.float32)
 
 
 def _check_ids(passages: Sequence[Passage]) -> None:
@@ -240,8 +246,10 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise IndexStoreError(f"{path} is damaged ({error}); {_REBUILD.format(folder)}") from error
     if found != FORMAT:
         raise IndexStoreError(f"{folder} has index format {found}, not {FORMAT}; {_REBUILD.format(folder)}")
-    if missing := {"analyzer", "k1", "b", "passages", "files"} - manifest.keys():
-        raise IndexStoreError(f"{path} is damaged ({missing.pop()} is missing); {_REBUILD.format(folder)}")
+    wrong = [key for key, kind in _ENTRIES.items() if not isinstance(manifest.get(key), kind)]
+    wrong = wrong or [name for name in _FILES if {"bytes", "sha256"} - set(manifest["files"].get(name) or ())]
+    if wrong:
+        raise IndexStoreError(f"{path} is damaged ({wrong[0]}); {_REBUILD.format(folder)}")
     return dict(manifest)
 
 

@@ -17,13 +17,15 @@ LINK_SECTIONS = frozenset(
 )
 
 _FORMULA = re.compile(r"\{\\(?:display|text|script|scriptscript)style\b")
-_TOKEN_LINES = re.compile(r"(?:[ \t]*\n(?:[ \t]{2,}\S[^\n]{0,19}|[ \t]*(?=\n|$)))+[ \t]*$")
+_TOKEN_LINES = re.compile(r"(?:[ \t]*\n(?:[ \t]{2,}\S(?:[^\n]{0,18}\S)?|[ \t]*(?=\n|$)))+[ \t]*$")
 _AFTER_FORMULA = re.compile(r"[ \t]*(?:\n[ \t]*\n[ \t]*(?=[^\s=]))?")
 _FONT = re.compile(
     r"\\(?:mathbf|mathrm|mathit|mathsf|mathtt|mathcal|mathbb|boldsymbol|operatorname|text|textbf|textrm|"
-    r"displaystyle|textstyle|left|right|big|Big|bigg|Bigg|limits|nolimits)(?![a-zA-Z])\*?\s*"
+    r"displaystyle|textstyle|scriptstyle|scriptscriptstyle|left|right|big|Big|bigg|Bigg|limits|nolimits)"
+    r"(?![a-zA-Z])\*?\s*"
 )
 _SPACING = re.compile(r"\\[,;:!> ]|\\q?quad\b|~")
+_BEFORE_ARGUMENT = re.compile(r"(\\(?:[cdt]?frac|[dt]?binom|sqrt))\s+(?=\{)")  # n-1 over n is not "\frac n-1n"
 _LONE_BRACES = re.compile(r"(?<![\\_^a-zA-Z}])\{\s*([^{}\\]*?)\s*\}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\ufeff]")
 
@@ -47,13 +49,14 @@ def _rewrite_formulas(text: str) -> str:
             continue
         end = _closing_brace(text, match.start())
         before = _TOKEN_LINES.sub("", text[position : match.start()])
-        pieces += [before.rstrip(" \t"), " ", readable_tex(text[match.end() : end - 1]), " "]
-        position = _AFTER_FORMULA.match(text, end).end()  # type: ignore[union-attr]  # it matches the empty string too
+        pieces += [before.rstrip(" \t"), " ", readable_tex(text[match.end() : end]), " "]
+        after = end + text.startswith("}", end)
+        position = _AFTER_FORMULA.match(text, after).end()  # type: ignore[union-attr]  # it matches the empty string too
     return "".join(pieces) + text[position:]
 
 
 def _closing_brace(text: str, start: int) -> int:
-    """The index behind the brace that closes the one at `start`, or the end of the line where none does."""
+    """The index of the brace that closes the one at `start`, or the end of the paragraph where none does."""
     depth = 0
     for match in re.compile(r"\\.|[{}]|\n\s*\n").finditer(text, start):
         if match[0] == "{":
@@ -61,7 +64,7 @@ def _closing_brace(text: str, start: int) -> int:
         elif match[0] == "}":
             depth -= 1
             if depth == 0:
-                return match.end()
+                return match.start()
         elif match[0][0] == "\n":
             return match.start()
     return len(text)
@@ -69,7 +72,7 @@ def _closing_brace(text: str, start: int) -> int:
 
 def readable_tex(tex: str) -> str:
     r"""TeX without font, size and spacing commands: `\mathbf {x} _{i}` becomes `x_{i}`."""
-    tex = _SPACING.sub(" ", _FONT.sub("", tex))
+    tex = _BEFORE_ARGUMENT.sub(r"\1", _SPACING.sub(" ", _FONT.sub("", tex)))
     while (shorter := _LONE_BRACES.sub(r"\1", tex)) != tex:
         tex = shorter
     tex = re.sub(r"\s*([_^])\s*(?:\{\s*(\w)\s*\})?", r"\1\2", tex)

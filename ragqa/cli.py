@@ -183,8 +183,10 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _ask(options: argparse.Namespace) -> None:
+    from ragqa.answer import as_dict
+
     answer = _open_retriever(options).ask(options.question, options.k)
-    print(json.dumps(_as_json(answer), ensure_ascii=False, indent=1) if options.json else _as_text(answer))
+    print(json.dumps(as_dict(answer), ensure_ascii=False, indent=1) if options.json else _as_text(answer))
 
 
 def _demo(options: argparse.Namespace) -> None:
@@ -198,10 +200,6 @@ def _open_retriever(options: argparse.Namespace) -> "ragqa.Retriever":
 
     reranker = None if options.bm25_only else options.model or "bundled"
     return Retriever.open(options.index, reranker=reranker, candidates=options.candidates)
-
-
-def _as_json(answer: Answer) -> dict[str, Any]:
-    return asdict(answer) | {"hits": [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(answer.hits, 1)]}
 
 
 def _as_text(answer: Answer) -> str:
@@ -466,7 +464,7 @@ def _add_ask(commands: Any) -> None:
 def _add_demo(commands: Any) -> None:
     parser = _command(commands, "demo", _demo, "serve the chat", "ragqa demo --index index/ --port 7860")
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, help="7860, or the next free one, if not given")
+    parser.add_argument("--port", type=int, default=7860, help="0 takes a free one (default 7860)")
     _add_retriever(parser)
 
 

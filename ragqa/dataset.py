@@ -6,7 +6,7 @@
 import hashlib
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ragqa.bm25 import Bm25Index
@@ -48,7 +48,7 @@ class DatasetConfig:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A question with the passages that answer it, all of one page; `answers` are texts no negative may hold."""
+    """A question with the passages that answer it, at least one; `answers` are texts no negative may hold."""
 
     question: str
     positives: tuple[Passage, ...]
@@ -147,13 +147,15 @@ def _reference_pairs(windows: Sequence[Passage], number: int, config: DatasetCon
 
 
 def split_by_page(source: Source, config: DatasetConfig) -> dict[str, Source]:
-    """A source of its own for each split that has examples."""
+    """A source of its own for each split that has examples; positives of a page in another split are left out."""
     passages: dict[str, list[Passage]] = {split: [] for split in SPLITS}
     examples: dict[str, list[Example]] = {split: [] for split in SPLITS}
     for passage in source.passages:
         passages[split_of(passage, config)].append(passage)
     for example in source.examples:
-        examples[split_of(example.positives[0], config)].append(example)
+        split = split_of(example.positives[0], config)
+        positives = tuple(p for p in example.positives if split_of(p, config) == split)
+        examples[split].append(replace(example, positives=positives))
     return {s: Source(tuple(passages[s]), tuple(examples[s])) for s in SPLITS if examples[s]}
 
 

@@ -5,6 +5,7 @@ integers, their ranges taken from real pairs.
 """
 
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,9 @@ def _convert(folder: Path, calibration: Sequence[Pair], int8: bool) -> Any:
         raise ModelError(f"{folder} holds no model that can be loaded: {error}") from error
     step = max(1, len(calibration) // CALIBRATION_PAIRS)
     batches = [_inputs(tokenizer, pair) for pair in calibration[::step][:CALIBRATION_PAIRS]]
-    converted = openvino.convert_model(model, example_input=batches[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's tracer warns of its own deprecation and of branches BERT never takes
+        converted = openvino.convert_model(model, example_input=batches[0])
     converted.reshape(dict.fromkeys(batches[0], openvino.PartialShape([-1, -1])))  # (pairs, tokens)
     return _quantize(converted, batches) if int8 else converted
 

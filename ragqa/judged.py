@@ -1,5 +1,6 @@
 """Questions with the passages that answer them, to train on or to measure with: BEIR folders and the starter questions."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,11 +70,13 @@ def read_starter(folder: str | Path | None = None, max_chars: int = MAX_CHARS) -
     passages = {title: split(page, max_chars) for title, page in pages.items()}
     questions, relevance, answers, uncovered = {}, {}, {}, []
     for number, row in read_rows(folder / "questions.jsonl"):
-        if row.get("page") is None:
+        if missing := [key for key in ("question", "page", "answer") if key not in row]:
+            raise RecordError(folder / "questions.jsonl", number, f"{missing[0]!r} is missing")
+        if row["page"] is None:
             uncovered.append(str(row["question"]))
             continue
-        page = pages.get(row["page"])
-        start = page.text.find(row["answer"]) if page else -1
+        page = pages.get(str(row["page"]))
+        start = page.text.find(str(row["answer"])) if page else -1
         if page is None or start < 0:
             raise RecordError(folder / "questions.jsonl", number, f"the page {row['page']!r} does not hold the answer")
         key = f"s{number}"
@@ -138,8 +141,12 @@ def _qrels(folder: Path) -> Iterator[tuple[str, str, int]]:
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf8") as file:
         for number, line in enumerate(file, 1):
             fields = line.rstrip("\n").split("\t")
-            if number == 1 and not fields[-1].lstrip("-").isdigit():
+            if number == 1 and not _is_grade(fields[-1]):
                 continue  # the header
-            if len(fields) != 3 or not fields[2].lstrip("-").isdigit():
+            if len(fields) != 3 or not _is_grade(fields[2]):
                 raise RecordError(path, number, "question id, passage id and grade are needed, separated by tabs")
             yield fields[0], fields[1], int(fields[2])
+
+
+def _is_grade(field: str) -> bool:
+    return re.fullmatch(r"-?[0-9]+", field) is not None

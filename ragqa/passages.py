@@ -95,11 +95,12 @@ def cite(page: Page, section: str = "") -> str:
 
 
 def _pieces(text: str, start: int, end: int, max_chars: int) -> Iterator[Span]:
-    """The splitter's pieces of `text[start:end]` as spans of `text`: it gives substrings in order, white space gone."""
+    """The splitter's pieces of `text[start:end]` as spans of `text`: it gives substrings in order, most white space gone."""
     cursor = start
     for piece in _splitter(max_chars).split_text(text[start:end]):
         cursor = text.index(piece, cursor)
-        yield cursor, cursor + len(piece)
+        if piece.strip():
+            yield _strip(text, cursor, cursor + len(piece))
         cursor += len(piece)
 
 

@@ -26,7 +26,9 @@ _NOT_A_TERM = re.compile(
     re.IGNORECASE,
 )
 _HAS_CLAUSE = re.compile(
-    r"\b(?:is|are|was|were|has|have|that|which|who|can|may|will|if|because|when|there|it|this|these)\b", re.I
+    r"\b(?:is|are|was|were|has|have|that|which|who|can|may|will|if|because|when|how|what|why|there|it|this|"
+    r"these)\b",
+    re.IGNORECASE,
 )
 _ABBREVIATION = re.compile(r"\b((?:[A-Za-z][\w’'-]*[ -]){1,6}[A-Za-z][\w’'-]*) \(([A-Z][A-Za-z]{1,6}s?)\)")
 _CONTRAST = re.compile(
@@ -134,7 +136,7 @@ class QuestionGenerator:
                 yield from self._from_definition(match)
             for long, short in _ABBREVIATION.findall(sentence):
                 if (words := _expansion(long, short)) is not None:
-                    yield Question(f"What does {short} stand for?", "abbreviation")
+                    yield Question(f"What does {short.rstrip('s')} stand for?", "abbreviation")
                     yield Question(f"{short} {words}", "keyword")
             for one, other in _CONTRAST.findall(sentence):
                 if any(_HAS_CLAUSE.search(side) or _NOT_A_TERM.match(side) for side in (one, other)):

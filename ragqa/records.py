@@ -2,7 +2,9 @@
 
 import gzip
 import json
+import re
 import types
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
@@ -93,6 +95,8 @@ class Answer:
     abstained: bool
 
 
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+
 Record = TypeVar("Record", Page, Passage, Pair)
 
 
@@ -120,7 +124,7 @@ def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
             for number, line in enumerate(file, 1):
                 if line.strip():
                     yield number, _parse(path, number, line)
-        except (EOFError, gzip.BadGzipFile) as error:
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InputError(f"{path} is not a whole gzip file: {error}") from error
 
 
@@ -143,10 +147,15 @@ def json_line(record: Any) -> bytes:
 def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(path, number, f"not JSON: {error}") from error
     if not isinstance(row, dict):
         raise RecordError(path, number, f"a JSON object is needed, not {type(row).__name__}")
+    if _HALF_PAIR.search(line):
+        try:
+            json_line(row)
+        except UnicodeEncodeError as error:
+            raise RecordError(path, number, "half a surrogate pair, which is no character") from error
     return row
 
 
@@ -157,6 +166,8 @@ def _construct(record: type[Record], row: dict[str, Any]) -> Record:
             value = row[name]
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 raise InputError(f"{name!r} is {type(value).__name__}, not {' or '.join(k.__name__ for k in kinds)}")
+            if isinstance(value, str):
+                value.encode()  # half a surrogate pair could be neither written nor scored
             values[name] = value
         elif required:
             raise InputError(f"{name!r} is missing")

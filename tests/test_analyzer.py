@@ -1,0 +1,103 @@
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ragqa import analyzer as module
+from ragqa.analyzer import Analyzer, tokens
+
+ANALYZER = Analyzer()
+WORDS = st.sampled_from(
+    "what is the a difference between does it mean please k-means C++ R? A* t-SNE's x_i 3.5 é".split()
+)
+
+
+@pytest.mark.parametrize("other", ["k-means", "kmeans", "k means", "K-Means", "K‑means", "k–means"])
+def test_k_means_finds_and_is_found_however_it_is_written(other: str) -> None:
+    assert set(ANALYZER.terms(f"The {other} algorithm")) & set(ANALYZER.question_terms("What is k-means?"))
+    assert set(ANALYZER.terms("The k-means algorithm")) & set(ANALYZER.question_terms(f"What is {other}?"))
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("k-means", ["k", "mean", "kmean"]),
+        ("t-SNE", ["t", "sne", "tsne"]),
+        ("C4.5", ["c4.5"]),
+        ("a rate of 0.01.", ["rate", "0.01"]),
+        ("C++ or C#", ["c++", "c#"]),
+        ("A* search", ["a*", "search"]),
+        ("2*3", ["2", "3"]),
+        ("R", ["r"]),
+        ("encoder/decoder", ["encod", "decod", "encoderdecod"]),
+        ("x_i", ["x", "i", "xi"]),
+        ("Bayes' rule", ["bay", "rule"]),
+        ("Bellman's and Bellman’s", ["bellman", "bellman"]),
+        ("naïve Poincaré", ["naiv", "poincar"]),
+        ("ﬁne tuning", ["fine", "tune"]),
+        ("learning, learned LEARNS", ["learn", "learn", "learn"]),
+        ("注意力 机制", ["注意力", "机制"]),
+        ("🧠 -- ∑ ()", []),
+        ("null\x00byte", ["null", "byte"]),
+        ("half of a pair: \udcff", ["half", "pair"]),
+        ("", []),
+    ],
+)
+def test_terms_of_machine_learning_text(text: str, terms: list[str]) -> None:
+    assert ANALYZER.terms(text) == terms
+
+
+@pytest.mark.parametrize(
+    ("question", "terms"),
+    [
+        ("What is the difference between bagging and boosting?", ["bag", "boost"]),
+        ("Can you explain what dropout is?", ["dropout"]),
+        ("dropout dropout Dropout", ["dropout"]),
+        ("What is R?", ["r"]),
+        ("What does it mean?", ["mean"]),
+        ("What is it?", ["what", "is", "it"]),
+        ("¿?", []),
+    ],
+)
+def test_a_question_is_what_it_asks_about(question: str, terms: list[str]) -> None:
+    assert ANALYZER.question_terms(question) == terms
+
+
+@given(st.text() | st.lists(WORDS).map(" ".join))
+def test_a_question_with_a_letter_or_digit_has_terms(question: str) -> None:
+    terms = ANALYZER.question_terms(question)
+    assert terms or not any(
+        c.isalnum() for c in unicodedata.normalize("NFKD", question) if not unicodedata.combining(c)
+    )
+    assert len(terms) == len(set(terms))
+    assert all(terms)
+
+
+@given(st.text() | st.lists(WORDS).map(" ".join))
+def test_the_terms_of_a_text_are_those_of_its_words(text: str) -> None:
+    assert all(ANALYZER.terms(text))
+    assert ANALYZER.terms(text) == [t for word in tokens(text) for t in ANALYZER.terms(word)]
+    assert ANALYZER.terms(text) == Analyzer().terms(text)
+
+
+def test_stop_words_are_left_out_of_passages_but_question_words_stay() -> None:
+    assert ANALYZER.terms("This is the kind of difference that it would explain.") == ["kind", "differ", "explain"]
+
+
+def test_the_fingerprint_is_the_same_for_every_analyzer() -> None:
+    assert Analyzer().fingerprint == ANALYZER.fingerprint
+    assert len(ANALYZER.fingerprint) == 64
+
+
+@pytest.mark.parametrize("name", ["STOP_WORDS", "QUESTION_WORDS"])
+def test_other_words_change_the_fingerprint(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    before = ANALYZER.fingerprint
+    monkeypatch.setattr(module, name, getattr(module, name) | {"model"})
+    assert ANALYZER.fingerprint != before
+
+
+def test_another_version_changes_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = ANALYZER.fingerprint
+    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
+    assert ANALYZER.fingerprint != before

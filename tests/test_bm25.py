@@ -1,0 +1,330 @@
+import json
+import math
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ragqa import analyzer
+from ragqa.analyzer import Analyzer
+from ragqa.bm25 import Bm25Index
+from ragqa.errors import CorpusError, IndexStoreError, InputError
+from ragqa.passages import full_text
+from ragqa.records import Passage
+
+Damage = Callable[[Path], object]
+
+WORDS = "neuron network k-means kernel loss tree forest C++ é 🧠 the of".split()
+TEXTS = st.lists(st.sampled_from(WORDS), max_size=12).map(" ".join)
+CORPORA = (
+    st.lists(TEXTS, min_size=1, max_size=25)
+    .map(
+        lambda texts: [
+            Passage(f"p{n * 7 % 25:02}", "neuron" if n % 5 == 4 else "", text=text) for n, text in enumerate(texts)
+        ]
+    )
+    .filter(lambda passages: any(Analyzer().terms(full_text(p)) for p in passages))
+)
+QUESTIONS = st.lists(st.sampled_from([*WORDS, "what", "unseen"]), min_size=1, max_size=5).map(" ".join)
+PARAMETERS = st.tuples(st.sampled_from([0.1, 0.9, 1.5]), st.sampled_from([0.0, 0.4, 1.0]))
+
+
+def _passages(*texts: str) -> list[Passage]:
+    return [Passage(f"p{n}", "", text=text) for n, text in enumerate(texts)]
+
+
+def _oracle(passages: list[Passage], question: str, k1: float, b: float) -> dict[str, float]:
+    """The formula of the module, word for word."""
+    terms = {p.id: Analyzer().terms(full_text(p)) for p in passages}
+    mean = sum(map(len, terms.values())) / len(passages)
+    scores = dict.fromkeys(terms, 0.0)
+    for term in Analyzer().question_terms(question):
+        containing = sum(term in t for t in terms.values())
+        for passage_id, own in terms.items():
+            if tf := own.count(term):
+                idf = math.log((len(passages) + 1) / containing)
+                scores[passage_id] += idf * tf * (k1 + 1) / (tf + k1 * (1 - b + b * len(own) / mean))
+    return scores
+
+
+@given(CORPORA, QUESTIONS, PARAMETERS)
+def test_scores_are_those_of_the_formula(passages: list[Passage], question: str, weights: tuple[float, float]) -> None:
+    k1, b = weights
+    expected = {i: score for i, score in _oracle(passages, question, k1, b).items() if score > 0}
+    found = Bm25Index.build(passages, k1=k1, b=b).search(question, k=len(passages))
+    assert {passage.id: score for passage, score in found} == pytest.approx(expected, abs=1e-5)
+
+
+@given(CORPORA, QUESTIONS, PARAMETERS, st.integers(1, 40))
+def test_rank_bm25_gives_the_same_scores_and_order(
+    passages: list[Passage], question: str, weights: tuple[float, float], k: int
+) -> None:
+    k1, b = weights
+    found = Bm25Index.build(passages, k1=k1, b=b).search(question, k)
+    reference = Bm25Index.build(passages, k1=k1, b=b, engine="rank-bm25").search(question, k)
+    assert [score for _, score in found] == pytest.approx([score for _, score in reference], abs=1e-5)
+    assert [passage.id for passage, _ in found] == [passage.id for passage, _ in reference]
+
+
+@given(CORPORA, QUESTIONS, st.integers(1, 40))
+def test_the_best_come_first_ties_by_id_and_no_more_than_k(passages: list[Passage], question: str, k: int) -> None:
+    index = Bm25Index.build(passages)
+    everything = index.search(question, k=1000)
+    assert everything == sorted(everything, key=lambda hit: (-hit[1], hit[0].id))
+    assert index.search(question, k) == everything[:k]
+
+
+@pytest.mark.parametrize("engine", ["bm25s", "rank-bm25"])
+def test_copies_tie_by_id_whatever_their_place(engine: str) -> None:
+    passages = [Passage(i, "", text="a kernel") for i in "dbca"]
+    found = Bm25Index.build(passages, engine=engine).search("kernel", k=3)
+    assert [passage.id for passage, _ in found] == ["a", "b", "c"]
+    assert len({score for _, score in found}) == 1
+
+
+def test_title_and_section_are_searched_too() -> None:
+    index = Bm25Index.build([Passage("1", "Dropout", "History", text="It began."), Passage("2", "Other", text="No.")])
+    assert [p.id for p, _ in index.search("dropout")] == ["1"]
+    assert [p.id for p, _ in index.search("history")] == ["1"]
+
+
+def test_a_passage_without_words_is_never_found() -> None:
+    index = Bm25Index.build(_passages("", "kernel", "∑ 🧠"))
+    assert [p.id for p, _ in index.search("kernel ∑ 🧠")] == ["p1"]
+
+
+@pytest.mark.parametrize("question", ["", "🧠 ?!", "unseen", "unseen words only"])
+def test_a_question_that_shares_no_term_finds_nothing(question: str) -> None:
+    assert Bm25Index.build(_passages("kernel", "tree")).search(question) == []
+
+
+def test_a_question_may_hold_anything() -> None:
+    index = Bm25Index.build(_passages("kernel", "tree"))
+    for question in ("kernel \x00 \udcff", "kernel " * 10_000, "KERNEL\n\t\u2028"):
+        assert [p.id for p, _ in index.search(question)] == ["p0"]
+
+
+@pytest.mark.parametrize("k", [0, -1])
+def test_k_below_one_is_refused(k: int) -> None:
+    with pytest.raises(InputError, match=rf"^k is {k}; at least 1 is needed$"):
+        Bm25Index.build(_passages("kernel")).search("kernel", k)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"k1": -0.1}, r"k1 is -0\.1 and b 0\.4; k1 must be above 0"),
+        ({"k1": 0}, "k1 is 0 "),
+        ({"k1": math.inf}, "k1 is inf"),
+        ({"b": 1.1}, r"k1 is 0\.9 and b 1\.1; .* b between 0 and 1"),
+        ({"b": math.nan}, "b nan"),
+        ({"k1": math.nan}, "k1 is nan"),
+        ({"engine": "lucene"}, "engine 'lucene' is unknown; there are bm25s and rank-bm25"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings: dict[str, float | str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Bm25Index.build(_passages("kernel"), **settings)  # type: ignore[arg-type]
+
+
+def test_two_passages_with_one_id_are_refused() -> None:
+    with pytest.raises(InputError, match="two passages have the id 'a'; remove one of them"):
+        Bm25Index.build([Passage("a", "A"), Passage("b", "B"), Passage("a", "C")])
+
+
+@pytest.mark.parametrize("engine", ["bm25s", "rank-bm25"])
+@pytest.mark.parametrize(
+    ("texts", "message"), [((), "there are no passages to index"), (("", "the of 🧠"), "no passage holds a word")]
+)
+def test_without_words_there_is_no_index(engine: str, texts: tuple[str, ...], message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
+        Bm25Index.build(_passages(*texts), engine=engine)
+
+
+def test_an_index_may_hold_one_passage(tmp_path: Path) -> None:
+    index = Bm25Index.build(_passages("kernel"))
+    index.save(tmp_path / "index")
+    assert Bm25Index.open(tmp_path / "index").search("kernel") == index.search("kernel")
+    assert len(index.search("kernel")) == 1
+
+
+@given(CORPORA, st.lists(QUESTIONS, min_size=1), PARAMETERS)
+def test_an_opened_index_finds_what_the_saved_one_found(
+    folder: Path, passages: list[Passage], questions: list[str], weights: tuple[float, float]
+) -> None:
+    built = Bm25Index.build(passages, k1=weights[0], b=weights[1])
+    built.save(folder / "index")
+    opened = Bm25Index.open(folder / "index")
+    assert Bm25Index.verify(folder / "index") == len(passages)
+    assert (opened.passages, opened.k1, opened.b) == (built.passages, built.k1, built.b)
+    for question in questions:
+        assert opened.search(question) == built.search(question)
+
+
+def test_an_opened_index_can_be_saved_again(tmp_path: Path, saved: Path) -> None:
+    Bm25Index.open(saved).save(tmp_path / "copy")
+    for name in [path.name for path in saved.iterdir()]:
+        assert (tmp_path / "copy" / name).read_bytes() == (saved / name).read_bytes()
+
+
+def test_a_save_replaces_the_index_that_was_there_even_the_one_it_was_opened_from(saved: Path) -> None:
+    opened = Bm25Index.open(saved)
+    (saved / "stray").write_text("x")
+    opened.save(saved)
+    assert not (saved / "stray").exists()
+    assert Bm25Index.open(saved).search("kernel") == opened.search("kernel")
+    Bm25Index.build(_passages("another")).save(saved)
+    assert [p.text for p in Bm25Index.open(saved).passages] == ["another"]
+    assert [p.id for p, _ in opened.search("kernel")] == ["p0"]
+
+
+def test_the_same_passages_give_the_same_bytes(tmp_path: Path, starter_passages: tuple[Passage, ...]) -> None:
+    for name in ("one", "two"):
+        Bm25Index.build(starter_passages[:200]).save(tmp_path / name)
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_only_an_index_is_ever_replaced(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.tex").write_text("years of work")
+    (tmp_path / "file").write_text("more work")
+    for name in ("work", "file"):
+        with pytest.raises(IndexStoreError, match=f"{name} exists and is not an index: choose another folder"):
+            Bm25Index.build(_passages("kernel")).save(tmp_path / name)
+    assert (tmp_path / "work" / "thesis.tex").read_text() == "years of work"
+    assert (tmp_path / "file").read_text() == "more work"
+
+
+def test_an_empty_folder_can_be_saved_into(tmp_path: Path) -> None:
+    Bm25Index.build(_passages("kernel")).save(tmp_path)
+    assert Bm25Index.verify(tmp_path) == 1
+
+
+def test_an_index_of_rank_bm25_cannot_be_saved(tmp_path: Path) -> None:
+    with pytest.raises(IndexStoreError, match="rank-bm25 cannot be saved: build it with the engine bm25s"):
+        Bm25Index.build(_passages("kernel"), engine="rank-bm25").save(tmp_path / "index")
+    assert not (tmp_path / "index").exists()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bm25")
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    Bm25Index.build(_passages("kernel trick", "decision tree", "")).save(tmp_path / "index")
+    return tmp_path / "index"
+
+
+FILES = ["data.npy", "indices.npy", "indptr.npy", "passages.jsonl", "vocabulary.json"]
+
+
+def test_an_index_consists_of_these_files(saved: Path) -> None:
+    assert sorted(path.name for path in saved.iterdir()) == sorted([*FILES, "manifest.json"])
+
+
+@pytest.mark.parametrize("check", [Bm25Index.open, Bm25Index.verify])
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(path.read_bytes()[:-1])])
+def test_a_missing_or_truncated_file_is_named(
+    saved: Path, check: Callable[[Path], object], name: str, damage: Damage
+) -> None:
+    damage(saved / name)
+    with pytest.raises(
+        IndexStoreError, match=rf"{name} is missing or .*; build it again: ragqa index .*--out {saved}$"
+    ):
+        check(saved)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_verify_finds_every_flipped_byte(saved: Path, name: str) -> None:
+    whole = (saved / name).read_bytes()
+    for place in range(len(whole)):
+        (saved / name).write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(IndexStoreError, match=f"{name} is missing or damaged; build it again"):
+            Bm25Index.verify(saved)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_opening_a_damaged_index_gives_an_error_or_an_index_but_never_something_else(saved: Path, name: str) -> None:
+    whole = (saved / name).read_bytes()
+    for place in range(len(whole)):
+        (saved / name).write_bytes(whole[:place] + b"\xff" + whole[place + 1 :])
+        try:
+            assert len(Bm25Index.open(saved).passages) == 3
+        except IndexStoreError as error:
+            assert str(saved) in str(error)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("manifest", "message"),
+    [
+        ("", r"manifest\.json is damaged"),
+        ("not JSON", r"manifest\.json is damaged"),
+        ("[]", r"manifest\.json is damaged"),
+        ("{}", r"manifest\.json is damaged"),
+        ('{"format": 1}', r"manifest\.json is damaged \(analyzer\)"),
+        ('{"format": 99}', "has index format 99, not 1"),
+    ],
+)
+@pytest.mark.parametrize("check", [Bm25Index.open, Bm25Index.verify])
+def test_a_manifest_that_is_none_is_named(
+    saved: Path, check: Callable[[Path], object], manifest: str, message: str
+) -> None:
+    (saved / "manifest.json").write_text(manifest)
+    with pytest.raises(IndexStoreError, match=rf"{message}.*; build it again: ragqa index .*--out {saved}$"):
+        check(saved)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"files": []},
+        {"files": {"passages.jsonl": {}}},
+        {"files": {"passages.jsonl": "bytes"}},
+        {"files": {}},
+        {"passages": "3"},
+        {"passages": 4},
+        {"k1": None},
+    ],
+)
+def test_a_manifest_with_wrong_entries_is_named(saved: Path, change: dict[str, object]) -> None:
+    manifest = json.loads((saved / "manifest.json").read_text())
+    (saved / "manifest.json").write_text(json.dumps(manifest | change))
+    with pytest.raises(IndexStoreError, match=r"manifest\.json is damaged .*; build it again"):
+        Bm25Index.open(saved)
+
+
+@pytest.mark.parametrize("name", ["missing", "."])
+def test_a_folder_that_is_no_index_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(IndexStoreError, match=rf"^{tmp_path / name} is not an index; build it again: ragqa index"):
+        Bm25Index.open(tmp_path / name)
+
+
+def test_an_index_of_another_analyzer_is_refused(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analyzer, "STOP_WORDS", analyzer.STOP_WORDS | {"kernel"})
+    with pytest.raises(IndexStoreError, match=f"^{saved} was built with another analyzer; build it again"):
+        Bm25Index.open(saved)
+
+
+def test_many_threads_find_what_one_finds(tmp_path: Path, starter_passages: tuple[Passage, ...]) -> None:
+    Bm25Index.build(starter_passages).save(tmp_path / "index")
+    index = Bm25Index.open(tmp_path / "index")
+    questions = [f"What is {passage.title}? {passage.text[:60]}" for passage in starter_passages[::8]]
+    serial = [Bm25Index.build(starter_passages).search(questions[0]), *map(index.search, questions[1:])]
+    index = Bm25Index.open(tmp_path / "index")  # whose analyzer has seen nothing yet
+    with ThreadPoolExecutor(32) as threads:
+        assert list(threads.map(index.search, questions)) == serial
+
+
+def test_scores_are_float32_of_every_passage() -> None:
+    index = Bm25Index.build(_passages("kernel", "tree", "kernel tree"))
+    scores = index._scorer.scores(["kernel"])
+    assert scores.dtype == np.float32
+    assert (scores > 0).tolist() == [True, False, True]

@@ -1,0 +1,233 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ragqa.cli import main
+from ragqa.records import Page, Passage, read_json_lines, write_json_lines
+from ragqa.rerank import BUNDLED
+
+COMMANDS = "crawl clean passages dataset train export evaluate index verify ask demo".split()
+README = Path(__file__).parent.parent / "README.md"
+
+PAGES = [
+    Page(
+        "Dropout",
+        "https://wiki.example/Dropout",
+        1,
+        7,
+        None,
+        "Dropout is a way to train networks.\n\n== Use ==\n\nIt helps.",
+    ),
+    Page(
+        "Bagging",
+        "https://wiki.example/Bagging",
+        2,
+        8,
+        None,
+        "Bagging is the averaging of models trained on resampled data.",
+    ),
+    Page("Nothing", "https://wiki.example/Nothing", 3, 9, None, ""),
+]
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return call
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Path:
+    write_json_lines(tmp_path / "pages.jsonl", PAGES)
+    return tmp_path / "pages.jsonl"
+
+
+@pytest.fixture
+def index(tmp_path: Path, pages: Path, run: Run) -> Path:
+    passages, folder = tmp_path / "passages.jsonl", tmp_path / "index"
+    assert run("passages", "--pages", pages, "--out", passages)[0] == 0
+    assert run("index", "--passages", passages, "--out", folder)[0] == 0
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example_and_stands_in_the_readme(command: str, run: Run) -> None:
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert f"example:\n  ragqa {command}" in out
+    assert f"ragqa {command}" in README.read_text(encoding="utf8")
+
+
+def test_help_lists_exactly_these_commands(run: Run) -> None:
+    lines = run("--help")[1].split("commands:")[1].splitlines()
+    assert [line.split()[0] for line in lines if line.startswith("    ") and line[4] != " "][1:] == COMMANDS
+
+
+def test_bad_usage_exits_with_2(run: Run) -> None:
+    for arguments in ((), ("fly",), ("ask",), ("index", "--out", "x"), ("ask", "q", "-k", "many")):
+        assert run(*arguments)[0] == 2
+
+
+def test_pages_become_passages_with_a_word_on_empty_ones(tmp_path: Path, pages: Path, run: Run) -> None:
+    code, out, err = run("passages", "--pages", pages, pages, "--out", tmp_path / "passages.jsonl")
+    assert (code, out) == (0, f"{tmp_path / 'passages.jsonl'}: 3 passages\n")
+    assert "page 'Nothing' holds no text" in err
+    assert "page 'Dropout' is there twice; the second is passed over" in err
+    first = next(read_json_lines(tmp_path / "passages.jsonl", Passage))
+    assert first.url == "https://wiki.example/Dropout?oldid=7"
+
+
+def test_ask_prints_the_answer_the_passages_and_where_they_stand(index: Path, run: Run) -> None:
+    code, out, _ = run("ask", "what is bagging?", "--index", index)
+    assert code == 0
+    assert "Bagging" in out
+    assert "BM25 #1" in out
+    assert "https://wiki.example/Bagging?oldid=8" in out
+
+
+def test_ask_as_json_holds_everything(index: Path, run: Run) -> None:
+    answer = json.loads(run("ask", "what is bagging?", "--index", index, "--json", "-k", "1")[1])
+    assert answer["question"] == "what is bagging?"
+    (hit,) = answer["hits"]
+    assert (hit["rank"], hit["bm25_rank"], hit["passage"]["title"]) == (1, 1, "Bagging")
+    assert hit["passage"]["url"] == "https://wiki.example/Bagging?oldid=8"
+
+
+def test_ask_without_reranking_or_without_hits(index: Path, run: Run) -> None:
+    assert "logit" not in run("ask", "bagging", "--index", index, "--bm25-only")[1]
+    assert run("ask", "zebra", "--index", index)[:2] == (0, "No passage shares a word with the question.\n")
+
+
+def test_clean_rewrites_pages(tmp_path: Path, run: Run) -> None:
+    write_json_lines(
+        tmp_path / "raw.jsonl", [Page("A", text="Let \n  \n    \n      x\n    \n    {\\displaystyle x}\n  \n be.")]
+    )
+    assert run("clean", "--pages", tmp_path / "raw.jsonl", "--out", tmp_path / "clean.jsonl")[0] == 0
+    assert next(read_json_lines(tmp_path / "clean.jsonl", Page)).text == "Let x be."
+
+
+def test_reference_style_runs_from_pages_to_pairs(tmp_path: Path, run: Run) -> None:
+    windows, out = tmp_path / "windows.jsonl", tmp_path / "dataset"
+    assert run("passages", "--pages", "starter", "--style", "reference", "--out", windows)[0] == 0
+    assert run("dataset", "--passages", windows, "--style", "reference", "--out", out)[0] == 0
+    rows = [json.loads(line) for line in (out / "train.jsonl").read_text(encoding="utf8").splitlines()]
+    assert all(row["sentence_0"].startswith("What is ") for row in rows)
+    assert sum(row["label"] for row in rows) * 2 == len(rows)
+
+
+def test_dataset_from_starter_passages_and_questions(tmp_path: Path, run: Run) -> None:
+    passages, out = tmp_path / "passages.jsonl", tmp_path / "dataset"
+    assert run("passages", "--pages", "starter", "--out", passages)[0] == 0
+    code, report, _ = run(
+        "dataset", "--passages", passages, "--judged", "starter", "--forms", "what", "how", "--out", out
+    )
+    assert code == 0
+    assert json.loads(report)["pairs"]["train"] > 500
+    assert json.loads(report)["leaking_passages"] == 0
+
+
+def test_evaluate_prints_a_table_or_json(run: Run) -> None:
+    code, out, _ = run("evaluate", "--judged", "starter", "--questions", "5", "--candidates", "10")
+    assert code == 0
+    assert "| nDCG@10 |" in out
+    assert "abstains on" in out
+    report = json.loads(run("evaluate", "--questions", "5", "--candidates", "10", "--json")[1])
+    assert report["questions"] == 5
+
+
+@pytest.fixture
+def bad(tmp_path: Path, index: Path) -> dict[str, Path]:
+    """Inputs with something wrong, by what it is."""
+    made = {
+        name: tmp_path / name for name in ("empty", "broken.jsonl", "textless.jsonl", "no-weights", "other-analyzer")
+    }
+    made["empty"].mkdir()
+    made["broken.jsonl"].write_text('{"title": "A", "text": "a"}\n{"title": "B", "text": \n')
+    write_json_lines(made["textless.jsonl"], [Page("Nothing")])
+    shutil.copytree(BUNDLED, made["no-weights"], ignore=shutil.ignore_patterns("openvino"))
+    shutil.copytree(index, made["other-analyzer"])
+    manifest = json.loads((index / "manifest.json").read_text(encoding="utf8"))
+    (made["other-analyzer"] / "manifest.json").write_text(json.dumps(manifest | {"analyzer": "0" * 64}))
+    return made | {"index": index, "missing": tmp_path / "missing", "out": tmp_path / "out"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("passages --pages {missing} --out {out}", "{missing} does not exist"),
+        ("passages --pages {empty} --out {out}", "{empty} holds no pages"),
+        ("passages --pages {broken.jsonl} --out {out}", "{broken.jsonl}, line 2: not JSON"),
+        ("passages --pages {textless.jsonl} --out {out}", "no page holds text"),
+        ("index --passages {textless.jsonl} --out {out}", "line 1: 'id' is missing"),
+        ("index --passages {missing} --out {out}", "{missing} is not a file"),
+        ("ask dropout --index {missing}", "{missing} is not an index; build it again: ragqa index"),
+        ("ask dropout --index {other-analyzer}", "built with another analyzer; build it again"),
+        ("ask dropout --index {index} -k 0", "k is 0; at least 1 is needed"),
+        ("ask dropout --index {index} -k -3", "k is -3; at least 1 is needed"),
+        ("ask  --index {index}", "the question is empty"),
+        ("ask ?!? --index {index}", "holds no letter or digit"),
+        ("ask dropout --index {index} --model {no-weights}", "{no-weights} holds no weights"),
+        ("ask dropout --index {index} --model {missing}", "neither a folder nor a hub id"),
+        ("crawl --category X --out {out}", "contact"),
+        ("dataset --out {out}", "give --passages or --judged"),
+        ("evaluate --judged {empty}", "is not a BEIR folder"),
+        ("verify {empty}", "is not an index"),
+        ("train --dataset {empty} --out {out}", "is not a dataset"),
+    ],
+)
+def test_bad_input_is_one_line_on_stderr_and_exit_1(
+    arguments: str, message: str, bad: dict[str, Path], run: Run
+) -> None:
+    code, out, err = run(*(argument.format(**bad) for argument in arguments.split(" ")))
+    assert (code, out) == (1, "")
+    lines = [line for line in err.splitlines() if line.startswith("ragqa: ")]
+    assert message.format(**bad) in lines[-1]
+    assert "Traceback" not in err
+    assert not bad["out"].exists()
+
+
+def test_a_damaged_index_is_found_by_verify(index: Path, run: Run) -> None:
+    assert run("verify", index)[:2] == (0, f"{index}: 3 passages, every byte as written\n")
+    data = bytearray((index / "data.npy").read_bytes())
+    data[-1] ^= 1
+    (index / "data.npy").write_bytes(data)
+    code, _, err = run("verify", index)
+    assert code == 1
+    assert "data.npy is missing or damaged" in err
+
+
+@pytest.mark.skipif(os.name != "posix" or not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root")
+def test_a_full_disk_leaves_the_old_files(tmp_path: Path, run: Run) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False).returncode:
+        pytest.skip("tmpfs cannot be mounted here")
+    try:
+        (disk / "passages.jsonl").write_text("old\n")
+        code, _, err = run("passages", "--pages", "starter", "--out", disk / "passages.jsonl")
+        assert code == 1
+        assert "No space left on device" in err
+        assert [(file.name, file.read_text()) for file in disk.iterdir()] == [("passages.jsonl", "old\n")]
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_reader_that_stops_early_is_no_error(index: Path) -> None:
+    command = f"{sys.executable} -m ragqa ask dropout --index {index} --json | head -c 1"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,0 +1,105 @@
+import gzip
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from ragqa.corpus import read_article, read_pages, starter_folder
+from ragqa.errors import CorpusError, RecordError
+from ragqa.passages import split
+from ragqa.records import Page, json_line, read_rows
+from ragqa.seeds import read_seeds
+
+Write = Callable[[str, Iterable[str]], Path]
+
+FRONT = ["---", "title: A: b", "url: https://a.org/A", "---"]
+QUESTIONS = [row for _, row in read_rows(starter_folder() / "questions.jsonl")]
+COVERED = [row for row in QUESTIONS if row["page"] is not None]
+
+
+@pytest.mark.parametrize("name", ["pages.jsonl", "pages.jsonl.gz"])
+def test_pages_are_read_from_json_lines(tmp_path: Path, name: str) -> None:
+    pages = [Page("A", text="é"), Page("B", revision=3)]
+    content = b"".join(map(json_line, pages))
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert list(read_pages(tmp_path / name)) == pages
+
+
+def test_pages_are_read_from_a_folder_in_order_of_file_names(write: Write) -> None:
+    folder = write("articles/b.md", ["---", "title: First", "---"]).parent
+    write("articles/a.md", [*FRONT, "", "Lead.", "", "## Use ", "Text # 1.", "### In C#", "#hash"])
+    write("articles/notes.txt", ["no article"])
+    text = "Lead.\n\n== Use ==\nText # 1.\n=== In C# ===\n#hash"
+    assert list(read_pages(folder)) == [Page("A: b", "https://a.org/A", text=text), Page("First")]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["title: A", "---"], "line 1: front matter is missing"),
+        (["---", "title: A"], "line 1: front matter is missing"),
+        (["---", "title: A", "no colon", "---"], "line 3: 'key: value' is needed, not 'no colon'"),
+        (["---", "url: https://a.org", "---"], "line 1: the front matter holds no title"),
+        (["---", "title:", "---"], "line 1: the front matter holds no title"),
+    ],
+)
+def test_bad_front_matter_is_named_with_its_line(write: Write, lines: list[str], message: str) -> None:
+    with pytest.raises(RecordError, match=rf"a\.md, {message}"):
+        read_article(write("a.md", lines))
+
+
+def test_an_article_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_bytes(b"---\ntitle: \xe9\n---\n")
+    with pytest.raises(RecordError, match=r"a\.md, line 1: not UTF-8"):
+        read_article(tmp_path / "a.md")
+
+
+def test_nothing_to_read_is_named(tmp_path: Path, write: Write) -> None:
+    with pytest.raises(CorpusError, match=r"missing\.jsonl does not exist; make it with: ragqa crawl"):
+        list(read_pages(tmp_path / "missing.jsonl"))
+    for empty in (write("empty.jsonl", []), tmp_path):
+        with pytest.raises(CorpusError, match=f"^{empty} holds no pages$"):
+            list(read_pages(empty))
+
+
+def test_the_starter_corpus_holds_articles_of_readable_length(starter_pages: tuple[Page, ...]) -> None:
+    assert len(starter_pages) >= 80
+    assert [page.title for page in starter_pages if not 2_000 <= len(page.text) <= 6_000] == []
+
+
+def test_starter_titles_are_unique_and_match_their_urls(starter_pages: tuple[Page, ...]) -> None:
+    assert len({page.title.casefold() for page in starter_pages}) == len(starter_pages)
+    for page in starter_pages:
+        assert unquote(page.url) == f"https://en.wikipedia.org/wiki/{page.title.replace(' ', '_')}"
+
+
+def test_every_starter_article_is_in_the_public_domain() -> None:
+    for path in starter_folder().glob("*.md"):
+        assert "license: CC0-1.0" in path.read_text(encoding="utf8").split("\n---\n")[0].splitlines()
+
+
+def test_there_are_enough_starter_questions_with_and_without_an_answer() -> None:
+    assert len(COVERED) >= 200
+    assert len(QUESTIONS) - len(COVERED) >= 30
+
+
+def test_starter_questions_are_asked_in_many_ways() -> None:
+    questions = [row["question"].casefold() for row in QUESTIONS]
+    assert sum(question.startswith("what is") for question in questions) <= len(questions) / 3
+    assert [question for question, count in Counter(questions).items() if count > 1] == []
+
+
+def test_starter_answers_stand_in_their_page_mostly_within_one_passage(starter_pages: tuple[Page, ...]) -> None:
+    pages = {page.title: page for page in starter_pages}
+    assert [row["question"] for row in COVERED if row["answer"] not in pages[row["page"]].text] == []
+    within = [any(row["answer"] in p.text for p in split(pages[row["page"]])) for row in COVERED]
+    assert sum(within) >= 0.95 * len(COVERED)
+
+
+def test_the_seeds_of_the_wikipedia_crawl_name_many_articles_each_once() -> None:
+    seeds = read_seeds(Path(__file__).parent.parent / "corpus" / "wikipedia.toml")
+    assert len(seeds.titles) >= 500
+    assert len({title.casefold() for title in seeds.titles}) == len(seeds.titles)
+    assert len(set(seeds.categories)) == len(seeds.categories) > 0

@@ -1,0 +1,26 @@
+import pytest
+
+from ragqa import errors
+from ragqa.errors import InputError, MissingExtraError, RagqaError, RecordError
+
+
+def _classes() -> list[type[BaseException]]:
+    return [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, BaseException)]
+
+
+@pytest.mark.parametrize("error", _classes())
+def test_every_error_is_caught_by_the_root_and_drawn_in_the_tree(error: type[BaseException]) -> None:
+    assert issubclass(error, RagqaError)
+    assert f"{error.__name__} " in (errors.__doc__ or "").replace("\n", " ")
+    assert error.__doc__
+
+
+def test_bad_input_can_be_caught_as_a_value_error() -> None:
+    with pytest.raises(ValueError, match=r"^pages\.jsonl, line 7: not JSON$") as caught:
+        raise RecordError("pages.jsonl", 7, "not JSON")
+    assert isinstance(caught.value, InputError)
+
+
+def test_a_missing_extra_can_be_caught_as_an_import_error_and_says_what_to_install() -> None:
+    with pytest.raises(ImportError, match=r"^training needs more packages: pip install 'ragqa\[train\]'$"):
+        raise MissingExtraError("training", "train")

@@ -1,0 +1,169 @@
+import errno
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from ragqa.files import replace_file, replace_folder
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.name != "posix" or os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small file system needs root")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], int]]:
+    before = os.umask(0)
+    os.umask(before)
+    yield os.umask
+    os.umask(before)
+
+
+def _fail(context: AbstractContextManager[object], error: BaseException) -> None:
+    with context:
+        raise error
+
+
+@pytest.fixture
+def broken_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fail)
+
+
+def test_a_file_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
+    path = tmp_path / "pages.jsonl"
+    path.write_bytes(b"old and longer")
+    with replace_file(path) as file:
+        file.write(b"new")
+        assert path.read_bytes() == b"old and longer"
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["pages.jsonl"]
+
+
+def test_missing_parent_folders_are_created(tmp_path: Path) -> None:
+    with replace_file(tmp_path / "a" / "b" / "file") as file:
+        file.write(b"x")
+    with replace_folder(tmp_path / "c" / "d" / "folder") as folder:
+        (folder / "file").write_bytes(b"y")
+    assert (tmp_path / "a/b/file").read_bytes() == b"x"
+    assert (tmp_path / "c/d/folder/file").read_bytes() == b"y"
+
+
+@pytest.mark.parametrize("error", [ValueError("bad line"), KeyboardInterrupt()])
+def test_a_file_stays_as_it_was_when_the_block_raises(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(type(error)), replace_file(path) as file:
+        file.write(b"half of the ne")
+        raise error
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_no_file_appears_when_the_block_raises(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="bad line"):
+        _fail(replace_file(tmp_path / "file"), ValueError("bad line"))
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_stays_as_it_was_on_a_full_disk(small_disk: Path) -> None:
+    path = small_disk / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), replace_file(path) as file:
+        file.write(b"x" * 200_000)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(small_disk) == ["file"]
+
+
+def test_a_folder_stays_as_it_was_on_a_full_disk(small_disk: Path) -> None:
+    path = small_disk / "index"
+    path.mkdir()
+    (path / "file").write_bytes(b"old")
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), replace_folder(path) as new:
+        (new / "file").write_bytes(b"x" * 200_000)
+    assert (path / "file").read_bytes() == b"old"
+    assert os.listdir(small_disk) == ["index"]
+
+
+@pytest.mark.usefixtures("broken_sync")
+def test_a_file_stays_as_it_was_when_the_disk_is_found_full_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), replace_file(path) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+@pytest.mark.usefixtures("broken_sync")
+def test_a_folder_stays_as_it_was_when_the_disk_is_found_full_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    path.mkdir()
+    (path / "file").write_bytes(b"old")
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), replace_folder(path) as new:
+        (new / "file").write_bytes(b"new")
+    assert (path / "file").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["index"]
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    path.mkdir()
+    (path / "gone").write_bytes(b"old")
+    with replace_folder(path) as new:
+        (new / "deep").mkdir()
+        (new / "deep" / "file").write_bytes(b"new")
+        assert os.listdir(path) == ["gone"]
+    assert os.listdir(path) == ["deep"]
+    assert (path / "deep" / "file").read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["index"]
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt()])
+def test_a_folder_stays_as_it_was_when_the_block_raises(tmp_path: Path, error: BaseException) -> None:
+    path = tmp_path / "index"
+    path.mkdir()
+    (path / "file").write_bytes(b"old")
+    with pytest.raises(type(error)), replace_folder(path) as new:
+        (new / "file").write_bytes(b"half")
+        raise error
+    assert (path / "file").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["index"]
+
+
+def test_the_old_folder_comes_back_when_the_new_one_cannot_be_moved_in(tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    path.mkdir()
+    (path / "file").write_bytes(b"old")
+    with pytest.raises(FileNotFoundError), replace_folder(path) as new:
+        new.rmdir()
+    assert (path / "file").read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["index"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are posix")
+@pytest.mark.parametrize(("mask", "file_mode", "folder_mode"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)])
+def test_permissions_follow_the_umask(
+    tmp_path: Path, umask: Callable[[int], int], mask: int, file_mode: int, folder_mode: int
+) -> None:
+    umask(mask)
+    with replace_file(tmp_path / "file"):
+        pass
+    with replace_folder(tmp_path / "folder") as new:
+        (new / "inside").write_bytes(b"")
+    assert (tmp_path / "file").stat().st_mode & 0o777 == file_mode
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == folder_mode
+    assert (tmp_path / "folder" / "inside").stat().st_mode & 0o777 == file_mode

@@ -1,0 +1,164 @@
+import gzip
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+from ragqa.corpus import starter_folder
+from ragqa.errors import CorpusError, InputError, RecordError
+from ragqa.judged import read_beir, read_judged, read_starter, select
+from ragqa.records import Passage
+
+Write = Callable[[str, Iterable[str]], Path]
+
+LONG = "Dropout drops units. " * 3 + "It was named in 2012. " + "Units come back. " * 3
+CORPUS = [
+    {"_id": "d1", "title": "Dropout", "text": "Dropout drops units.", "metadata": {}},
+    {"_id": "d2", "title": "Long", "text": LONG},
+    {"_id": 3, "text": "No title."},
+]
+QUERIES = [
+    {"_id": "q1", "text": "what is dropout?"},
+    {"_id": "q2", "text": "when was it named?", "answers": ["named in 2012"]},
+    {"_id": "q3", "text": "answered nowhere"},
+]
+QRELS = [("q1", "d1", 2), ("q1", "d2", 1), ("q1", "gone", 1), ("q2", "d2", 1), ("q3", "d1", 0), ("q9", "d1", 1)]
+
+
+def _qrels(rows: Iterable[tuple[str, str, int]]) -> list[str]:
+    return ["query-id\tcorpus-id\tscore", *("\t".join(map(str, row)) for row in rows)]
+
+
+@pytest.fixture
+def beir(write: Write) -> Path:
+    write("beir/corpus.jsonl", map(json.dumps, CORPUS))
+    write("beir/queries.jsonl", map(json.dumps, QUERIES))
+    return write("beir/qrels.tsv", _qrels(QRELS)).parent
+
+
+def test_a_beir_folder_gives_passages_questions_and_grades(beir: Path) -> None:
+    judged = read_beir(beir)
+    assert judged.name == "beir"
+    assert judged.passages == (
+        Passage("d1", "Dropout", end=20, text="Dropout drops units."),
+        Passage("d2", "Long", end=len(LONG), text=LONG),
+        Passage("3", "", end=9, text="No title."),
+    )
+    assert judged.questions == {"q1": "what is dropout?", "q2": "when was it named?"}
+    assert judged.relevance == {"q1": {"d1": 2, "d2": 1}, "q2": {"d2": 1}}
+    assert judged.answers == {"q2": ("named in 2012",)}
+    assert judged.uncovered == ()
+
+
+def test_gzipped_files_and_the_test_split_are_read_too(beir: Path) -> None:
+    plain = read_beir(beir)
+    for path in list(beir.iterdir()):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    assert read_beir(beir) == plain
+    (beir / "qrels").mkdir()
+    (beir / "qrels" / "test.tsv").write_bytes(gzip.decompress((beir / "qrels.tsv.gz").read_bytes()))
+    (beir / "qrels.tsv.gz").unlink()
+    assert read_judged(beir) == plain
+
+
+def test_a_long_document_is_cut_and_only_what_holds_the_answer_is_relevant(beir: Path) -> None:
+    judged = read_beir(beir, max_chars=50)
+    pieces = [p for p in judged.passages if p.id.startswith("d2#")]
+    assert [p.id for p in pieces] == [f"d2#{n}" for n in range(len(pieces))]
+    assert all(len(p.text) <= 50 and LONG[p.start : p.end] == p.text and p.title == "Long" for p in pieces)
+    assert len(pieces) > 2
+    assert judged.relevance["q2"] == {p.id: 1 for p in pieces if "named in 2012" in p.text} != {}
+    assert judged.relevance["q1"] == {"d1": 2} | {p.id: 1 for p in pieces}
+
+
+def test_a_document_that_holds_no_answer_is_relevant_as_a_whole(beir: Path, write: Write) -> None:
+    write("beir/queries.jsonl", [json.dumps({"_id": "q2", "text": "when?", "answers": ["in 1958"]})])
+    judged = read_beir(beir, max_chars=50)
+    assert judged.relevance["q2"] == {p.id: 1 for p in judged.passages if p.title == "Long"}
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [("q1\td1", 2), ("q1 d1 1", 2), ("q1\t0\td1\t1", 2), ("q1\td1\tmuch", 2), ("q1\td1\t²", 2), ("q1\td1\t--1", 2)],
+)
+def test_a_malformed_judgment_is_named_with_its_line(beir: Path, write: Write, row: str, line: int) -> None:
+    write("beir/qrels.tsv", [*_qrels([]), row])
+    with pytest.raises(RecordError, match=rf"qrels\.tsv, line {line}: question id, passage id and grade are needed"):
+        read_beir(beir)
+
+
+def test_the_header_of_the_judgments_may_be_missing(beir: Path, write: Write) -> None:
+    write("beir/qrels.tsv", _qrels(QRELS)[1:])
+    assert read_beir(beir).relevance == {"q1": {"d1": 2, "d2": 1}, "q2": {"d2": 1}}
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "message"),
+    [
+        ("corpus.jsonl", '{"_id": "d"}', r"corpus\.jsonl, line 1: 'text' is missing"),
+        ("corpus.jsonl", "[]", r"corpus\.jsonl, line 1: a JSON object is needed"),
+        ("queries.jsonl", '{"text": "q"}', r"queries\.jsonl, line 1: '_id' is missing"),
+    ],
+)
+def test_a_malformed_row_is_named_with_its_line(beir: Path, write: Write, name: str, row: str, message: str) -> None:
+    write(f"beir/{name}", [row])
+    with pytest.raises(RecordError, match=message):
+        read_beir(beir)
+
+
+@pytest.mark.parametrize("name", ["corpus.jsonl", "queries.jsonl", "qrels.tsv"])
+def test_a_missing_file_is_named(beir: Path, name: str) -> None:
+    (beir / name).unlink()
+    with pytest.raises(InputError, match=rf"{beir} is not a BEIR folder: it has no {name} \(nor {name}\.gz\)"):
+        read_beir(beir)
+
+
+def test_judgments_without_a_relevant_passage_are_refused(beir: Path, write: Write) -> None:
+    write("beir/qrels.tsv", _qrels([("q1", "d1", 0), ("q1", "d2", -1)]))
+    with pytest.raises(CorpusError, match="holds no question with a relevant passage"):
+        read_beir(beir)
+
+
+def test_selected_questions_have_all_their_passages_on_the_chosen_pages(beir: Path) -> None:
+    judged = read_beir(beir)
+    chosen = select(judged, frozenset({"Long"}))
+    assert chosen.questions == {"q2": "when was it named?"}
+    assert chosen.relevance == {"q2": {"d2": 1}}
+    assert chosen.answers == {"q2": ("named in 2012",)}
+    assert chosen.passages == judged.passages
+    assert select(judged, frozenset({"Long", "Dropout"})).questions == judged.questions
+    assert select(judged, frozenset()).questions == {}
+
+
+def test_every_starter_question_has_passages_that_hold_its_answer() -> None:
+    judged = read_judged("starter")
+    passages = {p.id: p for p in judged.passages}
+    assert len(passages) == len(judged.passages)
+    assert judged.questions.keys() == judged.relevance.keys() == judged.answers.keys()
+    assert len(judged.uncovered) >= 30
+    for key, grades in judged.relevance.items():
+        held = " ".join(passages[p].text for p in grades)
+        assert " ".join(judged.answers[key][0].split()) in " ".join(held.split())
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('{"question": "q", "page": "A"}', "'answer' is missing"),
+        ('{"page": "A", "answer": "lead"}', "'question' is missing"),
+        ('{"question": "q", "page": "B", "answer": "lead"}', "the page 'B' does not hold the answer"),
+        ('{"question": "q", "page": "A", "answer": "tail"}', "the page 'A' does not hold the answer"),
+        ('{"question": "q", "page": [], "answer": 3}', "does not hold the answer"),
+    ],
+)
+def test_a_starter_question_that_does_not_fit_is_named(write: Write, row: str, message: str) -> None:
+    write("a.md", ["---", "title: A", "---", "The lead."])
+    folder = write("questions.jsonl", ['{"question": "q", "page": null, "answer": null}', row]).parent
+    with pytest.raises(RecordError, match=rf"questions\.jsonl, line 2: {message}"):
+        read_starter(folder)
+
+
+def test_the_starter_folder_is_the_default() -> None:
+    assert read_starter() == read_starter(starter_folder())

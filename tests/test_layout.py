@@ -1,0 +1,65 @@
+"""The layout is the pipeline: modules import only modules that stand before them, and importing stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import ragqa
+
+PACKAGE = Path(ragqa.__file__).parent
+ORDER = (
+    "errors files records clean seeds mediawiki crawl passages corpus questions analyzer bm25 judged dataset card "
+    "rerank export train answer retrieve evaluate __init__ demo cli __main__"
+).split()
+HEAVY = {
+    "numpy",
+    "openvino",
+    "gradio",
+    "torch",
+    "bm25s",
+    "tokenizers",
+    "httpx",
+    "scipy",
+    "sentence_transformers",
+    "tqdm",
+}
+
+
+def imported(path: Path) -> set[str]:
+    """The modules of the package that a file imports, late imports included."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("ragqa"):
+            found.add(node.module.partition(".")[2] or "__init__")
+        elif isinstance(node, ast.Import):
+            found |= {
+                alias.name.partition(".")[2] or "__init__" for alias in node.names if alias.name.startswith("ragqa")
+            }
+    return found
+
+
+def test_every_module_has_its_place() -> None:
+    assert sorted(ORDER) == sorted(path.stem for path in PACKAGE.glob("*.py"))
+
+
+def test_modules_import_only_what_stands_before_them() -> None:
+    wrong = {
+        f"{module} imports {other}"
+        for place, module in enumerate(ORDER)
+        for other in imported(PACKAGE / f"{module}.py")
+        if other not in ORDER[:place]
+    }
+    assert not wrong
+
+
+def test_public_names_are_the_documented_ones() -> None:
+    public = {name for name in vars(ragqa) if not name.startswith("_")} - {p.stem for p in PACKAGE.glob("*.py")}
+    assert public == set(ragqa.__all__)
+
+
+def test_importing_and_asking_for_help_load_nothing_heavy() -> None:
+    for code in ("import ragqa", "from ragqa.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"):
+        script = f"{code}\nimport sys\nprint('loaded', sorted({HEAVY!r} & set(sys.modules)))"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout.splitlines()[-1] == "loaded []"

@@ -1,0 +1,179 @@
+import re
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ragqa.clean import HEADING
+from ragqa.errors import InputError
+from ragqa.passages import cite, full_text, sections, sentences, split, split_windows
+from ragqa.records import Page, Passage
+
+WORDS = st.sampled_from(
+    ["a", "the", "k-means", "Models", "e.g.", "C4.5,", "(see", "it)", "“yes.”", "learn.", "🧠", "É" * 30]
+)
+LINES = st.one_of(
+    st.lists(WORDS, max_size=40).map(" ".join),
+    st.sampled_from(["== Training ==", "=== Loss ===", "====", "== not a heading", "=  =", "\t", "  == B =="]),
+    st.text(max_size=40),
+)
+TEXTS = st.lists(LINES).map("\n".join) | st.lists(LINES).map("\n\n".join)
+PAGES = TEXTS.map(lambda text: Page("A page", text=text))
+SIZES = st.integers(1, 20) | st.integers(20, 600)
+
+
+@given(PAGES, SIZES)
+def test_passages_are_exact_pieces_of_the_page_within_the_limit(page: Page, max_chars: int) -> None:
+    for passage in split(page, max_chars):
+        assert 0 < len(passage.text) <= max_chars
+        assert page.text[passage.start : passage.end] == passage.text
+        assert passage.text.strip() == passage.text
+
+
+@given(PAGES, SIZES)
+def test_passages_come_in_order_and_never_overlap(page: Page, max_chars: int) -> None:
+    passages = split(page, max_chars)
+    assert all(one.end <= other.start for one, other in pairwise(passages))
+    assert [p.id for p in passages] == [f"A page#{n}" for n in range(len(passages))]
+
+
+@given(PAGES, SIZES)
+def test_only_white_space_and_headings_are_left_out(page: Page, max_chars: int) -> None:
+    rest = list(page.text)
+    for passage in split(page, max_chars):
+        rest[passage.start : passage.end] = " " * len(passage.text)
+    for heading in HEADING.finditer(page.text):
+        rest[heading.start() : heading.end()] = " " * len(heading[0])
+    assert not "".join(rest).strip()
+
+
+@given(PAGES, SIZES)
+def test_no_passage_holds_a_heading(page: Page, max_chars: int) -> None:
+    spans = [match.span() for match in HEADING.finditer(page.text)]
+    for passage in split(page, max_chars):
+        assert not any(start < passage.end and passage.start < end for start, end in spans)
+
+
+@given(PAGES, SIZES)
+def test_a_word_is_cut_only_where_it_is_longer_than_a_passage(page: Page, max_chars: int) -> None:
+    for one, other in pairwise(split(page, max_chars)):
+        if one.end == other.start:  # no white space between them
+            word = re.search(r"\S*$", page.text[: one.end])[0] + re.match(r"\S*", page.text[one.end :])[0]  # type: ignore[index]
+            assert len(word) > max_chars
+
+
+@pytest.mark.parametrize("max_chars", [200, 500])
+def test_sentences_that_fit_are_never_cut(starter_pages: tuple[Page, ...], max_chars: int) -> None:
+    for page in starter_pages:
+        cuts = {passage.end for passage in split(page, max_chars)}
+        for start, end in sentences(page.text):
+            assert end - start >= max_chars or not cuts & set(range(start + 1, end))
+
+
+@given(st.text(" \t\n\r\u2003"), SIZES)
+def test_a_page_without_text_gives_no_passage(text: str, max_chars: int) -> None:
+    assert split(Page("Empty", text=text), max_chars) == []
+    assert split(Page("Headings", text=f"== A ==\n{text}\n=== B ==="), max_chars) == []
+
+
+def test_short_neighbours_are_joined_and_headings_part_them() -> None:
+    page = Page("ML", text="One. Two.\n\nThree.\n== Use ==\nFour.\n\n=== In speech ===\nFive.")
+    assert [(p.section, p.text) for p in split(page, 20)] == [
+        ("", "One. Two.\n\nThree."),
+        ("Use", "Four."),
+        ("In speech", "Five."),
+    ]
+
+
+def test_a_word_longer_than_a_passage_is_cut() -> None:
+    assert [p.text for p in split(Page("Long", text="abcdefg " + "hi"), 3)] == ["abc", "def", "g", "hi"]
+
+
+@pytest.mark.parametrize("cut", [split, split_windows])
+@pytest.mark.parametrize("max_chars", [0, -1])
+def test_passages_of_no_characters_are_refused(cut: Callable[[Page, int], list[Passage]], max_chars: int) -> None:
+    with pytest.raises(InputError, match=rf"^max_chars is {max_chars}; at least 1 is needed$"):
+        cut(Page("A", text="text"), max_chars)
+
+
+@given(TEXTS, st.integers(1, 600))
+def test_windows_are_the_page_in_pieces_of_one_length(text: str, max_chars: int) -> None:
+    windows = split_windows(Page("A", text=text), max_chars)
+    assert "".join(w.text for w in windows) == text
+    assert all(len(w.text) == max_chars for w in windows[:-1])
+    assert all(text[w.start : w.end] == w.text for w in windows)
+    assert len({w.id for w in windows}) == len(windows)
+
+
+def test_sections_are_what_stands_below_each_heading() -> None:
+    text = "Lead.\n== A b ==\nOne.\n=== C ===  \n== D ==\nTwo.\n= E =\n"
+    assert [(heading, text[start:end]) for heading, start, end in sections(text)] == [
+        ("", "Lead.\n"),
+        ("A b", "\nOne.\n"),
+        ("C", "\n"),
+        ("D", "\nTwo.\n= E =\n"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("page", "section", "url"),
+    [
+        (Page("A", "https://en.wikipedia.org/wiki/A", revision=12), "", "https://en.wikipedia.org/wiki/A?oldid=12"),
+        (
+            Page("A", "https://en.wikipedia.org/wiki/A", revision=12),
+            "Use",
+            "https://en.wikipedia.org/wiki/A?oldid=12#Use",
+        ),
+        (Page("A", "https://en.wikipedia.org/wiki/A"), "", "https://en.wikipedia.org/wiki/A"),
+        (Page("A", "https://a.org/A"), "Émile's #1 / use", "https://a.org/A#%C3%89mile%27s_%231_%2F_use"),
+        (Page("A", revision=12), "Use", ""),
+    ],
+)
+def test_a_citation_names_revision_and_section(page: Page, section: str, url: str) -> None:
+    assert cite(page, section) == url
+
+
+def test_every_passage_cites_its_section() -> None:
+    page = Page("A", "https://a.org/A", revision=7, text="Lead.\n== Use ==\nText.")
+    assert [p.url for p in split(page)] == ["https://a.org/A?oldid=7", "https://a.org/A?oldid=7#Use"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It learns.| It works!| Does it?| Yes.",
+        "Models, e.g. Transformers, i.e. BERT, learn.| Others do not.",
+        "Dr. Hinton, G. E. Hinton and St. Peter met vs. Fig. 3 of Hinton et al. See there.| Done.",
+        "The rate is 0.5 or C4.5 by J. R. Quinlan.| It is old.",
+        "He said “It works.”| Then he left.",
+        "(This is one.)| (This is two.)| [3] is a note.",
+        "A heading|\n\nsecond.|\n Third",
+        "lower case. follows a stop",
+        "In 1958.| 1959 came next.",
+    ],
+)
+def test_sentences_end_where_a_reader_ends_them(text: str) -> None:
+    whole = text.replace("|", "")
+    assert [whole[start:end] for start, end in sentences(whole)] == [piece.strip() for piece in text.split("|")]
+
+
+@given(TEXTS)
+def test_sentences_leave_out_white_space_alone(text: str) -> None:
+    spans = sentences(text)
+    assert re.sub(r"\s", "", "".join(text[a:b] for a, b in spans)) == re.sub(r"\s", "", text)
+    assert all(a < b <= c for (a, b), (c, _) in pairwise(spans))
+
+
+@pytest.mark.parametrize(
+    ("passage", "text"),
+    [
+        (Passage("1", "Dropout", "Use", text="It helps."), "Dropout - Use: It helps."),
+        (Passage("1", "Dropout", text="It helps."), "Dropout: It helps."),
+        (Passage("1", "", "Use", text="It helps."), "Use: It helps."),
+        (Passage("1", "", text="It helps."), "It helps."),
+    ],
+)
+def test_the_full_text_names_page_and_section(passage: Passage, text: str) -> None:
+    assert full_text(passage) == text

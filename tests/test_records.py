@@ -1,0 +1,167 @@
+import gzip
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import FrozenInstanceError, asdict
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ragqa.errors import InputError, RecordError
+from ragqa.records import Page, Pair, Passage, json_line, read_json_lines, read_rows, write_json_lines
+
+Write = Callable[[str, Iterable[str]], Path]
+
+TEXT = st.text() | st.sampled_from(["two\nlines", "\u2028\x85\r\n", "🧠 émile", "\x00", '"\\{}'])
+NUMBER = st.none() | st.integers()
+PAGES = st.builds(Page, title=TEXT, url=TEXT, page_id=NUMBER, revision=NUMBER, timestamp=st.none() | TEXT, text=TEXT)
+PASSAGES = st.builds(
+    Passage, id=TEXT, title=TEXT, section=TEXT, start=st.integers(), end=st.integers(), text=TEXT, url=TEXT
+)
+PAIRS = st.builds(Pair, question=TEXT, passage=TEXT, label=st.floats(0, 1))
+PAIR = '{"question": "q", "passage": "p", "label": 1}'
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("records")
+
+
+@given(st.lists(PAGES))
+def test_pages_come_back_as_they_were_written(folder: Path, pages: list[Page]) -> None:
+    assert write_json_lines(folder / "pages.jsonl", pages) == len(pages)
+    assert list(read_json_lines(folder / "pages.jsonl", Page)) == pages
+
+
+@given(st.lists(PASSAGES))
+def test_passages_come_back_as_they_were_written(folder: Path, passages: list[Passage]) -> None:
+    write_json_lines(folder / "passages.jsonl", passages)
+    assert list(read_json_lines(folder / "passages.jsonl", Passage)) == passages
+
+
+@given(st.lists(PAIRS))
+def test_pairs_come_back_as_they_were_written(folder: Path, pairs: list[Pair]) -> None:
+    write_json_lines(folder / "pairs.jsonl", pairs)
+    assert list(read_json_lines(folder / "pairs.jsonl", Pair)) == pairs
+
+
+@given(PAGES)
+def test_a_record_is_one_line(page: Page) -> None:
+    line = json_line(page)
+    assert line.index(b"\n") == len(line) - 1
+    assert json.loads(line) == asdict(page)
+
+
+def test_gzip_is_read_like_the_plain_file(tmp_path: Path) -> None:
+    pages = [Page("A", text="é"), Page("B")]
+    (tmp_path / "pages.jsonl.gz").write_bytes(gzip.compress(b"".join(map(json_line, pages))))
+    assert list(read_json_lines(tmp_path / "pages.jsonl.gz", Page)) == pages
+
+
+def test_a_row_may_be_a_dict(tmp_path: Path) -> None:
+    write_json_lines(tmp_path / "rows.jsonl", [{"a": 1}, {"b": [2]}])
+    assert list(read_rows(tmp_path / "rows.jsonl")) == [(1, {"a": 1}), (2, {"b": [2]})]
+
+
+def test_other_keys_are_ignored_and_optional_ones_may_be_missing(write: Write) -> None:
+    path = write("pages.jsonl", ['{"title": "A", "ml": true, "text": "a"}', '{"title": "B", "revision": null}'])
+    assert list(read_json_lines(path, Page)) == [Page("A", text="a"), Page("B")]
+
+
+def test_empty_lines_are_passed_over_but_counted(write: Write) -> None:
+    path = write("pages.jsonl", ["", '{"title": "A"}', "   ", "[]"])
+    pages = read_json_lines(path, Page)
+    assert next(pages) == Page("A")
+    with pytest.raises(RecordError, match=r"pages\.jsonl, line 4: a JSON object is needed, not list$"):
+        next(pages)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"question": "q", "passage"', "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ('{"question": "q", "passage": "p", "label": ' + "1" * 5_000 + "}", "(?:not JSON|label 1)"),
+        ('"question"', "a JSON object is needed, not str"),
+        ("null", "a JSON object is needed, not NoneType"),
+        ('{"question": "q", "label": 1}', "'passage' is missing"),
+        (r'{"question": "\ud83e", "passage": "p", "label": 1}', "'utf-8' codec can't encode"),
+        ('{"question": 3, "passage": "p", "label": 1}', "'question' is int, not str"),
+        ('{"question": null, "passage": "p", "label": 1}', "'question' is NoneType, not str"),
+        ('{"question": "q", "passage": "p", "label": true}', "'label' is bool, not float or int"),
+        ('{"question": "q", "passage": "p", "label": "1"}', "'label' is str, not float or int"),
+        ('{"question": "q", "passage": "p", "label": 1.5}', r"label 1\.5 is not between 0 and 1"),
+        ('{"question": "q", "passage": "p", "label": -1}', "label -1 is not between 0 and 1"),
+        ('{"question": "q", "passage": "p", "label": NaN}', "label nan is not between 0 and 1"),
+    ],
+)
+def test_a_line_that_is_no_pair_is_named_with_file_line_and_reason(write: Write, line: str, reason: str) -> None:
+    path = write("pairs.jsonl", [PAIR, PAIR, line, PAIR])
+    pairs = read_json_lines(path, Pair)
+    assert [next(pairs), next(pairs)] == [Pair("q", "p", 1.0)] * 2
+    with pytest.raises(RecordError, match=rf"pairs\.jsonl, line 3: {reason}"):
+        next(pairs)
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ('{"title": "A", "page_id": true}', "'page_id' is bool, not int or NoneType"),
+        ('{"title": "A", "revision": 1.0}', "'revision' is float, not int or NoneType"),
+        ('{"title": "A", "timestamp": 5}', "'timestamp' is int, not str or NoneType"),
+        ('{"url": "u"}', "'title' is missing"),
+    ],
+)
+def test_a_line_that_is_no_page_is_named_with_file_line_and_reason(write: Write, row: str, reason: str) -> None:
+    with pytest.raises(RecordError, match=rf"pages\.jsonl, line 1: {reason}"):
+        list(read_json_lines(write("pages.jsonl", [row]), Page))
+
+
+def test_a_line_that_is_not_utf8_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "pages.jsonl"
+    path.write_bytes(b'{"title": "A"}\n{"title": "\xe9"}\n')
+    with pytest.raises(RecordError, match=r"pages\.jsonl, line 2: not JSON: 'utf-8' codec"):
+        list(read_json_lines(path, Page))
+
+
+@pytest.mark.parametrize("cut", [5, 30, -9])
+def test_a_gzip_file_that_is_cut_short_is_named(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "pages.jsonl.gz"
+    path.write_bytes(gzip.compress(json_line(Page("A", text="some text")))[:cut])
+    with pytest.raises(InputError, match=r"pages\.jsonl\.gz is not a whole gzip file"):
+        list(read_json_lines(path, Page))
+
+
+@pytest.mark.parametrize("place", range(10, 60))
+def test_no_damage_to_a_gzip_file_goes_unnoticed(tmp_path: Path, place: int) -> None:
+    path = tmp_path / "pages.jsonl.gz"
+    whole = bytearray(gzip.compress(json_line(Page("A", text="some text that is long enough to be compressed"))))
+    whole[place] ^= 0xFF
+    path.write_bytes(whole)
+    with pytest.raises(InputError, match=r"pages\.jsonl\.gz"):
+        list(read_json_lines(path, Page))
+
+
+def test_a_plain_file_named_gz_is_named(write: Write) -> None:
+    with pytest.raises(InputError, match=r"pages\.jsonl\.gz is not a whole gzip file"):
+        list(read_json_lines(write("pages.jsonl.gz", ['{"title": "A"}']), Page))
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "."])
+def test_what_is_no_file_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="is not a file$"):
+        list(read_json_lines(tmp_path / name, Page))
+
+
+def test_nothing_is_written_when_a_record_cannot_be_made(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_bytes(b"old")
+    with pytest.raises(InputError, match="label 2 is not between 0 and 1"):
+        write_json_lines(path, (Pair("q", "p", label) for label in (0, 1, 2)))
+    assert path.read_bytes() == b"old"
+
+
+def test_records_cannot_be_changed() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Page("A").title = "B"  # type: ignore[misc]

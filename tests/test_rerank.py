@@ -1,0 +1,98 @@
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ragqa import Reranker
+from ragqa.errors import ModelError
+from ragqa.rerank import BUNDLED, MODEL_FILE, probability
+
+QUESTION = "why does dropout help?"
+TEXTS = [
+    "Dropout: Each unit is switched off at random while training, so that no unit can rely on another one.",
+    "Tomato soup: Peel the tomatoes, chop the onions and let them simmer for half an hour.",
+    "Bagging: Many models are trained on resampled data and their predictions are averaged.",
+    "Dropout",
+    "",
+]
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Reranker:
+    return Reranker.load()
+
+
+def test_scores_are_float32_logits_one_for_each_text_in_order(bundled: Reranker) -> None:
+    scores = bundled.score(QUESTION, TEXTS)
+    assert scores.dtype == np.float32
+    assert scores.shape == (len(TEXTS),)
+    assert scores[0] > scores[2] > scores[1]
+
+
+def test_no_texts_give_no_scores(bundled: Reranker) -> None:
+    assert bundled.score(QUESTION, []).shape == (0,)
+
+
+def test_a_score_does_not_depend_on_the_other_texts(bundled: Reranker) -> None:
+    together = bundled.score(QUESTION, TEXTS * 20)
+    alone = np.concatenate([bundled.score(QUESTION, [text]) for text in TEXTS])
+    np.testing.assert_allclose(together[: len(TEXTS)], alone, atol=1e-3)
+    np.testing.assert_allclose(together.reshape(20, -1), np.tile(together[: len(TEXTS)], (20, 1)), atol=1e-3)
+
+
+def test_threads_share_one_model(bundled: Reranker) -> None:
+    serial = bundled.score(QUESTION, TEXTS)
+    with ThreadPoolExecutor(8) as pool:
+        for scores in pool.map(lambda _: bundled.score(QUESTION, TEXTS), range(16)):
+            np.testing.assert_array_equal(scores, serial)
+
+
+def test_a_text_beyond_the_limit_is_cut(bundled: Reranker) -> None:
+    text = "word " * 600
+    assert bundled.score(QUESTION, [text]) == bundled.score(QUESTION, [text + "dropout " * 600])
+
+
+@settings(max_examples=50, deadline=None)
+@given(question=st.text(max_size=200), text=st.text(max_size=200))
+def test_any_text_has_a_finite_score(bundled: Reranker, question: str, text: str) -> None:
+    assert np.isfinite(bundled.score(question, [text])).all()
+
+
+def test_probability_is_the_sigmoid_without_overflow() -> None:
+    assert [round(probability(x), 4) for x in (-1000.0, -1.0, 0.0, 1.0, 1000.0)] == [0.0, 0.2689, 0.5, 0.7311, 1.0]
+
+
+def test_a_folder_without_weights_says_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(
+        ModelError, match=r"holds no weights: openvino/openvino_model\.xml or model\.safetensors is needed"
+    ):
+        Reranker.load(tmp_path)
+
+
+def test_what_is_neither_a_folder_nor_a_hub_id_is_refused_at_once() -> None:
+    for source in ("./nowhere", "nowhere", "/nowhere/at/all", "a/b/c"):
+        with pytest.raises(ModelError, match="neither a folder nor a hub id"):
+            Reranker.load(source)
+
+
+@pytest.mark.parametrize("damage", ["tokenizer.json", MODEL_FILE, "openvino/openvino_model.bin"])
+def test_a_damaged_model_is_a_clear_error(tmp_path: Path, damage: str) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(BUNDLED, folder)
+    whole = (folder / damage).read_bytes()
+    (folder / damage).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        Reranker.load(folder).score(QUESTION, TEXTS)
+
+
+def test_a_missing_tokenizer_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(BUNDLED, folder)
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ModelError, match=r"tokenizer\.json is missing"):
+        Reranker.load(folder)

@@ -1,0 +1,114 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ragqa import Bm25Index, Passage, Retriever
+from ragqa.errors import IndexStoreError, InputError
+from ragqa.retrieve import check_question
+
+PASSAGES = [
+    Passage("a", "Dropout", text="Dropout switches units off at random while a network is trained."),
+    Passage("b", "Dropout", "History", text="Dropout was proposed in 2012."),
+    Passage("c", "Bagging", text="Bagging averages models trained on resampled data."),
+    Passage("d", "R", text="R is a language for statistics."),
+]
+
+
+@pytest.fixture(scope="module")
+def retriever() -> Retriever:
+    return Retriever(Bm25Index.build(PASSAGES), Retriever.open().reranker)
+
+
+def test_hits_carry_both_scores_and_ranks(retriever: Retriever) -> None:
+    hits = retriever.search("How does dropout work while a network is trained?")
+    assert hits[0].passage.id == "a"
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    assert sorted(hit.bm25_rank for hit in hits) == list(range(1, len(hits) + 1))
+    assert all(hit.probability is not None and 0 <= hit.probability <= 1 for hit in hits)
+
+
+def test_bm25_alone_keeps_its_order_and_has_no_probability() -> None:
+    retriever = Retriever(Bm25Index.build(PASSAGES), None)
+    hits = retriever.search("dropout network")
+    assert [hit.bm25_rank for hit in hits] == [1, 2]
+    assert all(hit.score == hit.bm25_score and hit.probability is None for hit in hits)
+
+
+def test_k_limits_the_hits_and_may_exceed_the_corpus(retriever: Retriever) -> None:
+    assert len(retriever.search("dropout trained", k=1)) == 1
+    assert len(retriever.search("dropout trained", k=1000)) == 3
+    for k in (0, -1):
+        with pytest.raises(InputError, match=f"k is {k}; at least 1 is needed"):
+            retriever.search("dropout", k=k)
+
+
+def test_the_first_hits_do_not_depend_on_k(retriever: Retriever) -> None:
+    assert retriever.search("dropout trained", k=3)[:2] == retriever.search("dropout trained", k=2)
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [
+        ("", "the question is empty"),
+        (" \n\t\x00", "the question is empty"),
+        ("?!… —", "holds no letter or digit"),
+        ("🤔🤔", "holds no letter or digit"),
+        ("a" * 10_000, "10,000 characters; at most 2,000"),
+    ],
+)
+def test_questions_that_ask_nothing_are_refused(retriever: Retriever, question: str, reason: str) -> None:
+    for ask in (retriever.search, retriever.ask):
+        with pytest.raises(InputError, match=reason):
+            ask(question)
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Was ist Überanpassung?", "什么是过拟合？", "что такое дропаут", "dropout 🤔", "drop\x00out", "\ud800 dropout"],
+)
+def test_other_languages_and_odd_characters_are_searched(retriever: Retriever, question: str) -> None:
+    assert isinstance(retriever.search(question), list)
+
+
+def test_nul_bytes_separate_words() -> None:
+    assert check_question("why\x00 does\n dropout help?") == "why does dropout help?"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=100))
+def test_any_question_is_searched_or_refused(question: str) -> None:
+    retriever = Retriever(Bm25Index.build(PASSAGES), None)
+    try:
+        retriever.search(question)
+    except InputError as error:
+        assert "\n" not in str(error)
+
+
+def test_one_retriever_serves_many_threads(retriever: Retriever) -> None:
+    questions = ["how does dropout work", "what is R?", "why average models"] * 4
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(retriever.search, questions)) == [retriever.search(question) for question in questions]
+
+
+def test_open_reads_a_saved_index_and_else_the_starter_corpus(tmp_path: Path) -> None:
+    Bm25Index.build(PASSAGES).save(tmp_path / "index")
+    assert Retriever.open(tmp_path / "index", reranker=None).search("resampled")[0].passage == PASSAGES[2]
+    assert len({p.title for p in Retriever.open(reranker=None).index.passages}) >= 80
+    with pytest.raises(IndexStoreError, match="is not an index; build it again: ragqa index"):
+        Retriever.open(tmp_path / "nowhere")
+
+
+def test_starter_questions_are_answered_with_their_section_cited() -> None:
+    answer = Retriever.open().ask("why does dropout help?")
+    assert not answer.abstained
+    assert answer.hits[0].passage.title == "Dilution (neural networks)"
+    assert answer.hits[0].passage.url.startswith("https://en.wikipedia.org/wiki/Dilution_(neural_networks)#")
+    assert answer.sentences[0].text == answer.text
+
+
+def test_candidates_must_be_positive() -> None:
+    with pytest.raises(InputError, match="candidates is 0"):
+        Retriever(Bm25Index.build(PASSAGES), None, candidates=0)
