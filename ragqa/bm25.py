@@ -222,7 +222,7 @@ class RankBm25Scorer:
         import numpy as np
 
         with np.errstate(invalid="ignore"):  # with b = 1 a passage without words gives 0 / 0
-            return np.nan_to_num(self._model.get_scores(terms)).astype(np.float32)
+            return np.nan_to_num(np.asarray(self._model.get_scores(terms), dtype=np.float32))
 
 
 def _check_ids(passages: Sequence[Passage]) -> None:

@@ -166,8 +166,6 @@ def _construct(record: type[Record], row: dict[str, Any]) -> Record:
             value = row[name]
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 raise InputError(f"{name!r} is {type(value).__name__}, not {' or '.join(k.__name__ for k in kinds)}")
-            if isinstance(value, str):
-                value.encode()  # half a surrogate pair could be neither written nor scored
             values[name] = value
         elif required:
             raise InputError(f"{name!r} is missing")

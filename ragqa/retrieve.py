@@ -79,7 +79,10 @@ def open_starter() -> Bm25Index:
 
 
 def check_question(question: str) -> str:
-    """The question on one line without control characters and lone surrogates; raises `InputError` where nothing can be asked with it."""
+    """The question on one line, without control characters and lone surrogates.
+
+    Raises `InputError` where nothing can be asked with it.
+    """
     question = _CONTROL.sub(" ", question).strip()
     if not question:
         raise InputError("the question is empty")

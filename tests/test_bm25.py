@@ -259,7 +259,7 @@ def test_opening_a_damaged_index_gives_an_error_or_an_index_but_never_something_
         try:
             assert len(Bm25Index.open(saved).passages) == 3
         except IndexStoreError as error:
-            assert str(saved) in str(error)  # noqa: PT017
+            assert str(saved) in str(error)
 
 
 @pytest.mark.parametrize(

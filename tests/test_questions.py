@@ -88,17 +88,9 @@ def test_a_heading_is_asked_about(section: str, question: str) -> None:
 @pytest.mark.parametrize(
     "section",
     [
-        "Examples",
-        "See also",
-        "References",
-        "2012",
-        "From 2001 to 2010",
-        "In practice",
-        "What it is",
-        "A",
-        "Other methods",
-    ]
-    + ["How a convolutional layer works", "When there is little data", "One two three four five six"],
+        *("Examples", "See also", "References", "2012", "From 2001 to 2010", "In practice", "A", "Other methods"),
+        *("How a convolutional layer works", "What it is", "When there is little data", "One two three four five six"),
+    ],
 )
 def test_a_heading_that_names_nothing_is_not_asked_about(section: str) -> None:
     assert _ask("Some text.", "Boosting", section, FORMS) == []

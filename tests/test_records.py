@@ -86,7 +86,7 @@ def test_empty_lines_are_passed_over_but_counted(write: Write) -> None:
         ('"question"', "a JSON object is needed, not str"),
         ("null", "a JSON object is needed, not NoneType"),
         ('{"question": "q", "label": 1}', "'passage' is missing"),
-        (r'{"question": "\ud83e", "passage": "p", "label": 1}', "'utf-8' codec can't encode"),
+        (r'{"question": "\ud83e", "passage": "p", "label": 1}', "half a surrogate pair, which is no character"),
         ('{"question": 3, "passage": "p", "label": 1}', "'question' is int, not str"),
         ('{"question": null, "passage": "p", "label": 1}', "'question' is NoneType, not str"),
         ('{"question": "q", "passage": "p", "label": true}', "'label' is bool, not float or int"),

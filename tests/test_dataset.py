@@ -1,0 +1,259 @@
+from collections.abc import Iterable
+from itertools import combinations
+
+import pytest
+
+from ragqa.dataset import (
+    SPLITS,
+    DatasetConfig,
+    Example,
+    Source,
+    build,
+    build_reference,
+    from_judged,
+    from_passages,
+    split_by_page,
+    split_of,
+)
+from ragqa.errors import CorpusError, InputError
+from ragqa.judged import Judged, read_starter
+from ragqa.passages import full_text, split_windows
+from ragqa.questions import reference_question
+from ragqa.records import Page, Pair, Passage
+
+ALL_IN_TRAIN = (1.0, 0.0, 0.0)
+Pairs = dict[str, list[Pair]]
+
+
+@pytest.fixture(scope="module")
+def starter(starter_passages: tuple[Passage, ...]) -> Source:
+    return from_passages(starter_passages)
+
+
+@pytest.fixture(scope="module")
+def starter_pairs(starter: Source) -> Pairs:
+    return build([starter], DatasetConfig())
+
+
+def _pages(count: int, passages: int = 6) -> list[Passage]:
+    return [
+        Passage(f"{n}#{m}", f"Page {n}", start=m * 10, end=m * 10 + 9, text=f"kernel {n} {m}", url=f"https://a.org/{n}")
+        for n in range(count)
+        for m in range(passages)
+    ]
+
+
+def _only_negatives(source: Source, **settings: object) -> list[str]:
+    pairs = build([source], DatasetConfig(parts=ALL_IN_TRAIN, **settings))  # type: ignore[arg-type]
+    return [pair.passage for pair in pairs["train"] if pair.label == 0]
+
+
+def _titles(pairs: Iterable[Pair], passages: Iterable[Passage]) -> set[str]:
+    by_text = {full_text(p): p.title for p in passages}
+    return {by_text[pair.passage] for pair in pairs}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"negatives": 0}, "negatives is 0; at least 1 is needed"),
+        ({"shares": (0, 0, 0)}, r"shares is \(0, 0, 0\); three numbers of at least 0 are needed, not all 0"),
+        ({"shares": (1, 1)}, "shares is"),
+        ({"shares": (1, -1, 1)}, "shares is"),
+        ({"parts": (0, 0, 0)}, "parts is"),
+        ({"parts": (1, 1, 1, 1)}, "parts is"),
+        ({"parts": (2, 1, -1)}, "parts is"),
+    ],
+)
+def test_a_config_that_means_nothing_is_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        DatasetConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_every_positive_has_its_negatives_behind_it(starter_pairs: Pairs) -> None:
+    for pairs in starter_pairs.values():
+        labels = [pair.label for pair in pairs]
+        assert labels == [1.0, 0.0, 0.0, 0.0] * (len(pairs) // 4)
+        for n in range(0, len(pairs), 4):
+            assert len({pair.question for pair in pairs[n : n + 4]}) == 1
+            assert len({pair.passage for pair in pairs[n : n + 4]}) == 4
+
+
+def test_no_pair_has_both_labels(starter_pairs: Pairs) -> None:
+    pairs = [pair for split in SPLITS for pair in starter_pairs[split]]
+    positives = {(p.question, p.passage) for p in pairs if p.label == 1}
+    assert not positives & {(p.question, p.passage) for p in pairs if p.label == 0}
+
+
+def test_no_page_is_in_two_splits(starter_pairs: Pairs, starter_passages: tuple[Passage, ...]) -> None:
+    titles = {split: _titles(starter_pairs[split], starter_passages) for split in SPLITS}
+    assert all(titles.values())
+    assert all(not titles[one] & titles[other] for one, other in combinations(SPLITS, 2))
+    assert len(titles["train"]) > 0.6 * sum(map(len, titles.values()))
+
+
+def test_a_question_over_several_pages_stays_in_one_split() -> None:
+    passages = _pages(20)
+    examples = [Example(f"question {n}?", tuple(passages[n :: len(passages) // 4])) for n in range(10)]
+    source = Source(tuple(passages), tuple(examples))
+    config = DatasetConfig(parts=(1, 1, 1))
+    pairs = build([source], config)
+    titles = {split: _titles(pairs[split], passages) for split in SPLITS}
+    assert all(not titles[one] & titles[other] for one, other in combinations(SPLITS, 2))
+    assert sum(p.label == 1 for split in SPLITS for p in pairs[split]) >= len(examples)
+    assert all(example.positives for own in split_by_page(source, config).values() for example in own.examples)
+
+
+def test_the_same_seed_gives_the_same_pairs_and_another_gives_others(starter: Source, starter_pairs: Pairs) -> None:
+    assert build([starter], DatasetConfig(seed=42)) == starter_pairs
+    assert build([starter], DatasetConfig(seed=43)) != starter_pairs
+
+
+def test_a_page_stays_in_its_split_whatever_else_is_there(starter: Source, starter_pairs: Pairs) -> None:
+    half = Source(starter.passages, starter.examples[::2])
+    own = {split: {p for p in pairs if p.label == 1} for split, pairs in build([half], DatasetConfig()).items()}
+    assert all(own[split] <= set(starter_pairs[split]) for split in SPLITS)
+
+
+def test_progress_is_told_of_every_example(starter: Source) -> None:
+    seen: list[Example] = []
+    some = Source(starter.passages, starter.examples[:5])
+    build([some], DatasetConfig(), seen.append)
+    assert sorted(e.question for e in seen) == sorted(e.question for e in some.examples)
+
+
+def test_several_sources_are_joined() -> None:
+    passages = _pages(4)
+    sources = [Source(tuple(passages), (Example(q, (passages[0],)),)) for q in ("one?", "two?")]
+    pairs = build(sources, DatasetConfig(parts=ALL_IN_TRAIN))["train"]
+    assert [pair.question for pair in pairs if pair.label == 1] == ["one?", "two?"]
+
+
+def test_negatives_from_the_page_are_all_of_the_page_while_it_has_enough() -> None:
+    passages = _pages(30)
+    source = Source(tuple(passages), tuple(Example(f"q{n}", (passages[6 * n],)) for n in range(30)))
+    pairs = build([source], DatasetConfig(shares=(0, 1, 0), negatives=5, parts=ALL_IN_TRAIN))["train"]
+    for n in range(30):
+        assert {p.passage for p in pairs if p.question == f"q{n}"} == {
+            full_text(p) for p in passages[6 * n : 6 * n + 6]
+        }
+
+
+def test_random_negatives_fill_what_the_page_cannot_give() -> None:
+    passages = _pages(30, passages=2)
+    negatives = _only_negatives(
+        Source(tuple(passages), (Example("q", (passages[0],)),)), shares=(0.0, 1.0, 0.0), negatives=3
+    )
+    assert negatives[0] == full_text(passages[1])
+    assert len(set(negatives)) == 3
+
+
+def test_negatives_of_bm25_are_its_best_where_the_answer_is_known() -> None:
+    passages = _pages(30)
+    wanted = Passage("x", "Trees", text="a kernel trick, named by Vapnik", url="https://a.org/x")
+    near = [Passage(f"n{n}", f"Near {n}", text=f"a kernel trick {n}") for n in range(3)]
+    source = Source((*passages, wanted, *near), (Example("kernel trick?", (wanted,), ("Vapnik",)),))
+    negatives = _only_negatives(source, shares=(0.0, 0.0, 1.0))
+    assert set(negatives) == {full_text(p) for p in near}
+
+
+def test_negatives_of_bm25_skip_its_first_hits_and_the_page_where_no_answer_is_known() -> None:
+    passages = _pages(30)
+    near = [Passage(f"n{n}", "Near", text="a kernel trick") for n in range(5)]
+    source = Source((*passages, *near), (Example("kernel trick?", (passages[0],)),))
+    negatives = _only_negatives(source, shares=(0.0, 0.0, 1.0))
+    assert len(negatives) == 3
+    assert not set(negatives) & {full_text(p) for p in near}
+    assert not any(text.startswith("Page 0:") for text in negatives)
+
+
+def test_the_shares_of_the_kinds_are_followed() -> None:
+    passages = _pages(100)
+    source = Source(tuple(passages), tuple(Example(f"q{n}", (passages[6 * n],)) for n in range(100)))
+    pairs = build([source], DatasetConfig(shares=(3, 1, 0), negatives=2, parts=ALL_IN_TRAIN))["train"]
+    own = sum(pair.passage.startswith(f"Page {pair.question[1:]}:") for pair in pairs if pair.label == 0)
+    assert 30 <= own <= 75  # a quarter of 200, and the few that are of the page by chance
+
+
+def test_what_may_answer_is_never_a_negative() -> None:
+    url = "https://a.org/A?oldid=1"
+    positive = Passage("A#0", "A", start=0, end=50, text="Dropout drops units.", url=url)
+    unfit = [
+        Passage("A#1", "A", start=40, end=60, text="units. Then", url=f"{url}#Use"),
+        Passage("B#0", "B", text="dropout DROPS units."),
+        Passage("C#0", "C", text="It was in TORONTO, in 2012."),
+    ]
+    fit = [
+        Passage("A#2", "A", start=50, end=60, text="Then more.", url=url),
+        Passage("D#0", "D", start=0, end=50, text="Something else.", url="https://a.org/D"),
+    ]
+    source = Source((positive, *unfit, *fit), (Example("where was dropout?", (positive,), ("in Toronto",)),))
+    for seed in range(20):
+        for shares in ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)):
+            negatives = _only_negatives(source, shares=shares, seed=seed, negatives=6)
+            assert negatives
+            assert set(negatives) <= {full_text(p) for p in fit}
+
+
+def test_questions_of_two_pages_are_left_out() -> None:
+    passages = [
+        Passage("1", "Perceptron", text="A perceptron is a linear classifier."),
+        Passage("2", "Rosenblatt", text="A perceptron is a machine. A cat is a pet."),
+        Passage("3", "Rosenblatt", "Examples", text="A cat is an animal."),
+    ]
+    source = from_passages(passages)
+    assert {e.question: [p.id for p in e.positives] for e in source.examples} == {
+        "What is a cat?": ["2", "3"],
+        "What is Rosenblatt?": ["2"],
+    }
+    assert source.passages == tuple(passages)
+
+
+def test_without_a_question_there_is_no_dataset() -> None:
+    with pytest.raises(CorpusError, match="no passage gives a question"):
+        from_passages([Passage("1", "List of things", text="Nothing.")])
+
+
+def test_judged_questions_bring_their_answers() -> None:
+    passages = tuple(_pages(2, passages=2))
+    judged = Judged("j", passages, {"q": "why?"}, {"q": {"0#1": 1, "0#0": 2}}, {"q": ("because",)})
+    assert from_judged(judged) == Source(passages, (Example("why?", (passages[1], passages[0]), ("because",)),))
+
+
+def test_no_negative_of_the_starter_questions_holds_their_answer() -> None:
+    judged = read_starter()
+    pairs = build([from_judged(judged)], DatasetConfig(shares=(0, 0, 1)))
+    answers = {judged.questions[key]: answer[0].casefold() for key, answer in judged.answers.items()}
+    negatives = [p for split in SPLITS for p in pairs[split] if p.label == 0]
+    assert len(negatives) > 900
+    assert [p.question for p in negatives if answers[p.question] in p.passage.casefold()] == []
+
+
+def test_the_split_of_a_page_depends_on_title_and_seed_alone() -> None:
+    config = DatasetConfig(parts=(1, 1, 1))
+    assert split_of(Passage("1", "A", text="x"), config) == split_of(Passage("2", "A", text="y"), config)
+    splits = {split_of(Passage("1", f"Page {n}"), config) for n in range(50)}
+    assert splits == set(SPLITS)
+    assert {split_of(Passage(str(n), ""), config) for n in range(50)} == set(SPLITS)
+    assert {split_of(Passage("1", f"{n}"), DatasetConfig(parts=(0, 1, 0))) for n in range(50)} == {"eval"}
+
+
+def test_the_reference_recipe_gives_each_window_one_negative(starter_pages: tuple[Page, ...]) -> None:
+    windows = [window for page in starter_pages[:30] for window in split_windows(page)]
+    config = DatasetConfig()
+    pairs = build_reference(windows, config)
+    assert pairs == build_reference(windows, config)
+    assert pairs != build_reference(windows, DatasetConfig(seed=1))
+    for split in SPLITS:
+        own = [w for w in windows if split_of(w, config) == split]
+        assert [p.passage for p in pairs[split][::2]] == [w.text for w in own]
+        assert [p.label for p in pairs[split]] == [1.0, 0.0] * len(own)
+        for positive, negative in zip(pairs[split][::2], pairs[split][1::2], strict=True):
+            assert positive.question == negative.question == reference_question(positive.passage)
+            assert negative.passage != positive.passage
+            assert negative.passage in {w.text for w in own}
+
+
+def test_the_reference_recipe_needs_two_windows() -> None:
+    with pytest.raises(CorpusError, match="at least two windows"):
+        build_reference(split_windows(Page("A", text="x")), DatasetConfig(parts=ALL_IN_TRAIN))
