@@ -145,6 +145,7 @@ def _card(
             f"# {title}",
             "",
             "Questions (`sentence_0`) and passages (`sentence_1`); `label` is 1.0 where the passage answers, else 0.0.",
+            *(["A bi-encoder has softened the labels of the train split."] if _is_soft(pairs["train"]) else []),
             "Made by `ragqa dataset`. Split by page: no page has passages in two splits.",
             "",
             "| split | pairs | positives | questions | passages |",
@@ -177,6 +178,10 @@ def _card(
             "",
         ]
     )
+
+
+def _is_soft(pairs: Sequence[Pair]) -> bool:
+    return any(pair.label not in (0, 1) for pair in pairs)
 
 
 def _split_row(split: str, pairs: Sequence[Pair]) -> str:

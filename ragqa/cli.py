@@ -115,6 +115,10 @@ def _dataset(options: argparse.Namespace) -> None:
         examples = sum(len(source.examples) for source in sources)
         with _counter(examples, "question") as bar:
             pairs = dataset.build(sources, config, lambda _: bar.update())
+    if options.teacher:
+        from ragqa.teach import soften
+
+        pairs["train"] = soften(pairs["train"], options.teacher, options.teacher_weight)
     report = write_dataset(
         pairs,
         options.out,
@@ -369,6 +373,8 @@ def _add_dataset(commands: Any) -> None:
         "--parts", nargs=3, type=float, default=[0.8, 0.1, 0.1], metavar=("TRAIN", "EVAL", "TEST"), help="of the pages"
     )
     parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--teacher", metavar="MODEL", help="bi-encoder that softens the labels of the train split")
+    parser.add_argument("--teacher-weight", type=float, default=0.5, help="its share in a label, 0 to 1 (default 0.5)")
     parser.add_argument(
         "--style", choices=("ragqa", "reference"), default="ragqa", help="reference: that model's own recipe"
     )

@@ -20,7 +20,6 @@ SPLITS = ("train", "eval", "test")
 KINDS = ("random", "page", "bm25")
 
 _HARD_CANDIDATES = 30
-_DOUBTFUL_CANDIDATES = 5  # where no answer is known, BM25's first hits too often answer as well
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +28,15 @@ class DatasetConfig:
 
     `negatives` of each positive; `shares` of the three kinds among them, in the order of `KINDS`, any positive scale;
     `parts` of the pages in the splits train, eval and test, likewise; `forms` of generated questions (`questions.FORMS`).
-    Where a kind has too few passages to offer, random ones fill the gap.
+    Where a kind has too few passages to offer, random ones fill the gap. Where no answers are known to tell by, the
+    first `skip` hits of BM25 are taken for answers and left out.
     """
 
     forms: tuple[str, ...] = ("what",)
     negatives: int = 3
     shares: tuple[float, float, float] = (1.0, 1.0, 1.0)
     parts: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    skip: int = 5
     seed: int = 42
 
     def __post_init__(self) -> None:
@@ -176,7 +177,7 @@ def _pairs(example: Example, source: Source, config: DatasetConfig) -> Iterator[
 
 def _negatives(example: Example, source: Source, config: DatasetConfig, rng: random.Random) -> list[Passage]:
     chosen: dict[str, Passage] = {}
-    offered = {"page": _from_page(example, source, rng), "bm25": _from_bm25(example, source)}
+    offered = {"page": _from_page(example, source, rng), "bm25": _from_bm25(example, source, config.skip)}
     for kind in rng.choices(KINDS, config.shares, k=config.negatives):
         allowed = (p for p in offered.get(kind, ()) if p.id not in chosen and _is_negative(p, example))
         negative = next(allowed, None) or _random_negative(example, source, chosen, rng)
@@ -190,13 +191,13 @@ def _from_page(example: Example, source: Source, rng: random.Random) -> list[Pas
     return rng.sample(page, len(page))
 
 
-def _from_bm25(example: Example, source: Source) -> Iterator[Passage]:
-    """The best of BM25; without known answers to tell by, not of the same page, and not the very first."""
+def _from_bm25(example: Example, source: Source, skip: int) -> Iterator[Passage]:
+    """The best of BM25; without known answers to tell by, not of the same page, and not the first `skip`."""
     title = example.positives[0].title
     hits = source.index.search(example.question, _HARD_CANDIDATES)
     if example.answers:
         return (passage for passage, _ in hits)
-    return (passage for passage, _ in hits[_DOUBTFUL_CANDIDATES:] if passage.title != title)
+    return (passage for passage, _ in hits[skip:] if passage.title != title)
 
 
 def _random_negative(

@@ -184,7 +184,7 @@ def _arguments(config: TrainConfig, checkpoints: Path, pairs: int, progress: boo
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup,
         use_cpu=not torch.cuda.is_available(),
-        bf16=_has_bf16() if config.bf16 is None else config.bf16,
+        bf16=has_bf16() if config.bf16 is None else config.bf16,
         seed=config.seed,
         eval_strategy="steps",
         eval_steps=steps,
@@ -227,7 +227,7 @@ def _length_batches(dataset: "Dataset", batch_size: int, drop_last: bool, *, see
     return LengthBatchSampler(dataset, batch_size, drop_last, seed=seed, **others)
 
 
-def _has_bf16() -> bool:
+def has_bf16() -> bool:
     """Whether the machine multiplies matrices in bfloat16: a recent GPU, or a CPU with AVX-512 BF16 or AMX."""
     import torch
 

@@ -10,7 +10,7 @@ import ragqa
 PACKAGE = Path(ragqa.__file__).parent
 ORDER = (
     "errors files records clean seeds mediawiki crawl passages corpus questions analyzer bm25 judged dataset card "
-    "rerank export train answer retrieve evaluate __init__ demo cli __main__"
+    "rerank export train teach answer retrieve evaluate __init__ demo cli __main__"
 ).split()
 HEAVY = {
     "numpy",
