@@ -21,10 +21,11 @@ STOP_WORDS = frozenset(
     "whom whose why will with would you your i me my our us he she his her am not no nor also about should may might must "
     "between".split()
 )
+# not here: what names of methods hold too ("k means", "bag of words", "adversarial examples", "type I error")
 QUESTION_WORDS = frozenset(
-    "please tell explain describe define mean meaning means definition difference differences different compare versus vs "
-    "know name list give example examples idea understand work works working use used uses using need call called happen "
-    "happens want like way ways kind kinds type types explanation briefly detail details term terms words say think".split()
+    "please tell explain describe define mean meaning definition difference differences different compare versus vs "
+    "know name list give idea understand work works working use used uses using need call called happen "
+    "happens want like way ways kind kinds types explanation briefly detail details terms say think".split()
 )
 
 _TOKEN = re.compile(r"[^\W_]+(?:(?:[-‐‑–'’./&]|(?<=\w)_)[^\W_]+)*(?:\+\+|[*#](?!\w))?")

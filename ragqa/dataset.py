@@ -122,7 +122,17 @@ def build(
                 pairs[split] += _pairs(example, source, config)
                 if progress:
                     progress(example)
-    return pairs
+    return {split: _deduplicate(made) for split, made in pairs.items()}
+
+
+def _deduplicate(pairs: Iterable[Pair]) -> list[Pair]:
+    """Each question with each passage once, in order; positive where it was both."""
+    kept: dict[tuple[str, str], Pair] = {}
+    for pair in pairs:
+        key = (pair.question, pair.passage)
+        if key not in kept or pair.label > kept[key].label:
+            kept[key] = pair
+    return list(kept.values())
 
 
 def build_reference(windows: Iterable[Passage], config: DatasetConfig) -> dict[str, list[Pair]]:

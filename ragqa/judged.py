@@ -9,7 +9,7 @@ from typing import Any
 from ragqa.corpus import read_pages, starter_folder
 from ragqa.errors import CorpusError, InputError, RecordError
 from ragqa.passages import MAX_CHARS, split
-from ragqa.records import Page, Passage, read_rows
+from ragqa.records import Page, Passage, read_lines, read_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +134,15 @@ def _holding(pieces: list[Passage], answers: tuple[str, ...]) -> list[Passage]:
 
 
 def _qrels(folder: Path) -> Iterator[tuple[str, str, int]]:
-    import gzip
-
     path = folder / "qrels" / "test.tsv"
     path = path if path.is_file() else _existing(folder, "qrels.tsv")
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf8") as file:
-        for number, line in enumerate(file, 1):
-            fields = line.rstrip("\n").split("\t")
-            if number == 1 and not _is_grade(fields[-1]):
-                continue  # the header
-            if len(fields) != 3 or not _is_grade(fields[2]):
-                raise RecordError(path, number, "question id, passage id and grade are needed, separated by tabs")
-            yield fields[0], fields[1], int(fields[2])
+    for number, line in read_lines(path):
+        fields = line.decode(errors="replace").rstrip("\r\n").split("\t")
+        if number == 1 and not _is_grade(fields[-1]):
+            continue  # the header
+        if len(fields) != 3 or not _is_grade(fields[2]):
+            raise RecordError(path, number, "question id, passage id and grade are needed, separated by tabs")
+        yield fields[0], fields[1], int(fields[2])
 
 
 def _is_grade(field: str) -> bool:

@@ -115,15 +115,20 @@ def read_json_lines(path: str | Path, record: type[Record]) -> Iterator[Record]:
 
 def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read the JSON objects of a JSON Lines file with their line numbers, from 1; empty lines are passed over."""
+    for number, line in read_lines(path):
+        if line.strip():
+            yield number, _parse(path, number, line)
+
+
+def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
+    """Read the lines of a file with their numbers, from 1; of a gzip file if the name ends in `.gz`."""
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} is not a file")
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rb") as file:
         try:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, _parse(path, number, line)
+            yield from enumerate(file, 1)
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InputError(f"{path} is not a whole gzip file: {error}") from error
 
@@ -144,7 +149,7 @@ def json_line(record: Any) -> bytes:
     return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
 
-def _parse(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _parse(path: str | Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
