@@ -25,16 +25,17 @@ format: .venv/development
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache
 
-$(BIN)/python:
-	$(PYTHON) -m venv .venv
+.venv/made:
+	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@
 
-.venv/serving: pyproject.toml | $(BIN)/python
+.venv/serving: pyproject.toml | .venv/made
 	$(BIN)/pip install --quiet --editable .
 	@touch $@
 
-# torch first and alone: asked for with the rest, pip may look at newer builds that carry gigabytes of CUDA
-.venv/development: pyproject.toml | $(BIN)/python
+# torch first: what is installed then satisfies the others, and no newer build with gigabytes of CUDA is fetched for them
+.venv/development: pyproject.toml | .venv/made
 	$(BIN)/pip install --quiet "$(CPU_TORCH)"
 	$(BIN)/pip install --quiet --editable ".[dev]"
 	@touch $@ .venv/serving

@@ -62,13 +62,14 @@ def sentence_rows(pairs: Path, squad_dev: Path) -> Iterator[tuple[dict[str, str]
     held_out = {normalize(row["text"]) for _, row in read_rows(squad_dev / "queries.jsonl.gz")}
     documents: dict[str, str] = {}
     for number, row in read_rows(pairs):
-        if normalize(row["question"]) not in held_out:
+        question = detokenize(row["question"])
+        if normalize(question) not in held_out:
             key = documents.setdefault(row["sentence"], f"d{len(documents)}")
             yield (
                 {"_id": key, "title": "", "text": detokenize(row["sentence"])},
                 {
                     "_id": f"q{number}",
-                    "text": detokenize(row["question"]),
+                    "text": question,
                 },
             )
 

@@ -11,6 +11,9 @@ from ragqa.rerank import Reranker
 THRESHOLD = 0.5  # the least probability of the best hit at which there is an answer
 READ_HITS = 3  # whose sentences are scored
 
+NO_ANSWER = "The corpus has no good answer; the nearest passages are:"
+NOTHING_FOUND = "The corpus has no good answer: no passage shares a word with the question."
+
 
 def answer(
     question: str,
@@ -31,6 +34,12 @@ def answer(
     found = rank_sentences(question, hits[:read], reranker)
     abstained = not found or (hits[0].probability or 0.0) < threshold
     return Answer(question, "" if abstained else found[0].text, hits, found, abstained)
+
+
+def answering_span(answer: Answer, rank: int) -> tuple[int, int]:
+    """Where the answering sentence stands in the hit of this rank (from 1): (0, 0) if in another, or nowhere."""
+    best = answer.sentences[0] if answer.sentences and not answer.abstained else None
+    return (best.start, best.end) if best and best.hit == rank - 1 else (0, 0)
 
 
 def as_dict(answer: Answer) -> dict[str, Any]:

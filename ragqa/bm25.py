@@ -95,14 +95,11 @@ class Bm25Index:
     def save(self, folder: str | Path) -> None:
         """Write the index in place of `folder`, once all of it is on disk.
 
-        Raises `IndexStoreError` if `folder` exists and is not an index: nothing else is ever replaced.
+        Raises `InputError` if `folder` exists and is not an index: nothing else is ever replaced.
         """
         if not isinstance(self._scorer, SparseScorer):
             raise IndexStoreError("an index of rank-bm25 cannot be saved: build it with the engine bm25s")
-        folder = Path(folder)
-        if folder.exists() and not (folder / _MANIFEST).is_file() and (not folder.is_dir() or any(folder.iterdir())):
-            raise IndexStoreError(f"{folder} exists and is not an index: choose another folder")
-        with replace_folder(folder) as new:
+        with replace_folder(folder, _MANIFEST) as new:
             write_json_lines(new / _PASSAGES, self.passages)
             self._scorer.save(new)
             manifest = {

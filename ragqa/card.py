@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragqa.analyzer import Analyzer
 from ragqa.dataset import KINDS, SPLITS, DatasetConfig
-from ragqa.errors import CorpusError, InputError, MissingExtraError
+from ragqa.errors import CorpusError, MissingExtraError
 from ragqa.files import replace_folder
 from ragqa.records import Pair, write_json_lines
 
@@ -42,11 +42,8 @@ def write_dataset(
         raise MissingExtraError("writing Parquet", "train") from error
     if not pairs["train"]:
         raise CorpusError("there are no pairs to train on; give more pages or another seed")
-    out = Path(out)
-    if out.exists() and not (out / "lint.json").is_file() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out} exists and is not a dataset: choose another folder")
     report = lint(pairs)
-    with replace_folder(out) as new:
+    with replace_folder(out, "lint.json") as new:
         for split in SPLITS:
             write_json_lines(new / f"{split}.jsonl", (dict(zip(COLUMNS, _row(p), strict=True)) for p in pairs[split]))
             pyarrow.parquet.write_table(_table(pairs[split]), new / f"{split}.parquet")

@@ -1,8 +1,10 @@
 """The command line: one command for each step of the pipeline, parsing and printing only."""
 
 import argparse
+import io
 import json
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,18 +24,29 @@ _INDEX_HELP = "index folder; the bundled starter corpus if not given"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0, 1 after an error that is told in one line on stderr, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has seen enough
+        _drop_output()
     except (RagqaError, OSError) as error:
-        if isinstance(error, BrokenPipeError):  # the reader of our output has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
-        print(f"ragqa: {' '.join(str(error).split())}", file=sys.stderr)
+        _drop_output()
+        _say(" ".join(str(error).split()))
         return 1
     except KeyboardInterrupt:
-        print("ragqa: interrupted", file=sys.stderr)
+        _say("interrupted")
         return 130
     return 0
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere, so that the interpreter does not fail on it while it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _crawl(options: argparse.Namespace) -> None:
@@ -71,8 +84,6 @@ def _clean(options: argparse.Namespace) -> None:
 
 def _passages(options: argparse.Namespace) -> None:
     count = write_json_lines(options.out, _split(_bar(_read_all_pages(options.pages), "page"), options))
-    if not count:
-        raise CorpusError(f"{', '.join(options.pages)}: no page holds text")
     print(f"{options.out}: {count} passages")
 
 
@@ -81,6 +92,7 @@ def _split(pages: Iterable[Page], options: argparse.Namespace) -> Iterator[Passa
 
     cut = split_windows if options.style == "reference" else split
     titles: set[str] = set()
+    found = False
     for page in pages:
         if page.title in titles:
             _say(f"page {page.title!r} is there twice; the second is passed over")
@@ -89,7 +101,10 @@ def _split(pages: Iterable[Page], options: argparse.Namespace) -> Iterator[Passa
         passages = cut(page, options.max_chars)
         if not passages:
             _say(f"page {page.title!r} holds no text")
+        found = found or bool(passages)
         yield from passages
+    if not found:  # before the old file is replaced
+        raise CorpusError(f"{', '.join(options.pages)}: no page holds text")
 
 
 def _dataset(options: argparse.Namespace) -> None:
@@ -98,7 +113,11 @@ def _dataset(options: argparse.Namespace) -> None:
     from ragqa.judged import read_judged
 
     config = dataset.DatasetConfig(
-        tuple(options.forms), options.negatives, tuple(options.shares), tuple(options.parts), options.seed
+        forms=tuple(options.forms),
+        negatives=options.negatives,
+        shares=tuple(options.shares),
+        parts=tuple(options.parts),
+        seed=options.seed,
     )
     passages = tuple(read_json_lines(options.passages, Passage)) if options.passages else ()
     if options.style == "reference":
@@ -115,15 +134,17 @@ def _dataset(options: argparse.Namespace) -> None:
         examples = sum(len(source.examples) for source in sources)
         with _counter(examples, "question") as bar:
             pairs = dataset.build(sources, config, lambda _: bar.update())
+    taught = []
     if options.teacher:
         from ragqa.teach import soften
 
+        taught = [f"labels of the train split: {options.teacher}, weight {options.teacher_weight}"]
         pairs["train"] = soften(pairs["train"], options.teacher, options.teacher_weight)
     report = write_dataset(
         pairs,
         options.out,
         title=options.title,
-        sources=[str(source) for source in (options.passages, *options.judged) if source],
+        sources=[Path(source).name for source in (options.passages, *options.judged) if source] + taught,
         licence=options.licence,
         config=config,
     )
@@ -158,7 +179,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     judged = read_judged(options.judged)
     if options.titles:
         judged = select(judged, frozenset(read_seeds(options.titles).titles))
-    if options.questions:
+    if options.questions is not None:
         judged = evaluate.sample(judged, options.questions)
     retriever = Retriever(Bm25Index.build(judged.passages), Reranker.load(options.model), candidates=options.candidates)
     with _counter(len(judged.questions), "question") as bar:
@@ -207,31 +228,27 @@ def _open_retriever(options: argparse.Namespace) -> "ragqa.Retriever":
 
 
 def _as_text(answer: Answer) -> str:
+    from ragqa.answer import NO_ANSWER, NOTHING_FOUND, answering_span
+
     if not answer.hits:
-        return "No passage shares a word with the question."
-    head = "The corpus has no good answer; the nearest passages are:" if answer.abstained else answer.text
-    blocks = [_hit_as_text(rank, hit, _best_sentence(answer, rank)) for rank, hit in enumerate(answer.hits, 1)]
-    return "\n\n".join([_wrap(head), *blocks])
-
-
-def _best_sentence(answer: Answer, rank: int) -> tuple[int, int]:
-    """Where the answering sentence stands in the hit of this rank; (0, 0) if it stands in another."""
-    best = answer.sentences[0] if answer.sentences and not answer.abstained else None
-    return (best.start, best.end) if best and best.hit == rank - 1 else (0, 0)
+        return NOTHING_FOUND
+    head = NO_ANSWER if answer.abstained else answer.text
+    hits = [_hit_as_text(rank, hit, answering_span(answer, rank)) for rank, hit in enumerate(answer.hits, 1)]
+    return "\n\n".join([_wrap(head), *hits])
 
 
 def _hit_as_text(rank: int, hit: Hit, span: tuple[int, int]) -> str:
-    place = " › ".join(part for part in (hit.passage.title, hit.passage.section) if part)
+    place = _printable(" › ".join(part for part in (hit.passage.title, hit.passage.section) if part))
     scores = f"BM25 #{hit.bm25_rank} ({hit.bm25_score:.1f})"
     if hit.probability is not None:
         scores = f"{hit.probability:.0%}, logit {hit.score:+.2f}, {scores}"
-    text = hit.passage.text
+    text = _printable(hit.passage.text)
     start, end = span
     if end:
         opening, closing = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() else ("»", "«")
         text = f"{text[:start]}{opening}{text[start:end]}{closing}{text[end:]}"
     lines = [f"{rank:2}. {place}  [{scores}]", textwrap.indent(_wrap(text), "    ")]
-    return "\n".join([*lines, f"    {hit.passage.url}"] if hit.passage.url else lines)
+    return "\n".join([*lines, f"    {_printable(hit.passage.url)}"] if hit.passage.url else lines)
 
 
 def _wrap(text: str) -> str:
@@ -246,7 +263,12 @@ def _read_all_pages(paths: Iterable[str]) -> Iterator[Page]:
 
 
 def _say(message: str) -> None:
-    print(f"ragqa: {message}", file=sys.stderr)
+    print(f"ragqa: {_printable(message)}", file=sys.stderr)
+
+
+def _printable(text: str) -> str:
+    """Text without control characters, which a page may hold and a terminal would obey."""
+    return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", " ", text)
 
 
 def _bar(items: Iterable[T], unit: str) -> Iterable[T]:

@@ -22,7 +22,7 @@ KINDS = ("random", "page", "bm25")
 _HARD_CANDIDATES = 30
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetConfig:
     """How pairs are made.
 
@@ -67,7 +67,7 @@ class Source:
     def __post_init__(self) -> None:
         by_page: dict[str, list[Passage]] = {}
         for passage in self.passages:
-            by_page.setdefault(passage.title, []).append(passage)
+            by_page.setdefault(_page(passage), []).append(passage)
         object.__setattr__(self, "by_page", by_page)
 
     @cached_property
@@ -172,7 +172,7 @@ def split_by_page(source: Source, config: DatasetConfig) -> dict[str, Source]:
 
 def split_of(passage: Passage, config: DatasetConfig) -> str:
     """The split of a passage's page (without a title: of the passage itself); it depends on that and the seed alone."""
-    place = _rng(config.seed, passage.title or passage.id).random() * sum(config.parts)
+    place = _rng(config.seed, _page(passage)).random() * sum(config.parts)
     train, evaluation, _ = config.parts
     return "train" if place < train else "eval" if place < train + evaluation else "test"
 
@@ -196,18 +196,17 @@ def _negatives(example: Example, source: Source, config: DatasetConfig, rng: ran
     return list(chosen.values())
 
 
-def _from_page(example: Example, source: Source, rng: random.Random) -> list[Passage]:
-    page = source.by_page[example.positives[0].title]
-    return rng.sample(page, len(page))
+def _from_page(example: Example, source: Source, rng: random.Random) -> Iterator[Passage]:
+    page = source.by_page[_page(example.positives[0])]
+    yield from rng.sample(page, len(page))
 
 
 def _from_bm25(example: Example, source: Source, skip: int) -> Iterator[Passage]:
     """The best of BM25; without known answers to tell by, not of the same page, and not the first `skip`."""
-    title = example.positives[0].title
+    page = _page(example.positives[0])
     hits = source.index.search(example.question, _HARD_CANDIDATES)
-    if example.answers:
-        return (passage for passage, _ in hits)
-    return (passage for passage, _ in hits[skip:] if passage.title != title)
+    known = bool(example.answers)
+    yield from (passage for passage, _ in hits[0 if known else skip :] if known or _page(passage) != page)
 
 
 def _random_negative(
@@ -229,6 +228,11 @@ def _is_negative(passage: Passage, example: Example) -> bool:
         or (_is_same_page(passage, p) and passage.start < p.end and p.start < passage.end)
         for p in example.positives
     )
+
+
+def _page(passage: Passage) -> str:
+    """What tells pages apart: the title, or where there is none the passage itself."""
+    return passage.title or passage.id
 
 
 def _is_same_page(one: Passage, other: Passage) -> bool:

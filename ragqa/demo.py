@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ragqa.answer import as_dict
+from ragqa.answer import NO_ANSWER, NOTHING_FOUND, answering_span, as_dict
 from ragqa.errors import InputError
 from ragqa.records import Answer, Hit, Passage
 from ragqa.retrieve import MAX_QUESTION_CHARS, Retriever
@@ -36,9 +36,6 @@ EXAMPLES = (
     "What is the kernel trick?",
     "How is a random forest trained?",
 )
-
-NO_ANSWER = "The corpus has no good answer; the nearest passages are:"
-NOTHING_FOUND = "The corpus has no good answer: no passage shares a word with the question."
 
 SYSTEM_FONTS = ["system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif"]
 
@@ -222,9 +219,7 @@ def render_answer(answer: Answer) -> str:
 
 def render_hits(answer: Answer) -> str:
     """The hits as a list of cards, best first, the answering sentence marked in its passage."""
-    best = None if answer.abstained or not answer.sentences else answer.sentences[0]
-    spans = {best.hit: (best.start, best.end)} if best else {}
-    cards = (render_card(rank, hit, spans.get(rank - 1, (0, 0))) for rank, hit in enumerate(answer.hits, 1))
+    cards = (render_card(rank, hit, answering_span(answer, rank)) for rank, hit in enumerate(answer.hits, 1))
     return f"<ol>{''.join(cards)}</ol>"
 
 

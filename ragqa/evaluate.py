@@ -84,15 +84,17 @@ def measure(
 
 
 def compare(retriever: Retriever, judged: Judged, progress: Callable[[str], Any] | None = None) -> Report:
-    """Measure the retriever without and with its reranker; both reach `DEPTH` hits deep.
+    """Measure the retriever without and with its reranker; both look at as many hits as are reranked, 100 at most.
 
-    Raises `InputError` if the retriever has no reranker.
+    Raises `InputError` if the retriever has no reranker or there are no questions.
     """
     if retriever.reranker is None:
         raise InputError("there is nothing to compare: the retriever has no reranker")
-    alone = Retriever(retriever.index, None)
-    before = measure(lambda question: alone.search(question, DEPTH), judged)
-    after = measure(lambda question: retriever.search(question, DEPTH), judged, progress)
+    if not judged.questions:
+        raise InputError("no question is left to measure with")
+    alone, depth = Retriever(retriever.index, None), min(DEPTH, retriever.candidates)
+    before = measure(lambda question: alone.search(question, depth), judged)
+    after = measure(lambda question: retriever.search(question, depth), judged, progress)
     return Report(
         judged.name,
         len(judged.questions),
@@ -129,7 +131,9 @@ def table(report: Report) -> str:
 
 
 def sample(judged: Judged, count: int) -> Judged:
-    """The judged set with `count` of its questions, evenly spaced; all of them if it has fewer."""
+    """The judged set with `count` of its questions, 1 or more, evenly spaced; all of them if it has fewer."""
+    if count < 1:
+        raise InputError(f"{count} questions; at least 1 is needed")
     keys = list(judged.questions)
     kept = keys if count >= len(keys) else [keys[i * len(keys) // count] for i in range(count)]
     questions: Mapping[str, str] = {key: judged.questions[key] for key in kept}
@@ -165,7 +169,7 @@ def _permutation_p(differences: "np.ndarray") -> float:
     import numpy as np
     from scipy.stats import permutation_test
 
-    if not differences.any():
+    if len(differences) < 2 or not differences.any():
         return 1.0
     result = permutation_test(
         (differences,),

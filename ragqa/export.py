@@ -11,13 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from ragqa.errors import InputError, MissingExtraError, ModelError
-from ragqa.files import replace_folder
+from ragqa.files import check_replaceable, replace_folder
 from ragqa.records import Pair
 from ragqa.rerank import MAX_TOKENS, MODEL_FILE
 
 CALIBRATION_PAIRS = 300
 
 _KEPT = ("config.json", "tokenizer.json", "README.md")
+_USAGE = """
+This folder holds the model in int8 for OpenVINO, without torch's weights:
+
+```python
+from ragqa import Reranker
+
+reranker = Reranker.load("path/to/this/folder")  # without an argument: the one that comes with ragqa
+reranker.score("why does dropout help?", ["Page title - Section: text of the passage"])  # logits
+```
+
+What follows is the card of the torch model that it was exported from.
+"""
 
 
 def export(folder: str | Path, out: str | Path, calibration: Sequence[Pair], *, int8: bool = True) -> None:
@@ -27,12 +39,16 @@ def export(folder: str | Path, out: str | Path, calibration: Sequence[Pair], *, 
     holds no model.
     """
     folder = Path(folder)
+    if Path(out).resolve() == folder.resolve():
+        raise InputError(f"{out} is the model itself: choose another folder")
+    check_replaceable(out, _KEPT[0])
     converted = _convert(folder, calibration, int8)
-    with replace_folder(out) as new:
+    with replace_folder(out, _KEPT[0]) as new:
         _save(converted, new)
         for name in _KEPT:
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, new / name)
+        _explain(new / "README.md")
 
 
 def add_openvino(folder: Path, calibration: Sequence[Pair]) -> None:
@@ -51,8 +67,8 @@ def _convert(folder: Path, calibration: Sequence[Pair], int8: bool) -> Any:
     try:
         model = AutoModelForSequenceClassification.from_pretrained(str(folder), attn_implementation="eager").eval()
         tokenizer = AutoTokenizer.from_pretrained(str(folder))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder} holds no model that can be loaded: {error}") from error
+    except Exception as error:  # whatever its many parts raise for a damaged or missing model
+        raise ModelError(f"{folder} holds no model that can be loaded: {str(error).splitlines()[0]}") from error
     step = max(1, len(calibration) // CALIBRATION_PAIRS)
     batches = [_inputs(tokenizer, pair) for pair in calibration[::step][:CALIBRATION_PAIRS]]
     with warnings.catch_warnings():
@@ -66,7 +82,18 @@ def _save(model: Any, folder: Path) -> None:
     import openvino
 
     (folder / MODEL_FILE).parent.mkdir()
-    openvino.save_model(model, folder / MODEL_FILE, compress_to_fp16=True)
+    try:
+        openvino.save_model(model, folder / MODEL_FILE, compress_to_fp16=True)
+    except RuntimeError as error:  # what OpenVINO makes of a full disk
+        raise ModelError(f"{folder / MODEL_FILE} cannot be written: {str(error).strip().splitlines()[-1]}") from error
+
+
+def _explain(card: Path) -> None:
+    """Say below the card's title how this folder, without torch's weights, is used."""
+    if card.is_file():
+        title, mark, rest = card.read_text(encoding="utf8").partition("\n# ")
+        heading, _, text = rest.partition("\n")
+        card.write_text(f"{title}{mark}{heading}\n{_USAGE}{text}", encoding="utf8")
 
 
 def _inputs(tokenizer: Any, pair: Pair) -> dict[str, Any]:

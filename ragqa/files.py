@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from ragqa.errors import InputError
+
 
 @contextmanager
 def replace_file(path: str | Path) -> Iterator[IO[bytes]]:
@@ -16,7 +18,9 @@ def replace_file(path: str | Path) -> Iterator[IO[bytes]]:
     The content is on disk before the name changes; on an exception (a full disk, an interrupt) the old file stays
     as it was and the temporary one is removed. Missing parent folders are created.
     """
-    path = Path(path)
+    path = Path(path).resolve()  # the file that a link leads to is replaced, not the link
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is not a file that can be replaced")
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -32,14 +36,24 @@ def replace_file(path: str | Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def check_replaceable(path: str | Path, mark: str) -> None:
+    """Raise `InputError` if something stands at `path` that is neither an empty folder nor one with the file `mark`."""
+    path = Path(path)
+    if path.exists() and not (path / mark).is_file() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path} exists and has no {mark}, so it is not replaced: choose another folder")
+
+
 @contextmanager
-def replace_folder(path: str | Path) -> Iterator[Path]:
+def replace_folder(path: str | Path, mark: str) -> Iterator[Path]:
     """Yield an empty folder that takes the place of `path` when the block ends without an exception.
+
+    `mark` names a file that every folder of this kind has: another kind is not replaced (`check_replaceable`).
 
     A folder cannot be exchanged in one step everywhere, so the old one is set aside, the new one moved in and the old
     one removed; on an exception inside the block nothing of the old folder has been touched.
     """
-    path = Path(path)
+    check_replaceable(path, mark)
+    path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     new, old = work / "new", work / "old"

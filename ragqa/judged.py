@@ -47,7 +47,8 @@ def read_beir(folder: str | Path, max_chars: int = MAX_CHARS) -> Judged:
     for question_id, document_id, grade in _qrels(folder):
         if grade > 0 and question_id in queries and document_id in pieces:
             relevant = _holding(pieces[document_id], _answers(queries[question_id]))
-            relevance.setdefault(question_id, {}).update(dict.fromkeys((p.id for p in relevant), grade))
+            grades = relevance.setdefault(question_id, {})
+            grades.update({p.id: max(grade, grades.get(p.id, 0)) for p in relevant})
     if not relevance:
         raise CorpusError(f"{folder} holds no question with a relevant passage")
     return Judged(
@@ -126,7 +127,8 @@ def _cut(row: dict[str, Any], max_chars: int) -> list[Passage]:
 
 
 def _answers(query: dict[str, Any]) -> tuple[str, ...]:
-    return tuple(str(answer) for answer in query.get("answers", ()))
+    answers = query.get("answers") or ()
+    return (answers,) if isinstance(answers, str) else tuple(map(str, answers))
 
 
 def _holding(pieces: list[Passage], answers: tuple[str, ...]) -> list[Passage]:
@@ -138,8 +140,8 @@ def _qrels(folder: Path) -> Iterator[tuple[str, str, int]]:
     path = path if path.is_file() else _existing(folder, "qrels.tsv")
     for number, line in read_lines(path):
         fields = line.decode(errors="replace").rstrip("\r\n").split("\t")
-        if number == 1 and not _is_grade(fields[-1]):
-            continue  # the header
+        if fields == [""] or (number == 1 and not _is_grade(fields[-1])):
+            continue  # an empty line, or the header
         if len(fields) != 3 or not _is_grade(fields[2]):
             raise RecordError(path, number, "question id, passage id and grade are needed, separated by tabs")
         yield fields[0], fields[1], int(fields[2])

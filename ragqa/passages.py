@@ -90,7 +90,8 @@ def cite(page: Page, section: str = "") -> str:
     """The URL of a page's section, in the revision it was read from where that is known."""
     if not page.url:
         return ""
-    revision = f"?oldid={page.revision}" if page.revision is not None else ""
+    joint = "&" if "?" in page.url else "?"
+    revision = f"{joint}oldid={page.revision}" if page.revision is not None else ""
     return page.url + revision + (f"#{quote(section.replace(' ', '_'), safe='')}" if section else "")
 
 

@@ -91,7 +91,7 @@ class QuestionGenerator:
     def questions(self, passage: Passage) -> list[Question]:
         """The questions that this passage answers, each once, in the chosen forms; often there are none."""
         made = list(self._from_sentences(passage))
-        if passage.id in self._first:
+        if passage.id in self._first and self.topic(passage.title):
             made += self._from_heading(passage) if passage.section else self._from_title(passage)
         kept = [q for q in made if q.form in self.forms and (q.form == "keyword" or is_well_formed(q.text))]
         return list({q.text.casefold(): q for q in reversed(kept)}.values())[::-1]
@@ -119,7 +119,7 @@ class QuestionGenerator:
                 yield Question(template.format(topic=topic), form)
                 yield Question(f"{topic} {self._decapitalize(heading)}", "keyword")
                 return
-        if _GENERIC.fullmatch(heading) or _HAS_CLAUSE.search(heading) or len(heading.split()) > 5:
+        if not heading or _GENERIC.fullmatch(heading) or _HAS_CLAUSE.search(heading) or len(heading.split()) > 5:
             return
         subject = self._decapitalize(heading)
         about = "" if topic.casefold() in subject.casefold() else f" in {topic}"

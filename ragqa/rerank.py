@@ -4,6 +4,7 @@ The default engine is OpenVINO, int8, without torch; sentence-transformers (in t
 have not been exported.
 """
 
+import hashlib
 import math
 import os
 import sys
@@ -84,7 +85,7 @@ class OpenVinoEngine:
         if not tokenizer_file.is_file():
             raise ModelError(f"{tokenizer_file} is missing")
         # float32 where the model is not int8: the same scores on every CPU
-        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "CACHE_DIR": str(_cache_folder())}
+        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", **_cache_option(folder)}
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
             self._model = openvino.Core().compile_model(folder / MODEL_FILE, "CPU", options)
@@ -132,7 +133,7 @@ class SentenceTransformersEngine:
         self._activation = Identity()  # logits, whatever the model's own configuration says
         try:
             self._model = CrossEncoder(source, max_length=MAX_TOKENS)
-        except (OSError, ValueError) as error:
+        except Exception as error:  # whatever its many parts raise for a damaged or missing model
             raise ModelError(f"{source} cannot be loaded: {str(error).strip().splitlines()[0]}") from error
 
     def logits(self, question: str, texts: Sequence[str]) -> "np.ndarray":
@@ -142,6 +143,20 @@ class SentenceTransformersEngine:
         pairs = [(question, text) for text in texts]
         scores = self._model.predict(pairs, activation_fn=self._activation, show_progress_bar=False)
         return np.asarray(scores, dtype=np.float32)
+
+
+def _cache_option(model: Path) -> dict[str, str]:
+    """Where OpenVINO keeps what it compiles of this very model (it does not notice changed weights itself).
+
+    Nowhere, if the folder cannot be written: starting then takes a little longer.
+    """
+    weights = (model / MODEL_FILE).with_suffix(".bin")
+    try:
+        cache = _cache_folder() / hashlib.sha256(weights.read_bytes()).hexdigest()[:16]
+        cache.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home
+        return {}
+    return {"CACHE_DIR": str(cache)} if os.access(cache, os.W_OK) else {}
 
 
 def _cache_folder() -> Path:

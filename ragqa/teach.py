@@ -53,4 +53,5 @@ def _similarities(pairs: Sequence[Pair], teacher: str, progress: bool) -> "np.nd
     place = {text: number for number, text in enumerate(texts)}
     questions = vectors[[place[pair.question] for pair in pairs]]
     passages = vectors[[place[pair.passage] for pair in pairs]]
-    return np.einsum("pd,pd->p", questions.astype(np.float32), passages.astype(np.float32))
+    similarities: np.ndarray = np.einsum("pd,pd->p", questions.astype(np.float32), passages.astype(np.float32))
+    return similarities

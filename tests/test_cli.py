@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -110,7 +111,10 @@ def test_ask_as_json_holds_everything(index: Path, run: Run) -> None:
 
 def test_ask_without_reranking_or_without_hits(index: Path, run: Run) -> None:
     assert "logit" not in run("ask", "bagging", "--index", index, "--bm25-only")[1]
-    assert run("ask", "zebra", "--index", index)[:2] == (0, "No passage shares a word with the question.\n")
+    assert run("ask", "zebra", "--index", index)[:2] == (
+        0,
+        "The corpus has no good answer: no passage shares a word with the question.\n",
+    )
 
 
 def test_clean_rewrites_pages(tmp_path: Path, run: Run) -> None:
@@ -157,6 +161,8 @@ def bad(tmp_path: Path, index: Path) -> dict[str, Path]:
         name: tmp_path / name for name in ("empty", "broken.jsonl", "textless.jsonl", "no-weights", "other-analyzer")
     }
     made["empty"].mkdir()
+    made["titles.txt"] = tmp_path / "titles.txt"
+    made["titles.txt"].write_text("No such page\n")
     made["broken.jsonl"].write_text('{"title": "A", "text": "a"}\n{"title": "B", "text": \n')
     write_json_lines(made["textless.jsonl"], [Page("Nothing")])
     shutil.copytree(BUNDLED, made["no-weights"], ignore=shutil.ignore_patterns("openvino"))
@@ -188,6 +194,9 @@ def bad(tmp_path: Path, index: Path) -> dict[str, Path]:
         ("evaluate --judged {empty}", "is not a BEIR folder"),
         ("verify {empty}", "is not an index"),
         ("train --dataset {empty} --out {out}", "is not a dataset"),
+        ("train --dataset {empty} --out {out} --batch-size 0", "batch_size is 0; it must be above 0"),
+        ("evaluate --questions 0", "0 questions; at least 1 is needed"),
+        ("evaluate --titles {titles.txt}", "no question is left to measure with"),
     ],
 )
 def test_bad_input_is_one_line_on_stderr_and_exit_1(
@@ -227,7 +236,66 @@ def test_a_full_disk_leaves_the_old_files(tmp_path: Path, run: Run) -> None:
         subprocess.run(["umount", disk], check=True)
 
 
-def test_a_reader_that_stops_early_is_no_error(index: Path) -> None:
-    command = f"{sys.executable} -m ragqa ask dropout --index {index} --json | head -c 1"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, check=False)
+@pytest.fixture
+def buffered() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+
+
+def test_a_reader_that_stops_early_is_no_error(index: Path, buffered: dict[str, str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "ragqa", "ask", "dropout", "--index", str(index), "--json"]
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=buffered, text=True, check=False)
+    os.close(write)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_output_that_cannot_be_written_is_one_line(index: Path, buffered: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "ragqa", "ask", "dropout", "--index", str(index)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=buffered, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert "No space left on device" in done.stderr
+
+
+def test_a_terminal_without_unicode_gets_question_marks(index: Path) -> None:
+    command = [sys.executable, "-m", "ragqa", "ask", "what is dropout?", "--index", str(index)]
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(command, capture_output=True, env=ascii_only, text=True, check=True)
+    assert "Dropout ? Use" in done.stdout
+
+
+def test_control_characters_of_a_page_do_not_reach_the_terminal(tmp_path: Path, run: Run) -> None:
+    write_json_lines(
+        tmp_path / "p.jsonl", [Passage("a", "Evil\x1b]0;title\x07", text="evil \x1b[2J text", url="http://x/\x1b[1m")]
+    )
+    assert run("index", "--passages", tmp_path / "p.jsonl", "--out", tmp_path / "index")[0] == 0
+    code, out, _ = run("ask", "evil", "--index", tmp_path / "index")
+    assert code == 0
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", out)
+
+
+def test_seed_and_shares_of_a_dataset_are_heeded(tmp_path: Path, run: Run) -> None:
+    passages = tmp_path / "passages.jsonl"
+    assert run("passages", "--pages", "starter", "--out", passages)[0] == 0
+    rows = {}
+    for name, options in {
+        "a": (),
+        "b": ("--seed", "7"),
+        "random": ("--shares", "1", "0", "0"),
+        "bm25": ("--shares", "0", "0", "1"),
+    }.items():
+        assert run("dataset", "--passages", passages, "--out", tmp_path / name, *options)[0] == 0
+        rows[name] = (tmp_path / name / "train.jsonl").read_bytes()
+        rows[name + " lint"] = (tmp_path / name / "lint.json").read_bytes()
+    assert rows["a"] != rows["b"]
+    shortcut = {name: json.loads(rows[f"{name} lint"])["overlap_shortcut"] for name in ("random", "bm25")}
+    assert shortcut["bm25"] < shortcut["random"]
+
+
+def test_an_old_file_survives_pages_without_text(tmp_path: Path, run: Run) -> None:
+    write_json_lines(tmp_path / "textless.jsonl", [Page("Nothing")])
+    (tmp_path / "passages.jsonl").write_text("old\n")
+    assert run("passages", "--pages", tmp_path / "textless.jsonl", "--out", tmp_path / "passages.jsonl")[0] == 1
+    assert (tmp_path / "passages.jsonl").read_text() == "old\n"

@@ -265,3 +265,10 @@ def test_the_reference_recipe_gives_each_window_one_negative(starter_pages: tupl
 def test_the_reference_recipe_needs_two_windows() -> None:
     with pytest.raises(CorpusError, match="at least two windows"):
         build_reference(split_windows(Page("A", text="x")), DatasetConfig(parts=ALL_IN_TRAIN))
+
+
+def test_passages_without_a_title_are_pages_of_their_own() -> None:
+    passages = tuple(Passage(f"d{n}", "", text=f"kernel number{n}") for n in range(40))
+    judged = Judged("toy", passages, {"q": "kernel number3"}, {"q": {"d3": 1}}, {})
+    for shares in ((0, 0, 1), (0, 1, 0)):
+        assert len(_only_negatives(from_judged(judged), shares=shares, negatives=5)) == 5

@@ -19,11 +19,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ragqa.answer import NO_ANSWER, NOTHING_FOUND
 from ragqa.bm25 import Bm25Index
 from ragqa.demo import (
     EXAMPLES,
-    NO_ANSWER,
-    NOTHING_FOUND,
     build_demo,
     describe,
     render_answer,

@@ -78,6 +78,11 @@ def test_uncovered_questions_are_told_from_covered_ones(starter: Retriever) -> N
     assert uncovered > covered
 
 
+def test_a_single_question_has_no_test() -> None:
+    report = compare(Retriever(Bm25Index.build(PASSAGES), Retriever.open().reranker), sample(JUDGED, 1))
+    assert [c.p for c in report.comparisons] == [1.0] * len(METRICS)
+
+
 def test_sample_is_evenly_spaced_and_whole_if_small() -> None:
     judged = read_starter()
     keys = list(judged.questions)

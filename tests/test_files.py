@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ragqa.errors import InputError
 from ragqa.files import replace_file, replace_folder
 
 
@@ -56,7 +57,7 @@ def test_a_file_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
 def test_missing_parent_folders_are_created(tmp_path: Path) -> None:
     with replace_file(tmp_path / "a" / "b" / "file") as file:
         file.write(b"x")
-    with replace_folder(tmp_path / "c" / "d" / "folder") as folder:
+    with replace_folder(tmp_path / "c" / "d" / "folder", "file") as folder:
         (folder / "file").write_bytes(b"y")
     assert (tmp_path / "a/b/file").read_bytes() == b"x"
     assert (tmp_path / "c/d/folder/file").read_bytes() == b"y"
@@ -92,7 +93,7 @@ def test_a_folder_stays_as_it_was_on_a_full_disk(small_disk: Path) -> None:
     path = small_disk / "index"
     path.mkdir()
     (path / "file").write_bytes(b"old")
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), replace_folder(path) as new:
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), replace_folder(path, "file") as new:
         (new / "file").write_bytes(b"x" * 200_000)
     assert (path / "file").read_bytes() == b"old"
     assert os.listdir(small_disk) == ["index"]
@@ -113,7 +114,7 @@ def test_a_folder_stays_as_it_was_when_the_disk_is_found_full_at_the_end(tmp_pat
     path = tmp_path / "index"
     path.mkdir()
     (path / "file").write_bytes(b"old")
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), replace_folder(path) as new:
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), replace_folder(path, "file") as new:
         (new / "file").write_bytes(b"new")
     assert (path / "file").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["index"]
@@ -123,7 +124,7 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     path = tmp_path / "index"
     path.mkdir()
     (path / "gone").write_bytes(b"old")
-    with replace_folder(path) as new:
+    with replace_folder(path, "gone") as new:
         (new / "deep").mkdir()
         (new / "deep" / "file").write_bytes(b"new")
         assert os.listdir(path) == ["gone"]
@@ -132,12 +133,37 @@ def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["index"]
 
 
+def test_a_folder_of_another_kind_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "holiday.jpg").write_bytes(b"photo")
+    (tmp_path / "file").write_bytes(b"photo")
+    for path in (tmp_path, tmp_path / "file"):
+        with pytest.raises(InputError, match="is not replaced: choose another folder"), replace_folder(path, "mark"):
+            pass
+    assert sorted(os.listdir(tmp_path)) == ["file", "holiday.jpg"]
+    (tmp_path / "empty").mkdir()
+    with replace_folder(tmp_path / "empty", "mark") as new:
+        (new / "mark").touch()
+    assert os.listdir(tmp_path / "empty") == ["mark"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and devices are posix")
+def test_a_link_stays_a_link_and_a_device_a_device(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with replace_file(tmp_path / "link") as file:
+        file.write(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"new"
+    with pytest.raises(InputError, match="is not a file that can be replaced"), replace_file(os.devnull):
+        pass
+
+
 @pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt()])
 def test_a_folder_stays_as_it_was_when_the_block_raises(tmp_path: Path, error: BaseException) -> None:
     path = tmp_path / "index"
     path.mkdir()
     (path / "file").write_bytes(b"old")
-    with pytest.raises(type(error)), replace_folder(path) as new:
+    with pytest.raises(type(error)), replace_folder(path, "file") as new:
         (new / "file").write_bytes(b"half")
         raise error
     assert (path / "file").read_bytes() == b"old"
@@ -148,7 +174,7 @@ def test_the_old_folder_comes_back_when_the_new_one_cannot_be_moved_in(tmp_path:
     path = tmp_path / "index"
     path.mkdir()
     (path / "file").write_bytes(b"old")
-    with pytest.raises(FileNotFoundError), replace_folder(path) as new:
+    with pytest.raises(FileNotFoundError), replace_folder(path, "file") as new:
         new.rmdir()
     assert (path / "file").read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["index"]
@@ -162,7 +188,7 @@ def test_permissions_follow_the_umask(
     umask(mask)
     with replace_file(tmp_path / "file"):
         pass
-    with replace_folder(tmp_path / "folder") as new:
+    with replace_folder(tmp_path / "folder", "file") as new:
         (new / "inside").write_bytes(b"")
     assert (tmp_path / "file").stat().st_mode & 0o777 == file_mode
     assert (tmp_path / "folder").stat().st_mode & 0o777 == folder_mode

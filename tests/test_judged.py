@@ -73,6 +73,17 @@ def test_a_long_document_is_cut_and_only_what_holds_the_answer_is_relevant(beir:
     assert judged.relevance["q1"] == {"d1": 2} | {p.id: 1 for p in pieces}
 
 
+@pytest.mark.parametrize(("answers", "count"), [(None, 3), ("named in 2012", 1), (["named in 2012"], 1)])
+def test_answers_may_be_one_text_or_missing(beir: Path, write: Write, answers: object, count: int) -> None:
+    write("beir/queries.jsonl", [json.dumps({"_id": "q2", "text": "when?", "answers": answers})])
+    assert min(len(read_beir(beir, max_chars=60).relevance["q2"]), 3) == count
+
+
+def test_the_higher_of_two_grades_and_empty_lines(beir: Path, write: Write) -> None:
+    write("beir/qrels.tsv", [*_qrels([("q1", "d1", 2), ("q1", "d1", 1)]), ""])
+    assert read_beir(beir).relevance == {"q1": {"d1": 2}}
+
+
 def test_a_document_that_holds_no_answer_is_relevant_as_a_whole(beir: Path, write: Write) -> None:
     write("beir/queries.jsonl", [json.dumps({"_id": "q2", "text": "when?", "answers": ["in 1958"]})])
     judged = read_beir(beir, max_chars=50)

@@ -193,3 +193,9 @@ def test_well_formed_questions(question: str, well_formed: bool) -> None:
 )
 def test_the_reference_question_is_the_first_sentence_of_the_window(window: str, question: str) -> None:
     assert reference_question(window) == question
+
+
+@pytest.mark.parametrize(("title", "section"), [("", ""), ("(film)", ""), ("(film)", "Uses"), ("A page", "(x)")])
+def test_titles_and_headings_of_nothing_but_a_parenthesis_ask_nothing(title: str, section: str) -> None:
+    passage = Passage("1", title, section, text="Nothing to see.")
+    assert all("(" not in question.text for question in QuestionGenerator([passage], FORMS).questions(passage))

@@ -62,6 +62,23 @@ def test_any_text_has_a_finite_score(bundled: Reranker, question: str, text: str
     assert np.isfinite(bundled.score(question, [text])).all()
 
 
+def test_changed_weights_are_noticed_whatever_the_cache_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGQA_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(BUNDLED, tmp_path / "model")
+    before = Reranker.load(tmp_path / "model").score(QUESTION, TEXTS)
+    assert list((tmp_path / "cache").rglob("*.blob"))
+    weights = tmp_path / "model/openvino/openvino_model.bin"
+    data = bytearray(weights.read_bytes())
+    data[-40_000:-20_000] = bytes(20_000)
+    weights.write_bytes(data)
+    assert not np.array_equal(Reranker.load(tmp_path / "model").score(QUESTION, TEXTS), before)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGQA_CACHE", "/proc/nowhere")
+    assert Reranker.load().score(QUESTION, TEXTS).shape == (len(TEXTS),)
+
+
 def test_probability_is_the_sigmoid_without_overflow() -> None:
     assert [round(probability(x), 4) for x in (-1000.0, -1.0, 0.0, 1.0, 1000.0)] == [0.0, 0.2689, 0.5, 0.7311, 1.0]
 

@@ -10,7 +10,7 @@ import pytest
 
 from ragqa.card import write_dataset
 from ragqa.dataset import DatasetConfig
-from ragqa.errors import CorpusError, InputError, ModelError
+from ragqa.errors import CorpusError, InputError, ModelError, RecordError
 from ragqa.export import export
 from ragqa.records import Pair
 from ragqa.rerank import BUNDLED, Reranker
@@ -75,9 +75,24 @@ def test_the_folder_loads_in_sentence_transformers_and_in_openvino_alike(trained
 def test_the_card_tells_how_the_model_was_made(trained: Path) -> None:
     card = (trained / "README.md").read_text(encoding="utf8")
     for wanted in ("pipeline_tag: text-ranking", "Maximum Sequence Length", "scores = model.predict(pairs)",
-                   "What is ", "ndcg@10", "sentence_0", "BinaryCrossEntropyLoss", "Non-Default Hyperparameters",
+                   "What is ", "tiny", "ndcg@10", "sentence_0", "BinaryCrossEntropyLoss", "Non-Default Hyperparameters",
                    "All Hyperparameters", "Training Logs", "Framework Versions", "@inproceedings"):  # fmt: skip
         assert wanted in card
+
+
+def test_other_folders_are_never_replaced(dataset: Path, trained: Path) -> None:
+    with pytest.raises(InputError, match="is not replaced: choose another folder"):
+        train([dataset], dataset, TrainConfig(), progress=False)
+    with pytest.raises(InputError, match="is the model itself"):
+        export(trained, trained, read_pairs([dataset], "train"))
+
+
+@pytest.mark.parametrize("row", ['{"sentence_1": "a", "label": 1}', '{"sentence_0": "q", "sentence_1": "a", "label": "1"}',
+                                 '{"sentence_0": "q", "sentence_1": "a", "label": 7}'])  # fmt: skip
+def test_rows_that_are_no_pairs_are_named(tmp_path: Path, row: str) -> None:
+    (tmp_path / "train.jsonl").write_text(f"{row}\n")
+    with pytest.raises(RecordError, match=r"train\.jsonl, line 1: "):
+        read_pairs([tmp_path], "train")
 
 
 def test_no_checkpoints_are_left(trained: Path) -> None:
@@ -127,6 +142,7 @@ def test_export_alone_needs_no_torch_weights_to_score(tmp_path: Path, trained: P
     for name, int8 in (("int8", True), ("half", False)):
         export(trained, tmp_path / name, pairs, int8=int8)
         assert not list((tmp_path / name).glob("*.safetensors"))
+        assert "Reranker.load" in (tmp_path / name / "README.md").read_text(encoding="utf8")
         assert Reranker.load(tmp_path / name).score("What is pooling?", ["pooling", "bagging"]).shape == (2,)
     with pytest.raises(ModelError, match="holds no model"):
         export(tmp_path / "nothing", tmp_path / "out", pairs)
