@@ -76,7 +76,7 @@ def test_every_command_has_help_with_an_example_and_stands_in_the_readme(command
 
 def test_help_lists_exactly_these_commands(run: Run) -> None:
     lines = run("--help")[1].split("commands:")[1].splitlines()
-    assert [line.split()[0] for line in lines if line.startswith("    ") and line[4] != " "][1:] == COMMANDS
+    assert [line.split()[0] for line in lines if line.startswith("    ") and line[4] != " "] == COMMANDS
 
 
 def test_bad_usage_exits_with_2(run: Run) -> None:
@@ -157,14 +157,11 @@ def test_evaluate_prints_a_table_or_json(run: Run) -> None:
 @pytest.fixture
 def bad(tmp_path: Path, index: Path) -> dict[str, Path]:
     """Inputs with something wrong, by what it is."""
-    made = {
-        name: tmp_path / name for name in ("empty", "broken.jsonl", "textless.jsonl", "no-weights", "other-analyzer")
-    }
+    made = {name: tmp_path / name for name in ("empty", "broken", "textless", "titles", "no-weights", "other-analyzer")}
     made["empty"].mkdir()
-    made["titles.txt"] = tmp_path / "titles.txt"
-    made["titles.txt"].write_text("No such page\n")
-    made["broken.jsonl"].write_text('{"title": "A", "text": "a"}\n{"title": "B", "text": \n')
-    write_json_lines(made["textless.jsonl"], [Page("Nothing")])
+    made["titles"].write_text("No such page\n")
+    made["broken"].write_text('{"title": "A", "text": "a"}\n{"title": "B", "text": \n')
+    write_json_lines(made["textless"], [Page("Nothing")])
     shutil.copytree(BUNDLED, made["no-weights"], ignore=shutil.ignore_patterns("openvino"))
     shutil.copytree(index, made["other-analyzer"])
     manifest = json.loads((index / "manifest.json").read_text(encoding="utf8"))
@@ -177,9 +174,9 @@ def bad(tmp_path: Path, index: Path) -> dict[str, Path]:
     [
         ("passages --pages {missing} --out {out}", "{missing} does not exist"),
         ("passages --pages {empty} --out {out}", "{empty} holds no pages"),
-        ("passages --pages {broken.jsonl} --out {out}", "{broken.jsonl}, line 2: not JSON"),
-        ("passages --pages {textless.jsonl} --out {out}", "no page holds text"),
-        ("index --passages {textless.jsonl} --out {out}", "line 1: 'id' is missing"),
+        ("passages --pages {broken} --out {out}", "{broken}, line 2: not JSON"),
+        ("passages --pages {textless} --out {out}", "no page holds text"),
+        ("index --passages {textless} --out {out}", "line 1: 'id' is missing"),
         ("index --passages {missing} --out {out}", "{missing} is not a file"),
         ("ask dropout --index {missing}", "{missing} is not an index; build it again: ragqa index"),
         ("ask dropout --index {other-analyzer}", "built with another analyzer; build it again"),
@@ -196,7 +193,7 @@ def bad(tmp_path: Path, index: Path) -> dict[str, Path]:
         ("train --dataset {empty} --out {out}", "is not a dataset"),
         ("train --dataset {empty} --out {out} --batch-size 0", "batch_size is 0; it must be above 0"),
         ("evaluate --questions 0", "0 questions; at least 1 is needed"),
-        ("evaluate --titles {titles.txt}", "no question is left to measure with"),
+        ("evaluate --titles {titles}", "no question is left to measure with"),
     ],
 )
 def test_bad_input_is_one_line_on_stderr_and_exit_1(
