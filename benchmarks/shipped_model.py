@@ -12,7 +12,7 @@ left out. CMU questions: those whose answer stands in the article and says more 
 
 import argparse
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from ragqa.corpus import read_pages, starter_folder
 from ragqa.dataset import DatasetConfig, Source, build, from_judged, from_passages
 from ragqa.export import export
 from ragqa.judged import read_beir
-from ragqa.passages import split
-from ragqa.records import Page, Passage, read_json_lines, read_rows, write_json_lines
+from ragqa.passages import full_text, split
+from ragqa.records import Page, Pair, Passage, read_json_lines, read_rows, write_json_lines
+from ragqa.rerank import Reranker
 from ragqa.teach import soften
 from ragqa.train import TrainConfig, read_pairs, train
 
@@ -117,6 +118,37 @@ def beir_source(rows: Iterable[tuple[dict[str, Any], dict[str, Any]]], folder: P
     return from_judged(read_beir(folder))
 
 
+def show_own_texts(card: str, pairs: Iterable[Pair], score: Callable[[str, list[str]], Iterable[float]]) -> str:
+    """The model card with its samples exchanged for training pairs whose passages stand in the starter corpus.
+
+    The card lies in the repository, and others' texts do not.
+    """
+    own = {full_text(passage) for page in read_pages(starter_folder()) for passage in split(page)}
+    by_question: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        if pair.passage in own:
+            by_question.setdefault(pair.question, []).append(pair)
+    best = max(by_question.values(), key=lambda found: min(len(found), 5) + max(p.label for p in found))
+    best = sorted(best, key=lambda pair: -pair.label)[:5]
+    texts = [pair.passage for pair in best]
+    listed = "".join(f"    [{pair.question!r}, {pair.passage!r}],\n" for pair in best)
+    ranked = f"    {best[0].question!r},\n    [\n" + "".join(f"        {text!r},\n" for text in texts) + "    ]\n"
+    scores = " ".join(f"{s:.4f}" for s in score(best[0].question, texts))
+    rows = "".join(
+        f"  | <code>{p.question}</code> | <code>{p.passage}</code> | <code>{p.label:.4f}</code> |\n" for p in best[:3]
+    )
+    for pattern, new in (
+        (r"(?<=pairs = \[\n)(?:    \[.*\n)+", listed),
+        (r"(?<=\n# )\[.*(?=\n\n# Or rank)", f"[{scores}]"),
+        (r"(?<=model\.rank\(\n)(?:    .*\n)+?(?=\)\n)", ranked),
+        (r"(?<=\|\n)(?:  \| <code>.*\n)+", rows),
+    ):
+        card, count = re.subn(pattern, lambda _, text=new: text, card)
+        if count != 1:
+            raise SystemExit(f"the card is not laid out as expected: {pattern}")
+    return card
+
+
 def main() -> None:
     """Read the arguments and make everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -142,6 +174,10 @@ def main() -> None:
         print(name, report, flush=True)
     folders = [out / name for name, *_ in datasets]
     print(train(folders, out / "model", TRAINING))
+    card = out / "model" / "README.md"
+    reranker = Reranker.load(out / "model")
+    text = show_own_texts(card.read_text(encoding="utf8"), read_pairs(folders, "train"), reranker.score)
+    card.write_text(text, encoding="utf8")
     export(out / "model", out / "reranker", read_pairs(folders, "train"))
 
 
