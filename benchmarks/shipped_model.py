@@ -11,11 +11,14 @@ left out. CMU questions: those whose answer stands in the article and says more 
 """
 
 import argparse
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from sklearn.linear_model import LogisticRegression
 
 from ragqa.bm25 import Bm25Index
 from ragqa.card import write_dataset
@@ -23,10 +26,11 @@ from ragqa.clean import clean_page
 from ragqa.corpus import read_pages, starter_folder
 from ragqa.dataset import DatasetConfig, Source, build, from_judged, from_passages
 from ragqa.export import export
-from ragqa.judged import read_beir
+from ragqa.judged import read_beir, read_starter
 from ragqa.passages import full_text, split
 from ragqa.records import Page, Pair, Passage, read_json_lines, read_rows, write_json_lines
-from ragqa.rerank import Reranker
+from ragqa.rerank import CALIBRATION, Reranker
+from ragqa.retrieve import Retriever
 from ragqa.teach import soften
 from ragqa.train import TrainConfig, read_pairs, train
 
@@ -149,6 +153,25 @@ def show_own_texts(card: str, pairs: Iterable[Pair], score: Callable[[str, list[
     return card
 
 
+def calibrate(folder: Path) -> dict[str, float]:
+    """Fit the logits of best hits to whether the starter corpus covers the question; write and return scale and bias.
+
+    Platt's fit, both classes weighed alike, on every third covered question and every second uncovered one: the others
+    are for measuring.
+    """
+    judged = read_starter()
+    retriever = Retriever.open(reranker=folder)
+    covered, uncovered = list(judged.questions.values())[::3], judged.uncovered[::2]
+    logits = [[hit.score for hit in retriever.search(question, 1)] for question in (*covered, *uncovered)]
+    found = [(best[0], number < len(covered)) for number, best in enumerate(logits) if best]
+    fit = LogisticRegression(class_weight="balanced").fit(
+        [[logit] for logit, _ in found], [label for _, label in found]
+    )
+    values = {"scale": round(float(fit.coef_[0][0]), 4), "bias": round(float(fit.intercept_[0]), 4)}
+    (folder / CALIBRATION).write_text(json.dumps(values) + "\n", encoding="utf8")
+    return values
+
+
 def main() -> None:
     """Read the arguments and make everything."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -179,6 +202,7 @@ def main() -> None:
     text = show_own_texts(card.read_text(encoding="utf8"), read_pairs(folders, "train"), reranker.score)
     card.write_text(text, encoding="utf8")
     export(out / "model", out / "reranker", read_pairs(folders, "train"))
+    print(calibrate(out / "reranker"))
 
 
 if __name__ == "__main__":

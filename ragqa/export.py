@@ -13,11 +13,11 @@ from typing import Any
 from ragqa.errors import InputError, MissingExtraError, ModelError
 from ragqa.files import check_replaceable, replace_folder
 from ragqa.records import Pair
-from ragqa.rerank import MAX_TOKENS, MODEL_FILE
+from ragqa.rerank import CALIBRATION, MAX_TOKENS, MODEL_FILE
 
 CALIBRATION_PAIRS = 300
 
-_KEPT = ("config.json", "tokenizer.json", "README.md")
+_KEPT = ("config.json", "tokenizer.json", "README.md", CALIBRATION)
 _USAGE = """
 This folder holds the model in int8 for OpenVINO, without torch's weights:
 

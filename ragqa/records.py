@@ -59,7 +59,7 @@ class Pair:
 class Hit:
     """A passage found for a question; its rank is its place in the list of hits.
 
-    `score` is the reranker's logit and `probability` its sigmoid; without a reranker `score` is the BM25 score and
+    `score` is the reranker's logit and `probability` what it is calibrated to; without a reranker `score` is the BM25 score and
     `probability` None. `bm25_rank` counts from 1.
     """
 

@@ -5,6 +5,7 @@ have not been exported.
 """
 
 import hashlib
+import json
 import math
 import os
 import sys
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parent / "reranker"
 MODEL_FILE = "openvino/openvino_model.xml"  # as sentence-transformers names it
+CALIBRATION = "calibration.json"
 MAX_TOKENS = 512
 BATCH_SIZE = 32
 
@@ -36,9 +38,11 @@ class Engine(Protocol):
 class Reranker:
     """A cross-encoder, ready to score. Make one with `load`."""
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    def __init__(self, engine: Engine, name: str, *, scale: float = 1.0, bias: float = 0.0) -> None:
+        """`scale` and `bias` calibrate: they are for `probability` alone, the scores are the model's own logits."""
         self.name = name
         self._engine = engine
+        self._scale, self._bias = scale, bias
 
     @classmethod
     def load(cls, source: str | Path | None = None) -> "Reranker":
@@ -49,14 +53,14 @@ class Reranker:
         """
         folder = BUNDLED if source is None else Path(source)
         if (folder / MODEL_FILE).is_file():
-            return cls(OpenVinoEngine(folder), str(folder.resolve().name))
+            return cls(OpenVinoEngine(folder), folder.resolve().name, **_read_calibration(folder))
         if source is None:
             raise ModelError(f"the bundled model is not in {folder}; install ragqa again or pass a model folder")
         if folder.is_dir() and not any((folder / name).is_file() for name in _WEIGHTS):
             raise ModelError(f"{folder} holds no weights: {MODEL_FILE} or {_WEIGHTS[0]} is needed")
         if not folder.is_dir() and (folder.is_absolute() or str(source).startswith(".") or str(source).count("/") != 1):
             raise ModelError(f"{source} is neither a folder nor a hub id (owner/name)")
-        return cls(SentenceTransformersEngine(str(source)), str(source))
+        return cls(SentenceTransformersEngine(str(source)), str(source), **_read_calibration(folder))
 
     def score(self, question: str, texts: Sequence[str]) -> "np.ndarray":
         """Logits of the texts as answers to the question: float32, shape (len(texts),), in their order, unbounded.
@@ -67,10 +71,29 @@ class Reranker:
 
         return self._engine.logits(question, texts) if texts else np.zeros(0, dtype=np.float32)
 
+    def probability(self, logit: float) -> float:
+        """How likely a best hit of this logit answers: `sigmoid(scale · logit + bias)`, between 0 and 1 (Platt, 1999).
 
-def probability(logit: float) -> float:
-    """The sigmoid of a logit, between 0 and 1."""
-    return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
+        The model folder's `calibration.json` holds scale and bias; without it they are 1 and 0, and the value is but a
+        sigmoid.
+        """
+        return sigmoid(self._scale * logit + self._bias)
+
+
+def sigmoid(x: float) -> float:
+    """1 / (1 + e⁻ˣ), without overflow."""
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def _read_calibration(folder: Path) -> dict[str, float]:
+    path = folder / CALIBRATION
+    if not path.is_file():
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf8"))
+        return {name: float(values[name]) for name in ("scale", "bias")}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} does not hold the numbers scale and bias") from error
 
 
 class OpenVinoEngine:

@@ -9,7 +9,7 @@ from ragqa.corpus import read_pages, starter_folder
 from ragqa.errors import InputError
 from ragqa.passages import full_text, split
 from ragqa.records import Answer, Hit
-from ragqa.rerank import Reranker, probability
+from ragqa.rerank import Reranker
 
 CANDIDATES = 100
 MAX_QUESTION_CHARS = 2000
@@ -60,7 +60,7 @@ class Retriever:
             return [Hit(passage, score, None, score, rank) for rank, (passage, score) in enumerate(candidates, 1)]
         logits = self.reranker.score(question, [full_text(passage) for passage, _ in candidates]).tolist()
         hits = [
-            Hit(passage, logit, probability(logit), score, rank)
+            Hit(passage, logit, self.reranker.probability(logit), score, rank)
             for rank, ((passage, score), logit) in enumerate(zip(candidates, logits, strict=True), 1)
         ]
         return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))[:k]

@@ -5,7 +5,7 @@ import pytest
 
 from ragqa import Hit, Passage, Reranker
 from ragqa.answer import answer, rank_sentences
-from ragqa.rerank import probability
+from ragqa.rerank import sigmoid
 
 
 class WordCounter:
@@ -22,7 +22,7 @@ def reranker() -> Reranker:
 
 
 def hit(text: str, logit: float, title: str = "Page") -> Hit:
-    return Hit(Passage(f"{title}#{text[:9]}", title, text=text, end=len(text)), logit, probability(logit), 1.0, 1)
+    return Hit(Passage(f"{title}#{text[:9]}", title, text=text, end=len(text)), logit, sigmoid(logit), 1.0, 1)
 
 
 def test_the_best_sentence_of_the_hits_is_the_answer(reranker: Reranker) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ragqa import Reranker
 from ragqa.errors import ModelError
-from ragqa.rerank import BUNDLED, MODEL_FILE, probability
+from ragqa.rerank import BUNDLED, CALIBRATION, MODEL_FILE, sigmoid
 
 QUESTION = "why does dropout help?"
 TEXTS = [
@@ -79,8 +79,20 @@ def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch: pytest.Monk
     assert Reranker.load().score(QUESTION, TEXTS).shape == (len(TEXTS),)
 
 
-def test_probability_is_the_sigmoid_without_overflow() -> None:
-    assert [round(probability(x), 4) for x in (-1000.0, -1.0, 0.0, 1.0, 1000.0)] == [0.0, 0.2689, 0.5, 0.7311, 1.0]
+def test_calibration_is_read_from_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(BUNDLED, folder)
+    (folder / CALIBRATION).write_text('{"scale": 2, "bias": -1}')
+    assert Reranker.load(folder).probability(0.5) == 0.5
+    (folder / CALIBRATION).unlink()
+    assert Reranker.load(folder).probability(0.0) == 0.5
+    (folder / CALIBRATION).write_text('{"scale": "much"}')
+    with pytest.raises(ModelError, match=r"calibration\.json does not hold the numbers scale and bias"):
+        Reranker.load(folder)
+
+
+def test_sigmoid_does_not_overflow() -> None:
+    assert [round(sigmoid(x), 4) for x in (-1000.0, -1.0, 0.0, 1.0, 1000.0)] == [0.0, 0.2689, 0.5, 0.7311, 1.0]
 
 
 def test_a_folder_without_weights_says_what_is_missing(tmp_path: Path) -> None:
