@@ -113,7 +113,7 @@ def test_text_keeps_its_headings_and_is_clean(wiki: Wiki, out: Path) -> None:
     assert "learns slowly,\nand forgets slowly." in perceptron
     assert perceptron.endswith("== History ==\nIt was built in 1958.")
     assert dropout == "== Idea ==\nUnits are left out at random.\n\n== Use ==\nOnly in training."
-    assert r"\sigma (x)={\frac 1{1+e^{-x}}}" in sigmoid
+    assert r"\sigma (x)={\frac{1}{1+e^{-x}}}" in sigmoid
     assert "displaystyle" not in sigmoid
 
 
