@@ -147,7 +147,7 @@ def show_own_texts(card: str, pairs: Iterable[Pair], score: Callable[[str, list[
         (r"(?<=model\.rank\(\n)(?:    .*\n)+?(?=\)\n)", ranked),
         (r"(?<=\|\n)(?:  \| <code>.*\n)+", rows),
     ):
-        card, count = re.subn(pattern, lambda _, text=new: text, card)
+        card, count = re.subn(pattern, new.replace("\\", r"\\"), card)
         if count != 1:
             raise SystemExit(f"the card is not laid out as expected: {pattern}")
     return card

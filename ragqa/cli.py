@@ -234,7 +234,7 @@ def _as_text(answer: Answer) -> str:
         return NOTHING_FOUND
     head = NO_ANSWER if answer.abstained else answer.text
     hits = [_hit_as_text(rank, hit, answering_span(answer, rank)) for rank, hit in enumerate(answer.hits, 1)]
-    return "\n\n".join([_wrap(head), *hits])
+    return "\n\n".join([_wrap(_printable(head)), *hits])
 
 
 def _hit_as_text(rank: int, hit: Hit, span: tuple[int, int]) -> str:
