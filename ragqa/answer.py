@@ -44,7 +44,8 @@ def answering_span(answer: Answer, rank: int) -> tuple[int, int]:
 
 def as_dict(answer: Answer) -> dict[str, Any]:
     """An answer as plain data, ready for JSON; each hit with its rank, from 1."""
-    return asdict(answer) | {"hits": [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(answer.hits, 1)]}
+    plain = asdict(answer)
+    return plain | {"hits": [{"rank": rank, **hit} for rank, hit in enumerate(plain["hits"], 1)]}
 
 
 def rank_sentences(question: str, hits: Sequence[Hit], reranker: Reranker) -> tuple[Sentence, ...]:

@@ -238,7 +238,8 @@ def _as_text(answer: Answer) -> str:
 
 
 def _hit_as_text(rank: int, hit: Hit, span: tuple[int, int]) -> str:
-    place = _printable(" › ".join(part for part in (hit.passage.title, hit.passage.section) if part))
+    from ragqa.passages import place
+
     scores = f"BM25 #{hit.bm25_rank} ({hit.bm25_score:.1f})"
     if hit.probability is not None:
         scores = f"{hit.probability:.0%}, logit {hit.score:+.2f}, {scores}"
@@ -247,7 +248,7 @@ def _hit_as_text(rank: int, hit: Hit, span: tuple[int, int]) -> str:
     if end:
         opening, closing = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() else ("»", "«")
         text = f"{text[:start]}{opening}{text[start:end]}{closing}{text[end:]}"
-    lines = [f"{rank:2}. {place}  [{scores}]", textwrap.indent(_wrap(text), "    ")]
+    lines = [f"{rank:2}. {_printable(place(hit.passage))}  [{scores}]", textwrap.indent(_wrap(text), "    ")]
     return "\n".join([*lines, f"    {_printable(hit.passage.url)}"] if hit.passage.url else lines)
 
 

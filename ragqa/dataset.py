@@ -225,7 +225,7 @@ def _is_negative(passage: Passage, example: Example) -> bool:
     return not any(answer.casefold() in text for answer in example.answers) and not any(
         passage.id == p.id
         or text == p.text.casefold()
-        or (_is_same_page(passage, p) and passage.start < p.end and p.start < passage.end)
+        or (_share_offsets(passage, p) and passage.start < p.end and p.start < passage.end)
         for p in example.positives
     )
 
@@ -235,7 +235,7 @@ def _page(passage: Passage) -> str:
     return passage.title or passage.id
 
 
-def _is_same_page(one: Passage, other: Passage) -> bool:
+def _share_offsets(one: Passage, other: Passage) -> bool:
     """Whether the offsets of two passages count in one text: known from their URLs, since documents may share a title."""
     return bool(one.url) and one.url.partition("#")[0] == other.url.partition("#")[0]
 

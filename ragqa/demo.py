@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragqa.answer import NO_ANSWER, NOTHING_FOUND, answering_span, as_dict
 from ragqa.errors import InputError
+from ragqa.passages import place
 from ragqa.records import Answer, Hit, Passage
 from ragqa.retrieve import MAX_QUESTION_CHARS, Retriever
 
@@ -254,7 +255,7 @@ def render_movement(bm25_rank: int, rank: int) -> str:
 
 def render_link(passage: Passage) -> str:
     """Page › section, as a link where the passage has a web address."""
-    name = escape(" › ".join(part for part in (passage.title, passage.section) if part))
+    name = escape(place(passage))
     if not passage.url.startswith(("https://", "http://")):
         return name
     return f'<a href="{escape(passage.url)}" target="_blank" rel="noopener">{name}</a>'

@@ -77,8 +77,13 @@ def sentences(text: str) -> list[Span]:
 
 def full_text(passage: Passage) -> str:
     """Title, section and text of a passage as one string: what BM25 indexes and the reranker reads."""
-    heading = " - ".join(part for part in (passage.title, passage.section) if part)
+    heading = place(passage, " - ")
     return f"{heading}: {passage.text}" if heading else passage.text
+
+
+def place(passage: Passage, joint: str = " › ") -> str:
+    """Where a passage stands: its title and, where there is one, its section."""
+    return joint.join(part for part in (passage.title, passage.section) if part)
 
 
 def _passage(page: Page, number: int, section: str, start: int, end: int) -> Passage:
