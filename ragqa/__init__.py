@@ -8,6 +8,8 @@ for hit in retriever.search("why does dropout help?"):
 """
 
 from ragqa.bm25 import Bm25Index
+from ragqa.dense import DenseIndex
+from ragqa.embed import Embedder
 from ragqa.errors import RagqaError
 from ragqa.passages import split
 from ragqa.records import Answer, Hit, Page, Pair, Passage, Sentence
@@ -19,6 +21,8 @@ __version__ = "0.1.0"
 __all__ = [
     "Answer",
     "Bm25Index",
+    "DenseIndex",
+    "Embedder",
     "Hit",
     "Page",
     "Pair",

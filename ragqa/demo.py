@@ -199,7 +199,8 @@ def describe(retriever: Retriever) -> str:
     """What the page is and what is indexed, as Markdown."""
     passages = retriever.index.passages
     pages = len({passage.title for passage in passages})
-    ranking = "found by BM25" + (" and reranked by a cross-encoder" if retriever.reranker else "")
+    ranking = "found by BM25" + (" and by meaning" if retriever.dense else "")
+    ranking += ", reranked by a cross-encoder" if retriever.reranker else ""
     return (
         "# ragqa\nAsk a question: the reply quotes the sentence that answers it, then shows the nearest passages, "
         f"{ranking}. Indexed: **{len(passages):,} passages** of **{pages:,} pages**."
@@ -228,12 +229,10 @@ def render_card(rank: int, hit: Hit, span: tuple[int, int]) -> str:
     """One hit: its rank, page, ranks and scores, and its text with `span` marked; an empty span marks nothing."""
     facts = []
     if hit.probability is not None:
-        facts = [
-            render_probability(hit.probability),
-            render_movement(hit.bm25_rank, rank),
-            f"reranker score {hit.score:.2f}",
-        ]
-    facts.append(f"BM25 score {hit.bm25_score:.2f}")
+        moved = render_movement(hit.bm25_rank, rank) if hit.bm25_score else "found by meaning alone"
+        facts = [render_probability(hit.probability), moved, f"reranker score {hit.score:.2f}"]
+    if hit.bm25_score:
+        facts.append(f"BM25 score {hit.bm25_score:.2f}")
     return (
         f'<li class="card"><div class="page"><span class="rank">{rank}</span>{render_link(hit.passage)}</div>'
         f'<div class="facts">{"".join(f"<span>{fact}</span>" for fact in facts)}</div>'

@@ -13,6 +13,11 @@ Messages name the offending thing and the next thing to do. Only the command lin
 """
 
 
+def first_line(error: Exception) -> str:
+    """The first line of an error's message, or its class where it has none: other libraries' messages may be pages long."""
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__
+
+
 class RagqaError(Exception):
     """The root of the tree: catch this to catch whatever ragqa raises."""
 

@@ -1,5 +1,6 @@
 """Files and folders that are either the old ones or the new ones, never half of each."""
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -73,6 +74,15 @@ def replace_folder(path: str | Path, mark: str) -> Iterator[Path]:
         raise
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _umask() -> int:

@@ -1,8 +1,8 @@
 """Questions with the passages that answer them, to train on or to measure with: BEIR folders and the starter questions."""
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ from ragqa.errors import CorpusError, InputError, RecordError
 from ragqa.passages import MAX_CHARS, split
 from ragqa.records import Page, Passage, read_lines, read_rows
 
+STARTER_SETS = ("starter", "starter-graded", "starter-test", "starter-graded-test")
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """Passages, questions by id, and for each question the grades (1 or more) of the passages that answer it.
 
-    `answers` holds the answering texts of the questions where the source names them; `uncovered` are questions that
-    nothing in the passages answers.
+    `answers` holds the answering texts of the questions where the source names them, `rejected` the passages that were read
+    and found not to answer (grade 0); `uncovered` are questions that nothing in the passages answers.
     """
 
     name: str
@@ -26,11 +28,27 @@ class Judged:
     relevance: Mapping[str, Mapping[str, int]]
     answers: Mapping[str, tuple[str, ...]]
     uncovered: tuple[str, ...] = ()
+    rejected: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def read_judged(path: str | Path) -> Judged:
-    """Read a BEIR folder, or the starter corpus with its questions if `path` is "starter"."""
-    return read_starter() if str(path) == "starter" else read_beir(path)
+    """Read a BEIR folder, or the starter corpus with its questions if `path` is one of `STARTER_SETS`."""
+    name = str(path)
+    if name not in STARTER_SETS:
+        return read_beir(path)
+    judged = read_starter_graded() if "graded" in name else read_starter()
+    return starter_part(judged, 0) if name.endswith("-test") else judged
+
+
+def starter_part(judged: Judged, part: int) -> Judged:
+    """Every third starter question, from the first (part 0), second or third on.
+
+    Nothing is trained or tuned on part 0: the sets whose names end in "-test". The bundled reranker was trained on part 1 and
+    calibrated with part 2.
+    """
+    return replace(
+        keep(judged, list(judged.questions)[part::3]), name=f"{judged.name}-test" if part == 0 else judged.name
+    )
 
 
 def read_beir(folder: str | Path, max_chars: int = MAX_CHARS) -> Judged:
@@ -44,8 +62,13 @@ def read_beir(folder: str | Path, max_chars: int = MAX_CHARS) -> Judged:
     pieces = {str(r["_id"]): _cut(r, max_chars) for r in _rows(folder, "corpus.jsonl", ("_id", "text"))}
     queries = {str(r["_id"]): r for r in _rows(folder, "queries.jsonl", ("_id", "text"))}
     relevance: dict[str, dict[str, int]] = {}
+    rejected: dict[str, set[str]] = {}
     for question_id, document_id, grade in _qrels(folder):
-        if grade > 0 and question_id in queries and document_id in pieces:
+        if question_id not in queries or document_id not in pieces:
+            continue
+        if grade <= 0:
+            rejected.setdefault(question_id, set()).update(p.id for p in pieces[document_id])
+        else:
             relevant = _holding(pieces[document_id], _answers(queries[question_id]))
             grades = relevance.setdefault(question_id, {})
             grades.update({p.id: max(grade, grades.get(p.id, 0)) for p in relevant})
@@ -57,6 +80,7 @@ def read_beir(folder: str | Path, max_chars: int = MAX_CHARS) -> Judged:
         {i: str(queries[i]["text"]) for i in relevance},
         relevance,
         {i: answers for i in relevance if (answers := _answers(queries[i]))},
+        rejected={i: frozenset(rejected[i] - relevance[i].keys()) for i in relevance if i in rejected},
     )
 
 
@@ -88,16 +112,56 @@ def read_starter(folder: str | Path | None = None, max_chars: int = MAX_CHARS) -
     return Judged("starter", everything, questions, relevance, answers, tuple(uncovered))
 
 
+def read_starter_graded(folder: str | Path | None = None) -> Judged:
+    """The starter questions with the passages graded that several systems ranked high, not only the marked answers.
+
+    `grades.jsonl` has, for each question, grades by page and by the passage's number in it: 2 answers, 1 helps, 0 neither.
+    """
+    folder = Path(folder) if folder is not None else starter_folder()
+    starter = read_starter(folder)
+    by_text = {text: key for key, text in starter.questions.items()}
+    graded = read_grades(folder / "grades.jsonl")
+    grades = {by_text[question]: own for question, own in graded.items() if question in by_text}
+    if missing := starter.questions.keys() - grades.keys():
+        raise CorpusError(f"{folder / 'grades.jsonl'} grades nothing for {starter.questions[min(missing)]!r}")
+    return replace(
+        starter,
+        name="starter-graded",
+        relevance={key: {p: grade for p, grade in grades[key].items() if grade > 0} for key in starter.questions},
+        rejected={key: frozenset(p for p, grade in grades[key].items() if grade <= 0) for key in starter.questions},
+    )
+
+
+def read_grades(path: str | Path) -> dict[str, dict[str, int]]:
+    """Read a JSON Lines file of questions with `grades` by page title and passage number: grades by passage id, by question.
+
+    Passages are numbered as `split` cuts pages at its default length.
+    """
+    grades = {}
+    for number, row in read_rows(path):
+        try:
+            pages = row["grades"].items()
+            own = {f"{title}#{int(place)}": int(grade) for title, page in pages for place, grade in page.items()}
+            grades[str(row["question"])] = own
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RecordError(path, number, "'question' and 'grades' by title and passage number are needed") from error
+    return grades
+
+
 def select(judged: Judged, titles: frozenset[str]) -> Judged:
     """The questions whose relevant passages all come from pages with these titles; the passages stay as they are."""
-    title = {p.id: p.title for p in judged.passages}
-    kept = [q for q, grades in judged.relevance.items() if all(title[p] in titles for p in grades)]
-    return Judged(
-        judged.name,
-        judged.passages,
-        {q: judged.questions[q] for q in kept},
-        {q: judged.relevance[q] for q in kept},
-        {q: judged.answers[q] for q in kept if q in judged.answers},
+    inside = {p.id for p in judged.passages if p.title in titles}
+    return keep(judged, [q for q, grades in judged.relevance.items() if grades.keys() <= inside])
+
+
+def keep(judged: Judged, questions: Sequence[str]) -> Judged:
+    """The judged set with these of its questions, given by their ids; the passages stay as they are."""
+    return replace(
+        judged,
+        questions={q: judged.questions[q] for q in questions},
+        relevance={q: judged.relevance[q] for q in questions},
+        answers={q: judged.answers[q] for q in questions if q in judged.answers},
+        rejected={q: judged.rejected[q] for q in questions if q in judged.rejected},
     )
 
 

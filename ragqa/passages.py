@@ -76,7 +76,7 @@ def sentences(text: str) -> list[Span]:
 
 
 def full_text(passage: Passage) -> str:
-    """Title, section and text of a passage as one string: what BM25 indexes and the reranker reads."""
+    """Title, section and text of a passage as one string: what the embedder and the reranker read."""
     heading = place(passage, " - ")
     return f"{heading}: {passage.text}" if heading else passage.text
 

@@ -30,7 +30,9 @@ _HAS_CLAUSE = re.compile(
     r"these)\b",
     re.IGNORECASE,
 )
-_ABBREVIATION = re.compile(r"\b((?:[A-Za-z][\w’'-]*[ -]){1,6}[A-Za-z][\w’'-]*) \(([A-Z][A-Za-z]{1,6}s?)\)")
+_SHORT_FORM = re.compile(r" \(([A-Z][A-Za-z]{1,6}s?)\)")
+_WORDS_BEFORE = re.compile(r"(?:[A-Za-z][\w’']*[ -]){0,6}[A-Za-z][\w’']*$")
+_LONGEST_FORM = 120  # characters
 _CONTRAST = re.compile(
     r"\b(?:difference|distinction)s? between (\w[\w -]{1,40}?) and (\w[\w -]{1,40}?)(?= is| are| was| lies| can|[.,;:])"
 )
@@ -98,7 +100,7 @@ class QuestionGenerator:
 
     def topic(self, title: str) -> str:
         """A title as it stands inside a sentence: without its parenthesis, lower case unless it is a name."""
-        return self._decapitalize(_PARENTHESIS.sub("", title))
+        return self._decapitalize(_PARENTHESIS.sub("", title).strip())
 
     def _from_title(self, passage: Passage) -> Iterator[Question]:
         if re.match(r"(?:list|glossary|outline|timeline|index) of", passage.title, re.IGNORECASE):
@@ -112,7 +114,7 @@ class QuestionGenerator:
         yield Question(topic, "keyword")
 
     def _from_heading(self, passage: Passage) -> Iterator[Question]:
-        heading = _PARENTHESIS.sub("", passage.section)
+        heading = _PARENTHESIS.sub("", passage.section).strip()
         topic = self.topic(passage.title)
         for pattern, form, template in _HEADINGS:
             if re.fullmatch(pattern, heading, re.IGNORECASE):
@@ -134,10 +136,9 @@ class QuestionGenerator:
             sentence = passage.text[start:end]
             if match := _DEFINITION.match(sentence):
                 yield from self._from_definition(match)
-            for long, short in _ABBREVIATION.findall(sentence):
-                if (words := _expansion(long, short)) is not None:
-                    yield Question(f"What does {short.rstrip('s')} stand for?", "abbreviation")
-                    yield Question(f"{short} {words}", "keyword")
+            for words, short in expansions(sentence):
+                yield Question(f"What does {short} stand for?", "abbreviation")
+                yield Question(f"{short} {words}", "keyword")
             for one, other in _CONTRAST.findall(sentence):
                 if any(_HAS_CLAUSE.search(side) or _NOT_A_TERM.match(side) for side in (one, other)):
                     continue
@@ -164,6 +165,14 @@ class QuestionGenerator:
 
     def _is_common(self, word: str) -> bool:
         return self._lower[word.lower()] > self._capital[word.lower()]
+
+
+def expansions(text: str) -> Iterator[tuple[str, str]]:
+    """The abbreviations that a text explains, as long and short form: "support vector machine", "SVM"."""
+    for match in _SHORT_FORM.finditer(text):
+        before = _WORDS_BEFORE.search(text, max(0, match.start() - _LONGEST_FORM), match.start())
+        if before and (words := _expansion(before[0], match[1])) is not None:
+            yield words, match[1].rstrip("s")
 
 
 def is_well_formed(question: str) -> bool:
@@ -198,7 +207,7 @@ def _count_cases(passages: Iterable[Passage]) -> tuple[Counter[str], Counter[str
 
 
 def _is_plural(phrase: str) -> bool:
-    last = re.split(r" (?:of|to|in|on|from|for|between|with|by|as|and the) ", phrase)[0].split()[-1]
+    last = (re.split(r" (?:of|to|in|on|from|for|between|with|by|as|and the) ", phrase)[0].split() or [""])[-1]
     return bool(re.search(r"[a-z](?<!s)s$", last)) and not re.search(
         r"(?:ics|sis|us|is|ness|bias|Bayes|series|k-means|means|lens)$", last
     )

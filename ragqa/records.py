@@ -42,13 +42,20 @@ class Passage:
     url: str = ""
 
 
+PARTLY = 0.5  # the least label of a pair whose passage answers at least in part
+
+
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A question and a passage as the reranker reads it; `label` is 1 if it answers the question, else 0."""
+    """A question and a passage as the reranker reads it; `label` is 1 if it answers the question, between if in part, else 0.
+
+    `drawn` says that nobody judged the pair: the passage was drawn as a negative. It is not saved.
+    """
 
     question: str
     passage: str
     label: float
+    drawn: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.label <= 1:
@@ -59,8 +66,10 @@ class Pair:
 class Hit:
     """A passage found for a question; its rank is its place in the list of hits.
 
-    `score` is the reranker's logit and `probability` what it is calibrated to; without a reranker `score` is the BM25 score and
-    `probability` None. `bm25_rank` counts from 1.
+    `score` is the reranker's logit, with the weighted cosine of the embedder where there is one, and `probability` what it is
+    calibrated to; without a reranker `score` is that of the source, BM25 or the fusion of BM25 and the embedder, and
+    `probability` None. `bm25_rank` counts from 1; a passage that only
+    the embedder found stands behind all that BM25 scores higher.
     """
 
     passage: Passage

@@ -1,17 +1,33 @@
-"""A question into hits: BM25 finds candidates, the reranker orders them."""
+"""A question into hits: BM25 and the embedder find candidates, the reranker orders them.
+
+The two rankings are joined by reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009): a passage's score is the sum of
+1 / (60 + rank) over the rankings it stands in. The final score is the reranker's logit plus, where there is an embedder,
+`COSINE_WEIGHT` times the cosine of question and passage: the two err in different places.
+"""
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ragqa.answer import THRESHOLD, answer
-from ragqa.bm25 import Bm25Index
+from ragqa.bm25 import Bm25Index, best
 from ragqa.corpus import read_pages, starter_folder
-from ragqa.errors import InputError
+from ragqa.dense import FOLDER, DenseIndex
+from ragqa.embed import BUNDLED, Embedder
+from ragqa.errors import IndexStoreError, InputError
 from ragqa.passages import full_text, split
 from ragqa.records import Answer, Hit
 from ragqa.rerank import Reranker
 
-CANDIDATES = 100
+if TYPE_CHECKING:
+    import numpy as np
+
+CANDIDATES = 50
+COSINE_WEIGHT = 8.0  # chosen with the candidates on questions to tune on: benchmarks/README.md
+STARTER_VECTORS = BUNDLED / "starter"
+FUSION_RANK = 60  # as in the paper
 MAX_QUESTION_CHARS = 2000
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\s\ud800-\udfff]+")  # and halves of surrogate pairs
@@ -20,12 +36,27 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\s\ud800-\udfff]+")  # and halves of surro
 class Retriever:
     """Finds the passages that answer a question. Safe to share between threads."""
 
-    def __init__(self, index: Bm25Index, reranker: Reranker | None, *, candidates: int = CANDIDATES) -> None:
-        """Without a reranker hits are in BM25's order. `candidates` of BM25 at least are reranked; 1 or more."""
+    def __init__(
+        self,
+        index: Bm25Index,
+        reranker: Reranker | None,
+        *,
+        dense: DenseIndex | None = None,
+        bm25: bool = True,
+        candidates: int = CANDIDATES,
+    ) -> None:
+        """Without a reranker hits are in the order of their sources: BM25 (unless `bm25` is false), `dense`, or both fused.
+
+        `candidates`, 1 or more, are reranked, more if more hits are asked for.
+        """
         if candidates < 1:
             raise InputError(f"candidates is {candidates}; at least 1 is needed")
+        if dense is None and not bm25:
+            raise InputError("without BM25 a dense index is needed")
         self.index = index
         self.reranker = reranker
+        self.dense = dense
+        self.bm25 = bm25
         self.candidates = candidates
 
     @classmethod
@@ -34,20 +65,32 @@ class Retriever:
         folder: str | Path | None = None,
         *,
         reranker: Reranker | str | Path | None = "bundled",
+        dense: bool | None = None,
+        embedder: Embedder | None = None,
         candidates: int = CANDIDATES,
     ) -> "Retriever":
         """Open a saved index, or the starter corpus, with the bundled reranker.
 
-        `reranker` may also be a folder, a hub id, a loaded `Reranker`, or None for BM25 alone. Raises `IndexStoreError`
-        and `ModelError`.
+        `reranker` may also be a folder, a hub id, a loaded `Reranker`, or None for no reranking. `dense` says whether
+        vectors find candidates too; None: if the index has them. `embedder` is the one they were made with; if not given, it
+        is loaded from where it then was. Raises `IndexStoreError` and `ModelError`.
         """
         index = open_starter() if folder is None else Bm25Index.open(folder)
+        vectors = None
+        if folder is None and dense is not False:
+            vectors = open_starter_vectors(index, embedder)
+        elif folder is not None and (index.has_vectors if dense is None else dense):
+            if not index.has_vectors:
+                raise IndexStoreError(
+                    f"{folder} holds no vectors; build it again without --no-dense, or search without them"
+                )
+            vectors = DenseIndex.open(Path(folder) / FOLDER, index, embedder)
         if reranker is not None and not isinstance(reranker, Reranker):
             reranker = Reranker.load(None if reranker == "bundled" else reranker)
-        return cls(index, reranker, candidates=candidates)
+        return cls(index, reranker, dense=vectors, candidates=candidates)
 
     def search(self, question: str, k: int = 10) -> list[Hit]:
-        """At most `k` hits, best first, ties by passage id; fewer where fewer passages share a word with the question.
+        """At most `k` hits, best first, ties by passage id; without vectors only passages that share a word with the question.
 
         Raises `InputError` for `k` below 1 and for a question that is empty, holds no letter or digit, or is longer than
         2,000 characters.
@@ -55,15 +98,21 @@ class Retriever:
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is needed")
         question = check_question(question)
-        candidates = self.index.search(question, max(k, self.candidates) if self.reranker else k)
-        if self.reranker is None:
-            return [Hit(passage, score, None, score, rank) for rank, (passage, score) in enumerate(candidates, 1)]
-        logits = self.reranker.score(question, [full_text(passage) for passage, _ in candidates]).tolist()
-        hits = [
-            Hit(passage, logit, self.reranker.probability(logit), score, rank)
-            for rank, ((passage, score), logit) in enumerate(zip(candidates, logits, strict=True), 1)
-        ]
-        return sorted(hits, key=lambda hit: (-hit.score, hit.passage.id))[:k]
+        import numpy as np
+
+        passages, depth = self.index.passages, max(k, self.candidates)
+        bm25 = self.index.scores(question)
+        by_bm25 = best(bm25, bm25.nonzero()[0], passages, depth)
+        cosines, scores = None, {place: float(bm25[place]) for place in by_bm25}
+        if self.dense is not None:
+            cosines = self.dense.scores(question)
+            near = best(cosines, np.arange(len(passages)), passages, depth)
+            scores = fuse(by_bm25, near) if self.bm25 else {place: float(cosines[place]) for place in near}
+        places = sorted(scores, key=lambda place: (-scores[place], passages[place].id))[:depth]
+        hits = [Hit(passages[i], scores[i], None, float(bm25[i]), _rank(bm25, i, by_bm25)) for i in places]
+        if self.reranker is not None:
+            hits = rerank(self.reranker, question, hits, None if cosines is None else cosines[places])
+        return hits[:k]
 
     def ask(self, question: str, k: int = 10, *, threshold: float = THRESHOLD) -> Answer:
         """The best sentence of the best hits, or an abstention where the best hit's probability is below `threshold`.
@@ -71,6 +120,42 @@ class Retriever:
         Raises as `search` does.
         """
         return answer(check_question(question), self.search(question, k), self.reranker, threshold=threshold)
+
+
+def rerank(reranker: Reranker, question: str, hits: Sequence[Hit], cosines: "np.ndarray | None" = None) -> list[Hit]:
+    """New hits with their final scores, best first, ties by passage id; `cosines` with the question, shape (hits,)."""
+    scores = reranker.score(question, [full_text(hit.passage) for hit in hits])
+    fused = cosines is not None
+    if cosines is not None:
+        scores = scores + COSINE_WEIGHT * cosines
+    reranked = [
+        replace(hit, score=score, probability=reranker.probability(score, fused=fused))
+        for hit, score in zip(hits, scores.tolist(), strict=True)
+    ]
+    return sorted(reranked, key=lambda hit: (-hit.score, hit.passage.id))
+
+
+def fuse(*rankings: Sequence[int]) -> dict[int, float]:
+    """The scores, by reciprocal rank fusion, of what stands in these rankings, each best first."""
+    scores: dict[int, float] = {}
+    for ranking in rankings:
+        for rank, item in enumerate(ranking, 1):
+            scores[item] = scores.get(item, 0.0) + 1 / (FUSION_RANK + rank)
+    return scores
+
+
+def _rank(scores: "np.ndarray", place: int, ranking: Sequence[int]) -> int:
+    """The rank of a passage by its score: its place in the ranking, else behind all that score higher."""
+    return ranking.index(place) + 1 if place in ranking else int((scores > scores[place]).sum()) + 1
+
+
+def open_starter_vectors(index: Bm25Index, embedder: Embedder | None = None) -> DenseIndex:
+    """The bundled vectors of the starter corpus; made anew where another splitter or embedder makes them worthless."""
+    embedder = embedder or Embedder.load()
+    try:
+        return DenseIndex.open(STARTER_VECTORS, index, embedder)
+    except IndexStoreError:
+        return DenseIndex.build(index.passages, embedder)
 
 
 def open_starter() -> Bm25Index:

@@ -1,16 +1,38 @@
-from collections.abc import Callable, Iterable
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
 from ragqa.corpus import read_pages, starter_folder
+from ragqa.embed import Embedder
 from ragqa.passages import split
 from ragqa.records import Page, Passage
 
 # a busy machine makes single examples slow without anything being wrong; the same examples every time
 settings.register_profile("ragqa", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ragqa")
+
+
+class WordEngine:
+    """Vectors that count words by a hash of each: texts with the same words are near, others are not."""
+
+    def vectors(self, texts: Sequence[str], progress: Callable[[int], object] | None) -> "np.ndarray":
+        rows = np.full((len(texts), 64), 1e-3, dtype=np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            for word in text.lower().split():
+                row[zlib.crc32(word.encode()) % 64] += 1
+        if progress:
+            progress(len(texts))
+        vectors: np.ndarray = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return vectors
+
+
+@pytest.fixture(scope="session")
+def word_embedder() -> Embedder:
+    return Embedder(WordEngine(), "", "words")
 
 
 @pytest.fixture(scope="session")

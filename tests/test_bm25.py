@@ -15,6 +15,7 @@ from ragqa.bm25 import Bm25Index
 from ragqa.errors import CorpusError, IndexStoreError, InputError
 from ragqa.passages import full_text
 from ragqa.records import Passage
+from ragqa.terms import Fields, find_abbreviations, passage_terms, question_terms
 
 Damage = Callable[[Path], object]
 
@@ -39,10 +40,13 @@ def _passages(*texts: str) -> list[Passage]:
 
 def _oracle(passages: list[Passage], question: str, k1: float, b: float) -> dict[str, float]:
     """The formula of the module, word for word."""
-    terms = {p.id: Analyzer().terms(full_text(p)) for p in passages}
+    analyzer = Analyzer()
+    abbreviations = find_abbreviations(passages, analyzer)
+    listed = passage_terms(passages, Fields(), analyzer, abbreviations)
+    terms = {p.id: own for p, own in zip(passages, listed, strict=True)}
     mean = sum(map(len, terms.values())) / len(passages)
     scores = dict.fromkeys(terms, 0.0)
-    for term in Analyzer().question_terms(question):
+    for term in question_terms(question, analyzer, abbreviations):
         containing = sum(term in t for t in terms.values())
         for passage_id, own in terms.items():
             if tf := own.count(term):
@@ -90,6 +94,24 @@ def test_title_and_section_are_searched_too() -> None:
     index = Bm25Index.build([Passage("1", "Dropout", "History", text="It began."), Passage("2", "Other", text="No.")])
     assert [p.id for p, _ in index.search("dropout")] == ["1"]
     assert [p.id for p, _ in index.search("history")] == ["1"]
+
+
+def test_abbreviations_and_long_forms_find_each_other() -> None:
+    index = Bm25Index.build(
+        _passages("A support vector machine (SVM) separates.", "SVM training", "a support vector machine")
+    )
+    assert {p.id for p, _ in index.search("SVM")} == {"p0", "p1", "p2"}
+    assert {p.id for p, _ in index.search("support vector machine")} == {"p0", "p1", "p2"}
+    plain = Bm25Index.build(index.passages, fields=Fields(abbreviations=False, questions=False))
+    assert {p.id for p, _ in plain.search("SVM")} == {"p0", "p1"}
+
+
+def test_fields_that_count_nothing_are_not_searched() -> None:
+    passages = [Passage("1", "Dropout", "History", text="It began."), Passage("2", "Other", text="No.")]
+    index = Bm25Index.build(passages, fields=Fields(title=0, section=0, questions=False))
+    assert not index.search("dropout history")
+    with pytest.raises(InputError, match="the weight of the title is -1; it must be from 0 to 10"):
+        Fields(title=-1)
 
 
 def test_a_passage_without_words_is_never_found() -> None:
@@ -222,7 +244,7 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "index"
 
 
-FILES = ["data.npy", "indices.npy", "indptr.npy", "passages.jsonl", "vocabulary.json"]
+FILES = ["abbreviations.json", "data.npy", "indices.npy", "indptr.npy", "passages.jsonl", "vocabulary.json"]
 
 
 def test_an_index_consists_of_these_files(saved: Path) -> None:
@@ -269,8 +291,8 @@ def test_opening_a_damaged_index_gives_an_error_or_an_index_but_never_something_
         ("not JSON", r"manifest\.json is damaged"),
         ("[]", r"manifest\.json is damaged"),
         ("{}", r"manifest\.json is damaged"),
-        ('{"format": 1}', r"manifest\.json is damaged \(analyzer\)"),
-        ('{"format": 99}', "has index format 99, not 1"),
+        ('{"format": 2}', r"manifest\.json is damaged \(analyzer\)"),
+        ('{"format": 99}', "has index format 99, not 2"),
     ],
 )
 @pytest.mark.parametrize("check", [Bm25Index.open, Bm25Index.verify])
@@ -292,6 +314,8 @@ def test_a_manifest_that_is_none_is_named(
         {"passages": "3"},
         {"passages": 4},
         {"k1": None},
+        {"fields": None},
+        {"has_vectors": 1},
     ],
 )
 def test_a_manifest_with_wrong_entries_is_named(saved: Path, change: dict[str, object]) -> None:

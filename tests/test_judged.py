@@ -1,5 +1,6 @@
 import gzip
 import json
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -7,7 +8,15 @@ import pytest
 
 from ragqa.corpus import starter_folder
 from ragqa.errors import CorpusError, InputError, RecordError
-from ragqa.judged import read_beir, read_judged, read_starter, select
+from ragqa.judged import (
+    read_beir,
+    read_grades,
+    read_judged,
+    read_starter,
+    read_starter_graded,
+    select,
+    starter_part,
+)
 from ragqa.records import Passage
 
 Write = Callable[[str, Iterable[str]], Path]
@@ -173,3 +182,47 @@ def test_a_starter_question_that_does_not_fit_is_named(write: Write, row: str, m
 
 def test_the_starter_folder_is_the_default() -> None:
     assert read_starter() == read_starter(starter_folder())
+
+
+def test_the_graded_starter_questions_keep_their_marked_answers() -> None:
+    plain, graded = read_starter(), read_judged("starter-graded")
+    assert graded.questions == plain.questions
+    assert all(graded.relevance[key][p] == 2 for key, own in plain.relevance.items() for p in list(own)[:1])
+    ids = {p.id for p in graded.passages}
+    assert all(own.keys() <= ids for own in graded.relevance.values())
+    assert all(not own & graded.relevance[key].keys() for key, own in graded.rejected.items())
+    assert sum(map(len, graded.rejected.values())) > 2000
+
+
+def test_the_parts_of_the_starter_questions_make_up_the_whole() -> None:
+    whole = read_starter()
+    parts = [list(starter_part(whole, part).questions) for part in range(3)]
+    assert sorted(key for part in parts for key in part) == sorted(whole.questions)
+    assert list(read_judged("starter-test").questions) == parts[0]
+    assert read_judged("starter-graded-test").name == "starter-graded-test"
+
+
+def test_grades_that_are_none_are_named(write: Write, tmp_path: Path) -> None:
+    for row in (
+        '{"question": "q"}',
+        '{"question": "q", "grades": {"A": {"x": 1}}}',
+        '{"question": "q", "grades": [1]}',
+    ):
+        path = write("grades.jsonl", [row])
+        with pytest.raises(RecordError, match=r"grades\.jsonl, line 1: 'question' and 'grades'"):
+            read_grades(path)
+
+
+def test_a_question_without_grades_is_named(tmp_path: Path) -> None:
+    shutil.copytree(starter_folder(), tmp_path / "starter")
+    path = tmp_path / "starter" / "grades.jsonl"
+    path.write_text("".join(path.read_text(encoding="utf8").splitlines(keepends=True)[1:]), encoding="utf8")
+    with pytest.raises(CorpusError, match="grades nothing for 'when should i just write normal code"):
+        read_starter_graded(tmp_path / "starter")
+
+
+def test_grade_zero_is_a_rejection(beir: Path, write: Write) -> None:
+    write("beir/qrels.tsv", _qrels([("q1", "d1", 2), ("q1", "d2", 0), ("q2", "d2", 1)]))
+    judged = read_beir(beir)
+    assert judged.relevance["q1"] == {"d1": 2}
+    assert judged.rejected == {"q1": frozenset({"d2"})}

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from ragqa import Reranker
 from ragqa.errors import ModelError
-from ragqa.rerank import BUNDLED, CALIBRATION, MODEL_FILE, sigmoid
+from ragqa.inference import MODEL_FILE
+from ragqa.rerank import BUNDLED, CALIBRATION, sigmoid
 
 QUESTION = "why does dropout help?"
 TEXTS = [
@@ -82,13 +83,18 @@ def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch: pytest.Monk
 def test_calibration_is_read_from_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "model"
     shutil.copytree(BUNDLED, folder)
-    (folder / CALIBRATION).write_text('{"scale": 2, "bias": -1}')
+    numbers = '{"alone": {"scale": 2, "bias": -1}, "fused": {"scale": 2, "bias": -3}}'
+    (folder / CALIBRATION).write_text(numbers)
     assert Reranker.load(folder).probability(0.5) == 0.5
+    assert Reranker.load(folder).probability(1.5, fused=True) == 0.5
     (folder / CALIBRATION).unlink()
     assert Reranker.load(folder).probability(0.0) == 0.5
-    (folder / CALIBRATION).write_text('{"scale": "much"}')
-    with pytest.raises(ModelError, match=r"calibration\.json does not hold the numbers scale and bias"):
-        Reranker.load(folder)
+    for wrong in ('{"scale": 1, "bias": 0}', numbers.replace("2", '"much"'), "[]"):
+        (folder / CALIBRATION).write_text(wrong)
+        with pytest.raises(
+            ModelError, match=r"calibration\.json does not hold the numbers scale and bias of alone and"
+        ):
+            Reranker.load(folder)
 
 
 def test_sigmoid_does_not_overflow() -> None:

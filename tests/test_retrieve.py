@@ -1,13 +1,16 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragqa import Bm25Index, Passage, Retriever
+from ragqa.dense import DenseIndex, save_index
+from ragqa.embed import Embedder
 from ragqa.errors import IndexStoreError, InputError
-from ragqa.retrieve import check_question
+from ragqa.retrieve import check_question, fuse
 
 PASSAGES = [
     Passage("a", "Dropout", text="Dropout switches units off at random while a network is trained."),
@@ -91,6 +94,61 @@ def test_one_retriever_serves_many_threads(retriever: Retriever) -> None:
     questions = ["how does dropout work", "what is R?", "why average models"] * 4
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(retriever.search, questions)) == [retriever.search(question) for question in questions]
+
+
+def test_fusion_is_by_reciprocal_ranks() -> None:
+    assert fuse([7, 8], [8, 9]) == {7: 1 / 61, 8: 1 / 62 + 1 / 61, 9: 1 / 62}
+    assert fuse() == {}
+
+
+def test_the_embedder_finds_what_shares_no_term_and_it_has_a_bm25_rank_too(word_embedder: Embedder) -> None:
+    index = Bm25Index.build(PASSAGES)
+    dense = DenseIndex.build(PASSAGES, word_embedder)
+    both = Retriever(index, None, dense=dense).search("dropout switches units")
+    assert {hit.passage.id for hit in both} == set("abcd")
+    ranks = {hit.passage.id: hit.bm25_rank for hit in both}
+    assert sorted(ranks.values()) == [1, 2, 3, 3]
+    assert [hit.score for hit in both] == sorted((hit.score for hit in both), reverse=True)
+    alone = Retriever(index, None, dense=dense, bm25=False).search("switches units", k=2)
+    assert alone[0].passage.id == "a"
+    assert alone[0].score == pytest.approx(float(dense.scores("switches units")[0]))
+    with pytest.raises(InputError, match="a dense index is needed"):
+        Retriever(index, None, bm25=False)
+
+
+def test_an_index_with_vectors_is_opened_with_them_unless_told_otherwise(
+    tmp_path: Path, word_embedder: Embedder
+) -> None:
+    index = Bm25Index.build(PASSAGES)
+    save_index(tmp_path / "index", index, None)
+    with pytest.raises(IndexStoreError, match="holds no vectors; build it again without --no-dense"):
+        Retriever.open(tmp_path / "index", dense=True)
+    assert Retriever.open(tmp_path / "index", reranker=None).dense is None
+    save_index(tmp_path / "index", index, DenseIndex.build(PASSAGES, word_embedder))
+    for dense, there in ((None, True), (True, True), (False, False)):
+        opened = Retriever.open(tmp_path / "index", reranker=None, dense=dense, embedder=word_embedder)
+        assert (opened.dense is not None) == there
+
+
+def test_starter_vectors_of_another_embedder_are_made_anew(word_embedder: Embedder) -> None:
+    opened = Retriever.open(reranker=None, embedder=word_embedder)
+    assert opened.dense is not None
+    assert opened.dense.scores("dropout").shape == (len(opened.index.passages),)
+
+
+def test_fused_hits_do_not_depend_on_k(word_embedder: Embedder) -> None:
+    retriever = Retriever(Bm25Index.build(PASSAGES), None, dense=DenseIndex.build(PASSAGES, word_embedder))
+    every = retriever.search("dropout units of R", k=4)
+    assert all(retriever.search("dropout units of R", k=k) == every[:k] for k in (1, 2, 3))
+
+
+def test_the_bundled_vectors_are_those_of_the_starter_corpus_and_embedder() -> None:
+    opened = Retriever.open(reranker=None)
+    assert opened.dense is not None
+    some = opened.index.passages[::100]
+    fresh = DenseIndex.build(some, opened.dense.embedder)
+    for question in ("why does dropout help?", "k-means"):
+        np.testing.assert_allclose(opened.dense.scores(question)[::100], fresh.scores(question), atol=0.02)
 
 
 def test_open_reads_a_saved_index_and_else_the_starter_corpus(tmp_path: Path) -> None:

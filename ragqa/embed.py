@@ -1,0 +1,100 @@
+"""Texts into vectors, with a bi-encoder: texts of near meaning get near vectors, whatever their words.
+
+The default engine is OpenVINO, int8, without torch; sentence-transformers (in the extra `train`) serves models that
+have not been exported.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ragqa.errors import MissingExtraError, ModelError, first_line
+from ragqa.files import sha256
+from ragqa.inference import WEIGHTS, OpenVinoModel, check_source, digest, is_exported
+
+if TYPE_CHECKING:
+    import numpy as np
+
+BUNDLED = Path(__file__).parent / "embedder"
+
+Progress = Callable[[int], object]
+
+
+class Engine(Protocol):
+    """What runs a bi-encoder."""
+
+    def vectors(self, texts: Sequence[str], progress: Progress | None) -> "np.ndarray":
+        """Unit vectors as float32, shape (len(texts), width), in the order of the texts."""
+
+
+class Embedder:
+    """A bi-encoder, ready to embed. Make one with `load`."""
+
+    def __init__(self, engine: Engine, source: str, identity: str) -> None:
+        """`source` is what `load` opens it again with, `identity` changes with the weights (of a hub's model: with its id)."""
+        self.source, self.identity = source, identity
+        self._engine = engine
+
+    @classmethod
+    def load(cls, source: str | Path | None = None) -> "Embedder":
+        """Load the bundled model, or one from a folder or by its hub id.
+
+        A folder with `openvino/openvino_model.xml` runs on OpenVINO, others and hub ids on sentence-transformers. Raises
+        `ModelError` naming what is missing, `MissingExtraError` if sentence-transformers is needed and not installed.
+        """
+        folder = BUNDLED if source is None else Path(source)
+        if is_exported(folder):
+            return cls(OpenVinoEngine(folder), "" if source is None else str(folder.resolve()), digest(folder))
+        if source is None:
+            raise ModelError(f"the bundled embedder is not in {folder}; install ragqa again or pass a model folder")
+        check_source(source)
+        if not folder.is_dir():
+            return cls(SentenceTransformersEngine(str(source)), str(source), str(source))
+        weights = next(folder / name for name in WEIGHTS if (folder / name).is_file())
+        return cls(SentenceTransformersEngine(str(folder)), str(folder.resolve()), sha256(weights)[:16])
+
+    def embed(self, texts: Sequence[str], progress: Progress | None = None) -> "np.ndarray":
+        """Unit vectors of the texts: float32, shape (len(texts), width), in their order; their dot product is the cosine.
+
+        Texts are cut at 512 tokens, or at the limit of a model that has not been exported. `progress` is called with the
+        number of texts done since its last call.
+        """
+        return self._engine.vectors(texts, progress)
+
+
+class OpenVinoEngine:
+    """OpenVINO on the CPU, safe to share between threads."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises `ModelError` if the folder holds no exported model that can be loaded."""
+        self._model = OpenVinoModel(folder)
+        if self._model.width == 1:
+            raise ModelError(f"{folder} holds no embedder: it gives one number for a text, not a vector")
+
+    def vectors(self, texts: Sequence[str], progress: Progress | None) -> "np.ndarray":
+        """Unit vectors as float32, shape (len(texts), width), in the order of the texts."""
+        return self._model.run(texts, progress)
+
+
+class SentenceTransformersEngine:
+    """sentence-transformers, on a GPU if there is one."""
+
+    def __init__(self, source: str) -> None:
+        """Raises `ModelError` if there is no such folder and the hub does not give it."""
+        try:
+            from sentence_transformers import SentenceTransformer
+        except ImportError as error:
+            raise MissingExtraError(f"the model {source}, which is not exported to OpenVINO,", "train") from error
+        try:
+            self._model = SentenceTransformer(source)
+        except Exception as error:  # whatever its many parts raise for a damaged or missing model
+            raise ModelError(f"{source} cannot be loaded: {first_line(error)}") from error
+
+    def vectors(self, texts: Sequence[str], progress: Progress | None) -> "np.ndarray":
+        """Unit vectors as float32, shape (len(texts), width), in the order of the texts."""
+        import numpy as np
+
+        vectors = self._model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
+        if progress:
+            progress(len(texts))
+        return np.asarray(vectors, dtype=np.float32)

@@ -1,0 +1,126 @@
+"""Exported models on the CPU: texts, or pairs of texts, into one row of numbers each, by OpenVINO without torch."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragqa.errors import ModelError
+from ragqa.files import sha256
+
+if TYPE_CHECKING:
+    import numpy as np
+
+MODEL_FILE = "openvino/openvino_model.xml"  # as sentence-transformers names it
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+MAX_TOKENS = 512
+BATCH_SIZE = 32
+
+_PAD_TOKENS = ("[PAD]", "<pad>")
+_LENGTH_STEP = 16  # OpenVINO prepares itself anew for every new shape: few lengths, few preparations
+
+
+class OpenVinoModel:
+    """A model folder made by `ragqa export`. One serves many threads: each call has its own request to the shared model."""
+
+    def __init__(self, folder: Path) -> None:
+        """Compile the model, or take what an earlier start has left in the cache folder (`RAGQA_CACHE`)."""
+        import openvino
+        from tokenizers import Tokenizer
+
+        tokenizer_file = folder / "tokenizer.json"
+        if not tokenizer_file.is_file():
+            raise ModelError(f"{tokenizer_file} is missing")
+        # float32 where the model is not int8: the same scores on every CPU
+        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", **_cache_option(folder)}
+        try:
+            self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
+            self._model = openvino.Core().compile_model(folder / MODEL_FILE, "CPU", options)
+            _, width = self._model.output(0).get_partial_shape()  # (texts, width)
+            self.width: int = width.get_length()
+        except Exception as error:  # both raise bare exceptions of their own for damaged files
+            raise ModelError(f"{folder} cannot be loaded: {[*str(error).strip().splitlines(), ''][0]}") from error
+        self._tokenizer.enable_truncation(MAX_TOKENS)
+        pad = next((token for token in _PAD_TOKENS if self._tokenizer.token_to_id(token) is not None), _PAD_TOKENS[0])
+        self._tokenizer.enable_padding(
+            pad_id=self._tokenizer.token_to_id(pad) or 0, pad_token=pad, pad_to_multiple_of=_LENGTH_STEP
+        )
+        self._inputs = [port.any_name for port in self._model.inputs]
+
+    def run(
+        self, texts: Sequence[str] | Sequence[tuple[str, str]], progress: Callable[[int], object] | None = None
+    ) -> "np.ndarray":
+        """The model's output for each text or pair, in their order: float32, shape (len(texts), width).
+
+        `progress` is called with the number of texts done since its last call.
+        """
+        import numpy as np
+
+        request = self._model.create_infer_request()
+        by_length = sorted(range(len(texts)), key=lambda i: _length(texts[i]))
+        rows = np.empty((len(texts), self.width), dtype=np.float32)
+        for start in range(0, len(texts), BATCH_SIZE):
+            batch = by_length[start : start + BATCH_SIZE]
+            results = request.infer(self._encode([texts[i] for i in batch]))
+            rows[batch] = next(iter(results.values()))
+            if progress:
+                progress(len(batch))
+        return rows
+
+    def _encode(self, texts: Sequence[str | tuple[str, str]]) -> "dict[str, np.ndarray]":
+        import numpy as np
+
+        encodings = self._tokenizer.encode_batch(texts)
+        arrays = {  # each (batch, tokens)
+            "input_ids": [e.ids for e in encodings],
+            "attention_mask": [e.attention_mask for e in encodings],
+            "token_type_ids": [e.type_ids for e in encodings],
+        }
+        return {name: np.array(arrays[name], dtype=np.int64) for name in self._inputs}
+
+
+def is_exported(folder: Path) -> bool:
+    """Whether a folder holds a model that `OpenVinoModel` opens."""
+    return (folder / MODEL_FILE).is_file()
+
+
+def check_source(source: str | Path) -> None:
+    """Raise `ModelError` unless `source` is a folder with weights or may be a hub id (owner/name)."""
+    folder = Path(source)
+    if folder.is_dir():
+        if not any((folder / name).is_file() for name in WEIGHTS):
+            raise ModelError(f"{folder} holds no weights: {MODEL_FILE} or {WEIGHTS[0]} is needed")
+    elif folder.is_absolute() or str(source).startswith(".") or str(source).count("/") != 1:
+        raise ModelError(f"{source} is neither a folder nor a hub id (owner/name)")
+
+
+def digest(folder: Path) -> str:
+    """The first 16 hex digits of the SHA-256 of an exported model's weights."""
+    return sha256((folder / MODEL_FILE).with_suffix(".bin"))[:16]
+
+
+def _length(text: str | tuple[str, str]) -> int:
+    return len(text) if isinstance(text, str) else len(text[0]) + len(text[1])
+
+
+def _cache_option(model: Path) -> dict[str, str]:
+    """Where OpenVINO keeps what it compiles of this very model (it does not notice changed weights itself).
+
+    Nowhere, if the folder cannot be written: starting then takes a little longer.
+    """
+    try:
+        cache = _cache_folder() / digest(model)
+        cache.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: the user has no home
+        return {}
+    return {"CACHE_DIR": str(cache)} if os.access(cache, os.W_OK) else {}
+
+
+def _cache_folder() -> Path:
+    """Where compiled models are kept: `RAGQA_CACHE`, else the user's cache folder."""
+    if chosen := os.environ.get("RAGQA_CACHE"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "ragqa"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragqa"

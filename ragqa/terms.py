@@ -1,0 +1,104 @@
+"""Passages and questions into the terms they are matched by: weighted fields, abbreviations, the questions answered.
+
+Fields are weighted by repeating their terms, so that the weights act before BM25's saturation (Robertson, Zaragoza and
+Taylor, "Simple BM25 Extension to Multiple Weighted Fields", 2004). A long form whose abbreviation the corpus gives ("long
+short-term memory (LSTM)") adds the abbreviation, in passages and in questions: either finds the other. The questions
+generated for a passage are indexed with it, as in doc2query (Nogueira et al., "Document Expansion by Query Prediction",
+2019).
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ragqa.analyzer import Analyzer
+from ragqa.errors import InputError
+from ragqa.questions import FORMS, QuestionGenerator, expansions
+from ragqa.records import Passage
+
+MAX_WEIGHT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What of a passage is indexed: how many times its title's and section's terms count, and what is added to its text.
+
+    The questions generated for it may name its title and section too.
+    """
+
+    title: int = 2
+    section: int = 1
+    abbreviations: bool = True
+    questions: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("title", "section"):
+            if not 0 <= getattr(self, name) <= MAX_WEIGHT:
+                raise InputError(
+                    f"the weight of the {name} is {getattr(self, name)}; it must be from 0 to {MAX_WEIGHT}"
+                )
+
+
+class Abbreviations:
+    """Short forms by the words of their long forms, ready to be looked for in texts."""
+
+    def __init__(self, short_forms: Mapping[str, str]) -> None:
+        """`short_forms`: the short form's term by the long form's stemmed words, these joined by spaces."""
+        self.short_forms = dict(short_forms)
+        self._by_first: dict[str, list[tuple[list[str], str]]] = defaultdict(list)
+        for long, short in self.short_forms.items():
+            words = long.split()
+            self._by_first[words[0]].append((words, short))
+
+    def found_in(self, text: str, analyzer: Analyzer) -> list[str]:
+        """The short forms whose long forms stand in a text, each once, in order; hyphens count as spaces."""
+        words = _words(text, analyzer)
+        found = (
+            short
+            for place, word in enumerate(words)
+            for long, short in self._by_first.get(word, ())
+            if words[place : place + len(long)] == long
+        )
+        return list(dict.fromkeys(found))
+
+
+def find_abbreviations(passages: Iterable[Passage], analyzer: Analyzer) -> Abbreviations:
+    """Collect "long form (SF)" from passages; of several long forms of one abbreviation the most frequent is taken."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for passage in passages:
+        for long, short in expansions(passage.text):
+            counts[short.casefold()][" ".join(_words(long, analyzer))] += 1
+    short_forms = {}
+    for short, longs in sorted(counts.items()):
+        long = min(longs, key=lambda form: (-longs[form], form))
+        term = analyzer.terms(short)
+        if len(term) == 1 and " " in long:
+            short_forms[long] = term[0]
+    return Abbreviations(short_forms)
+
+
+def _words(text: str, analyzer: Analyzer) -> list[str]:
+    return analyzer.terms(re.sub("[-‐‑–]", " ", text))
+
+
+def passage_terms(
+    passages: Sequence[Passage], fields: Fields, analyzer: Analyzer, abbreviations: Abbreviations
+) -> list[list[str]]:
+    """The terms that each passage is indexed by."""
+    generator = QuestionGenerator(passages, FORMS) if fields.questions else None
+    terms = []
+    for passage in passages:
+        title, section = analyzer.terms(passage.title), analyzer.terms(passage.section)
+        own = title * fields.title + section * fields.section + analyzer.terms(passage.text)
+        asked = [t for q in generator.questions(passage) for t in analyzer.question_terms(q.text)] if generator else []
+        texts = (passage.title, passage.section, passage.text) if abbreviations.short_forms else ()
+        short_forms = [term for text in texts for term in abbreviations.found_in(text, analyzer)]
+        terms.append(own + list(dict.fromkeys(short_forms)) + list(dict.fromkeys(asked)))
+    return terms
+
+
+def question_terms(question: str, analyzer: Analyzer, abbreviations: Abbreviations) -> list[str]:
+    """The terms that a question is searched by, each once."""
+    short_forms = abbreviations.found_in(question, analyzer)
+    return list(dict.fromkeys([*analyzer.question_terms(question), *short_forms]))
