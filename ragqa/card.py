@@ -13,7 +13,7 @@ from ragqa.analyzer import Analyzer
 from ragqa.dataset import KINDS, SPLITS, DatasetConfig
 from ragqa.errors import CorpusError, MissingExtraError
 from ragqa.files import replace_folder
-from ragqa.records import Pair, write_json_lines
+from ragqa.records import PARTLY, Pair, write_json_lines
 
 if TYPE_CHECKING:
     import pyarrow
@@ -70,7 +70,7 @@ def lint(pairs: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:
     (template, count), *_ = starts.most_common(1)
     return {
         "pairs": {split: len(pairs[split]) for split in SPLITS},
-        "positives": {split: sum(p.label > 0.5 for p in pairs[split]) for split in SPLITS},
+        "positives": {split: sum(p.label >= PARTLY for p in pairs[split]) for split in SPLITS},
         "questions": len(questions),
         "template": template,
         "template_share": round(count / len(questions), 4),
@@ -97,7 +97,7 @@ def _overlap_shortcut(pairs: Sequence[Pair]) -> float:
     shared: dict[str, tuple[list[int], list[int]]] = {}
     for pair in pairs:
         overlap = len(set(analyzer.question_terms(pair.question)) & set(analyzer.terms(pair.passage)))
-        shared.setdefault(pair.question, ([], []))[pair.label > 0.5].append(overlap)
+        shared.setdefault(pair.question, ([], []))[pair.label >= PARTLY].append(overlap)
     wins = [(p > n) + (p == n) / 2 for negatives, positives in shared.values() for p in positives for n in negatives]
     return statistics.mean(wins) if wins else 0.5
 
@@ -141,8 +141,8 @@ def _card(
             "",
             f"# {title}",
             "",
-            "Questions (`sentence_0`) and passages (`sentence_1`); `label` is 1.0 where the passage answers, else 0.0.",
-            *(["A bi-encoder has softened the labels of the train split."] if _is_soft(pairs["train"]) else []),
+            "Questions (`sentence_0`) and passages (`sentence_1`); `label` is 1.0 where the passage answers, 0.0 where it does",
+            "not, between where it answers in part or where a bi-encoder among the sources has softened it.",
             "Made by `ragqa dataset`. Split by page: no page has passages in two splits.",
             "",
             "| split | pairs | positives | questions | passages |",
@@ -177,13 +177,9 @@ def _card(
     )
 
 
-def _is_soft(pairs: Sequence[Pair]) -> bool:
-    return any(pair.label not in (0, 1) for pair in pairs)
-
-
 def _split_row(split: str, pairs: Sequence[Pair]) -> str:
     questions, passages = len({p.question for p in pairs}), len({p.passage for p in pairs})
-    return f"| {split} | {len(pairs)} | {sum(p.label > 0.5 for p in pairs)} | {questions} | {passages} |"
+    return f"| {split} | {len(pairs)} | {sum(p.label >= PARTLY for p in pairs)} | {questions} | {passages} |"
 
 
 def _length_row(name: str, lengths: Sequence[int]) -> str:

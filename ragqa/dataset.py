@@ -1,6 +1,7 @@
 """Passages into labelled pairs to train and measure a reranker with: positives, three kinds of negatives, split by page.
 
-`sentence_0` is the question, `sentence_1` the passage as the reranker reads it (`passages.full_text`), `label` 1.0 or 0.0.
+`sentence_0` is the question, `sentence_1` the passage as the reranker reads it (`passages.full_text`), `label` 1.0 where it
+answers, less where it answers in part, else 0.0.
 """
 
 import hashlib
@@ -8,8 +9,11 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import zip_longest
 
 from ragqa.bm25 import Bm25Index
+from ragqa.dense import DenseIndex
+from ragqa.embed import Embedder
 from ragqa.errors import CorpusError, InputError
 from ragqa.judged import Judged
 from ragqa.passages import full_text
@@ -17,7 +21,7 @@ from ragqa.questions import QuestionGenerator, reference_question
 from ragqa.records import Pair, Passage
 
 SPLITS = ("train", "eval", "test")
-KINDS = ("random", "page", "bm25")
+KINDS = ("random", "page", "hard")
 
 _HARD_CANDIDATES = 30
 
@@ -28,8 +32,9 @@ class DatasetConfig:
 
     `negatives` of each positive; `shares` of the three kinds among them, in the order of `KINDS`, any positive scale;
     `parts` of the pages in the splits train, eval and test, likewise; `forms` of generated questions (`questions.FORMS`).
-    Where a kind has too few passages to offer, random ones fill the gap. Where no answers are known to tell by, the
-    first `skip` hits of BM25 are taken for answers and left out.
+    Hard ones are what BM25, and the embedder if there is one, take for answers. Where a kind has too few passages to offer,
+    random ones fill the gap. Where no answers are known to tell by, the first `skip` hard ones are taken for answers and
+    left out. Passages that were judged and rejected are negatives in any case.
     """
 
     forms: tuple[str, ...] = ("what",)
@@ -49,11 +54,17 @@ class DatasetConfig:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A question with the passages that answer it, at least one; `answers` are texts no negative may hold."""
+    """A question with the passages that answer it, at least one, best first.
+
+    `labels` are those of the positives, 1 where there are none; `rejected` were judged not to answer; `answers` are texts no
+    negative may hold.
+    """
 
     question: str
     positives: tuple[Passage, ...]
     answers: tuple[str, ...] = ()
+    labels: tuple[float, ...] = ()
+    rejected: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +73,7 @@ class Source:
 
     passages: tuple[Passage, ...]
     examples: tuple[Example, ...]
+    embedder: Embedder | None = None
     by_page: Mapping[str, list[Passage]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -74,6 +86,24 @@ class Source:
     def index(self) -> Bm25Index:
         """The passages, to find hard negatives in."""
         return Bm25Index.build(self.passages)
+
+    @cached_property
+    def dense(self) -> DenseIndex | None:
+        """The same for the embedder."""
+        return DenseIndex.build(self.passages, self.embedder) if self.embedder else None
+
+    @cached_property
+    def hard(self) -> Mapping[str, list[Passage]]:
+        """For each example's question the passages that look most like an answer, of BM25 and of the embedder in turn."""
+        return {example.question: self._hard(example.question) for example in self.examples}
+
+    def _hard(self, question: str) -> list[Passage]:
+        found = [passage for passage, _ in self.index.search(question, _HARD_CANDIDATES)]
+        if self.dense is None:
+            return found
+        near = self.dense.nearest(question, self.passages, _HARD_CANDIDATES)
+        turns = zip_longest((passage for passage, _ in near), found)
+        return list({p.id: p for pair in turns for p in pair if p is not None}.values())
 
 
 def from_passages(passages: Iterable[Passage], forms: Sequence[str] = ("what",)) -> Source:
@@ -99,12 +129,24 @@ def from_passages(passages: Iterable[Passage], forms: Sequence[str] = ("what",))
 
 
 def from_judged(judged: Judged) -> Source:
-    """Take the questions of a judged set; a question's negatives never hold one of its answers."""
+    """Take the questions of a judged set; a question's negatives never hold one of its answers.
+
+    The labels are the grades, divided by the highest in the set.
+    """
     by_id = {passage.id: passage for passage in judged.passages}
-    examples = [
-        Example(question, tuple(by_id[p] for p in judged.relevance[key]), judged.answers.get(key, ()))
-        for key, question in judged.questions.items()
-    ]
+    highest = max(grade for grades in judged.relevance.values() for grade in grades.values())
+    examples = []
+    for key, question in judged.questions.items():
+        grades = sorted(judged.relevance[key].items(), key=lambda item: -item[1])
+        examples.append(
+            Example(
+                question,
+                tuple(by_id[p] for p, _ in grades),
+                judged.answers.get(key, ()),
+                tuple(grade / highest for _, grade in grades),
+                tuple(by_id[p] for p in sorted(judged.rejected.get(key, ()))),
+            )
+        )
     return Source(judged.passages, tuple(examples))
 
 
@@ -165,9 +207,15 @@ def split_by_page(source: Source, config: DatasetConfig) -> dict[str, Source]:
         passages[split_of(passage, config)].append(passage)
     for example in source.examples:
         split = split_of(example.positives[0], config)
-        positives = tuple(p for p in example.positives if split_of(p, config) == split)
-        examples[split].append(replace(example, positives=positives))
-    return {s: Source(tuple(passages[s]), tuple(examples[s])) for s in SPLITS if examples[s]}
+        own = [n for n, p in enumerate(example.positives) if split_of(p, config) == split]
+        kept = replace(
+            example,
+            positives=tuple(example.positives[n] for n in own),
+            labels=tuple(example.labels[n] for n in own if example.labels),
+            rejected=tuple(p for p in example.rejected if split_of(p, config) == split),
+        )
+        examples[split].append(kept)
+    return {s: replace(source, passages=tuple(passages[s]), examples=tuple(examples[s])) for s in SPLITS if examples[s]}
 
 
 def split_of(passage: Passage, config: DatasetConfig) -> str:
@@ -178,16 +226,18 @@ def split_of(passage: Passage, config: DatasetConfig) -> str:
 
 
 def _pairs(example: Example, source: Source, config: DatasetConfig) -> Iterator[Pair]:
-    for positive in example.positives:
+    for negative in example.rejected:
+        yield Pair(example.question, full_text(negative), 0.0)
+    for positive, label in zip(example.positives, example.labels or [1.0] * len(example.positives), strict=True):
         rng = _rng(config.seed, example.question, positive.id)
-        yield Pair(example.question, full_text(positive), 1.0)
+        yield Pair(example.question, full_text(positive), label)
         for negative in _negatives(example, source, config, rng):
-            yield Pair(example.question, full_text(negative), 0.0)
+            yield Pair(example.question, full_text(negative), 0.0, drawn=True)
 
 
 def _negatives(example: Example, source: Source, config: DatasetConfig, rng: random.Random) -> list[Passage]:
     chosen: dict[str, Passage] = {}
-    offered = {"page": _from_page(example, source, rng), "bm25": _from_bm25(example, source, config.skip)}
+    offered = {"page": _from_page(example, source, rng), "hard": _hard_negatives(example, source, config.skip)}
     for kind in rng.choices(KINDS, config.shares, k=config.negatives):
         allowed = (p for p in offered.get(kind, ()) if p.id not in chosen and _is_negative(p, example))
         negative = next(allowed, None) or _random_negative(example, source, chosen, rng)
@@ -201,12 +251,12 @@ def _from_page(example: Example, source: Source, rng: random.Random) -> Iterator
     yield from rng.sample(page, len(page))
 
 
-def _from_bm25(example: Example, source: Source, skip: int) -> Iterator[Passage]:
-    """The best of BM25; without known answers to tell by, not of the same page, and not the first `skip`."""
+def _hard_negatives(example: Example, source: Source, skip: int) -> Iterator[Passage]:
+    """The hardest first; without known answers to tell by, not of the same page, and not the first `skip`."""
     page = _page(example.positives[0])
-    hits = source.index.search(example.question, _HARD_CANDIDATES)
+    found = source.hard[example.question]
     known = bool(example.answers)
-    yield from (passage for passage, _ in hits[0 if known else skip :] if known or _page(passage) != page)
+    yield from (passage for passage in found[0 if known else skip :] if known or _page(passage) != page)
 
 
 def _random_negative(
@@ -226,7 +276,7 @@ def _is_negative(passage: Passage, example: Example) -> bool:
         passage.id == p.id
         or text == p.text.casefold()
         or (_share_offsets(passage, p) and passage.start < p.end and p.start < passage.end)
-        for p in example.positives
+        for p in (*example.positives, *example.rejected)
     )
 
 

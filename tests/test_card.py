@@ -82,7 +82,7 @@ def test_the_card_describes_the_dataset(tmp_path: Path) -> None:
         "| train | 2 | 1 | 1 | 2 |",
         "| sentence_0 | 16 | 17.5 | 19 |",
         "- Starter corpus, CC0-1.0",
-        "- `shares`: {'random': 1.0, 'page': 1.0, 'bm25': 1.0}",
+        "- `shares`: {'random': 1.0, 'page': 1.0, 'hard': 1.0}",
         "- `seed`: 42",
         "- `contradictions`: 0",
         "| What is a \\| kernel? | Kernels: a kernel &lt;b> \\| maps. | 1.0 |",

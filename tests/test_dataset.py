@@ -15,6 +15,7 @@ from ragqa.dataset import (
     split_by_page,
     split_of,
 )
+from ragqa.embed import Embedder
 from ragqa.errors import CorpusError, InputError
 from ragqa.judged import Judged, read_starter
 from ragqa.passages import full_text, split_windows
@@ -156,7 +157,7 @@ def test_random_negatives_fill_what_the_page_cannot_give() -> None:
     assert len(set(negatives)) == 3
 
 
-def test_negatives_of_bm25_are_its_best_where_the_answer_is_known() -> None:
+def test_hard_negatives_are_its_best_where_the_answer_is_known() -> None:
     passages = _pages(30)
     wanted = Passage("x", "Trees", text="a kernel trick, named by Vapnik", url="https://a.org/x")
     near = [Passage(f"n{n}", f"Near {n}", text=f"a kernel trick {n}") for n in range(3)]
@@ -165,7 +166,7 @@ def test_negatives_of_bm25_are_its_best_where_the_answer_is_known() -> None:
     assert set(negatives) == {full_text(p) for p in near}
 
 
-def test_negatives_of_bm25_skip_its_first_hits_and_the_page_where_no_answer_is_known() -> None:
+def test_hard_negatives_skip_its_first_hits_and_the_page_where_no_answer_is_known() -> None:
     passages = _pages(30)
     near = [Passage(f"n{n}", "Near", text="a kernel trick") for n in range(5)]
     source = Source((*passages, *near), (Example("kernel trick?", (passages[0],)),))
@@ -225,7 +226,31 @@ def test_without_a_question_there_is_no_dataset() -> None:
 def test_judged_questions_bring_their_answers() -> None:
     passages = tuple(_pages(2, passages=2))
     judged = Judged("j", passages, {"q": "why?"}, {"q": {"0#1": 1, "0#0": 2}}, {"q": ("because",)})
-    assert from_judged(judged) == Source(passages, (Example("why?", (passages[1], passages[0]), ("because",)),))
+    example = Example("why?", (passages[0], passages[1]), ("because",), (1.0, 0.5))
+    assert from_judged(judged) == Source(passages, (example,))
+
+
+def test_rejected_passages_are_negatives_and_the_others_are_marked_as_drawn() -> None:
+    passages = tuple(_pages(20))
+    judged = Judged(
+        "j", passages, {"q": "kernel?"}, {"q": {"0#1": 2, "3#0": 1}}, {}, rejected={"q": frozenset({"5#2"})}
+    )
+    pairs = build([from_judged(judged)], DatasetConfig(parts=ALL_IN_TRAIN))["train"]
+    labels = {pair.passage: (pair.label, pair.drawn) for pair in pairs}
+    by_id = {p.id: full_text(p) for p in passages}
+    assert [labels[by_id[i]] for i in ("0#1", "3#0", "5#2")] == [(1.0, False), (0.5, False), (0.0, False)]
+    others = [found for passage, found in labels.items() if passage not in {by_id[i] for i in ("0#1", "3#0", "5#2")}]
+    assert len(others) >= 4
+    assert set(others) == {(0.0, True)}
+
+
+def test_an_embedder_finds_hard_negatives_beside_bm25(word_embedder: Embedder) -> None:
+    passages = _pages(30)
+    wanted = Passage("x", "Trees", text="a kernel trick, named by Vapnik")
+    unseen = Passage("u", "Other", text="kernels tricks")  # BM25 takes it for the same words, the embedder does not
+    source = Source((*passages, wanted, unseen), (Example("kernels tricks", (wanted,), ("Vapnik",)),), word_embedder)
+    assert source.hard["kernels tricks"][0] == unseen
+    assert len({p.id for p in source.hard["kernels tricks"]}) == len(source.hard["kernels tricks"])
 
 
 def test_no_negative_of_the_starter_questions_holds_their_answer() -> None:

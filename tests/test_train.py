@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,18 @@ from ragqa.errors import CorpusError, InputError, ModelError, RecordError
 from ragqa.export import export
 from ragqa.records import Pair
 from ragqa.rerank import BUNDLED, Reranker
-from ragqa.train import BASE, OFFLINE_BASE, TrainConfig, base_path, load_base, read_pairs, reranking_samples, train
+from ragqa.train import (
+    BASE,
+    OFFLINE_BASE,
+    RECIPES,
+    TrainConfig,
+    base_path,
+    list_dataset,
+    load_base,
+    read_pairs,
+    reranking_samples,
+    train,
+)
 
 torch = pytest.importorskip("torch", reason="pip install 'ragqa[train]'")
 
@@ -165,8 +177,31 @@ def test_a_hub_that_cannot_be_reached_names_the_offline_base(monkeypatch: pytest
         load_base(TrainConfig(base=BASE))
 
 
+def test_lists_hold_the_best_half_and_a_draw_of_the_rest() -> None:
+    pairs = [Pair("a?", f"p{n}", n / 10) for n in range(10)] + [Pair("b?", "alone", 1.0)]
+    rows = list(list_dataset(pairs, TrainConfig(list_size=4)))
+    assert [row["question"] for row in rows] == ["a?"]
+    assert rows[0]["passages"][:2] == ["p9", "p8"]
+    assert len(set(rows[0]["passages"])) == 4
+    assert rows[0]["labels"] == [int(p[1:]) / 10 for p in rows[0]["passages"]]
+    assert rows == list(list_dataset(pairs, TrainConfig(list_size=4)))
+
+
+def test_the_listwise_recipe_learns_and_the_folder_serves(tmp_path: Path, dataset: Path, tiny: Path) -> None:
+    config = replace(RECIPES["listwise"], base=str(tiny), epochs=2)
+    assert set(train([dataset], tmp_path / "model", config, progress=False)) == {"map", "mrr@10", "ndcg@10"}
+    assert "ListwiseLoss" in (tmp_path / "model/README.md").read_text(encoding="utf8")
+    assert Reranker.load(tmp_path / "model").score("What is pooling?", ["pooling", "x"]).shape == (2,)
+
+
+def test_a_list_of_one_is_refused() -> None:
+    for size in (-1, 1):
+        with pytest.raises(InputError, match=f"list_size is {size}; it must be 0 or at least 2"):
+            TrainConfig(list_size=size)
+
+
 def test_samples_group_pairs_by_question() -> None:
-    pairs = [Pair("a?", "x", 1.0), Pair("a?", "y", 0.0), Pair("a?", "x", 1.0), Pair("b?", "z", 1.0)]
+    pairs = [Pair("a?", "x", 0.5), Pair("a?", "y", 0.4), Pair("a?", "x", 1.0), Pair("b?", "z", 1.0)]
     assert reranking_samples(pairs) == [{"query": "a?", "positive": ["x"], "negative": ["y"]}]
 
 

@@ -1,0 +1,97 @@
+"""What training minimizes where all passages of a question are looked at together.
+
+Labels between 0 and 1 become a distribution over a question's passages, in proportion to them; the model's scores become
+another by softmax; the loss is the Kullback-Leibler divergence between the two. This is ListNet (Cao et al., "Learning to
+Rank: From Pairwise Approach to Listwise Approach", 2007), with which soft labels distil their teacher's ranking too.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from sentence_transformers.util import batch_to_device
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, kl_div, log_softmax, normalize
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder, SentenceTransformer
+
+POINTWISE_SHARE = 0.5  # of the cross-entropy beside the listwise divergence
+CHUNK = 16  # pairs that go through the model together: pairs of about one length, so that little is padding
+SMALLEST = 1e-4  # a label of 0 leaves this much, before scaling
+SCALE = 20.0  # of cosines before their softmax, as all-MiniLM-L6-v2 was trained
+
+Features = list[dict[str, Tensor]]
+
+
+def divergence(scores: Tensor, labels: Tensor) -> Tensor:
+    """The divergence of softmax(scores) from the labels' distribution; both of shape (..., passages), a mean over the rest."""
+    wanted = labels + SMALLEST
+    wanted = wanted / wanted.sum(-1, keepdim=True)
+    rows = kl_div(log_softmax(scores, -1), wanted, reduction="none").sum(-1)
+    return rows.mean()
+
+
+class ListwiseLoss(torch.nn.Module):
+    """For cross-encoders: the listwise divergence and half as much of the binary cross-entropy of each label.
+
+    The first learns the order of a question's passages, the second keeps logits of different questions comparable, which
+    abstention needs.
+    """
+
+    def __init__(self, model: "CrossEncoder") -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Sequence[Any], labels: Sequence[Tensor], **_: Any) -> Tensor:
+        """The loss of questions (`inputs[0]`), their lists of passages (`inputs[1]`) and the labels of these."""
+        questions, lists = inputs
+        pairs = [(q, passage) for q, passages in zip(questions, lists, strict=True) for passage in passages]
+        logits = self._logits(pairs)
+        wanted = torch.cat(list(labels)).to(logits)
+        sizes = [len(own) for own in labels]
+        ranked = zip(torch.split(logits, sizes), torch.split(wanted, sizes), strict=True)
+        listwise = torch.stack([divergence(scores, own) for scores, own in ranked]).mean()
+        return listwise + POINTWISE_SHARE * binary_cross_entropy_with_logits(logits, wanted)
+
+    def _logits(self, pairs: Sequence[tuple[str, str]]) -> Tensor:
+        order = sorted(range(len(pairs)), key=lambda i: len(pairs[i][0]) + len(pairs[i][1]))
+        logits = [
+            self._chunk([pairs[i] for i in order[start : start + CHUNK]]) for start in range(0, len(order), CHUNK)
+        ]
+        return torch.cat(logits)[torch.tensor(order).argsort()]
+
+    def _chunk(self, pairs: Sequence[tuple[str, str]]) -> Tensor:
+        tokens = batch_to_device(self.model.preprocess(list(pairs)), self.model.device)
+        scores: Tensor = self.model(tokens)["scores"].view(-1).float()
+        return scores
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """What the model card says of the loss."""
+        return {"pointwise_share": POINTWISE_SHARE}
+
+
+class ContrastiveLoss(torch.nn.Module):
+    """For bi-encoders: the divergence over a question's own passages and all those of the batch's other questions.
+
+    These others have label 0 (in-batch negatives: Henderson et al., "Efficient Natural Language Response Suggestion for
+    Smart Reply", 2017).
+    """
+
+    def __init__(self, model: "SentenceTransformer") -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
+        """The loss of questions and as many columns of passages as `labels`, shape (questions, columns), has."""
+        vectors = [normalize(self.model(dict(f))["sentence_embedding"].float(), dim=-1) for f in sentence_features]
+        questions, passages = vectors[0], torch.cat(vectors[1:])  # (questions, width), (columns * questions, width)
+        count, columns = labels.shape
+        wanted = torch.zeros(count, columns * count, device=labels.device, dtype=torch.float32)
+        own = torch.arange(columns, device=labels.device) * count + torch.arange(count, device=labels.device)[:, None]
+        wanted.scatter_(1, own, labels.float())  # passage c of question q stands at c * questions + q
+        return divergence(SCALE * questions @ passages.T, wanted)
+
+    def get_config_dict(self) -> dict[str, Any]:
+        """What the model card says of the loss."""
+        return {"scale": SCALE}

