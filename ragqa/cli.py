@@ -8,7 +8,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -121,9 +121,9 @@ def _dataset(options: argparse.Namespace) -> None:
     )
     passages = tuple(read_json_lines(options.passages, Passage)) if options.passages else ()
     if options.style == "reference":
-        if not passages or options.judged:
+        if not passages or options.judged or options.miner:
             raise InputError(
-                "the reference style takes --passages made with `ragqa passages --style reference`, no --judged"
+                "the reference style takes --passages made with `ragqa passages --style reference`, no --judged and no --miner"
             )
         pairs = dataset.build_reference(passages, config)
     else:
@@ -131,32 +131,56 @@ def _dataset(options: argparse.Namespace) -> None:
         sources += [dataset.from_judged(read_judged(folder)) for folder in options.judged]
         if not sources:
             raise InputError("nothing to make pairs of: give --passages or --judged")
+        if options.miner:
+            miner = _load_embedder(options.miner)
+            sources = [replace(source, embedder=miner) for source in sources]
         examples = sum(len(source.examples) for source in sources)
         with _counter(examples, "question") as bar:
             pairs = dataset.build(sources, config, lambda _: bar.update())
+    mined = [f"hard negatives: BM25 and {options.miner}"] if options.miner else []
     taught = []
     if options.teacher:
         from ragqa.teach import soften
 
-        taught = [f"labels of the train split: {options.teacher}, weight {options.teacher_weight}"]
-        pairs["train"] = soften(pairs["train"], options.teacher, options.teacher_weight)
+        taught = [f"labels of the train split: {', '.join(options.teacher)}, weight {options.teacher_weight}"]
+        pairs["train"] = soften(pairs["train"], [*map(_load_embedder, options.teacher)], options.teacher_weight)
     report = write_dataset(
         pairs,
         options.out,
         title=options.title,
-        sources=[Path(source).name for source in (options.passages, *options.judged) if source] + taught,
+        sources=[Path(source).name for source in (options.passages, *options.judged) if source] + mined + taught,
         licence=options.licence,
         config=config,
     )
     print(json.dumps(report, indent=1))
 
 
-def _train(options: argparse.Namespace) -> None:
-    from ragqa.train import TrainConfig, train
+def _embed(passages: Sequence[Passage], embedder: "ragqa.Embedder") -> "ragqa.DenseIndex":
+    from ragqa.dense import DenseIndex
 
-    names = ("base", "epochs", "batch_size", "learning_rate", "warmup", "max_length", "dropout", "seed", "evaluations")
-    config = TrainConfig(**{name: getattr(options, name) for name in names})
-    metrics = train(options.dataset, options.out, config)
+    with _counter(len(passages), "passage") as bar:
+        return DenseIndex.build(passages, embedder, bar.update)
+
+
+def _load_embedder(source: str) -> "ragqa.Embedder":
+    from ragqa.embed import Embedder
+
+    if source == "bundled":
+        return Embedder.load()
+    from ragqa.train import base_path
+
+    return Embedder.load(base_path(source))
+
+
+def _train(options: argparse.Namespace) -> None:
+    from ragqa.train import RECIPES, TrainConfig, train
+    from ragqa.train_embedder import train_embedder
+
+    names = [field.name for field in fields(TrainConfig)]
+    given = {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
+    config = replace(RECIPES[options.recipe], **given)
+    run = train_embedder if options.recipe == "embedder" else train
+    metrics = run(options.dataset, options.out, config)
     print(json.dumps(dict(metrics), indent=1))
 
 
@@ -176,35 +200,51 @@ def _evaluate(options: argparse.Namespace) -> None:
     from ragqa.retrieve import Retriever
     from ragqa.seeds import read_seeds
 
-    judged = read_judged(options.judged)
-    if options.titles:
-        judged = select(judged, frozenset(read_seeds(options.titles).titles))
-    if options.questions is not None:
-        judged = evaluate.sample(judged, options.questions)
-    retriever = Retriever(Bm25Index.build(judged.passages), Reranker.load(options.model), candidates=options.candidates)
-    with _counter(len(judged.questions), "question") as bar:
-        report = evaluate.compare(retriever, judged, lambda _: bar.update())
-    print(json.dumps(asdict(report), indent=1) if options.json else evaluate.table(report))
-    if judged.uncovered and not options.json:
-        uncovered, covered = evaluate.abstention(retriever, judged)
-        print(
-            f"\nabstains on {uncovered:.0%} of {len(judged.uncovered)} uncovered and {covered:.0%} of covered questions"
-        )
+    if options.chart:
+        evaluate.check_chart(options.chart)
+    reranker = Reranker.load(options.model)
+    embedder = None if options.no_dense else _load_embedder(options.embedder)
+    titles = frozenset(read_seeds(options.titles).titles) if options.titles else None
+    reports, plain = [], []
+    for name in options.judged:
+        judged = read_judged(name)
+        judged = select(judged, titles) if titles is not None else judged
+        judged = evaluate.sample(judged, options.questions) if options.questions is not None else judged
+        dense = _embed(judged.passages, embedder) if embedder else None
+        retriever = Retriever(Bm25Index.build(judged.passages), reranker, dense=dense, candidates=options.candidates)
+        systems = evaluate.variants(retriever, every=options.compare)
+        with _counter(len(judged.questions) * (len(systems) + options.answers), "question") as bar:
+            report = evaluate.compare(systems, judged, lambda _: bar.update())
+            answers = evaluate.inspect_answers(retriever, judged, lambda _: bar.update()) if options.answers else None
+        reports.append(report)
+        plain.append(asdict(report) | ({"answers": asdict(answers)} if answers else {}))
+        if not options.json:
+            print(evaluate.table(report) + "\n" + (f"\n{evaluate.answers_table(answers)}\n" if answers else ""))
+    if options.json:
+        print(json.dumps(plain[0] if len(plain) == 1 else plain, indent=1))
+    if options.chart:
+        evaluate.draw(reports, options.chart)
 
 
 def _index(options: argparse.Namespace) -> None:
     from ragqa.bm25 import Bm25Index
+    from ragqa.dense import save_index
 
-    passages = _bar(read_json_lines(options.passages, Passage), "passage")
-    index = Bm25Index.build(passages, k1=options.k1, b=options.b)
-    index.save(options.out)
+    embedder = None if options.no_dense else _load_embedder(options.embedder)
+    index = Bm25Index.build(read_json_lines(options.passages, Passage), k1=options.k1, b=options.b)
+    dense = _embed(index.passages, embedder) if embedder else None
+    save_index(options.out, index, dense)
     print(f"{options.out}: {len(index.passages)} passages")
 
 
 def _verify(options: argparse.Namespace) -> None:
     from ragqa.bm25 import Bm25Index
+    from ragqa.dense import FOLDER, DenseIndex
 
-    print(f"{options.index}: {Bm25Index.verify(options.index)} passages, every byte as written")
+    count = Bm25Index.verify(options.index)
+    if Bm25Index.open(options.index).has_vectors:
+        DenseIndex.verify(Path(options.index) / FOLDER)
+    print(f"{options.index}: {count} passages, every byte as written")
 
 
 def _ask(options: argparse.Namespace) -> None:
@@ -224,7 +264,11 @@ def _open_retriever(options: argparse.Namespace) -> "ragqa.Retriever":
     from ragqa.retrieve import Retriever
 
     reranker = None if options.bm25_only else options.model or "bundled"
-    return Retriever.open(options.index, reranker=reranker, candidates=options.candidates)
+    dense = False if options.no_dense or options.bm25_only else None
+    embedder = _load_embedder(options.embedder) if options.embedder and dense is None else None
+    return Retriever.open(
+        options.index, reranker=reranker, dense=dense, embedder=embedder, candidates=options.candidates
+    )
 
 
 def _as_text(answer: Answer) -> str:
@@ -240,9 +284,9 @@ def _as_text(answer: Answer) -> str:
 def _hit_as_text(rank: int, hit: Hit, span: tuple[int, int]) -> str:
     from ragqa.passages import place
 
-    scores = f"BM25 #{hit.bm25_rank} ({hit.bm25_score:.1f})"
+    scores = f"BM25 #{hit.bm25_rank} ({hit.bm25_score:.1f})" if hit.bm25_score else "not found by BM25"
     if hit.probability is not None:
-        scores = f"{hit.probability:.0%}, logit {hit.score:+.2f}, {scores}"
+        scores = f"{hit.probability:.0%}, score {hit.score:.2f}, {scores}"
     text = _printable(hit.passage.text)
     start, end = span
     if end:
@@ -389,15 +433,26 @@ def _add_dataset(commands: Any) -> None:
         nargs=3,
         type=float,
         default=[1, 1, 1],
-        metavar=("RANDOM", "PAGE", "BM25"),
+        metavar=("RANDOM", "PAGE", "HARD"),
         help="of the kinds of negatives",
     )
     parser.add_argument(
         "--parts", nargs=3, type=float, default=[0.8, 0.1, 0.1], metavar=("TRAIN", "EVAL", "TEST"), help="of the pages"
     )
     parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--teacher", metavar="MODEL", help="bi-encoder that softens the labels of the train split")
-    parser.add_argument("--teacher-weight", type=float, default=0.5, help="its share in a label, 0 to 1 (default 0.5)")
+    parser.add_argument(
+        "--miner", metavar="MODEL", help='bi-encoder that finds hard negatives beside BM25, or "bundled"'
+    )
+    parser.add_argument(
+        "--teacher",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="bi-encoders that soften the labels of the train split",
+    )
+    parser.add_argument(
+        "--teacher-weight", type=float, default=0.25, help="share in a judged label, more in others (default 0.25)"
+    )
     parser.add_argument(
         "--style", choices=("ragqa", "reference"), default="ragqa", help="reference: that model's own recipe"
     )
@@ -406,26 +461,31 @@ def _add_dataset(commands: Any) -> None:
 
 
 def _add_train(commands: Any) -> None:
-    from ragqa.train import BASE, OFFLINE_BASE, TrainConfig
+    from ragqa.train import OFFLINE_BASE, RECIPES
 
-    config = TrainConfig()
     parser = _command(
-        commands, "train", _train, "train a reranker on datasets and export it to OpenVINO",
-        "ragqa train --dataset dataset/ --out model/",
+        commands, "train", _train, "train a reranker, or an embedder, on datasets",
+        "ragqa train --recipe listwise --dataset dataset/ --out model/",
     )  # fmt: skip
+    parser.add_argument(
+        "--recipe",
+        choices=RECIPES,
+        default="reference",
+        help="reference: the published model's settings (default); listwise: the bundled reranker's; embedder: a bi-encoder",
+    )
     parser.add_argument("--dataset", required=True, nargs="+", metavar="FOLDER")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="interrupted, the same command goes on")
-    parser.add_argument("--base", default=config.base, help=f"folder, hub id, or {OFFLINE_BASE} (default {BASE})")
-    parser.add_argument("--epochs", type=float, default=config.epochs)
-    parser.add_argument("--batch-size", type=int, default=config.batch_size)
-    parser.add_argument("--learning-rate", type=float, default=config.learning_rate)
-    parser.add_argument("--warmup", type=float, default=config.warmup, help="share of all steps")
-    parser.add_argument("--max-length", type=int, default=config.max_length, help="tokens")
-    parser.add_argument(
-        "--dropout", type=float, default=config.dropout, help="the base's own if not given; 0 is faster on CPUs"
-    )
-    parser.add_argument("--evaluations", type=int, default=config.evaluations, help="in an epoch")
-    parser.add_argument("--seed", type=int, default=config.seed)
+    parser.add_argument("--base", help=f"folder, hub id, or {OFFLINE_BASE} where there is no hub")
+    group = parser.add_argument_group("settings", "instead of the recipe's own")
+    group.add_argument("--epochs", type=float)
+    group.add_argument("--batch-size", type=int, help="pairs, or questions where there are lists")
+    group.add_argument("--list-size", type=int, help="passages of a question that are looked at together")
+    group.add_argument("--learning-rate", type=float)
+    group.add_argument("--warmup", type=float, help="share of all steps")
+    group.add_argument("--max-length", type=int, help="tokens")
+    group.add_argument("--dropout", type=float, help="0 is faster on CPUs")
+    group.add_argument("--evaluations", type=int, help="in an epoch")
+    group.add_argument("--seed", type=int)
 
 
 def _add_export(commands: Any) -> None:
@@ -442,23 +502,31 @@ def _add_export(commands: Any) -> None:
 
 
 def _add_evaluate(commands: Any) -> None:
-    from ragqa.retrieve import CANDIDATES
+    from ragqa.judged import STARTER_SETS
 
     parser = _command(
         commands,
         "evaluate",
         _evaluate,
-        "measure BM25 and BM25 + reranker on judged questions",
-        "ragqa evaluate --judged starter",
+        "measure rankings and answers on judged questions",
+        "ragqa evaluate --judged starter starter-graded --compare --chart quality.png",
     )
-    parser.add_argument("--judged", default="starter", metavar="FOLDER", help='BEIR folder, or "starter" (default)')
+    parser.add_argument(
+        "--judged",
+        nargs="+",
+        default=["starter"],
+        metavar="FOLDER",
+        help=f"BEIR folders, or {', '.join(STARTER_SETS)} (default starter); -test: what nothing was trained on",
+    )
+    parser.add_argument("--compare", action="store_true", help="every part of the pipeline alone and together")
+    parser.add_argument("--answers", action="store_true", help="look at answers, abstention and probabilities too")
+    parser.add_argument("--chart", metavar="FILE", help="draw the comparison as PNG or SVG")
     parser.add_argument("--titles", metavar="FILE", help="only questions that pages with these titles answer")
     parser.add_argument("--questions", type=int, metavar="N", help="only N questions, evenly spaced")
     parser.add_argument("--model", metavar="MODEL", help="model folder or hub id; the bundled one if not given")
-    parser.add_argument(
-        "--candidates", type=int, default=CANDIDATES, help=f"of BM25 that are reranked (default {CANDIDATES})"
-    )
-    parser.add_argument("--json", action="store_true")
+    _add_candidates(parser)
+    _add_embedder(parser)
+    parser.add_argument("--json", action="store_true", help="for machines; a list where there are several sets")
 
 
 def _add_index(commands: Any) -> None:
@@ -475,6 +543,7 @@ def _add_index(commands: Any) -> None:
     parser.add_argument("--out", required=True, metavar="FOLDER")
     parser.add_argument("--k1", type=float, default=K1)
     parser.add_argument("--b", type=float, default=B)
+    _add_embedder(parser)
 
 
 def _add_verify(commands: Any) -> None:
@@ -497,12 +566,26 @@ def _add_demo(commands: Any) -> None:
     _add_retriever(parser)
 
 
-def _add_retriever(parser: Any) -> None:
+def _add_embedder(parser: Any) -> None:
+    parser.add_argument(
+        "--embedder",
+        metavar="MODEL",
+        default="bundled",
+        help="bi-encoder folder or hub id; the bundled one if not given",
+    )
+    parser.add_argument("--no-dense", action="store_true", help="BM25 alone finds candidates")
+
+
+def _add_candidates(parser: Any) -> None:
     from ragqa.retrieve import CANDIDATES
 
+    parser.add_argument("--candidates", type=int, default=CANDIDATES, help=f"that are reranked (default {CANDIDATES})")
+
+
+def _add_retriever(parser: Any) -> None:
     parser.add_argument("--index", metavar="FOLDER", help=_INDEX_HELP)
     parser.add_argument("--model", metavar="MODEL", help="model folder or hub id; the bundled one if not given")
-    parser.add_argument("--bm25-only", action="store_true", help="no reranking")
-    parser.add_argument(
-        "--candidates", type=int, default=CANDIDATES, help=f"of BM25 that are reranked (default {CANDIDATES})"
-    )
+    parser.add_argument("--embedder", metavar="MODEL", help="that the index was made with, if it has been moved")
+    parser.add_argument("--no-dense", action="store_true", help="BM25 alone finds candidates")
+    parser.add_argument("--bm25-only", action="store_true", help="neither an embedder nor a reranker")
+    _add_candidates(parser)

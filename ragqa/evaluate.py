@@ -1,4 +1,4 @@
-"""Retrievers measured on judged questions: before and after reranking, with intervals and a paired test.
+"""Retrievers measured on judged questions, side by side, with intervals and paired tests.
 
 Metrics are ir-measures' (pytrec-eval inside): AP, RR@10, nDCG@10 (linear gain) and recall; a passage counts as relevant
 from grade 1 on. Intervals are bootstrap (95 %, 9,999 resamples), the test is a paired permutation test (Fisher's
@@ -6,12 +6,15 @@ randomization test, 9,999 resamples, two-sided) over questions; both are SciPy's
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import InputError, MissingExtraError
-from ragqa.judged import Judged
-from ragqa.records import Hit
+from ragqa.files import replace_file
+from ragqa.judged import Judged, keep
+from ragqa.records import Answer, Hit
 from ragqa.retrieve import Retriever
 
 if TYPE_CHECKING:
@@ -19,8 +22,15 @@ if TYPE_CHECKING:
 
 METRICS = ("AP", "RR@10", "nDCG@10", "R@10", "R@100")
 NAMES = {"AP": "MAP", "RR@10": "MRR@10", "R@10": "Recall@10", "R@100": "Recall@100"}
+CHARTED = "nDCG@10"
+CHARTS = (".png", ".svg")
 DEPTH = 100
+BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of probabilities, for `Reliability`
+LEAST_PART = 20  # characters of an answer
 _SEED = 42
+
+Search = Callable[[str], Sequence[Hit]]
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,33 +47,65 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """One metric before and after: means, 95 % interval of each and of the difference, p of no difference."""
+class Estimate:
+    """A system's mean of a metric with its 95 % interval, what it lacks to the last system's, and p of no difference."""
 
     metric: str
-    before: float
-    after: float
-    before_interval: tuple[float, float]
-    after_interval: tuple[float, float]
-    difference_interval: tuple[float, float]
+    mean: float
+    interval: Interval
+    difference: float
+    difference_interval: Interval
     p: float
 
 
 @dataclass(frozen=True, slots=True)
+class System:
+    """One system's estimates, one for each metric."""
+
+    name: str
+    estimates: tuple[Estimate, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """What `compare` found: the judged set's name and sizes, the systems' names, a comparison for each metric."""
+    """What `compare` found: the judged set's name and sizes, and the systems, the one they are compared with last."""
 
     judged: str
     questions: int
     passages: int
-    before: str
-    after: str
-    comparisons: tuple[Comparison, ...]
+    systems: tuple[System, ...]
 
 
-def measure(
-    search: Callable[[str], Sequence[Hit]], judged: Judged, progress: Callable[[str], Any] | None = None
-) -> tuple[Measurement, ...]:
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Of the questions whose best hit has a probability from `low` to `high`: how many, their mean, and how many are right."""
+
+    low: float
+    high: float
+    questions: int
+    mean: float
+    right: float
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerReport:
+    """What `ask` does with a judged set's questions, as shares of them; `reliability` over all that have hits.
+
+    `holds_answer`: of the covered questions with known answers, the best sentence, shown or not, holds one or is a part of
+    one that says something (20 characters); `right`: of the covered questions, the best hit is relevant.
+    """
+
+    uncovered: int
+    abstained_on_uncovered: float
+    covered: int
+    abstained_on_covered: float
+    right: float
+    with_answers: int
+    holds_answer: float
+    reliability: tuple[Reliability, ...]
+
+
+def measure(search: Search, judged: Judged, progress: Callable[[str], Any] | None = None) -> tuple[Measurement, ...]:
     """Search every question and compute every metric."""
     try:
         import ir_measures
@@ -83,51 +125,153 @@ def measure(
     return tuple(Measurement(name, tuple(values[name].values())) for name in METRICS)
 
 
-def compare(retriever: Retriever, judged: Judged, progress: Callable[[str], Any] | None = None) -> Report:
-    """Measure the retriever without and with its reranker; both look at as many hits as are reranked, 100 at most.
+def variants(retriever: Retriever, *, every: bool = False) -> dict[str, Search]:
+    """BM25 alone and the retriever itself, by name; with `every`, all that its parts make up, the retriever last.
 
-    Raises `InputError` if the retriever has no reranker or there are no questions.
+    All look as deep as the retriever reranks, 100 hits at most. Raises `InputError` if it is nothing but BM25.
     """
-    if retriever.reranker is None:
-        raise InputError("there is nothing to compare: the retriever has no reranker")
+    if retriever.reranker is None and retriever.dense is None:
+        raise InputError("there is nothing to compare: the retriever has no reranker and no embedder")
+    depth = min(DEPTH, retriever.candidates)
+    index, dense, reranker, candidates = retriever.index, retriever.dense, retriever.reranker, retriever.candidates
+    found = {"BM25": Retriever(index, None)}
+    if every and dense:
+        found["embedder"] = Retriever(index, None, dense=dense, bm25=False)
+    if every and dense and reranker:
+        found["BM25 + embedder"] = Retriever(index, None, dense=dense)
+        found["BM25 → reranker"] = Retriever(index, reranker, candidates=candidates)
+    found[describe(retriever)] = retriever
+    return {name: lambda question, own=own: own.search(question, depth) for name, own in found.items()}  # type: ignore[misc]
+
+
+def describe(retriever: Retriever) -> str:
+    """What a retriever is made of, in a few words."""
+    names = {"BM25": retriever.bm25, "embedder": retriever.dense is not None}
+    sources = " + ".join(name for name, used in names.items() if used)
+    return f"{sources} → reranker" if retriever.reranker else sources
+
+
+def compare(systems: Mapping[str, Search], judged: Judged, progress: Callable[[str], Any] | None = None) -> Report:
+    """Measure systems on the same questions, and each against the last one. Raises `InputError` without questions."""
     if not judged.questions:
         raise InputError("no question is left to measure with")
-    alone, depth = Retriever(retriever.index, None), min(DEPTH, retriever.candidates)
-    before = measure(lambda question: alone.search(question, depth), judged)
-    after = measure(lambda question: retriever.search(question, depth), judged, progress)
+    measured = {name: measure(search, judged, progress) for name, search in systems.items()}
+    last = list(measured.values())[-1]
     return Report(
         judged.name,
         len(judged.questions),
         len(judged.passages),
-        "BM25",
-        f"BM25 + {retriever.reranker.name}",
-        tuple(_comparison(b, a) for b, a in zip(before, after, strict=True)),
+        tuple(
+            System(name, tuple(_estimate(own, other) for own, other in zip(found, last, strict=True)))
+            for name, found in measured.items()
+        ),
     )
 
 
-def abstention(retriever: Retriever, judged: Judged) -> tuple[float, float]:
-    """The share of uncovered questions, and of covered ones, that `ask` answers with an abstention."""
-
-    def share(questions: Sequence[str]) -> float:
-        return sum(retriever.ask(question, k=1).abstained for question in questions) / max(1, len(questions))
-
-    return share(judged.uncovered), share(tuple(judged.questions.values()))
+def inspect_answers(retriever: Retriever, judged: Judged, progress: Callable[[str], Any] | None = None) -> AnswerReport:
+    """Ask every question, uncovered ones too. Raises `InputError` without questions, or if the retriever has no reranker."""
+    if retriever.reranker is None or not judged.questions:
+        raise InputError("a reranker and questions are needed to look at answers")
+    covered = {}
+    for key, question in judged.questions.items():
+        covered[key] = retriever.ask(question)
+        if progress:
+            progress(key)
+    uncovered = [retriever.ask(question) for question in judged.uncovered]
+    right = {key: bool(a.hits) and a.hits[0].passage.id in judged.relevance[key] for key, a in covered.items()}
+    outcomes = [(a.hits[0].probability or 0.0, right[key]) for key, a in covered.items() if a.hits]
+    outcomes += [(a.hits[0].probability or 0.0, False) for a in uncovered if a.hits]
+    held = [_holds(covered[key], answers) for key, answers in judged.answers.items()]
+    return AnswerReport(
+        len(uncovered),
+        _share([a.abstained for a in uncovered]),
+        len(covered),
+        _share([a.abstained for a in covered.values()]),
+        _share(list(right.values())),
+        len(held),
+        _share(held),
+        tuple(_reliability(outcomes, low, high) for low, high in pairwise(BINS)),
+    )
 
 
 def table(report: Report) -> str:
-    """A Markdown table of a report."""
+    """A Markdown table of a report: a row for each system; the differences are the last one's gains."""
+    names = [NAMES.get(estimate.metric, estimate.metric) for estimate in report.systems[0].estimates]
     lines = [
         f"{report.judged}: {report.questions:,} questions, {report.passages:,} passages",
         "",
-        f"| metric | {report.before} | {report.after} | difference | p |",
-        "|---|---|---|---|---|",
+        f"| system | {' | '.join(names)} | {CHARTED} of the last − this | p |",
+        "|" + "---|" * (len(names) + 3),
     ]
-    for c in report.comparisons:
-        low, high = c.difference_interval
-        before, after = _with_interval(c.before, c.before_interval), _with_interval(c.after, c.after_interval)
-        difference = f"{c.after - c.before:+.3f} ({low:+.3f} to {high:+.3f})"
-        lines.append(f"| {NAMES.get(c.metric, c.metric)} | {before} | {after} | {difference} | {_p(c.p)} |")
+    for system in report.systems:
+        cells = [f"{e.mean:.3f} ({e.interval[0]:.3f}–{e.interval[1]:.3f})" for e in system.estimates]
+        charted = next(e for e in system.estimates if e.metric == CHARTED)
+        low, high = charted.difference_interval
+        gain, p = f"{charted.difference:+.3f} ({low:+.3f} to {high:+.3f})", _p(charted.p)
+        if system is report.systems[-1]:
+            gain = p = ""
+        lines.append(f"| {system.name} | {' | '.join(cells)} | {gain} | {p} |")
     return "\n".join(lines)
+
+
+def answers_table(report: AnswerReport) -> str:
+    """What `inspect_answers` found, as sentences and a Markdown table."""
+    lines = [f"the best hit is relevant for {report.right:.1%} of {report.covered:,} covered questions"]
+    if report.with_answers:
+        lines.append(f"the best sentence holds a known answer for {report.holds_answer:.1%} of {report.with_answers:,}")
+    lines.append(f"abstains on {report.abstained_on_covered:.1%} of the covered questions")
+    if report.uncovered:
+        lines.append(f"abstains on {report.abstained_on_uncovered:.1%} of {report.uncovered:,} uncovered questions")
+    lines += [
+        "",
+        "| probability of the best hit | questions | mean probability | best hit relevant |",
+        "|---|---|---|---|",
+    ]
+    for row in report.reliability:
+        figures = f"{row.mean:.2f} | {row.right:.2f}" if row.questions else "– | –"
+        lines.append(f"| {row.low:.1f}–{row.high:.1f} | {row.questions} | {figures} |")
+    return "\n".join(lines)
+
+
+def check_chart(path: str | Path) -> None:
+    """Raise now what `draw` would raise for this path: `InputError` for its ending, `MissingExtraError` without matplotlib."""
+    if Path(path).suffix not in CHARTS:
+        raise InputError(f"{path} does not end in {' or '.join(CHARTS)}")
+    try:
+        import matplotlib.figure  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("drawing a chart", "evaluate") from error
+
+
+def draw(reports: Sequence[Report], path: str | Path) -> None:
+    """Write a bar chart of nDCG@10 with its intervals, systems by judged set, as PNG or SVG by the name's ending."""
+    check_chart(path)
+    from matplotlib.figure import Figure
+
+    names = list(dict.fromkeys(system.name for report in reports for system in report.systems))
+    figure = Figure(figsize=(8, 1 + 0.32 * (len(names) + 1) * len(reports)), layout="constrained")
+    axes = figure.subplots()
+    for place, report in enumerate(reports):
+        for row, system in enumerate(report.systems):
+            estimate = next(e for e in system.estimates if e.metric == CHARTED)
+            low, high = estimate.interval
+            height = place * (len(names) + 1) + row
+            axes.barh(height, estimate.mean, color=f"C{names.index(system.name)}", label=system.name)
+            axes.plot([low, high], [height, height], color="black", linewidth=1)
+            axes.text(high + 0.01, height, f"{estimate.mean:.2f}", va="center", fontsize=9)
+    axes.set_yticks(
+        [place * (len(names) + 1) + (len(report.systems) - 1) / 2 for place, report in enumerate(reports)],
+        [f"{report.judged}\n{report.questions:,} questions" for report in reports],
+    )
+    handles, labels = axes.get_legend_handles_labels()
+    unique = dict(zip(labels, handles, strict=True))
+    figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3, frameon=False)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.05)
+    axes.set_xlabel(f"{CHARTED}, with 95 % interval")
+    axes.spines[["top", "right"]].set_visible(False)
+    with replace_file(path) as file:
+        figure.savefig(file, format=Path(path).suffix[1:], dpi=150)
 
 
 def sample(judged: Judged, count: int) -> Judged:
@@ -135,27 +279,35 @@ def sample(judged: Judged, count: int) -> Judged:
     if count < 1:
         raise InputError(f"{count} questions; at least 1 is needed")
     keys = list(judged.questions)
-    kept = keys if count >= len(keys) else [keys[i * len(keys) // count] for i in range(count)]
-    questions: Mapping[str, str] = {key: judged.questions[key] for key in kept}
-    return replace(judged, questions=questions, relevance={key: judged.relevance[key] for key in kept})
+    return keep(judged, keys if count >= len(keys) else [keys[i * len(keys) // count] for i in range(count)])
 
 
-def _comparison(before: Measurement, after: Measurement) -> Comparison:
+def _estimate(own: Measurement, last: Measurement) -> Estimate:
     import numpy as np
 
-    one, other = np.array(before.values), np.array(after.values)
-    return Comparison(
-        before.metric,
-        before.mean,
-        after.mean,
-        _interval(one),
-        _interval(other),
-        _interval(other - one),
-        _permutation_p(other - one),
+    values = np.array(own.values)
+    gains = np.array(last.values) - values
+    return Estimate(
+        own.metric, own.mean, _interval(values), last.mean - own.mean, _interval(gains), _permutation_p(gains)
     )
 
 
-def _interval(values: "np.ndarray") -> tuple[float, float]:
+def _holds(answer: Answer, known: Sequence[str]) -> bool:
+    text = answer.sentences[0].text.casefold() if answer.sentences else ""
+    return any(own.casefold() in text or (len(text) >= LEAST_PART and text in own.casefold()) for own in known)
+
+
+def _share(outcomes: Sequence[bool]) -> float:
+    return sum(outcomes) / len(outcomes) if outcomes else 0.0
+
+
+def _reliability(outcomes: Sequence[tuple[float, bool]], low: float, high: float) -> Reliability:
+    own = [(p, right) for p, right in outcomes if low <= p < high or p == high == BINS[-1]]
+    mean = sum(p for p, _ in own) / max(1, len(own))
+    return Reliability(low, high, len(own), mean, _share([right for _, right in own]))
+
+
+def _interval(values: "np.ndarray") -> Interval:
     import numpy as np
     from scipy.stats import bootstrap
 
@@ -180,10 +332,6 @@ def _permutation_p(differences: "np.ndarray") -> float:
         rng=np.random.default_rng(_SEED),
     )
     return float(result.pvalue)
-
-
-def _with_interval(mean: float, interval: tuple[float, float]) -> str:
-    return f"{mean:.3f} ({interval[0]:.3f}–{interval[1]:.3f})"
 
 
 def _p(p: float) -> str:

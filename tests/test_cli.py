@@ -110,8 +110,8 @@ def test_ask_as_json_holds_everything(index: Path, run: Run) -> None:
 
 
 def test_ask_without_reranking_or_without_hits(index: Path, run: Run) -> None:
-    assert "logit" not in run("ask", "bagging", "--index", index, "--bm25-only")[1]
-    assert run("ask", "zebra", "--index", index)[:2] == (
+    assert "score" not in run("ask", "bagging", "--index", index, "--bm25-only")[1]
+    assert run("ask", "zebra", "--index", index, "--no-dense")[:2] == (
         0,
         "The corpus has no good answer: no passage shares a word with the question.\n",
     )
@@ -145,13 +145,19 @@ def test_dataset_from_starter_passages_and_questions(tmp_path: Path, run: Run) -
     assert json.loads(report)["leaking_passages"] == 0
 
 
-def test_evaluate_prints_a_table_or_json(run: Run) -> None:
-    code, out, _ = run("evaluate", "--judged", "starter", "--questions", "5", "--candidates", "10")
+def test_evaluate_prints_a_table_or_json(tmp_path: Path, run: Run) -> None:
+    few = ("--questions", "5", "--candidates", "10")
+    code, out, _ = run(
+        "evaluate", "--judged", "starter", "starter-graded", *few, "--compare", "--chart", tmp_path / "a.png"
+    )
     assert code == 0
-    assert "| nDCG@10 |" in out
-    assert "abstains on" in out
-    report = json.loads(run("evaluate", "--questions", "5", "--candidates", "10", "--json")[1])
+    assert out.count("| nDCG@10 |") == 2
+    assert out.count("| BM25 + embedder → reranker |") == 2
+    assert (tmp_path / "a.png").is_file()
+    assert "abstains on" in run("evaluate", *few, "--answers", "--no-dense")[1]
+    report = json.loads(run("evaluate", *few, "--json", "--no-dense")[1])
     assert report["questions"] == 5
+    assert [system["name"] for system in report["systems"]] == ["BM25", "BM25 → reranker"]
 
 
 @pytest.fixture

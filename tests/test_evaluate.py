@@ -1,10 +1,22 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from ragqa import Bm25Index, Passage, Retriever
 from ragqa.errors import InputError
-from ragqa.evaluate import METRICS, abstention, compare, measure, sample, table
+from ragqa.evaluate import (
+    METRICS,
+    Report,
+    answers_table,
+    compare,
+    draw,
+    inspect_answers,
+    measure,
+    sample,
+    table,
+    variants,
+)
 from ragqa.judged import Judged, read_starter
 from ragqa.records import Hit
 
@@ -44,43 +56,87 @@ def test_the_order_of_hits_decides_not_their_scores() -> None:
     assert measure(lambda _: upside_down, JUDGED)[1].values[0] == 1.0
 
 
-def test_compare_needs_a_reranker() -> None:
-    with pytest.raises(InputError, match="no reranker"):
-        compare(Retriever(Bm25Index.build(PASSAGES), None), JUDGED)
+def test_bm25_alone_has_nothing_to_be_compared_with() -> None:
+    with pytest.raises(InputError, match="nothing to compare"):
+        variants(Retriever(Bm25Index.build(PASSAGES), None))
 
 
 @pytest.fixture(scope="module")
 def starter() -> Retriever:
-    return Retriever.open()
+    return Retriever.open(candidates=30)
 
 
-def test_reranking_the_starter_questions_beats_bm25(starter: Retriever) -> None:
-    report = compare(starter, sample(read_starter(), 40))
-    ndcg = next(c for c in report.comparisons if c.metric == "nDCG@10")
-    assert ndcg.after > ndcg.before > 0.5
-    assert ndcg.after_interval[0] <= ndcg.after <= ndcg.after_interval[1]
-    assert 0 <= ndcg.p <= 1
+@pytest.fixture(scope="module")
+def report(starter: Retriever) -> Report:
+    return compare(variants(starter, every=True), sample(read_starter(), 40))
+
+
+def test_the_whole_pipeline_beats_bm25_on_starter_questions(report: Report) -> None:
+    names = ["BM25", "embedder", "BM25 + embedder", "BM25 → reranker", "BM25 + embedder → reranker"]
+    assert [system.name for system in report.systems] == names
+    bm25, *_, whole = (next(e for e in s.estimates if e.metric == "nDCG@10") for s in report.systems)
+    assert whole.mean > bm25.mean + 0.05
+    assert bm25.difference == pytest.approx(whole.mean - bm25.mean)
+    assert bm25.interval[0] <= bm25.mean <= bm25.interval[1]
+    assert 0 <= bm25.p < 0.2
+    assert (whole.difference, whole.p) == (0, 1)
+
+
+def test_the_table_has_a_row_for_each_system(report: Report) -> None:
     lines = table(report).splitlines()
     assert lines[0].startswith("starter: 40 questions")
-    assert len(lines) == 4 + len(METRICS)
+    assert len(lines) == 4 + len(report.systems)
+    assert len({line.count("|") for line in lines[2:]}) == 1
 
 
-def test_no_difference_has_p_of_one(starter: Retriever) -> None:
-    report = compare(Retriever(Bm25Index.build(PASSAGES), starter.reranker), JUDGED)
-    recall = next(c for c in report.comparisons if c.metric == "R@100")
-    assert (recall.before, recall.p) == (recall.after, 1.0)
+def test_the_chart_is_written_whole_in_the_format_of_its_name(report: Report, tmp_path: Path) -> None:
+    for name, start in (("chart.png", b"\x89PNG"), ("chart.svg", b"<?xml")):
+        draw([report, report], tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(start)
 
 
-def test_uncovered_questions_are_told_from_covered_ones(starter: Retriever) -> None:
-    uncovered, covered = abstention(
-        starter, replace(sample(read_starter(), 30), uncovered=read_starter().uncovered[:30])
-    )
-    assert uncovered > covered
+def test_a_chart_that_cannot_be_drawn_is_refused(report: Report, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"chart\.xyz does not end in \.png or \.svg"):
+        draw([report], tmp_path / "chart.xyz")
 
 
-def test_a_single_question_has_no_test() -> None:
-    report = compare(Retriever(Bm25Index.build(PASSAGES), Retriever.open().reranker), sample(JUDGED, 1))
-    assert [c.p for c in report.comparisons] == [1.0] * len(METRICS)
+def test_without_dense_only_bm25_is_compared(starter: Retriever) -> None:
+    plain = Retriever(starter.index, starter.reranker)
+    assert list(variants(plain, every=True)) == ["BM25", "BM25 → reranker"]
+
+
+def test_a_single_question_has_no_test(starter: Retriever) -> None:
+    found = compare(variants(Retriever(Bm25Index.build(PASSAGES), starter.reranker)), sample(JUDGED, 1))
+    assert {e.p for system in found.systems for e in system.estimates} == {1.0}
+
+
+def test_no_question_is_an_error(starter: Retriever) -> None:
+    for run in (lambda j: compare(variants(starter), j), lambda j: inspect_answers(starter, j)):
+        with pytest.raises(InputError, match="question"):
+            run(replace(JUDGED, questions={}, relevance={}))
+
+
+def test_answers_are_looked_at_as_defined(starter: Retriever) -> None:
+    judged = sample(read_starter(), 30)
+    judged = replace(judged, uncovered=judged.uncovered[:10])
+    found = inspect_answers(starter, judged)
+    assert (found.covered, found.uncovered, found.with_answers) == (30, 10, 30)
+    assert found.abstained_on_uncovered > found.abstained_on_covered
+    right = [starter.search(q, 1)[0].passage.id in judged.relevance[key] for key, q in judged.questions.items()]
+    assert found.right == pytest.approx(sum(right) / 30)
+    assert sum(row.questions for row in found.reliability) == 40
+    assert all(row.low <= row.mean <= row.high for row in found.reliability if row.questions)
+    text = answers_table(found)
+    assert "abstains on" in text
+    assert text.count("\n|") == 2 + len(found.reliability)
+
+
+def test_a_sentence_holds_an_answer_if_either_is_in_the_other(starter: Retriever) -> None:
+    judged = sample(read_starter(), 5)
+    sentences = {key: starter.ask(question).sentences[0].text for key, question in judged.questions.items()}
+    for answers, share in ((lambda s: s[3:9].upper(), 1.0), (lambda s: f"x {s} x", 1.0), (lambda _: "🧠", 0.0)):
+        changed = replace(judged, answers={key: (answers(s),) for key, s in sentences.items()})
+        assert inspect_answers(starter, changed).holds_answer == share
 
 
 def test_sample_is_evenly_spaced_and_whole_if_small() -> None:
