@@ -40,7 +40,7 @@ class OpenVinoModel:
             _, width = self._model.output(0).get_partial_shape()  # (texts, width)
             self.width: int = width.get_length()
         except Exception as error:  # both raise bare exceptions of their own for damaged files
-            raise ModelError(f"{folder} cannot be loaded: {[*str(error).strip().splitlines(), ''][0]}") from error
+            raise ModelError(f"{folder} cannot be loaded: {(str(error).strip().splitlines() or [''])[-1]}") from error
         self._tokenizer.enable_truncation(MAX_TOKENS)
         pad = next((token for token in _PAD_TOKENS if self._tokenizer.token_to_id(token) is not None), _PAD_TOKENS[0])
         self._tokenizer.enable_padding(
