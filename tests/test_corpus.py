@@ -1,4 +1,5 @@
 import gzip
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from ragqa.corpus import read_article, read_pages, starter_folder
 from ragqa.errors import CorpusError, RecordError
+from ragqa.judged import read_grades, read_starter
 from ragqa.passages import split
 from ragqa.records import Page, json_line, read_rows
 from ragqa.seeds import read_seeds
@@ -15,6 +17,7 @@ from ragqa.seeds import read_seeds
 Write = Callable[[str, Iterable[str]], Path]
 
 FRONT = ["---", "title: A: b", "url: https://a.org/A", "---"]
+CORPUS = Path(__file__).parent.parent / "corpus"
 QUESTIONS = [row for _, row in read_rows(starter_folder() / "questions.jsonl")]
 COVERED = [row for row in QUESTIONS if row["page"] is not None]
 
@@ -98,8 +101,28 @@ def test_starter_answers_stand_in_their_page_mostly_within_one_passage(starter_p
     assert sum(within) >= 0.95 * len(COVERED)
 
 
+def test_training_questions_over_the_starter_corpus_name_its_passages_and_are_none_of_the_starter_questions() -> None:
+    grades = read_grades(CORPUS / "starter_training.jsonl")
+    known = {passage.id for passage in read_starter().passages}
+    assert len(grades) >= 600
+    assert {passage for own in grades.values() for passage in own} - known == set()
+    asked = {normalize(row["question"]) for row in QUESTIONS}
+    assert [question for question in grades if normalize(question) in asked] == []
+
+
+def test_training_questions_are_many_each_once_and_answered_by_some_passage() -> None:
+    rows = [row for _, row in read_rows(CORPUS / "questions.jsonl")]
+    grades = read_grades(CORPUS / "questions.jsonl")
+    assert len(grades) == len(rows) >= 6000
+    assert [question for question, own in grades.items() if max(own.values()) < 1] == []
+
+
+def normalize(question: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", question.lower())
+
+
 def test_the_seeds_of_the_wikipedia_crawl_name_many_articles_each_once() -> None:
-    seeds = read_seeds(Path(__file__).parent.parent / "corpus" / "wikipedia.toml")
+    seeds = read_seeds(CORPUS / "wikipedia.toml")
     assert len(seeds.titles) >= 500
     assert len({title.casefold() for title in seeds.titles}) == len(seeds.titles)
     assert len(set(seeds.categories)) == len(seeds.categories) > 0
