@@ -27,7 +27,8 @@ from ragqa.retrieve import Retriever
 DEPTHS = (30, 50, 100)
 WEIGHTS = (0, 4, 6, 8, 12)
 
-Found = dict[str, tuple[list[Hit], np.ndarray, np.ndarray]]  # by question: candidates, their logits, their cosines
+Candidates = dict[str, tuple[list[Hit], np.ndarray]]  # by question: hits of both sources fused, and their cosines
+Logits = dict[str, np.ndarray]  # by question, in the order of its hits
 
 
 def main() -> None:
@@ -39,11 +40,12 @@ def main() -> None:
     options = parser.parse_args()
     reranker, embedder = Reranker.load(options.reranker), Embedder.load(options.embedder)
     sets = {judged.name: judged for judged in judged_sets(options.data)}
-    found = {name: candidates(judged, reranker, embedder) for name, judged in sets.items()}
+    found = {name: candidates(judged, embedder, DEPTHS[-1]) for name, judged in sets.items()}
+    logits = {name: score(reranker, found[name]) for name in sets}
     print(f"| candidates | weight | {' | '.join(sets)} |\n|{'---|' * (2 + len(sets))}")
     for depth in DEPTHS:
         for weight in WEIGHTS:
-            values = [ndcg(sets[name], found[name], depth, weight) for name in sets]
+            values = [ndcg(sets[name], found[name], logits[name], depth, weight) for name in sets]
             print(f"| {depth} | {weight} | {' | '.join(f'{value:.3f}' for value in values)} |", flush=True)
 
 
@@ -58,25 +60,29 @@ def judged_sets(data: Path) -> Iterator[Judged]:
     yield sample(keep(squad, chosen), 60)
 
 
-def candidates(judged: Judged, reranker: Reranker, embedder: Embedder) -> Found:
-    """What both sources find for each question, with everything that scores are made of."""
+def candidates(judged: Judged, embedder: Embedder, depth: int) -> Candidates:
+    """What both sources find for each question."""
     dense = DenseIndex.build(judged.passages, embedder)
-    retriever = Retriever(Bm25Index.build(judged.passages), None, dense=dense, candidates=DEPTHS[-1])
+    retriever = Retriever(Bm25Index.build(judged.passages), None, dense=dense, candidates=depth)
     place = {passage.id: number for number, passage in enumerate(judged.passages)}
     found = {}
     for question in judged.questions.values():
-        hits = retriever.search(question, DEPTHS[-1])
-        cosines = dense.scores(question)[[place[hit.passage.id] for hit in hits]]
-        found[question] = hits, reranker.score(question, [full_text(hit.passage) for hit in hits]), cosines
+        hits = retriever.search(question, depth)
+        found[question] = hits, dense.scores(question)[[place[hit.passage.id] for hit in hits]]
     return found
 
 
-def ndcg(judged: Judged, found: Found, depth: int, weight: float) -> float:
+def score(reranker: Reranker, found: Candidates) -> Logits:
+    """The reranker's logits of all candidates."""
+    return {q: reranker.score(q, [full_text(hit.passage) for hit in hits]) for q, (hits, _) in found.items()}
+
+
+def ndcg(judged: Judged, found: Candidates, logits: Logits, depth: int, weight: float) -> float:
     """The mean nDCG@10 where the first `depth` candidates are ordered by logit and weighted cosine."""
 
     def search(question: str) -> list[Hit]:
-        hits, logits, cosines = found[question]
-        order = np.argsort(-(logits + weight * cosines)[:depth], kind="stable")
+        hits, cosines = found[question]
+        order = np.argsort(-(logits[question] + weight * cosines)[:depth], kind="stable")
         return [hits[i] for i in order]
 
     return next(m.mean for m in measure(search, judged) if m.metric == CHARTED)
