@@ -17,7 +17,7 @@ from ragqa.embed import Embedder
 from ragqa.rerank import Reranker
 from ragqa.train import RECIPES, TrainConfig, base_path, read_pairs, train
 
-QUESTIONS = 600
+QUESTIONS = 500
 DEPTH = 20
 LISTS = replace(LISTWISE, base=BASE, learning_rate=1e-4)
 POINTWISE = replace(RECIPES["reference"], base=BASE, learning_rate=1e-4, batch_size=48, dropout=0.0, eval_questions=100)

@@ -13,11 +13,14 @@ questions one half is trained on, the other calibrates.
 import argparse
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
 from ragqa.bm25 import Bm25Index
@@ -62,8 +65,9 @@ STAGES = {
     "stage-1": Stage(("squad", "cmu", "pages"), replace(LISTWISE, learning_rate=1e-4)),
     "stage-2": Stage(("asked", "starter"), LISTWISE),
     "stage-3": Stage(("squad-all",), LISTWISE),
-    "reranker-torch": Stage(("asked", "starter", "asked-starter", "squad", "sentences"), LISTWISE),
+    "stage-4": Stage(("asked", "starter", "asked-starter", "squad", "sentences"), LISTWISE),
 }
+AVERAGED = ("stage-2", "stage-4")  # both ended on questions of the kind that people ask
 DOMAIN = ("asked", "starter", "asked-starter")  # what the embedder is trained on
 
 
@@ -230,6 +234,23 @@ def make_dataset(name: str, recipe: Recipe, folder: Path, miner: Embedder, teach
     print(name, report, flush=True)
 
 
+def average_models(folders: Sequence[Path], out: Path) -> None:
+    """Write the last model with the mean of the weights of all.
+
+    Models that come from one base may be averaged, which is often better than each (Wortsman et al., "Model soups", 2022).
+    """
+    weights = [load_file(folder / "model.safetensors") for folder in folders]
+    mean = {name: torch.stack([own[name].float() for own in weights]).mean(0) for name in weights[0]}
+    shutil.copytree(folders[-1], out)
+    save_file(mean, out / "model.safetensors", metadata={"format": "pt"})
+    card = out / "README.md"
+    heading = "\n## Model Details\n"
+    note = (
+        f"\nThe weights are the mean of those of {' and '.join(AVERAGED)}; what follows is of {AVERAGED[-1]} alone.\n"
+    )
+    card.write_text(card.read_text(encoding="utf8").replace(heading, note + heading, 1), encoding="utf8")
+
+
 def calibrate(folder: Path, embedder: Path, uncovered: Sequence[str]) -> dict[str, dict[str, float]]:
     """Fit the scores of best hits, alone and fused with cosines, to whether the hit is relevant; write scales and biases.
 
@@ -278,6 +299,8 @@ def main() -> None:
             metrics = train([out / d for d in stage.datasets], out / name, replace(stage.config, base=base))
             print(name, metrics, flush=True)
         base = str(out / name)
+    if not (out / "reranker-torch").is_dir():
+        average_models([out / name for name in AVERAGED], out / "reranker-torch")
     for name in ("embedder", "reranker"):
         card = out / f"{name}-torch" / "README.md"
         text = without_samples(card.read_text(encoding="utf8")).replace(str(out / "stage-3"), OFFLINE_NAME)

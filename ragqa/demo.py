@@ -230,7 +230,7 @@ def render_card(rank: int, hit: Hit, span: tuple[int, int]) -> str:
     facts = []
     if hit.probability is not None:
         moved = render_movement(hit.bm25_rank, rank) if hit.bm25_score else "found by meaning alone"
-        facts = [render_probability(hit.probability), moved, f"reranker score {hit.score:.2f}"]
+        facts = [render_probability(hit.probability), moved, f"final score {hit.score:.2f}"]
     if hit.bm25_score:
         facts.append(f"BM25 score {hit.bm25_score:.2f}")
     return (

@@ -66,10 +66,10 @@ class Pair:
 class Hit:
     """A passage found for a question; its rank is its place in the list of hits.
 
-    `score` is the reranker's logit, with the weighted cosine of the embedder where there is one, and `probability` what it is
-    calibrated to; without a reranker `score` is that of the source, BM25 or the fusion of BM25 and the embedder, and
-    `probability` None. `bm25_rank` counts from 1; a passage that only
-    the embedder found stands behind all that BM25 scores higher.
+    `score` is the reranker's logit with the weighted scores of BM25 and the embedder (`retrieve.rerank`), and `probability`
+    what it is calibrated to; without a reranker `score` is that of the source, BM25 or the fusion of BM25 and the embedder,
+    and `probability` None. `bm25_rank` counts from 1; a passage that only the embedder found stands behind all that BM25
+    scores higher.
     """
 
     passage: Passage

@@ -47,7 +47,7 @@ class Reranker:
     def __init__(
         self, engine: Engine, name: str, alone: Calibration | None = None, fused: Calibration | None = None
     ) -> None:
-        """`alone` calibrates the logits, `fused` their sums with the embedder's cosines (`retrieve.COSINE_WEIGHT`)."""
+        """`alone` calibrates the final scores (`retrieve.rerank`) without an embedder's cosines, `fused` those with them."""
         self.name = name
         self._engine = engine
         self._alone, self._fused = alone or Calibration(), fused or Calibration()

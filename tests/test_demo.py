@@ -118,7 +118,7 @@ def test_card_holds_ranks_scores_page_and_text() -> None:
     card = render_card(1, hit(14), (5, 9))
     assert "▲13" in card
     assert "probability 0.75" in card
-    assert "reranker score 1.10" in card
+    assert "final score 1.10" in card
     assert "BM25 score 12.35" in card or "BM25 score 12.34" in card
     assert f'<a href="{WIKI}/Page" target="_blank" rel="noopener">Page › Section</a>' in card
     assert "One. <mark>Two.</mark>" in card
