@@ -1,4 +1,4 @@
-"""Measure the final score: how many candidates are reranked, and the weight of the embedder's cosine beside the logit.
+"""Measure the final score: how many candidates are reranked, and the weights of BM25's score and the cosine beside the logit.
 
     python benchmarks/fusion.py --data ../shared/data
 
@@ -8,6 +8,7 @@ that checkpoints were chosen by. `--reranker` and `--embedder` name other models
 
 import argparse
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,9 @@ from ragqa.records import Hit
 from ragqa.rerank import Reranker
 from ragqa.retrieve import Retriever
 
-DEPTHS = (30, 50, 100)
-WEIGHTS = (0, 4, 6, 8, 12)
+DEPTHS = (30, 50)
+BM25_WEIGHTS = (0.0, 0.03, 0.05, 0.08)
+COSINE_WEIGHTS = (0.0, 4.0, 6.0, 8.0)
 
 Candidates = dict[str, tuple[list[Hit], np.ndarray]]  # by question: hits of both sources fused, and their cosines
 Logits = dict[str, np.ndarray]  # by question, in the order of its hits
@@ -42,11 +44,10 @@ def main() -> None:
     sets = {judged.name: judged for judged in judged_sets(options.data)}
     found = {name: candidates(judged, embedder, DEPTHS[-1]) for name, judged in sets.items()}
     logits = {name: score(reranker, found[name]) for name in sets}
-    print(f"| candidates | weight | {' | '.join(sets)} |\n|{'---|' * (2 + len(sets))}")
-    for depth in DEPTHS:
-        for weight in WEIGHTS:
-            values = [ndcg(sets[name], found[name], logits[name], depth, weight) for name in sets]
-            print(f"| {depth} | {weight} | {' | '.join(f'{value:.3f}' for value in values)} |", flush=True)
+    print(f"| candidates | BM25 | cosine | {' | '.join(sets)} |\n|{'---|' * (3 + len(sets))}")
+    for depth, bm25, cosine in product(DEPTHS, BM25_WEIGHTS, COSINE_WEIGHTS):
+        values = [ndcg(sets[name], found[name], logits[name], depth, bm25, cosine) for name in sets]
+        print(f"| {depth} | {bm25} | {cosine} | {' | '.join(f'{value:.3f}' for value in values)} |", flush=True)
 
 
 def judged_sets(data: Path) -> Iterator[Judged]:
@@ -77,12 +78,15 @@ def score(reranker: Reranker, found: Candidates) -> Logits:
     return {q: reranker.score(q, [full_text(hit.passage) for hit in hits]) for q, (hits, _) in found.items()}
 
 
-def ndcg(judged: Judged, found: Candidates, logits: Logits, depth: int, weight: float) -> float:
-    """The mean nDCG@10 where the first `depth` candidates are ordered by logit and weighted cosine."""
+def ndcg(
+    judged: Judged, found: Candidates, logits: Logits, depth: int, bm25: float = 0.0, cosine: float = 0.0
+) -> float:
+    """The mean nDCG@10 where the first `depth` candidates are ordered by logit and weighted scores of the sources."""
 
     def search(question: str) -> list[Hit]:
         hits, cosines = found[question]
-        order = np.argsort(-(logits[question] + weight * cosines)[:depth], kind="stable")
+        lexical = np.array([hit.bm25_score for hit in hits])
+        order = np.argsort(-(logits[question] + bm25 * lexical + cosine * cosines)[:depth], kind="stable")
         return [hits[i] for i in order]
 
     return next(m.mean for m in measure(search, judged) if m.metric == CHARTED)

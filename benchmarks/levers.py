@@ -52,7 +52,7 @@ def main() -> None:
             base = config.base if config.base == BASE else str(out / config.base)
             train([out / dataset], folder, replace(config, base=base, epochs=share(out / dataset, config)))
         reranker = Reranker.load(folder)
-        values = [ndcg(judged, found, score(reranker, found), DEPTH, 0) for judged, found in sets]
+        values = [ndcg(judged, found, score(reranker, found), DEPTH) for judged, found in sets]
         print(f"| {name} | {' | '.join(f'{value:.3f}' for value in values)} |", flush=True)
 
 

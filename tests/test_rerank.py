@@ -31,7 +31,7 @@ def test_scores_are_float32_logits_one_for_each_text_in_order(bundled: Reranker)
     scores = bundled.score(QUESTION, TEXTS)
     assert scores.dtype == np.float32
     assert scores.shape == (len(TEXTS),)
-    assert scores[0] > scores[1:3].max() + 1
+    assert scores[0] > scores[1:3].max() + 0.5
 
 
 def test_no_texts_give_no_scores(bundled: Reranker) -> None:
