@@ -246,7 +246,8 @@ def average_models(folders: Sequence[Path], out: Path) -> None:
     card = out / "README.md"
     heading = "\n## Model Details\n"
     note = (
-        f"\nThe weights are the mean of those of {' and '.join(AVERAGED)}; what follows is of {AVERAGED[-1]} alone.\n"
+        f"\nIt was trained in {len(STAGES)} stages (`benchmarks/shipped_models.py`); its weights are the mean of those after "
+        f"{' and '.join(AVERAGED)}. What follows, the metrics above too, is of {AVERAGED[-1]} alone.\n"
     )
     card.write_text(card.read_text(encoding="utf8").replace(heading, note + heading, 1), encoding="utf8")
 
