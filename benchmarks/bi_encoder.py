@@ -10,13 +10,14 @@ how many of the pipeline's first ten hits somebody has read, where the set names
 import argparse
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from ragqa.bm25 import Bm25Index
 from ragqa.dense import DenseIndex
 from ragqa.embed import Embedder
 from ragqa.evaluate import CHARTED, Estimate, Measurement, Search, estimate, measure
-from ragqa.judged import Judged, read_judged
+from ragqa.judged import Judged, read_judged, read_qrels
 from ragqa.rerank import Reranker
 from ragqa.retrieve import Retriever
 from ragqa.train import base_path
@@ -40,8 +41,9 @@ def main() -> None:
         index = Bm25Index.build(judged.passages)
         own = Retriever(index, reranker, dense=DenseIndex.build(index.passages, embedder))
         alone = Retriever(index, None, dense=DenseIndex.build(index.passages, other), bm25=False)
-        found = {"own": charted(own, judged), "other": charted(alone, judged)}
-        print(row(judged.name, found["own"], found["other"], judged_share(own, judged)), flush=True)
+        searches = {name: memoized(retriever) for name, retriever in (("own", own), ("other", alone))}
+        found = {name: charted(search, judged) for name, search in searches.items()}
+        print(row(judged.name, found["own"], found["other"], judged_share(searches["own"], judged)), flush=True)
         for system, values in found.items():
             together[system] += values
     if len(options.judged) > 1:
@@ -51,9 +53,8 @@ def main() -> None:
 def read_grades(path: Path) -> dict[str, dict[str, int]]:
     """Grades by question id and passage id."""
     grades: dict[str, dict[str, int]] = {}
-    for line in path.read_text(encoding="utf8").splitlines():
-        question, passage, grade = line.split("\t")
-        grades.setdefault(question, {})[passage] = int(grade)
+    for question, passage, grade in read_qrels(path):
+        grades.setdefault(question, {})[passage] = grade
     return grades
 
 
@@ -69,18 +70,22 @@ def with_grades(judged: Judged, grades: dict[str, dict[str, int]]) -> Judged:
     return replace(judged, relevance=relevance, rejected=rejected)
 
 
-def charted(retriever: Retriever, judged: Judged) -> list[float]:
+def memoized(retriever: Retriever) -> Search:
+    """Search the first ten, each question once."""
+    return cache(lambda question: retriever.search(question, DEPTH))
+
+
+def charted(search: Search, judged: Judged) -> list[float]:
     """nDCG@10 of each question."""
-    search: Search = lambda question: retriever.search(question, DEPTH)  # noqa: E731
     return list(next(m for m in measure(search, judged) if m.metric == CHARTED).values)
 
 
-def judged_share(retriever: Retriever, judged: Judged) -> str:
+def judged_share(search: Search, judged: Judged) -> str:
     """The share of the first ten hits that were judged."""
     read = [
         hit.passage.id in judged.relevance[key] or hit.passage.id in judged.rejected.get(key, ())
         for key, question in judged.questions.items()
-        for hit in retriever.search(question, DEPTH)
+        for hit in search(question)
     ]
     return f"{sum(read) / len(read):.0%}"
 

@@ -44,7 +44,8 @@ def main() -> None:
     if not (out / HARD).is_dir():
         recipe = replace(recipes(options.data, out)["asked"], weight=0.0)
         make_dataset(HARD, recipe, out / HARD, Embedder.load(base_path(BASE)), [])
-    sets = [(judged, candidates(judged, Embedder.load(), DEPTH)) for judged in judged_sets(options.data)]
+    embedder = Embedder.load()
+    sets = [(judged, candidates(judged, embedder, DEPTH)) for judged in judged_sets(options.data)]
     print(f"| run | {' | '.join(judged.name for judged, _ in sets)} |\n|{'---|' * (1 + len(sets))}", flush=True)
     for number, (name, (dataset, config)) in enumerate(RUNS.items()):
         folder = out / f"lever-{number}"

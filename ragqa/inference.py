@@ -4,9 +4,9 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ragqa.errors import ModelError
+from ragqa.errors import MissingExtraError, ModelError, first_line
 from ragqa.files import sha256
 
 if TYPE_CHECKING:
@@ -83,6 +83,32 @@ class OpenVinoModel:
 def is_exported(folder: Path) -> bool:
     """Whether a folder holds a model that `OpenVinoModel` opens."""
     return (folder / MODEL_FILE).is_file()
+
+
+def find_exported(source: str | Path | None, bundled: Path, what: str) -> Path | None:
+    """The folder of the exported model that `source` names, the bundled one for None.
+
+    None if `source` may be a model of sentence-transformers instead. Raises `ModelError` if it can be neither.
+    """
+    folder = bundled if source is None else Path(source)
+    if is_exported(folder):
+        return folder
+    if source is None:
+        raise ModelError(f"the bundled {what} is not in {folder}; install ragqa again or pass a model folder")
+    check_source(source)
+    return None
+
+
+def load_unexported(kind: str, source: str, **options: Any) -> Any:
+    """Load a model by its class in sentence-transformers. Raises `MissingExtraError` without that, `ModelError` if it fails."""
+    try:
+        import sentence_transformers
+    except ImportError as error:
+        raise MissingExtraError(f"the model {source}, which is not exported to OpenVINO,", "train") from error
+    try:
+        return getattr(sentence_transformers, kind)(source, **options)
+    except Exception as error:  # whatever its many parts raise for a damaged or missing model
+        raise ModelError(f"{source} cannot be loaded: {first_line(error)}") from error
 
 
 def check_source(source: str | Path) -> None:

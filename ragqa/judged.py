@@ -63,7 +63,8 @@ def read_beir(folder: str | Path, max_chars: int = MAX_CHARS) -> Judged:
     queries = {str(r["_id"]): r for r in _rows(folder, "queries.jsonl", ("_id", "text"))}
     relevance: dict[str, dict[str, int]] = {}
     rejected: dict[str, set[str]] = {}
-    for question_id, document_id, grade in _qrels(folder):
+    listed = folder / "qrels" / "test.tsv"
+    for question_id, document_id, grade in read_qrels(listed if listed.is_file() else _existing(folder, "qrels.tsv")):
         if question_id not in queries or document_id not in pieces:
             continue
         if grade <= 0:
@@ -199,9 +200,8 @@ def _holding(pieces: list[Passage], answers: tuple[str, ...]) -> list[Passage]:
     return [p for p in pieces if any(answer in p.text for answer in answers)] or pieces
 
 
-def _qrels(folder: Path) -> Iterator[tuple[str, str, int]]:
-    path = folder / "qrels" / "test.tsv"
-    path = path if path.is_file() else _existing(folder, "qrels.tsv")
+def read_qrels(path: Path) -> Iterator[tuple[str, str, int]]:
+    """Question id, passage id and grade from each line of a file, which may begin with a header. Raises `RecordError`."""
     for number, line in read_lines(path):
         fields = line.decode(errors="replace").rstrip("\r\n").split("\t")
         if fields == [""] or (number == 1 and not _is_grade(fields[-1])):

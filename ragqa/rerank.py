@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ragqa.errors import MissingExtraError, ModelError, first_line
-from ragqa.inference import MAX_TOKENS, OpenVinoModel, check_source, is_exported
+from ragqa.errors import ModelError
+from ragqa.inference import MAX_TOKENS, OpenVinoModel, find_exported, load_unexported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,13 +59,10 @@ class Reranker:
         A folder with `openvino/openvino_model.xml` runs on OpenVINO, others and hub ids on sentence-transformers. Raises
         `ModelError` naming what is missing, `MissingExtraError` if sentence-transformers is needed and not installed.
         """
-        folder = BUNDLED if source is None else Path(source)
-        if is_exported(folder):
-            return cls(OpenVinoEngine(folder), folder.resolve().name, *_read_calibration(folder))
-        if source is None:
-            raise ModelError(f"the bundled model is not in {folder}; install ragqa again or pass a model folder")
-        check_source(source)
-        return cls(SentenceTransformersEngine(str(source)), str(source), *_read_calibration(folder))
+        exported = find_exported(source, BUNDLED, "model")
+        if exported is not None:
+            return cls(OpenVinoEngine(exported), exported.resolve().name, *_read_calibration(exported))
+        return cls(SentenceTransformersEngine(str(source)), str(source), *_read_calibration(Path(str(source))))
 
     def score(self, question: str, texts: Sequence[str]) -> "np.ndarray":
         """Logits of the texts as answers to the question: float32, shape (len(texts),), in their order, unbounded.
@@ -121,21 +118,14 @@ class SentenceTransformersEngine:
 
     def __init__(self, source: str) -> None:
         """Raises `ModelError` if there is no such folder and the hub does not give it."""
-        try:
-            from sentence_transformers import CrossEncoder
-            from torch.nn import Identity
-        except ImportError as error:
-            raise MissingExtraError(f"the model {source}, which is not exported to OpenVINO,", "train") from error
-        self._activation = Identity()  # logits, whatever the model's own configuration says
-        try:
-            self._model = CrossEncoder(source, max_length=MAX_TOKENS)
-        except Exception as error:  # whatever its many parts raise for a damaged or missing model
-            raise ModelError(f"{source} cannot be loaded: {first_line(error)}") from error
+        self._model = load_unexported("CrossEncoder", source, max_length=MAX_TOKENS)
 
     def logits(self, question: str, texts: Sequence[str]) -> "np.ndarray":
         """Logits as float32, shape (len(texts),), in the order of the texts."""
         import numpy as np
+        from torch.nn import Identity
 
         pairs = [(question, text) for text in texts]
-        scores = self._model.predict(pairs, activation_fn=self._activation, show_progress_bar=False)
+        # logits, whatever the model's own configuration says
+        scores = self._model.predict(pairs, activation_fn=Identity(), show_progress_bar=False)
         return np.asarray(scores, dtype=np.float32)

@@ -77,10 +77,14 @@ def train_embedder(
 
 def average(model: "torch.nn.Module", base: Mapping[str, "torch.Tensor"]) -> None:
     """Move a model's weights half of the way back to those of its base."""
-    trained = model.state_dict()
-    model.load_state_dict(
-        {name: (w + base[name].to(w)) / 2 if w.is_floating_point() else w for name, w in trained.items()}
-    )
+    model.load_state_dict(mean_weights(model.state_dict(), base))
+
+
+def mean_weights(
+    weights: Mapping[str, "torch.Tensor"], others: Mapping[str, "torch.Tensor"]
+) -> dict[str, "torch.Tensor"]:
+    """The mean of two models' weights by name; of what is no floating-point number the first one's."""
+    return {n: (w + others[n].to(w)) / 2 if w.is_floating_point() else w for n, w in weights.items()}
 
 
 def load_bi_encoder(config: TrainConfig) -> "SentenceTransformer":
