@@ -9,8 +9,7 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable
 from threading import Lock
 
 VERSION = 1  # raise with every change that gives other terms for some text: it enters the fingerprint
@@ -28,10 +27,13 @@ QUESTION_WORDS = frozenset(
     "happens want like way ways kind kinds types explanation briefly detail details terms say think".split()
 )
 
-_TOKEN = re.compile(r"[^\W_]+(?:(?:[-‐‑–'’./&]|(?<=\w)_)[^\W_]+)*(?:\+\+|[*#](?!\w))?")
+_WORD = re.compile(r"[^\W_]+(?:(?:[-‐‑–'’./&]|(?<=\w)_)[^\W_]+)*(?:\+\+|[*#](?!\w))?")
 _PART = re.compile(r"[^\W_]+")
 _NUMBER_WITH_POINT = re.compile(r"[^\W_]*\d\.\d[^\W_]*")
 _POSSESSIVE = re.compile(r"['’]s?$")
+_UNWANTED = STOP_WORDS | QUESTION_WORDS
+_FIRST_MARK = "\u0300"  # no character before it combines with another
+_CACHED = 2**17
 
 
 class Analyzer:
@@ -42,7 +44,8 @@ class Analyzer:
 
         self._stemmer = Stemmer.Stemmer("english")
         self._stemming = Lock()  # the stemmer works in a buffer of its own
-        self._terms = lru_cache(maxsize=2**18)(self._terms_of_token)
+        self._terms = _Cache(self._terms_of_word)
+        self._terms_of_chunk = _Cache(self._terms_but_stop_words)
 
     @property
     def fingerprint(self) -> str:
@@ -53,7 +56,7 @@ class Analyzer:
             VERSION,
             sorted(STOP_WORDS),
             sorted(QUESTION_WORDS),
-            _TOKEN.pattern,
+            _WORD.pattern,
             Stemmer.version().split(".")[0],
             unicodedata.unidata_version.split(".")[0],
         ]
@@ -61,25 +64,28 @@ class Analyzer:
 
     def terms(self, text: str) -> list[str]:
         """The terms of a passage, in text order, without stop words; empty if it has no letters or digits."""
-        return [term for token in tokens(text) for term in self._terms(token) if token not in STOP_WORDS]
+        return [term for chunk in text.split() for term in self._terms_of_chunk[chunk]]
 
     def question_terms(self, question: str) -> list[str]:
         """The terms of a question, each once, without the words that only ask ("what is the difference between").
 
         Where nothing else would be left they stay: the list is empty only if the question has no letters or digits.
         """
-        words = list(tokens(question))
-        for unwanted in (STOP_WORDS | QUESTION_WORDS, STOP_WORDS, frozenset[str]()):
-            if kept := [word for word in words if word not in unwanted]:
-                return list(dict.fromkeys(term for word in kept for term in self._terms(word)))
+        asked = words(question)
+        for unwanted in (_UNWANTED, STOP_WORDS, frozenset[str]()):
+            if kept := [word for word in asked if word not in unwanted]:
+                return list(dict.fromkeys(term for word in kept for term in self._terms[word]))
         return []
 
-    def _terms_of_token(self, token: str) -> tuple[str, ...]:
-        parts = _PART.findall(token)
+    def _terms_but_stop_words(self, text: str) -> tuple[str, ...]:
+        return tuple(term for word in words(text) if word not in STOP_WORDS for term in self._terms[word])
+
+    def _terms_of_word(self, word: str) -> tuple[str, ...]:
+        parts = _PART.findall(word)
         if len(parts) == 1:
-            return (self._stem(token),)
-        if _NUMBER_WITH_POINT.fullmatch(token):  # 4.5 or c4.5: the parts alone mean nothing
-            return (token,)
+            return (self._stem(word),)
+        if _NUMBER_WITH_POINT.fullmatch(word):  # 4.5 or c4.5: the parts alone mean nothing
+            return (word,)
         stems = [self._stem(part) for part in parts]
         return (*stems, self._stem("".join(parts)))
 
@@ -88,9 +94,36 @@ class Analyzer:
             return str(self._stemmer.stemWord(word))
 
 
-def tokens(text: str) -> Iterator[str]:
-    """The words of a text in lower case and without accents; compounds are one word."""
+class _Cache(dict[str, tuple[str, ...]]):
+    """The terms of words, or of what stands between two spaces, made when first asked for.
+
+    Emptied when full, so that it cannot grow without end.
+    """
+
+    def __init__(self, make: Callable[[str], tuple[str, ...]]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, text: str) -> tuple[str, ...]:
+        if len(self) >= _CACHED:
+            self.clear()
+        terms = self[text] = self._make(text)
+        return terms
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in lower case, without accents and possessive endings; compounds are one word."""
+    text = _normalize(text)
+    found = _WORD.findall(text)
+    if "'" in text or "’" in text:
+        return [_POSSESSIVE.sub("", word) if word[-1] in "s'’" else word for word in found]
+    return found
+
+
+def _normalize(text: str) -> str:
+    if text.isascii():
+        return text.lower()
     text = unicodedata.normalize("NFKD", text).casefold()
-    text = "".join(c for c in text if not unicodedata.combining(c)) if not text.isascii() else text
-    for match in _TOKEN.finditer(text):
-        yield _POSSESSIVE.sub("", match[0]) if match[0][-1] in "s'’" else match[0]
+    for mark in (c for c in set(text) if c >= _FIRST_MARK and unicodedata.combining(c)):
+        text = text.replace(mark, "")
+    return text

@@ -1,40 +1,39 @@
 """Passages into an index that finds candidates: build, search, save, open, verify.
 
-The scores are BM25 as in ATIRE with Lucene's never-negative document frequency weight,
-`idf = ln((N + 1) / n)`, `score = Σ idf · tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / mean length))`,
-which both bm25s ("bm25+" with delta 0) and rank-bm25 (`BM25Plus` with delta 0) compute: the first, sparse and fast, is the
-default engine, the second the reference that it is checked against. What a passage is matched by: `ragqa.terms`.
+What a passage is matched by: `ragqa.terms`; how it is scored: `ragqa.postings`. The library rank-bm25 (its `BM25Plus` with
+delta 0) computes the same scores in another way; it is the reference that these are checked against.
 """
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ragqa.analyzer import Analyzer
-from ragqa.errors import CorpusError, IndexStoreError, InputError
+from ragqa.errors import CorpusError, IndexStoreError, InputError, rebuild
 from ragqa.files import replace_folder, sha256
-from ragqa.records import Passage, json_line, read_json_lines, write_json_lines
+from ragqa.postings import NO_WORDS, POSTINGS_FILES, Postings
+from ragqa.records import Passage, json_line
+from ragqa.stored import PASSAGES, PASSAGES_FILES, StoredPassages, save_passages
 from ragqa.terms import Abbreviations, Fields, find_abbreviations, passage_terms, question_terms
 
 if TYPE_CHECKING:
     import numpy as np
 
-FORMAT = 2
+FORMAT = 3
 K1 = 0.9
 B = 0.4
-ENGINES = ("bm25s", "rank-bm25")
+ENGINES = ("sparse", "rank-bm25")
 
 MANIFEST = "manifest.json"
-REBUILD = "build it again: ragqa index --passages passages.jsonl --out {}"
 
-_PASSAGES = "passages.jsonl"
 _ABBREVIATIONS = "abbreviations.json"
-_VOCABULARY = "vocabulary.json"
-_ARRAYS = ("data", "indices", "indptr")
-_FILES = (_PASSAGES, _VOCABULARY, _ABBREVIATIONS, *(f"{name}.npy" for name in _ARRAYS))
+_RANKS = "ranks.npy"
+_FILES = (*PASSAGES_FILES, *POSTINGS_FILES, _ABBREVIATIONS, _RANKS)
+_ROWS = 32
 _ENTRIES = {
     "analyzer": str,
     "fields": dict,
@@ -59,6 +58,7 @@ class Bm25Index:
     def __init__(
         self,
         passages: Sequence[Passage],
+        ranks: "np.ndarray",
         scorer: Scorer,
         analyzer: Analyzer,
         abbreviations: Abbreviations,
@@ -66,7 +66,9 @@ class Bm25Index:
         k1: float,
         b: float,
     ) -> None:
+        """`ranks` are the places of the passages when sorted by id, int32, shape (passages,): they break ties."""
         self.passages = passages
+        self.ranks = ranks
         self.fields = fields
         self.k1, self.b = k1, b
         self._scorer = scorer
@@ -83,11 +85,11 @@ class Bm25Index:
         fields: Fields | None = None,
         k1: float = K1,
         b: float = B,
-        engine: str = "bm25s",
+        engine: str = "sparse",
     ) -> "Bm25Index":
         """Index passages by title, section, text and what `fields` adds (`Fields()` if not given).
 
-        `k1` above 0, `b` from 0 to 1; `engine` is "bm25s" or "rank-bm25" (the reference: same scores, slow, cannot be
+        `k1` above 0, `b` from 0 to 1; `engine` is "sparse" or "rank-bm25" (the reference: same scores, slow, cannot be
         saved). Raises `CorpusError` without passages or words in them, `InputError` for two passages with one id.
         """
         if engine not in ENGINES:
@@ -99,10 +101,8 @@ class Bm25Index:
         analyzer, fields = Analyzer(), fields or Fields()
         abbreviations = find_abbreviations(passages, analyzer) if fields.abbreviations else Abbreviations({})
         terms = passage_terms(passages, fields, analyzer, abbreviations)
-        if not any(terms):
-            raise CorpusError("no passage holds a word: there is nothing to index")
-        scorer = SparseScorer.build(terms, k1, b) if engine == "bm25s" else RankBm25Scorer(terms, k1, b)
-        return cls(passages, scorer, analyzer, abbreviations, fields, k1, b)
+        scorer: Scorer = Postings.build(terms, k1, b) if engine == ENGINES[0] else RankBm25Scorer([*terms], k1, b)
+        return cls(passages, _ranks(passages), scorer, analyzer, abbreviations, fields, k1, b)
 
     def scores(self, question: str) -> "np.ndarray":
         """The scores of all passages, in their order: float32, shape (passages,), 0 where no term is shared."""
@@ -119,7 +119,8 @@ class Bm25Index:
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is needed")
         scores = self.scores(question)
-        return [(self.passages[i], float(scores[i])) for i in best(scores, scores.nonzero()[0], self.passages, k)]
+        places = best(scores, self.ranks, k, above=0.0)
+        return [(self.passages[i], score) for i, score in zip(places.tolist(), scores[places].tolist(), strict=True)]
 
     @property
     def digest(self) -> str:
@@ -141,11 +142,15 @@ class Bm25Index:
 
     def write(self, folder: Path, *, has_vectors: bool = False) -> None:
         """Write the index into an empty folder; `has_vectors` notes that vectors of its passages belong to it."""
-        if not isinstance(self._scorer, SparseScorer):
-            raise IndexStoreError("an index of rank-bm25 cannot be saved: build it with the engine bm25s")
-        write_json_lines(folder / _PASSAGES, self.passages)
+        import numpy as np
+
+        if not isinstance(self._scorer, Postings):
+            raise IndexStoreError("an index of rank-bm25 cannot be saved: build it with the engine sparse")
+        save_passages(folder, self.passages)
         self._scorer.save(folder)
-        _write_json(folder / _ABBREVIATIONS, self._abbreviations.short_forms)
+        np.save(folder / _RANKS, self.ranks, allow_pickle=False)
+        short_forms = json.dumps(self._abbreviations.short_forms, ensure_ascii=False)
+        (folder / _ABBREVIATIONS).write_text(short_forms, encoding="utf8")
         manifest = {
             "format": FORMAT,
             "analyzer": self._analyzer.fingerprint,
@@ -162,31 +167,36 @@ class Bm25Index:
 
     @classmethod
     def open(cls, folder: str | Path) -> "Bm25Index":
-        """Open a saved index; its arrays are mapped into memory, not read.
+        """Open a saved index; its passages and arrays are mapped into memory, not read.
 
         Raises `IndexStoreError`, naming the file and what to do, if the folder is no index, is of another format or
         analyzer, or lacks a file or a part of one. `verify` checks every byte.
         """
+        import numpy as np
+
         folder = Path(folder)
         manifest = _read_manifest(folder)
         analyzer = Analyzer()
         if manifest["analyzer"] != analyzer.fingerprint:
-            raise IndexStoreError(f"{folder} was built with another analyzer; {REBUILD.format(folder)}")
+            raise IndexStoreError(f"{folder} was built with another analyzer; {rebuild(folder)}")
         for name in _FILES:
             if not (folder / name).is_file() or (folder / name).stat().st_size != manifest["files"][name]["bytes"]:
-                raise IndexStoreError(f"{folder / name} is missing or cut short; {REBUILD.format(folder)}")
+                raise IndexStoreError(f"{folder / name} is missing or cut short; {rebuild(folder)}")
+        passages = StoredPassages(folder)
         try:
-            passages = tuple(read_json_lines(folder / _PASSAGES, Passage))
             abbreviations = Abbreviations(json.loads((folder / _ABBREVIATIONS).read_text(encoding="utf8")))
             fields = Fields(**manifest["fields"])
-        except (ValueError, TypeError, AttributeError, IndexError) as error:
-            raise IndexStoreError(f"{folder} holds a damaged file ({error}); {REBUILD.format(folder)}") from error
+            ranks = np.asarray(np.load(folder / _RANKS, mmap_mode="r", allow_pickle=False))
+        except Exception as error:  # numpy reads a header as Python, which can fail in many ways
+            raise IndexStoreError(f"{folder} holds a damaged file ({error}); {rebuild(folder)}") from error
         if len(passages) != manifest["passages"]:
-            raise IndexStoreError(f"{folder / MANIFEST} is damaged (passages); {REBUILD.format(folder)}")
-        scorer = SparseScorer.open(folder, len(passages))
-        index = cls(passages, scorer, analyzer, abbreviations, fields, manifest["k1"], manifest["b"])
+            raise IndexStoreError(f"{folder / MANIFEST} is damaged (passages); {rebuild(folder)}")
+        if ranks.shape != (len(passages),):
+            raise IndexStoreError(f"{folder / _RANKS} is damaged; {rebuild(folder)}")
+        scorer = Postings.open(folder, len(passages))
+        index = cls(passages, ranks, scorer, analyzer, abbreviations, fields, manifest["k1"], manifest["b"])
         index.has_vectors = manifest["has_vectors"]
-        index._digest = manifest["files"][_PASSAGES]["sha256"]
+        index._digest = manifest["files"][PASSAGES]["sha256"]
         return index
 
     @staticmethod
@@ -199,63 +209,8 @@ class Bm25Index:
         manifest = _read_manifest(folder)
         for name in _FILES:
             if not (folder / name).is_file() or sha256(folder / name) != manifest["files"][name]["sha256"]:
-                raise IndexStoreError(f"{folder / name} is missing or damaged; {REBUILD.format(folder)}")
+                raise IndexStoreError(f"{folder / name} is missing or damaged; {rebuild(folder)}")
         return len(Bm25Index.open(folder).passages)
-
-
-@dataclass(frozen=True)
-class SparseScorer:
-    """bm25s: each term's scores are computed when the index is built; a search adds up columns."""
-
-    model: Any  # bm25s.BM25
-
-    @classmethod
-    def build(cls, passages: list[list[str]], k1: float, b: float) -> "SparseScorer":
-        """Score every term in every passage, given the passages' terms."""
-        model = cls._model(k1, b)
-        model.index(passages, create_empty_token=False, show_progress=False)
-        return cls(model)
-
-    @staticmethod
-    def _model(k1: float = K1, b: float = B) -> Any:
-        import bm25s
-
-        return bm25s.BM25(k1=k1, b=b, delta=0.0, method="bm25+", backend="numpy")
-
-    def scores(self, terms: list[str]) -> "np.ndarray":
-        """Scores as float32, shape (passages,), zero where no term occurs."""
-        import numpy as np
-
-        if not any(term in self.model.vocab_dict for term in terms):
-            return np.zeros(self.model.scores["num_docs"], dtype=np.float32)
-        scores: np.ndarray = self.model.get_scores(terms)
-        return scores
-
-    def save(self, folder: Path) -> None:
-        """Write the arrays and the vocabulary into an existing folder."""
-        import numpy as np
-
-        for name in _ARRAYS:
-            np.save(folder / f"{name}.npy", self.model.scores[name], allow_pickle=False)
-        vocabulary = sorted(self.model.vocab_dict, key=self.model.vocab_dict.__getitem__)
-        _write_json(folder / _VOCABULARY, vocabulary)
-
-    @classmethod
-    def open(cls, folder: Path, passages: int) -> "SparseScorer":
-        """Map the arrays of a saved index of so many passages."""
-        import numpy as np
-
-        model = cls._model()
-        try:
-            vocabulary = json.loads((folder / _VOCABULARY).read_text(encoding="utf8"))
-            arrays = {n: np.load(folder / f"{n}.npy", mmap_mode="r", allow_pickle=False) for n in _ARRAYS}
-        except Exception as error:  # numpy reads a header as Python, which can fail in many ways
-            raise IndexStoreError(f"{folder} holds a damaged file ({error}); {REBUILD.format(folder)}") from error
-        model.vocab_dict = {term: number for number, term in enumerate(vocabulary)}
-        model.unique_token_ids_set = set(model.vocab_dict.values())
-        model.nonoccurrence_array = None
-        model.scores = {**arrays, "num_docs": passages}
-        return cls(model)
 
 
 class RankBm25Scorer:
@@ -264,6 +219,8 @@ class RankBm25Scorer:
     def __init__(self, passages: list[list[str]], k1: float, b: float) -> None:
         import rank_bm25
 
+        if not any(passages):
+            raise CorpusError(NO_WORDS)
         self._model = rank_bm25.BM25Plus(passages, k1=k1, b=b, delta=0)
 
     def scores(self, terms: list[str]) -> "np.ndarray":
@@ -274,14 +231,25 @@ class RankBm25Scorer:
             return np.nan_to_num(np.asarray(self._model.get_scores(terms), dtype=np.float32))
 
 
-def best(scores: "np.ndarray", places: "np.ndarray", passages: Sequence[Passage], k: int) -> list[int]:
-    """Of these places in `passages`, the `k` with the highest scores, shape (passages,), best first, ties by passage id."""
+def best(scores: "np.ndarray", ranks: "np.ndarray", k: int, *, above: float = -math.inf) -> "np.ndarray":
+    """The places of the `k` highest of the scores that are above a limit, best first, ties by rank.
+
+    `scores` are float32, `ranks` integers, both of shape (passages,).
+    """
     import numpy as np
 
+    # the k-th of the maxima of disjoint columns is at most the k-th score: few scores need a closer look
+    columns = len(scores) // _ROWS
+    if columns >= k:
+        maxima = scores[: columns * _ROWS].reshape(_ROWS, columns).max(axis=0)
+        least = np.partition(maxima, columns - k)[columns - k]
+        places = np.flatnonzero(scores >= least) if least > above else np.flatnonzero(scores > above)
+    else:
+        places = np.flatnonzero(scores > above)
     if len(places) > k:
-        kth = np.partition(scores[places], -k)[-k]
+        kth = np.partition(scores[places], len(places) - k)[len(places) - k]
         places = places[scores[places] >= kth]
-    return sorted(places.tolist(), key=lambda i: (-scores[i], passages[i].id))[:k]
+    return places[np.lexsort((ranks[places], -scores[places]))[:k]]
 
 
 def _check_ids(passages: Sequence[Passage]) -> None:
@@ -294,23 +262,27 @@ def _check_ids(passages: Sequence[Passage]) -> None:
         seen.add(passage.id)
 
 
+def _ranks(passages: Sequence[Passage]) -> "np.ndarray":
+    import numpy as np
+
+    ranks = np.empty(len(passages), dtype=np.int32)
+    ranks[sorted(range(len(passages)), key=lambda place: passages[place].id)] = np.arange(len(passages))
+    return ranks
+
+
 def _read_manifest(folder: Path) -> dict[str, Any]:
     path = folder / MANIFEST
     if not path.is_file():
-        raise IndexStoreError(f"{folder} is not an index; {REBUILD.format(folder)}")
+        raise IndexStoreError(f"{folder} is not an index; {rebuild(folder)}")
     try:
         manifest = json.loads(path.read_text(encoding="utf8"))
         found = manifest["format"]
     except (ValueError, KeyError, TypeError) as error:
-        raise IndexStoreError(f"{path} is damaged ({error}); {REBUILD.format(folder)}") from error
+        raise IndexStoreError(f"{path} is damaged ({error}); {rebuild(folder)}") from error
     if found != FORMAT:
-        raise IndexStoreError(f"{folder} has index format {found}, not {FORMAT}; {REBUILD.format(folder)}")
+        raise IndexStoreError(f"{folder} has index format {found}, not {FORMAT}; {rebuild(folder)}")
     wrong = [key for key, kind in _ENTRIES.items() if not isinstance(manifest.get(key), kind)]
     wrong = wrong or [name for name in _FILES if {"bytes", "sha256"} - set(manifest["files"].get(name) or ())]
     if wrong:
-        raise IndexStoreError(f"{path} is damaged ({wrong[0]}); {REBUILD.format(folder)}")
+        raise IndexStoreError(f"{path} is damaged ({wrong[0]}); {rebuild(folder)}")
     return dict(manifest)
-
-
-def _write_json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, ensure_ascii=False), encoding="utf8")

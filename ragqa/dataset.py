@@ -101,7 +101,7 @@ class Source:
         found = [passage for passage, _ in self.index.search(question, _HARD_CANDIDATES)]
         if self.dense is None:
             return found
-        near = self.dense.nearest(question, self.passages, _HARD_CANDIDATES)
+        near = self.dense.nearest(question, self.index, _HARD_CANDIDATES)
         turns = zip_longest((passage for passage, _ in near), found)
         return list({p.id: p for pair in turns for p in pair if p is not None}.values())
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragqa.bm25 import MANIFEST, REBUILD, Bm25Index, best
+from ragqa.bm25 import MANIFEST, Bm25Index, best
 from ragqa.embed import Embedder, Progress
-from ragqa.errors import IndexStoreError, ModelError
+from ragqa.errors import IndexStoreError, ModelError, rebuild
 from ragqa.files import replace_folder, sha256
 from ragqa.passages import full_text
 from ragqa.records import Passage
@@ -45,12 +45,11 @@ class DenseIndex:
         cosines: np.ndarray = self._vectors @ self.embedder.embed([question])[0]
         return cosines
 
-    def nearest(self, question: str, passages: Sequence[Passage], k: int) -> list[tuple[Passage, float]]:
-        """The `k` of the index's own passages whose vectors are nearest to the question's, with their cosines."""
-        import numpy as np
-
+    def nearest(self, question: str, index: Bm25Index, k: int) -> list[tuple[Passage, float]]:
+        """The `k` passages of the index whose vectors are nearest to the question's, with their cosines, ties by id."""
         scores = self.scores(question)
-        return [(passages[i], float(scores[i])) for i in best(scores, np.arange(len(scores)), passages, k)]
+        places = best(scores, index.ranks, k).tolist()
+        return [(index.passages[place], float(scores[place])) for place in places]
 
     def save(self, folder: str | Path, passages: str) -> None:
         """Write the vectors in place of `folder`, with the digest of the `passages` and what tells the model."""
@@ -80,7 +79,7 @@ class DenseIndex:
         import numpy as np
 
         folder = Path(folder)
-        rebuild = REBUILD.format(folder.parent)
+        remedy = rebuild(folder.parent)
         manifest = _read_manifest(folder)
         if embedder is None:
             try:
@@ -88,17 +87,17 @@ class DenseIndex:
             except ModelError as error:
                 raise IndexStoreError(
                     f"the embedder of {folder} cannot be loaded ({error}); name it with --embedder, search with --no-dense, "
-                    f"or {rebuild}"
+                    f"or {remedy}"
                 ) from error
         for name, found in (("identity", embedder.identity), ("passages", index.digest)):
             if manifest[name] != found:
-                raise IndexStoreError(f"{folder} was made with another {_OTHER[name]}; {rebuild}")
+                raise IndexStoreError(f"{folder} was made with another {_OTHER[name]}; {remedy}")
         try:
             vectors = np.load(folder / _VECTORS, allow_pickle=False)
         except Exception as error:  # numpy reads a header as Python, which can fail in many ways
-            raise IndexStoreError(f"{folder / _VECTORS} is missing or damaged ({error}); {rebuild}") from error
+            raise IndexStoreError(f"{folder / _VECTORS} is missing or damaged ({error}); {remedy}") from error
         if vectors.dtype != np.float16 or vectors.ndim != 2 or len(vectors) != len(index.passages):
-            raise IndexStoreError(f"{folder / _VECTORS} is damaged; {rebuild}")
+            raise IndexStoreError(f"{folder / _VECTORS} is damaged; {remedy}")
         return cls(vectors, embedder)
 
     @staticmethod
@@ -108,7 +107,7 @@ class DenseIndex:
         manifest = _read_manifest(folder)
         path = folder / _VECTORS
         if not path.is_file() or sha256(path) != manifest["sha256"]:
-            raise IndexStoreError(f"{path} is missing or damaged; {REBUILD.format(folder.parent)}")
+            raise IndexStoreError(f"{path} is missing or damaged; {rebuild(folder.parent)}")
 
 
 _OTHER = {"identity": "embedder", "passages": "set of passages"}
@@ -132,5 +131,5 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         return {name: str(manifest[name]) for name in ("embedder", "identity", "passages", "sha256")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IndexStoreError(
-            f"{folder / MANIFEST} is missing or damaged ({error}); {REBUILD.format(folder.parent)}"
+            f"{folder / MANIFEST} is missing or damaged ({error}); {rebuild(folder.parent)}"
         ) from error

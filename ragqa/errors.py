@@ -18,6 +18,11 @@ def first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
+def rebuild(folder: object) -> str:
+    """What to do about an index that cannot be used."""
+    return f"build it again: ragqa index --passages passages.jsonl --out {folder}"
+
+
 class RagqaError(Exception):
     """The root of the tree: catch this to catch whatever ragqa raises."""
 

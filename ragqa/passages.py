@@ -25,6 +25,7 @@ SENTENCE_BREAK = (
     + r"""\s+(?=["“‘(\[]?[A-Z0-9])"""
 )
 _SENTENCE = re.compile(rf"\s*\n\s*|{SENTENCE_BREAK}")
+_MAY_END_SENTENCE = re.compile(r"""\n|[.!?]["”’)\]]?\s""")
 
 
 def split(page: Page, max_chars: int = MAX_CHARS) -> list[Passage]:
@@ -68,9 +69,10 @@ def sections(text: str) -> Iterator[tuple[str, int, int]]:
 def sentences(text: str) -> list[Span]:
     """The spans of the sentences of a text, in order, without the white space between them."""
     spans, start = [], 0
-    for match in _SENTENCE.finditer(text):
-        spans.append(_strip(text, start, match.start()))
-        start = match.end()
+    for end in _MAY_END_SENTENCE.finditer(text):  # far fewer places than the whole pattern would be tried at
+        if end.end() > start and (match := _SENTENCE.match(text, end.end() - 1)):
+            spans.append(_strip(text, start, match.start()))
+            start = match.end()
     spans.append(_strip(text, start, len(text)))
     return [(a, b) for a, b in spans if a < b]
 

@@ -36,6 +36,12 @@ _LONGEST_FORM = 120  # characters
 _CONTRAST = re.compile(
     r"\b(?:difference|distinction)s? between (\w[\w -]{1,40}?) and (\w[\w -]{1,40}?)(?= is| are| was| lies| can|[.,;:])"
 )
+_ARTICLE = re.compile(r"\b(an?|the) $", re.IGNORECASE)
+_LONGEST_ARTICLE = 5  # characters, with the spaces around it
+_AFTER_A_TERM = re.compile(
+    r"[.,;:(]| (?:is|are|was|can|has|to|in|of|with|that|which|by|on|for|and|or)\b", re.IGNORECASE
+)
+_WORD_OF = re.compile(r"[a-z]\S* of ")
 _PARENTHESIS = re.compile(r"\s*\([^()]*\)\s*$")
 
 _HEADINGS: tuple[tuple[str, str, str], ...] = (
@@ -215,10 +221,20 @@ def _is_plural(phrase: str) -> bool:
 
 def _article(phrase: str, text: str) -> str:
     """The article that a text puts before a phrase, with a space behind it, or nothing: "a " for "perceptron"."""
-    follows = r"(?=[.,;:(]| (?:is|are|was|can|has|to|in|of|with|that|which|by|on|for|and|or)\b)"
-    if match := re.search(rf"\b(an?|the) {re.escape(phrase)}{follows}", text, re.IGNORECASE):
-        return match[1].lower() + " "
-    return "the " if re.match(r"[a-z]\S* of ", phrase) and not _is_plural(phrase) else ""
+    for place in _places(phrase, text):
+        before = _ARTICLE.search(text, max(0, place - _LONGEST_ARTICLE), place)
+        if before and _AFTER_A_TERM.match(text, place + len(phrase)):
+            return before[1].lower() + " "
+    return "the " if _WORD_OF.match(phrase) and not _is_plural(phrase) else ""
+
+
+def _places(phrase: str, text: str) -> Iterator[int]:
+    """Where a phrase stands in a text, whatever the case."""
+    phrase, text = phrase.lower(), text.lower()
+    place = text.find(phrase)
+    while place >= 0:
+        yield place
+        place = text.find(phrase, place + 1)
 
 
 def _expansion(long: str, short: str) -> str | None:

@@ -175,7 +175,7 @@ def _parse(path: str | Path, number: int, line: bytes) -> dict[str, Any]:
 
 def _construct(record: type[Record], row: dict[str, Any]) -> Record:
     values: dict[str, Any] = {}
-    for name, (kinds, required) in _SCHEMAS[record].items():
+    for name, (kinds, required) in _schema(record).items():
         if name in row:
             value = row[name]
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
@@ -187,15 +187,18 @@ def _construct(record: type[Record], row: dict[str, Any]) -> Record:
 
 
 def _schema(record: type[Any]) -> dict[str, tuple[tuple[type, ...], bool]]:
+    if record in _SCHEMAS:
+        return _SCHEMAS[record]
     hints = get_type_hints(record)
-    schema = {}
+    schema: dict[str, tuple[tuple[type, ...], bool]] = {}
     for field in fields(record):
         hint = hints[field.name]
         kinds = get_args(hint) if get_origin(hint) in (types.UnionType, Union) else (hint,)
         if float in kinds:
             kinds = (*kinds, int)
         schema[field.name] = (kinds, field.default is MISSING)
+    _SCHEMAS[record] = schema
     return schema
 
 
-_SCHEMAS: dict[type[Any], dict[str, tuple[tuple[type, ...], bool]]] = {r: _schema(r) for r in (Page, Passage, Pair)}
+_SCHEMAS: dict[type[Any], dict[str, tuple[tuple[type, ...], bool]]] = {}  # made when first needed: it takes a while

@@ -101,18 +101,16 @@ class Retriever:
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is needed")
         question = check_question(question)
-        import numpy as np
-
-        passages, count = self.index.passages, max(k, self.candidates)
+        passages, ranks, count = self.index.passages, self.index.ranks, max(k, self.candidates)
         depth = max(count, SOURCE_DEPTH)
         bm25 = self.index.scores(question)
-        by_bm25 = best(bm25, bm25.nonzero()[0], passages, depth)
+        by_bm25 = best(bm25, ranks, depth, above=0.0).tolist()
         cosines, scores = None, {place: float(bm25[place]) for place in by_bm25}
         if self.dense is not None:
             cosines = self.dense.scores(question)
-            near = best(cosines, np.arange(len(passages)), passages, depth)
+            near = best(cosines, ranks, depth).tolist()
             scores = fuse(by_bm25, near) if self.bm25 else {place: float(cosines[place]) for place in near}
-        places = sorted(scores, key=lambda place: (-scores[place], passages[place].id))[:count]
+        places = sorted(scores, key=lambda place: (-scores[place], ranks[place]))[:count]
         hits = [Hit(passages[i], scores[i], None, float(bm25[i]), _rank(bm25, i, by_bm25)) for i in places]
         if self.reranker is not None:
             hits = rerank(self.reranker, question, hits, None if cosines is None else cosines[places])

@@ -9,8 +9,10 @@ generated for a passage are indexed with it, as in doc2query (Nogueira et al., "
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 
 from ragqa.analyzer import Analyzer
 from ragqa.errors import InputError
@@ -18,6 +20,8 @@ from ragqa.questions import FORMS, QuestionGenerator, expansions
 from ragqa.records import Passage
 
 MAX_WEIGHT = 10
+
+_HYPHEN = re.compile("[-‐‑–]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +55,23 @@ class Abbreviations:
             words = long.split()
             self._by_first[words[0]].append((words, short))
 
-    def found_in(self, text: str, analyzer: Analyzer) -> list[str]:
-        """The short forms whose long forms stand in a text, each once, in order; hyphens count as spaces."""
+    def found_in(self, text: str, terms: Sequence[str], analyzer: Analyzer) -> list[str]:
+        """The short forms whose long forms stand in a text, each once, in order; hyphens count as spaces.
+
+        `terms` are the text's own: they hold the parts of words with hyphens too, so that most texts need no second look.
+        """
+        known = frozenset(terms)
+        likely = [
+            (long, short)
+            for first in self._by_first.keys() & known
+            for long, short in self._by_first[first]
+            if known.issuperset(long)
+        ]
+        if not likely:
+            return []
         words = _words(text, analyzer)
-        found = (
-            short
-            for place, word in enumerate(words)
-            for long, short in self._by_first.get(word, ())
-            if words[place : place + len(long)] == long
-        )
-        return list(dict.fromkeys(found))
+        places = ((_place(long, words), short) for long, short in likely)
+        return list(dict.fromkeys(short for place, short in sorted(places) if place >= 0))
 
 
 def find_abbreviations(passages: Iterable[Passage], analyzer: Analyzer) -> Abbreviations:
@@ -79,26 +90,34 @@ def find_abbreviations(passages: Iterable[Passage], analyzer: Analyzer) -> Abbre
 
 
 def _words(text: str, analyzer: Analyzer) -> list[str]:
-    return analyzer.terms(re.sub("[-‐‑–]", " ", text))
+    return analyzer.terms(_HYPHEN.sub(" ", text))
+
+
+def _place(long: Sequence[str], words: list[str]) -> int:
+    """Where the words of a long form first follow each other in a text's; -1 if nowhere."""
+    starts = (place for place, word in enumerate(words) if word == long[0])
+    return next((place for place in starts if words[place : place + len(long)] == long), -1)
 
 
 def passage_terms(
     passages: Sequence[Passage], fields: Fields, analyzer: Analyzer, abbreviations: Abbreviations
-) -> list[list[str]]:
+) -> Iterator[list[str]]:
     """The terms that each passage is indexed by."""
     generator = QuestionGenerator(passages, FORMS) if fields.questions else None
-    terms = []
+
+    @lru_cache  # passages of one section follow each other
+    def read(text: str) -> tuple[list[str], list[str]]:
+        terms = analyzer.terms(text)
+        return terms, abbreviations.found_in(text, terms, analyzer)
+
     for passage in passages:
-        title, section = analyzer.terms(passage.title), analyzer.terms(passage.section)
-        own = title * fields.title + section * fields.section + analyzer.terms(passage.text)
+        (title, *short), (section, *others), (text, *more) = map(read, (passage.title, passage.section, passage.text))
         asked = [t for q in generator.questions(passage) for t in analyzer.question_terms(q.text)] if generator else []
-        texts = (passage.title, passage.section, passage.text) if abbreviations.short_forms else ()
-        short_forms = [term for text in texts for term in abbreviations.found_in(text, analyzer)]
-        terms.append(own + list(dict.fromkeys(short_forms)) + list(dict.fromkeys(asked)))
-    return terms
+        own = title * fields.title + section * fields.section + text
+        yield [*own, *dict.fromkeys(chain(*short, *others, *more)), *dict.fromkeys(asked)]
 
 
 def question_terms(question: str, analyzer: Analyzer, abbreviations: Abbreviations) -> list[str]:
     """The terms that a question is searched by, each once."""
-    short_forms = abbreviations.found_in(question, analyzer)
-    return list(dict.fromkeys([*analyzer.question_terms(question), *short_forms]))
+    terms = analyzer.question_terms(question)
+    return list(dict.fromkeys([*terms, *abbreviations.found_in(question, analyzer.terms(question), analyzer)]))

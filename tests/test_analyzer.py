@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragqa import analyzer as module
-from ragqa.analyzer import Analyzer, tokens
+from ragqa.analyzer import Analyzer, words
 
 ANALYZER = Analyzer()
 WORDS = st.sampled_from(
@@ -77,7 +77,7 @@ def test_a_question_with_a_letter_or_digit_has_terms(question: str) -> None:
 @given(st.text() | st.lists(WORDS).map(" ".join))
 def test_the_terms_of_a_text_are_those_of_its_words(text: str) -> None:
     assert all(ANALYZER.terms(text))
-    assert ANALYZER.terms(text) == [t for word in tokens(text) for t in ANALYZER.terms(word)]
+    assert ANALYZER.terms(text) == [t for word in words(text) for t in ANALYZER.terms(word)]
     assert ANALYZER.terms(text) == Analyzer().terms(text)
 
 

@@ -82,7 +82,7 @@ def test_the_best_come_first_ties_by_id_and_no_more_than_k(passages: list[Passag
     assert index.search(question, k) == everything[:k]
 
 
-@pytest.mark.parametrize("engine", ["bm25s", "rank-bm25"])
+@pytest.mark.parametrize("engine", ["sparse", "rank-bm25"])
 def test_copies_tie_by_id_whatever_their_place(engine: str) -> None:
     passages = [Passage(i, "", text="a kernel") for i in "dbca"]
     found = Bm25Index.build(passages, engine=engine).search("kernel", k=3)
@@ -145,7 +145,7 @@ def test_k_below_one_is_refused(k: int) -> None:
         ({"b": 1.1}, r"k1 is 0\.9 and b 1\.1; .* b between 0 and 1"),
         ({"b": math.nan}, "b nan"),
         ({"k1": math.nan}, "k1 is nan"),
-        ({"engine": "lucene"}, "engine 'lucene' is unknown; there are bm25s and rank-bm25"),
+        ({"engine": "lucene"}, "engine 'lucene' is unknown; there are sparse and rank-bm25"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused(settings: dict[str, float | str], message: str) -> None:
@@ -158,7 +158,7 @@ def test_two_passages_with_one_id_are_refused() -> None:
         Bm25Index.build([Passage("a", "A"), Passage("b", "B"), Passage("a", "C")])
 
 
-@pytest.mark.parametrize("engine", ["bm25s", "rank-bm25"])
+@pytest.mark.parametrize("engine", ["sparse", "rank-bm25"])
 @pytest.mark.parametrize(
     ("texts", "message"), [((), "there are no passages to index"), (("", "the of 🧠"), "no passage holds a word")]
 )
@@ -228,7 +228,7 @@ def test_an_empty_folder_can_be_saved_into(tmp_path: Path) -> None:
 
 
 def test_an_index_of_rank_bm25_cannot_be_saved(tmp_path: Path) -> None:
-    with pytest.raises(IndexStoreError, match="rank-bm25 cannot be saved: build it with the engine bm25s"):
+    with pytest.raises(IndexStoreError, match="rank-bm25 cannot be saved: build it with the engine sparse"):
         Bm25Index.build(_passages("kernel"), engine="rank-bm25").save(tmp_path / "index")
     assert not (tmp_path / "index").exists()
 
@@ -244,7 +244,16 @@ def saved(tmp_path: Path) -> Path:
     return tmp_path / "index"
 
 
-FILES = ["abbreviations.json", "data.npy", "indices.npy", "indptr.npy", "passages.jsonl", "vocabulary.json"]
+FILES = [
+    "abbreviations.json",
+    "lines.npy",
+    "passages.jsonl",
+    "places.npy",
+    "ranks.npy",
+    "starts.npy",
+    "vocabulary.json",
+    "weights.npy",
+]
 
 
 def test_an_index_consists_of_these_files(saved: Path) -> None:
@@ -291,8 +300,8 @@ def test_opening_a_damaged_index_gives_an_error_or_an_index_but_never_something_
         ("not JSON", r"manifest\.json is damaged"),
         ("[]", r"manifest\.json is damaged"),
         ("{}", r"manifest\.json is damaged"),
-        ('{"format": 2}', r"manifest\.json is damaged \(analyzer\)"),
-        ('{"format": 99}', "has index format 99, not 2"),
+        ('{"format": 3}', r"manifest\.json is damaged \(analyzer\)"),
+        ('{"format": 99}', "has index format 99, not 3"),
     ],
 )
 @pytest.mark.parametrize("check", [Bm25Index.open, Bm25Index.verify])

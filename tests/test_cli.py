@@ -215,9 +215,9 @@ def test_bad_input_is_one_line_on_stderr_and_exit_1(
 
 def test_a_damaged_index_is_found_by_verify(index: Path, run: Run) -> None:
     assert run("verify", index)[:2] == (0, f"{index}: 3 passages, every byte as written\n")
-    data = bytearray((index / "data.npy").read_bytes())
+    data = bytearray((index / "weights.npy").read_bytes())
     data[-1] ^= 1
-    (index / "data.npy").write_bytes(data)
+    (index / "weights.npy").write_bytes(data)
     code, _, err = run("verify", index)
     assert code == 1
     assert "data.npy is missing or damaged" in err

@@ -9,7 +9,7 @@ import ragqa
 
 PACKAGE = Path(ragqa.__file__).parent
 ORDER = (
-    "errors files records clean seeds mediawiki crawl passages corpus questions analyzer terms bm25 inference "
+    "errors files records clean seeds mediawiki crawl passages corpus questions analyzer terms postings stored bm25 inference "
     "embed dense judged dataset card rerank export losses train train_embedder teach answer retrieve evaluate "
     "__init__ demo cli __main__"
 ).split()

@@ -15,6 +15,10 @@ def _found(*texts: str) -> Abbreviations:
     return find_abbreviations([Passage(str(n), "", text=text) for n, text in enumerate(texts)], ANALYZER)
 
 
+def _short_forms(abbreviations: Abbreviations, text: str) -> list[str]:
+    return abbreviations.found_in(text, ANALYZER.terms(text), ANALYZER)
+
+
 def test_a_field_counts_as_often_as_its_weight() -> None:
     passage = Passage("1", "Dropout", "Cats", text="Dogs bark.")
     (terms,) = passage_terms([passage], Fields(title=3, section=2, questions=False), ANALYZER, NONE)
@@ -33,14 +37,27 @@ def test_generated_questions_add_their_terms_once() -> None:
 
 def test_abbreviations_are_read_from_the_text() -> None:
     found = _found("A long short-term memory (LSTM) has gates.", "Use support vector machines (SVMs).")
-    assert found.found_in("the long short term memory and a support-vector machine", ANALYZER) == ["lstm", "svm"]
-    assert found.found_in("short memory of a machine", ANALYZER) == []
+    assert _short_forms(found, "the long short term memory and a support-vector machine") == ["lstm", "svm"]
+    assert _short_forms(found, "short memory of a machine") == []
+
+
+@given(st.lists(st.sampled_from("the deep-net a deep net, net. GPT-4.5 model's model of".split()), max_size=12))
+def test_no_long_form_is_overlooked(words: list[str]) -> None:
+    text = " ".join(words)
+    found = Abbreviations({"deep net": "dn", "net model": "nm", "deep net model": "dnm"})
+    spelt = ANALYZER.terms(text.replace("-", " "))
+    expected = {
+        short
+        for long, short in found.short_forms.items()
+        if any(spelt[place : place + len(long.split())] == long.split() for place in range(len(spelt)))
+    }
+    assert set(_short_forms(found, text)) == expected
 
 
 def test_the_most_frequent_long_form_is_taken() -> None:
     found = _found("a linear random model (LRM)", "a latent risk model (LRM)", "the latent risk model (LRM)")
-    assert found.found_in("latent risk model", ANALYZER) == ["lrm"]
-    assert found.found_in("linear random model", ANALYZER) == []
+    assert _short_forms(found, "latent risk model") == ["lrm"]
+    assert _short_forms(found, "linear random model") == []
 
 
 def test_a_long_form_does_not_run_over_two_fields() -> None:
@@ -66,6 +83,6 @@ def test_a_question_gets_the_short_form_of_what_it_spells_out() -> None:
 @example(texts=["a-" * 250, "(", " (AB)"])
 def test_any_text_gives_terms(fields: Fields, texts: list[str]) -> None:
     passages = [Passage(str(n), text[:20], text[-20:], text=text) for n, text in enumerate(texts)]
-    terms = passage_terms(passages, fields, ANALYZER, find_abbreviations(passages, ANALYZER))
+    terms = list(passage_terms(passages, fields, ANALYZER, find_abbreviations(passages, ANALYZER)))
     assert len(terms) == len(passages)
     assert all(isinstance(term, str) and term for own in terms for term in own)
