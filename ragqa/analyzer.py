@@ -5,7 +5,6 @@ parts and itself written together (k-means: "k", "mean", "kmean"), so that it fi
 it; `C4.5`, `C++`, `A*` and one-letter names stay; words are stemmed (Snowball's English stemmer).
 """
 
-import hashlib
 import json
 import re
 import unicodedata
@@ -50,6 +49,8 @@ class Analyzer:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over everything that the terms depend on."""
+        import hashlib
+
         import Stemmer
 
         settings = [

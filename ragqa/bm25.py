@@ -4,7 +4,6 @@ What a passage is matched by: `ragqa.terms`; how it is scored: `ragqa.postings`.
 delta 0) computes the same scores in another way; it is the reference that these are checked against.
 """
 
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -18,10 +17,11 @@ from ragqa.files import replace_folder, sha256
 from ragqa.postings import NO_WORDS, POSTINGS_FILES, Postings
 from ragqa.records import Passage, json_line
 from ragqa.stored import PASSAGES, PASSAGES_FILES, StoredPassages, save_passages
-from ragqa.terms import Abbreviations, Fields, find_abbreviations, passage_terms, question_terms
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from ragqa.terms import Abbreviations, Fields
 
 FORMAT = 3
 K1 = 0.9
@@ -61,8 +61,8 @@ class Bm25Index:
         ranks: "np.ndarray",
         scorer: Scorer,
         analyzer: Analyzer,
-        abbreviations: Abbreviations,
-        fields: Fields,
+        abbreviations: "Abbreviations",
+        fields: "Fields",
         k1: float,
         b: float,
     ) -> None:
@@ -82,7 +82,7 @@ class Bm25Index:
         cls,
         passages: Iterable[Passage],
         *,
-        fields: Fields | None = None,
+        fields: "Fields | None" = None,
         k1: float = K1,
         b: float = B,
         engine: str = "sparse",
@@ -92,6 +92,8 @@ class Bm25Index:
         `k1` above 0, `b` from 0 to 1; `engine` is "sparse" or "rank-bm25" (the reference: same scores, slow, cannot be
         saved). Raises `CorpusError` without passages or words in them, `InputError` for two passages with one id.
         """
+        from ragqa.terms import Abbreviations, Fields, find_abbreviations, passage_terms
+
         if engine not in ENGINES:
             raise InputError(f"engine {engine!r} is unknown; there are {' and '.join(ENGINES)}")
         if not (0 < k1 < float("inf") and 0 <= b <= 1):
@@ -107,6 +109,8 @@ class Bm25Index:
     def scores(self, question: str) -> "np.ndarray":
         """The scores of all passages, in their order: float32, shape (passages,), 0 where no term is shared."""
         import numpy as np
+
+        from ragqa.terms import question_terms
 
         terms = question_terms(question, self._analyzer, self._abbreviations)
         return self._scorer.scores(terms) if terms else np.zeros(len(self.passages), dtype=np.float32)
@@ -126,6 +130,8 @@ class Bm25Index:
     def digest(self) -> str:
         """SHA-256 of the passages' JSON Lines, in hexadecimal digits: what else is kept of these passages names it."""
         if self._digest is None:
+            import hashlib
+
             whole = hashlib.sha256()
             for passage in self.passages:
                 whole.update(json_line(passage))
@@ -173,6 +179,8 @@ class Bm25Index:
         analyzer, or lacks a file or a part of one. `verify` checks every byte.
         """
         import numpy as np
+
+        from ragqa.terms import Abbreviations, Fields
 
         folder = Path(folder)
         manifest = _read_manifest(folder)

@@ -89,7 +89,51 @@ def _convert(folder: Path, calibration: Sequence[Pair], int8: bool) -> Any:
         warnings.simplefilter("ignore")  # torch's tracer warns of its own deprecation and of branches BERT never takes
         converted = openvino.convert_model(model, example_input=batches[0])
     converted.reshape(dict.fromkeys(batches[0], openvino.PartialShape([-1, -1])))  # (pairs, tokens)
-    return _quantize(converted, batches) if int8 else converted
+    quantized = _quantize(converted, batches) if int8 else converted
+    if not embeds:
+        drop_unread(quantized)
+    return quantized
+
+
+def drop_unread(model: Any) -> None:
+    """Let a cross-encoder's last layer compute what the score is read from, the first token, and no other.
+
+    Its keys and values are still those of all tokens: the scores stay the same to the last bit, for a seventh less work.
+    """
+    attentions = [node for node in model.get_ordered_ops() if node.get_type_name() == "ScaledDotProductAttention"]
+    attention = attentions[-1]
+    query = attention
+    while query.get_type_name() != "MatMul":
+        query = query.input_value(0).get_node()
+    _take_first(query.input(0), axis=1)
+    _take_first(attention.input(3), axis=2)  # the mask, (pairs, heads, tokens, tokens)
+    _take_first(_residual(attention), axis=1)
+    model.validate_nodes_and_infer_types()
+
+
+def _take_first(port: Any, axis: int) -> None:
+    from openvino import opset13
+
+    first = opset13.gather(port.get_source_output(), opset13.constant([0]), opset13.constant(axis))
+    port.replace_source_output(first.output(0))
+
+
+def _residual(attention: Any) -> Any:
+    """Where the hidden states pass an attention by: the other input of the first sum behind it that is no bias."""
+    node = attention
+    while True:
+        (target,) = node.output(0).get_target_inputs()
+        node = target.get_node()
+        if node.get_type_name() == "Add":
+            other = node.input(1 - target.get_index())
+            if not _is_constant(other):
+                return other
+
+
+def _is_constant(port: Any) -> bool:
+    node = port.get_source_output().get_node()
+    inputs = node.inputs()
+    return node.get_type_name() == "Constant" or (bool(inputs) and all(map(_is_constant, inputs)))
 
 
 def _save(model: Any, folder: Path) -> None:

@@ -1,8 +1,8 @@
 """Files and folders that are either the old ones or the new ones, never half of each."""
 
-import hashlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -76,8 +76,22 @@ def replace_folder(path: str | Path, mark: str) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept: `RAGQA_CACHE`, else the user's cache folder.
+
+    Raises `RuntimeError` if the user has no home.
+    """
+    if chosen := os.environ.get("RAGQA_CACHE"):
+        return Path(chosen)
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "ragqa"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragqa"
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal digits."""
+    import hashlib
+
     with path.open("rb") as file:
         digest = hashlib.sha256()
         while block := file.read(1 << 20):

@@ -1,13 +1,13 @@
 """Exported models on the CPU: texts, or pairs of texts, into one row of numbers each, by OpenVINO without torch."""
 
 import os
-import sys
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import MissingExtraError, ModelError, first_line
-from ragqa.files import sha256
+from ragqa.files import cache_folder, sha256
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 MODEL_FILE = "openvino/openvino_model.xml"  # as sentence-transformers names it
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 MAX_TOKENS = 512
-BATCH_SIZE = 32
+BATCH_SIZE = 8  # small enough for a core's cache, large enough to keep it busy
 
 _PAD_TOKENS = ("[PAD]", "<pad>")
-_LENGTH_STEP = 16  # OpenVINO prepares itself anew for every new shape: few lengths, few preparations
+_LENGTH_STEP = 16  # as many numbers as a vector register holds: padding then changes no bit of the results
 
 
 class OpenVinoModel:
-    """A model folder made by `ragqa export`. One serves many threads: each call has its own request to the shared model."""
+    """A model folder made by `ragqa export`. One serves many threads, which share the cores batch by batch.
+
+    A text's row is the same to the last bit whatever other texts come with it, in whatever order and thread.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Compile the model, or take what an earlier start has left in the cache folder (`RAGQA_CACHE`)."""
@@ -33,12 +36,13 @@ class OpenVinoModel:
         if not tokenizer_file.is_file():
             raise ModelError(f"{tokenizer_file} is missing")
         # float32 where the model is not int8: the same scores on every CPU
-        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", **_cache_option(folder)}
+        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32", **_cache_option(folder)}
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
             self._model = openvino.Core().compile_model(folder / MODEL_FILE, "CPU", options)
             _, width = self._model.output(0).get_partial_shape()  # (texts, width)
             self.width: int = width.get_length()
+            self._workers: int = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         except Exception as error:  # both raise bare exceptions of their own for damaged files
             raise ModelError(f"{folder} cannot be loaded: {(str(error).strip().splitlines() or [''])[-1]}") from error
         self._tokenizer.enable_truncation(MAX_TOKENS)
@@ -57,15 +61,15 @@ class OpenVinoModel:
         """
         import numpy as np
 
-        request = self._model.create_infer_request()
-        by_length = sorted(range(len(texts)), key=lambda i: _length(texts[i]))
         rows = np.empty((len(texts), self.width), dtype=np.float32)
-        for start in range(0, len(texts), BATCH_SIZE):
-            batch = by_length[start : start + BATCH_SIZE]
-            results = request.infer(self._encode([texts[i] for i in batch]))
-            rows[batch] = next(iter(results.values()))
-            if progress:
-                progress(len(batch))
+        running: deque[tuple[Any, list[int]]] = deque()
+        idle = [self._model.create_infer_request() for _ in range(self._workers)]
+        for batch in _batches(texts, self._workers):
+            request = idle.pop() if idle else _finish(running, rows, progress)
+            request.start_async(self._encode([texts[i] for i in batch]))
+            running.append((request, batch))
+        while running:
+            _finish(running, rows, progress)
         return rows
 
     def _encode(self, texts: Sequence[str | tuple[str, str]]) -> "dict[str, np.ndarray]":
@@ -126,6 +130,24 @@ def digest(folder: Path) -> str:
     return sha256((folder / MODEL_FILE).with_suffix(".bin"))[:16]
 
 
+def _batches(texts: Sequence[str] | Sequence[tuple[str, str]], workers: int) -> Iterator[list[int]]:
+    """The places of texts of about one length, at most `BATCH_SIZE` together, in as many batches for each worker."""
+    by_length = sorted(range(len(texts)), key=lambda place: _length(texts[place]))
+    rounds = -(-len(texts) // (BATCH_SIZE * workers))
+    size = max(1, -(-len(texts) // max(1, rounds * workers)))
+    return (by_length[start : start + size] for start in range(0, len(texts), size))
+
+
+def _finish(running: deque[tuple[Any, list[int]]], rows: "np.ndarray", progress: Callable[[int], object] | None) -> Any:
+    """Wait for the request that was started first, keep its results, and return it for the next batch."""
+    request, batch = running.popleft()
+    request.wait()
+    rows[batch] = request.get_output_tensor(0).data
+    if progress:
+        progress(len(batch))
+    return request
+
+
 def _length(text: str | tuple[str, str]) -> int:
     return len(text) if isinstance(text, str) else len(text[0]) + len(text[1])
 
@@ -136,17 +158,8 @@ def _cache_option(model: Path) -> dict[str, str]:
     Nowhere, if the folder cannot be written: starting then takes a little longer.
     """
     try:
-        cache = _cache_folder() / digest(model)
+        cache = cache_folder() / digest(model)
         cache.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError):  # RuntimeError: the user has no home
         return {}
     return {"CACHE_DIR": str(cache)} if os.access(cache, os.W_OK) else {}
-
-
-def _cache_folder() -> Path:
-    """Where compiled models are kept: `RAGQA_CACHE`, else the user's cache folder."""
-    if chosen := os.environ.get("RAGQA_CACHE"):
-        return Path(chosen)
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "ragqa"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragqa"

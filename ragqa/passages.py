@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from ragqa.clean import HEADING
 from ragqa.errors import InputError
@@ -97,6 +96,8 @@ def cite(page: Page, section: str = "") -> str:
     """The URL of a page's section, in the revision it was read from where that is known."""
     if not page.url:
         return ""
+    from urllib.parse import quote
+
     joint = "&" if "?" in page.url else "?"
     revision = f"{joint}oldid={page.revision}" if page.revision is not None else ""
     return page.url + revision + (f"#{quote(section.replace(' ', '_'), safe='')}" if section else "")

@@ -7,6 +7,7 @@ different places.
 """
 
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from ragqa.corpus import read_pages, starter_folder
 from ragqa.dense import FOLDER, DenseIndex
 from ragqa.embed import BUNDLED, Embedder
 from ragqa.errors import IndexStoreError, InputError
+from ragqa.files import cache_folder
 from ragqa.passages import full_text, split
 from ragqa.records import Answer, Hit
 from ragqa.rerank import Reranker
@@ -78,19 +80,12 @@ class Retriever:
         vectors find candidates too; None: if the index has them. `embedder` is the one they were made with; if not given, it
         is loaded from where it then was. Raises `IndexStoreError` and `ModelError`.
         """
-        index = open_starter() if folder is None else Bm25Index.open(folder)
-        vectors = None
-        if folder is None and dense is not False:
-            vectors = open_starter_vectors(index, embedder)
-        elif folder is not None and (index.has_vectors if dense is None else dense):
-            if not index.has_vectors:
-                raise IndexStoreError(
-                    f"{folder} holds no vectors; build it again without --no-dense, or search without them"
-                )
-            vectors = DenseIndex.open(Path(folder) / FOLDER, index, embedder)
-        if reranker is not None and not isinstance(reranker, Reranker):
-            reranker = Reranker.load(None if reranker == "bundled" else reranker)
-        return cls(index, reranker, dense=vectors, candidates=candidates)
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(1) as beside:
+            loading = beside.submit(_load_reranker, reranker)
+            index, vectors = _open_sources(folder, dense, embedder)
+            return cls(index, loading.result(), dense=vectors, candidates=candidates)
 
     def search(self, question: str, k: int = 10) -> list[Hit]:
         """At most `k` hits, best first, ties by passage id; without vectors only passages that share a word with the question.
@@ -122,6 +117,26 @@ class Retriever:
         Raises as `search` does.
         """
         return answer(check_question(question), self.search(question, k), self.reranker, threshold=threshold)
+
+
+def _open_sources(
+    folder: str | Path | None, dense: bool | None, embedder: Embedder | None
+) -> tuple[Bm25Index, DenseIndex | None]:
+    if folder is None:
+        index = open_starter()
+        return index, None if dense is False else open_starter_vectors(index, embedder)
+    index = Bm25Index.open(folder)
+    if not (index.has_vectors if dense is None else dense):
+        return index, None
+    if not index.has_vectors:
+        raise IndexStoreError(f"{folder} holds no vectors; build it again without --no-dense, or search without them")
+    return index, DenseIndex.open(Path(folder) / FOLDER, index, embedder)
+
+
+def _load_reranker(source: Reranker | str | Path | None) -> Reranker | None:
+    if source is None or isinstance(source, Reranker):
+        return source
+    return Reranker.load(None if source == "bundled" else source)
 
 
 def rerank(reranker: Reranker, question: str, hits: Sequence[Hit], cosines: "np.ndarray | None" = None) -> list[Hit]:
@@ -164,8 +179,37 @@ def open_starter_vectors(index: Bm25Index, embedder: Embedder | None = None) -> 
 
 
 def open_starter() -> Bm25Index:
-    """Index the bundled starter corpus, in memory."""
+    """Open the index of the bundled starter corpus; the first call builds it and leaves it in the cache folder."""
+    try:
+        folder = cache_folder() / "starter" / _starter_key()
+    except RuntimeError:  # the user has no home
+        return _build_starter()
+    try:
+        return Bm25Index.open(folder)
+    except IndexStoreError:
+        index = _build_starter()
+    try:
+        index.save(folder)
+        for other in folder.parent.iterdir():
+            if other != folder:  # of another version
+                shutil.rmtree(other, ignore_errors=True)
+    except (OSError, InputError):  # it cannot be kept, and the next start takes a second longer
+        pass
+    return index
+
+
+def _build_starter() -> Bm25Index:
     return Bm25Index.build(passage for page in read_pages(starter_folder()) for passage in split(page))
+
+
+def _starter_key() -> str:
+    """What changes with the articles and with the code that makes an index of them."""
+    import hashlib
+
+    whole = hashlib.sha256()
+    for path in (*sorted(starter_folder().iterdir()), *sorted(Path(__file__).parent.glob("*.py"))):
+        whole.update(path.read_bytes())
+    return whole.hexdigest()[:16]
 
 
 def check_question(question: str) -> str:

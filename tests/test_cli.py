@@ -220,7 +220,7 @@ def test_a_damaged_index_is_found_by_verify(index: Path, run: Run) -> None:
     (index / "weights.npy").write_bytes(data)
     code, _, err = run("verify", index)
     assert code == 1
-    assert "data.npy is missing or damaged" in err
+    assert "weights.npy is missing or damaged" in err
 
 
 @pytest.mark.skipif(os.name != "posix" or not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root")

@@ -10,7 +10,8 @@ from ragqa import Bm25Index, Passage, Retriever
 from ragqa.dense import DenseIndex, save_index
 from ragqa.embed import Embedder
 from ragqa.errors import IndexStoreError, InputError
-from ragqa.retrieve import check_question, fuse
+from ragqa.retrieve import check_question, fuse, open_starter
+from ragqa.stored import StoredPassages
 
 PASSAGES = [
     Passage("a", "Dropout", text="Dropout switches units off at random while a network is trained."),
@@ -134,6 +135,32 @@ def test_starter_vectors_of_another_embedder_are_made_anew(word_embedder: Embedd
     opened = Retriever.open(reranker=None, embedder=word_embedder)
     assert opened.dense is not None
     assert opened.dense.scores("dropout").shape == (len(opened.index.passages),)
+
+
+def test_the_starter_index_is_kept_and_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGQA_CACHE", str(tmp_path))
+    (tmp_path / "starter" / "of another version").mkdir(parents=True)
+    built = open_starter()
+    (kept,) = (tmp_path / "starter").iterdir()
+    assert Bm25Index.verify(kept) == len(built.passages)
+    opened = open_starter()
+    assert isinstance(opened.passages, StoredPassages)
+    assert (opened.passages, opened.digest) == (built.passages, built.digest)
+    assert opened.search("why does dropout help?") == built.search("why does dropout help?")
+
+
+def test_a_damaged_starter_index_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGQA_CACHE", str(tmp_path))
+    built = open_starter()
+    (kept,) = (tmp_path / "starter").iterdir()
+    (kept / "weights.npy").unlink()
+    assert open_starter().search("dropout") == built.search("dropout")
+    assert Bm25Index.verify(kept) == len(built.passages)
+
+
+def test_without_a_cache_folder_the_starter_index_is_built_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGQA_CACHE", "/proc/nowhere")
+    assert open_starter().search("dropout")
 
 
 def test_fused_hits_do_not_depend_on_k(word_embedder: Embedder) -> None:

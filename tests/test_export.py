@@ -1,0 +1,57 @@
+import warnings
+from pathlib import Path
+
+import numpy as np
+import openvino
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from ragqa.export import drop_unread
+from ragqa.inference import MODEL_FILE
+from ragqa.rerank import BUNDLED
+
+TOKENS = 24
+
+
+def _tiny_model() -> openvino.Model:
+    torch.manual_seed(0)
+    sizes = BertConfig(vocab_size=100, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64)
+    sizes.num_labels = 1
+    sizes._attn_implementation = "eager"
+    model = BertForSequenceClassification(sizes).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's tracer warns of its own deprecation
+        converted = openvino.convert_model(model, example_input=_inputs(2))
+    converted.reshape(dict.fromkeys(_inputs(2), openvino.PartialShape([-1, -1])))
+    return converted
+
+
+def _inputs(pairs: int) -> dict[str, torch.Tensor]:
+    ids = torch.arange(pairs * TOKENS).reshape(pairs, TOKENS) * 7 % 100
+    mask = (torch.arange(TOKENS) < torch.tensor([[TOKENS], [TOKENS // 2]])[:pairs]).long()
+    return {"input_ids": ids, "attention_mask": mask, "token_type_ids": torch.zeros_like(ids)}
+
+
+def _scores(model: openvino.Model) -> np.ndarray:
+    request = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}).create_infer_request()
+    results = request.infer({name: tensor.numpy() for name, tensor in _inputs(2).items()})
+    return np.array(next(iter(results.values())))
+
+
+def _read_tokens(model: openvino.Model) -> list[str]:
+    """How many tokens each layer's attention computes."""
+    nodes = [node for node in model.get_ordered_ops() if node.get_type_name() == "ScaledDotProductAttention"]
+    return [str(node.output(0).get_partial_shape()[2]) for node in nodes]
+
+
+def test_dropping_what_is_not_read_changes_no_score() -> None:
+    model = _tiny_model()
+    before = _scores(model)
+    drop_unread(model)
+    assert _read_tokens(model) == ["?", "?", "1"]
+    np.testing.assert_allclose(_scores(model), before, atol=1e-6)
+
+
+def test_the_bundled_reranker_computes_only_what_is_read() -> None:
+    model = openvino.Core().read_model(Path(BUNDLED) / MODEL_FILE)
+    assert _read_tokens(model) == ["?"] * 5 + ["1"]
