@@ -1,5 +1,6 @@
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino
@@ -18,7 +19,8 @@ def _tiny_model() -> openvino.Model:
     sizes = BertConfig(vocab_size=100, hidden_size=32, num_hidden_layers=3, num_attention_heads=4, intermediate_size=64)
     sizes.num_labels = 1
     sizes._attn_implementation = "eager"
-    model = BertForSequenceClassification(sizes).eval()
+    model: Any = BertForSequenceClassification(sizes)
+    model.eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's tracer warns of its own deprecation
         converted = openvino.convert_model(model, example_input=_inputs(2))
