@@ -30,6 +30,7 @@ _WORD = re.compile(r"[^\W_]+(?:(?:[-‐‑–'’./&]|(?<=\w)_)[^\W_]+)*(?:\+\+|
 _PART = re.compile(r"[^\W_]+")
 _NUMBER_WITH_POINT = re.compile(r"[^\W_]*\d\.\d[^\W_]*")
 _POSSESSIVE = re.compile(r"['’]s?$")
+_PUNCTUATION = ".,;:!?()[]\"'"  # that no word has at its ends
 _UNWANTED = STOP_WORDS | QUESTION_WORDS
 _FIRST_MARK = "\u0300"  # no character before it combines with another
 _CACHED = 2**17
@@ -41,7 +42,7 @@ class Analyzer:
     def __init__(self) -> None:
         import Stemmer
 
-        self._stemmer = Stemmer.Stemmer("english")
+        self._stemmer = Stemmer.Stemmer("english", 0)  # its own cache is slower than none
         self._stemming = Lock()  # the stemmer works in a buffer of its own
         self._terms = _Cache(self._terms_of_word)
         self._terms_of_chunk = _Cache(self._terms_but_stop_words)
@@ -82,6 +83,8 @@ class Analyzer:
         return tuple(term for word in words(text) if word not in STOP_WORDS for term in self._terms[word])
 
     def _terms_of_word(self, word: str) -> tuple[str, ...]:
+        if word.isalnum():
+            return (self._stem(word),)
         parts = _PART.findall(word)
         if len(parts) == 1:
             return (self._stem(word),)
@@ -114,6 +117,9 @@ class _Cache(dict[str, tuple[str, ...]]):
 
 def words(text: str) -> list[str]:
     """The words of a text in lower case, without accents and possessive endings; compounds are one word."""
+    bare = text.strip(_PUNCTUATION)
+    if bare.isascii() and bare.isalnum():  # most of what stands between two spaces
+        return [bare.lower()]
     text = _normalize(text)
     found = _WORD.findall(text)
     if "'" in text or "’" in text:
