@@ -1,9 +1,9 @@
-# make demo: the chat on 127.0.0.1; make test: every check. Both make what they need in .venv.
+# make demo: the chat on 127.0.0.1; make test: every check; make bench: how fast. All make what they need in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
 CPU_TORCH ?= torch>=2.6,<2.14
 
-.PHONY: demo test lint format clean
+.PHONY: demo test bench lint format clean
 
 demo: .venv/serving
 	$(BIN)/ragqa demo
@@ -13,6 +13,10 @@ test: .venv/development
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest
+
+# BENCH="--pages pages.jsonl --only rerank" chooses; python benchmarks/bench.py --help
+bench: .venv/development
+	$(BIN)/python benchmarks/bench.py $(BENCH)
 
 lint: .venv/development
 	$(BIN)/ruff check .
