@@ -25,11 +25,12 @@ import contestants as c
 from models import make_model
 from reports import Chart, bars, curves, markdown_table, spread, times
 from side_by_side import Contestant, once, pin, take_turns
-from texts import full_passages, real_passages, some_questions
+from texts import full_passages, real_passages, searched_passages, some_questions
 
 MODEL_OPERATIONS = 2  # of one multiplication with its addition
 LAYERS, WIDTH, INNER = 6, 384, 1536  # of MiniLM-L6
 QUANTILES = (0.5, 0.95)
+CROWDS = (1, 8, 32)  # users who ask at once
 REFERENCE_LIMIT = 100_000  # passages: beyond that rank-bm25 takes seconds for a question
 
 
@@ -124,7 +125,7 @@ def search(options: Options) -> Section:
         with running(makers) as both:
             timings = take_turns(both, "search", options.rounds, questions)
     rows = [[t.name, f"{1000 * t.median:.0f} ms", spread(t.seconds), times(timings[0], t)] for t in timings]
-    count = len(real_passages(options.pages))
+    count = len(searched_passages(options.pages))
     text = markdown_table(["", "a question takes", "spread", "ragqa is faster by"], rows) + (
         f"\n\nOver {count:,} passages. ragqa lets BM25 and the embedder choose 30 candidates and reranks these."
     )
@@ -241,10 +242,16 @@ def start(options: Options) -> Section:
 
 def answers(options: Options) -> Section:
     """A question to its answer, stage by stage, and many questions at once."""
-    questions = some_questions(options.pages, max(options.questions // 2, 1))
-    with Contestant("ragqa", c.Answerer, pages=options.pages, questions=questions) as answerer:
+    corpora = [None] if options.pages is None else [None, options.pages]
+    return Section("answers", "\n\n".join(answers_over(pages, options.questions // 2) for pages in corpora))
+
+
+def answers_over(pages: Path | None, count: int) -> str:
+    """The tables of one corpus."""
+    questions = some_questions(pages, max(count, 1))
+    with Contestant("ragqa", c.Answerer, pages=pages, questions=questions) as answerer:
         stages = answerer.do("stages")[1]
-        crowds = {at_once: answerer.do("ask", at_once) for at_once in (1, 8, 32)}
+        crowds = {at_once: answerer.do("ask", at_once) for at_once in CROWDS}
     rows = [
         [name, *(f"{1000 * quantile([row[name] for row in stages], share):.1f} ms" for share in QUANTILES)]
         for name in stages[0]
@@ -259,13 +266,13 @@ def answers(options: Options) -> Section:
         ]
         for at_once, (seconds, (waited, scores), _) in crowds.items()
     ]
-    text = (
-        f"{len(questions)} questions over {len(real_passages(options.pages)):,} passages:\n\n"
+    where = "the starter corpus" if pages is None else pages.name
+    return (
+        f"{len(questions)} questions over {len(searched_passages(pages)):,} passages of {where}:\n\n"
         + markdown_table(["stage", "p50", "p95"], rows)
         + "\n\n"
         + markdown_table(["asked at once", "questions/s", "p50", "p95", "scores as one at a time"], crowd_rows)
     )
-    return Section("answers", text)
 
 
 def quantile(values: Sequence[float], share: float) -> float:

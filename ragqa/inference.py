@@ -17,6 +17,12 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 MAX_TOKENS = 512
 BATCH_SIZE = 8  # small enough for a core's cache, large enough to keep it busy
 
+_INPUTS = {
+    "input_ids": "ids",
+    "attention_mask": "attention_mask",
+    "token_type_ids": "type_ids",
+}  # as tokenizers names them
+_WINDOW = 1024  # texts that are tokenized together
 _PAD_TOKENS = ("[PAD]", "<pad>")
 _LENGTH_STEP = 16  # as many numbers as a vector register holds: padding then changes no bit of the results
 
@@ -46,11 +52,10 @@ class OpenVinoModel:
         except Exception as error:  # both raise bare exceptions of their own for damaged files
             raise ModelError(f"{folder} cannot be loaded: {(str(error).strip().splitlines() or [''])[-1]}") from error
         self._tokenizer.enable_truncation(MAX_TOKENS)
+        self._tokenizer.no_padding()
         pad = next((token for token in _PAD_TOKENS if self._tokenizer.token_to_id(token) is not None), _PAD_TOKENS[0])
-        self._tokenizer.enable_padding(
-            pad_id=self._tokenizer.token_to_id(pad) or 0, pad_token=pad, pad_to_multiple_of=_LENGTH_STEP
-        )
-        self._inputs = [port.any_name for port in self._model.inputs]
+        pads = {"input_ids": self._tokenizer.token_to_id(pad) or 0}
+        self._pads = {port.any_name: pads.get(port.any_name, 0) for port in self._model.inputs}
 
     def run(
         self, texts: Sequence[str] | Sequence[tuple[str, str]], progress: Callable[[int], object] | None = None
@@ -64,24 +69,38 @@ class OpenVinoModel:
         rows = np.empty((len(texts), self.width), dtype=np.float32)
         running: deque[tuple[Any, list[int]]] = deque()
         idle = [self._model.create_infer_request() for _ in range(self._workers)]
-        for batch in _batches(texts, self._workers):
+        for batch, inputs in self._batches(texts):
             request = idle.pop() if idle else _finish(running, rows, progress)
-            request.start_async(self._encode([texts[i] for i in batch]))
+            request.start_async(inputs)
             running.append((request, batch))
         while running:
             _finish(running, rows, progress)
         return rows
 
-    def _encode(self, texts: Sequence[str | tuple[str, str]]) -> "dict[str, np.ndarray]":
+    def _batches(
+        self, texts: Sequence[str] | Sequence[tuple[str, str]]
+    ) -> Iterator[tuple[list[int], "dict[str, np.ndarray]"]]:
+        """Places of texts of about one length, and what the model reads of them; as many batches for each worker."""
+        by_chars = sorted(range(len(texts)), key=lambda place: _length(texts[place]))
+        for start in range(0, len(texts), _WINDOW):
+            window = by_chars[start : start + _WINDOW]
+            encodings = self._tokenizer.encode_batch([texts[place] for place in window])
+            by_tokens = sorted(range(len(window)), key=lambda number: len(encodings[number]))
+            rounds = -(-len(window) // (BATCH_SIZE * self._workers))
+            size = -(-len(window) // (rounds * self._workers))
+            for first in range(0, len(window), size):
+                batch = by_tokens[first : first + size]
+                yield [window[number] for number in batch], self._pad([encodings[number] for number in batch])
+
+    def _pad(self, encodings: Sequence[Any]) -> "dict[str, np.ndarray]":
         import numpy as np
 
-        encodings = self._tokenizer.encode_batch(texts)
-        arrays = {  # each (batch, tokens)
-            "input_ids": [e.ids for e in encodings],
-            "attention_mask": [e.attention_mask for e in encodings],
-            "token_type_ids": [e.type_ids for e in encodings],
-        }
-        return {name: np.array(arrays[name], dtype=np.int64) for name in self._inputs}
+        tokens = -(-max(map(len, encodings)) // _LENGTH_STEP) * _LENGTH_STEP
+        inputs = {name: np.full((len(encodings), tokens), pad, dtype=np.int64) for name, pad in self._pads.items()}
+        for row, encoding in enumerate(encodings):
+            for name, array in inputs.items():
+                array[row, : len(encoding)] = getattr(encoding, _INPUTS[name])
+        return inputs
 
 
 def is_exported(folder: Path) -> bool:
@@ -128,14 +147,6 @@ def check_source(source: str | Path) -> None:
 def digest(folder: Path) -> str:
     """The first 16 hex digits of the SHA-256 of an exported model's weights."""
     return sha256((folder / MODEL_FILE).with_suffix(".bin"))[:16]
-
-
-def _batches(texts: Sequence[str] | Sequence[tuple[str, str]], workers: int) -> Iterator[list[int]]:
-    """The places of texts of about one length, at most `BATCH_SIZE` together, in as many batches for each worker."""
-    by_length = sorted(range(len(texts)), key=lambda place: _length(texts[place]))
-    rounds = -(-len(texts) // (BATCH_SIZE * workers))
-    size = max(1, -(-len(texts) // max(1, rounds * workers)))
-    return (by_length[start : start + size] for start in range(0, len(texts), size))
 
 
 def _finish(running: deque[tuple[Any, list[int]]], rows: "np.ndarray", progress: Callable[[int], object] | None) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from texts import full_passages, real_passages, some_passages
+from texts import full_passages, real_passages, searched_passages, some_passages
 
 from ragqa.bm25 import Bm25Index
 from ragqa.passages import full_text
@@ -151,7 +151,7 @@ class RagqaSearch:
         from ragqa.rerank import Reranker
         from ragqa.retrieve import Retriever
 
-        passages = real_passages(pages)
+        passages = searched_passages(pages)
         dense = DenseIndex.build(passages, Embedder.load())
         self.retriever = Retriever(Bm25Index.build(passages), Reranker.load(), dense=dense)
 
@@ -167,7 +167,7 @@ class UsualSearch:
         from sentence_transformers import CrossEncoder
 
         self.model = CrossEncoder(str(model))
-        self.index = Bm25Index.build(real_passages(pages))
+        self.index = Bm25Index.build(searched_passages(pages))
 
     def search(self, question: str) -> list[str]:
         """The ids of the best hits."""

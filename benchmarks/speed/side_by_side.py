@@ -17,6 +17,7 @@ from typing import Any
 
 import psutil
 
+REST = 0.3  # seconds before each turn: some libraries' threads look busily for work a while after theirs
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS", "RAYON_NUM_THREADS")
 
 
@@ -94,6 +95,7 @@ def take_turns(
     done: dict[str, list[tuple[float, Any, int]]] = {c.name: [] for c in contestants}
     for number in range(-1 if rounds > 1 else 0, rounds):
         for contestant in contestants:
+            time.sleep(REST)
             outcome = contestant.do(job, *arguments[number % len(arguments)])
             if number >= 0:
                 done[contestant.name].append(outcome)

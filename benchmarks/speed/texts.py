@@ -15,6 +15,7 @@ from ragqa.questions import QuestionGenerator
 from ragqa.records import Passage
 
 SENTENCES = 4  # of a passage made anew
+SEARCHED = 10_000
 FULL = 400  # characters: what is long enough to stand for a passage of 500
 
 
@@ -24,6 +25,11 @@ def real_passages(pages: Path | None) -> tuple[Passage, ...]:
     source = read_pages(pages or starter_folder())
     unique = {page.title: page for page in source}
     return tuple(chain.from_iterable(split(clean_page(page)) for page in unique.values()))
+
+
+def searched_passages(pages: Path | None) -> tuple[Passage, ...]:
+    """The passages that whole questions are answered from."""
+    return real_passages(pages)[:SEARCHED]
 
 
 def some_passages(pages: Path | None, count: int) -> list[Passage]:
