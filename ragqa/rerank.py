@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ragqa.errors import ModelError
-from ragqa.inference import MAX_TOKENS, OpenVinoModel, find_exported, load_unexported
+from ragqa.inference import MAX_TOKENS, OpenVinoModel, check_source, find_exported, load_unexported
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parent / "reranker"
 CALIBRATION = "calibration.json"
 CALIBRATED = ("alone", "fused")
+CPU_BATCH, GPU_BATCH = 32, 256  # pairs that sentence-transformers takes at once
 
 
 class Engine(Protocol):
@@ -53,12 +54,22 @@ class Reranker:
         self._alone, self._fused = alone or Calibration(), fused or Calibration()
 
     @classmethod
-    def load(cls, source: str | Path | None = None) -> "Reranker":
+    def load(cls, source: str | Path | None = None, *, device: str | None = None) -> "Reranker":
         """Load the bundled model, or one from a folder or by its hub id.
 
-        A folder with `openvino/openvino_model.xml` runs on OpenVINO, others and hub ids on sentence-transformers. Raises
-        `ModelError` naming what is missing, `MissingExtraError` if sentence-transformers is needed and not installed.
+        A folder with `openvino/openvino_model.xml` runs on OpenVINO, others and hub ids on sentence-transformers. With a
+        `device` of torch ("cuda", "cpu") sentence-transformers runs it in any case, on a GPU in bfloat16; the bundled model
+        has no weights for that. Raises `ModelError` naming what is missing, `MissingExtraError` if sentence-transformers is
+        needed and not installed.
         """
+        if device is not None:
+            if source is None:
+                raise ModelError(
+                    f"the bundled model runs on OpenVINO only; on {device} a folder of `ragqa train` can run"
+                )
+            check_source(source)
+            name = str(source)
+            return cls(SentenceTransformersEngine(name, device), name, *_read_calibration(Path(name)))
         exported = find_exported(source, BUNDLED, "model")
         if exported is not None:
             return cls(OpenVinoEngine(exported), exported.resolve().name, *_read_calibration(exported))
@@ -116,9 +127,12 @@ class OpenVinoEngine:
 class SentenceTransformersEngine:
     """sentence-transformers, on a GPU if there is one."""
 
-    def __init__(self, source: str) -> None:
-        """Raises `ModelError` if there is no such folder and the hub does not give it."""
-        self._model = load_unexported("CrossEncoder", source, max_length=MAX_TOKENS)
+    def __init__(self, source: str, device: str | None = None) -> None:
+        """Raises `ModelError` if there is no such folder and the hub does not give it, or no such device."""
+        on_gpu = device is not None and device.startswith("cuda")
+        options = {"model_kwargs": {"dtype": "bfloat16"}} if on_gpu else {}
+        self._model = load_unexported("CrossEncoder", source, max_length=MAX_TOKENS, device=device, **options)
+        self._batch_size = GPU_BATCH if on_gpu else CPU_BATCH
 
     def logits(self, question: str, texts: Sequence[str]) -> "np.ndarray":
         """Logits as float32, shape (len(texts),), in the order of the texts."""
@@ -127,5 +141,7 @@ class SentenceTransformersEngine:
 
         pairs = [(question, text) for text in texts]
         # logits, whatever the model's own configuration says
-        scores = self._model.predict(pairs, activation_fn=Identity(), show_progress_bar=False)
+        scores = self._model.predict(
+            pairs, batch_size=self._batch_size, activation_fn=Identity(), show_progress_bar=False
+        )
         return np.asarray(scores, dtype=np.float32)

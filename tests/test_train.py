@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ragqa.card import write_dataset
@@ -82,6 +83,16 @@ def test_the_folder_loads_in_sentence_transformers_and_in_openvino_alike(trained
     assert abs(reference - scores).max() < 0.1
     ranked = CrossEncoder(str(trained)).rank("What is pooling?", texts)
     assert len(ranked) == len(texts)
+
+
+def test_a_device_of_torch_may_be_named(trained: Path) -> None:
+    texts = ["pooling", "bagging"]
+    on_cpu = Reranker.load(trained, device="cpu").score("What is pooling?", texts)
+    np.testing.assert_allclose(on_cpu, Reranker.load(trained).score("What is pooling?", texts), atol=0.1)
+    with pytest.raises(ModelError, match="the bundled model runs on OpenVINO only"):
+        Reranker.load(device="cpu")
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        Reranker.load(trained, device="abacus")
 
 
 def test_the_card_tells_how_the_model_was_made(trained: Path) -> None:
