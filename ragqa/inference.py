@@ -17,11 +17,8 @@ WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 MAX_TOKENS = 512
 BATCH_SIZE = 8  # small enough for a core's cache, large enough to keep it busy
 
-_INPUTS = {
-    "input_ids": "ids",
-    "attention_mask": "attention_mask",
-    "token_type_ids": "type_ids",
-}  # as tokenizers names them
+# what a model reads, by the names that tokenizers has for it
+_INPUTS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 _WINDOW = 1024  # texts that are tokenized together
 _PAD_TOKENS = ("[PAD]", "<pad>")
 _LENGTH_STEP = 16  # as many numbers as a vector register holds: padding then changes no bit of the results
@@ -30,7 +27,7 @@ _LENGTH_STEP = 16  # as many numbers as a vector register holds: padding then ch
 class OpenVinoModel:
     """A model folder made by `ragqa export`. One serves many threads, which share the cores batch by batch.
 
-    A text's row is the same to the last bit whatever other texts come with it, in whatever order and thread.
+    An int8 model's row for a text is the same to the last bit whatever other texts come with it, in whatever order and thread.
     """
 
     def __init__(self, folder: Path) -> None:
