@@ -76,6 +76,8 @@ def rerank(options: Options) -> Section:
         operations = useful_operations(model, options, questions[-1][0])
         with running({name: (maker, {"model": model, **given}) for name, maker in makers.items()}) as all_of_them:
             timings = take_turns(all_of_them, "rerank", options.rounds, questions)
+        with Contestant("profile", c.Profile, model=model) as profile:
+            shares = once(profile, "shares").result
     with Contestant("rate", c.MatrixRate) as rate:
         most = max(take_turns([rate], "rate", 3)[0].result, 1.0)
     own = timings[0]
@@ -84,7 +86,9 @@ def rerank(options: Options) -> Section:
         f"\n\n{pairs} passages of {mean_length(options)} characters on average. The machine's highest rate of int8 matrix "
         f"products in this run: {most / 1e9:.0f} billion operations a second. The scores of these pairs are made of "
         f"{operations / 1e9:.0f} billion (padding and what nobody reads left out): ragqa does them at "
-        f"{operations / own.median / most:.0%} of that rate."
+        f"{operations / own.median / most:.0%} of that rate. Where a batch's time goes: "
+        + ", ".join(f"{kind} {share:.0%}" for kind, share in sorted(shares.items(), key=lambda item: -item[1]))
+        + "."
     )
     chart = bars("pairs a second", {t.name.replace("`", ""): pairs / t.median for t in timings})
     return Section("rerank", text, chart)

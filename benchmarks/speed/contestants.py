@@ -14,11 +14,14 @@ import numpy as np
 from texts import full_passages, real_passages, searched_passages, some_passages
 
 from ragqa.bm25 import Bm25Index
+from ragqa.inference import MODEL_FILE
 from ragqa.passages import full_text
 from ragqa.terms import Fields, question_terms
 
 K = 10
 EVAL_QUESTIONS = 100
+PROFILED = (8, 128)  # pairs, tokens
+OPERATIONS = {"FullyConnected": "matrix products", "Subgraph": "attention", "ScaledDotProductAttention": "attention"}
 
 
 class RagqaReranker:
@@ -140,6 +143,28 @@ class MatrixRate:
                 torch._int_mm(left, right)
             best = max(best, 10 * 2 * rows * inner * columns / (time.perf_counter() - start))
         return best
+
+
+class Profile:
+    """Where our engine's time goes, by OpenVINO's own count."""
+
+    def __init__(self, model: Path) -> None:
+        import openvino
+
+        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32", "PERF_COUNT": "YES"}
+        self.model = openvino.Core().compile_model(model / MODEL_FILE, "CPU", options)
+
+    def shares(self) -> dict[str, float]:
+        """The share of each kind of operation in the time of a batch."""
+        request = self.model.create_infer_request()
+        ones = np.ones(PROFILED, dtype=np.int64)
+        for _ in range(5):
+            request.infer({port.any_name: ones for port in self.model.inputs})
+        seconds: dict[str, float] = {}
+        for node in request.get_profiling_info():
+            kind = OPERATIONS.get(node.node_type, "sums, normalization, quantization and others")
+            seconds[kind] = seconds.get(kind, 0.0) + node.real_time.total_seconds()
+        return {kind: own / sum(seconds.values()) for kind, own in seconds.items()}
 
 
 class RagqaSearch:
