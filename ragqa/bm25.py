@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ragqa.analyzer import Analyzer
 from ragqa.errors import CorpusError, IndexStoreError, InputError, rebuild
-from ragqa.files import replace_folder, sha256
+from ragqa.files import map_array, replace_folder, sha256
 from ragqa.postings import NO_WORDS, POSTINGS_FILES, Postings
 from ragqa.records import Passage, json_line
 from ragqa.stored import PASSAGES, PASSAGES_FILES, StoredPassages, save_passages
@@ -178,8 +178,6 @@ class Bm25Index:
         Raises `IndexStoreError`, naming the file and what to do, if the folder is no index, is of another format or
         analyzer, or lacks a file or a part of one. `verify` checks every byte.
         """
-        import numpy as np
-
         from ragqa.terms import Abbreviations, Fields
 
         folder = Path(folder)
@@ -190,12 +188,11 @@ class Bm25Index:
         for name in _FILES:
             if not (folder / name).is_file() or (folder / name).stat().st_size != manifest["files"][name]["bytes"]:
                 raise IndexStoreError(f"{folder / name} is missing or cut short; {rebuild(folder)}")
-        passages = StoredPassages(folder)
+        passages, ranks = StoredPassages(folder), map_array(folder, _RANKS)
         try:
             abbreviations = Abbreviations(json.loads((folder / _ABBREVIATIONS).read_text(encoding="utf8")))
             fields = Fields(**manifest["fields"])
-            ranks = np.asarray(np.load(folder / _RANKS, mmap_mode="r", allow_pickle=False))
-        except Exception as error:  # numpy reads a header as Python, which can fail in many ways
+        except (ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
             raise IndexStoreError(f"{folder} holds a damaged file ({error}); {rebuild(folder)}") from error
         if len(passages) != manifest["passages"]:
             raise IndexStoreError(f"{folder / MANIFEST} is damaged (passages); {rebuild(folder)}")

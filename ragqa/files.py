@@ -7,9 +7,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-from ragqa.errors import InputError
+from ragqa.errors import IndexStoreError, InputError, rebuild
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @contextmanager
@@ -86,6 +89,16 @@ def cache_folder() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "ragqa"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragqa"
+
+
+def map_array(folder: Path, name: str) -> "np.ndarray":
+    """Map an array file of an index folder into memory. Raises `IndexStoreError` if it is missing or none."""
+    import numpy as np
+
+    try:
+        return np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False))
+    except Exception as error:  # numpy reads a header as Python, which can fail in many ways
+        raise IndexStoreError(f"{folder} holds a damaged file ({error}); {rebuild(folder)}") from error
 
 
 def sha256(path: Path) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragqa.errors import CorpusError, IndexStoreError, rebuild
+from ragqa.files import map_array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,16 +84,12 @@ class Postings:
     @classmethod
     def open(cls, folder: Path, passages: int) -> "Postings":
         """Map the arrays of a saved index of so many passages into memory. Raises `IndexStoreError` if they are damaged."""
-        import numpy as np
-
         try:
             vocabulary = json.loads((folder / VOCABULARY).read_text(encoding="utf8"))
             numbers = {term: number for number, term in enumerate(vocabulary)}
-            starts, places, weights = (
-                np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)) for name in ARRAYS
-            )
-        except Exception as error:  # numpy reads a header as Python, which can fail in many ways
+        except (ValueError, TypeError, RecursionError) as error:
             raise IndexStoreError(f"{folder} holds a damaged file ({error}); {rebuild(folder)}") from error
+        starts, places, weights = (map_array(folder, f"{name}.npy") for name in ARRAYS)
         sizes = (starts.shape, places.shape, weights.shape)
         if sizes != ((len(numbers) + 1,), (starts[-1],), (starts[-1],)):
             raise IndexStoreError(f"{folder} holds arrays that do not fit each other; {rebuild(folder)}")

@@ -62,18 +62,16 @@ class Reranker:
         has no weights for that. Raises `ModelError` naming what is missing, `MissingExtraError` if sentence-transformers is
         needed and not installed.
         """
-        if device is not None:
-            if source is None:
-                raise ModelError(
-                    f"the bundled model runs on OpenVINO only; on {device} a folder of `ragqa train` can run"
-                )
+        if device is None:
+            exported = find_exported(source, BUNDLED, "model")
+            if exported is not None:
+                return cls(OpenVinoEngine(exported), exported.resolve().name, *_read_calibration(exported))
+        elif source is None:
+            raise ModelError(f"the bundled model runs on OpenVINO only; on {device} a folder of `ragqa train` can run")
+        else:
             check_source(source)
-            name = str(source)
-            return cls(SentenceTransformersEngine(name, device), name, *_read_calibration(Path(name)))
-        exported = find_exported(source, BUNDLED, "model")
-        if exported is not None:
-            return cls(OpenVinoEngine(exported), exported.resolve().name, *_read_calibration(exported))
-        return cls(SentenceTransformersEngine(str(source)), str(source), *_read_calibration(Path(str(source))))
+        name = str(source)
+        return cls(SentenceTransformersEngine(name, device), name, *_read_calibration(Path(name)))
 
     def score(self, question: str, texts: Sequence[str]) -> "np.ndarray":
         """Logits of the texts as answers to the question: float32, shape (len(texts),), in their order, unbounded.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import overload
 
 from ragqa.errors import IndexStoreError, rebuild
+from ragqa.files import map_array
 from ragqa.records import Passage, json_line
 
 PASSAGES = "passages.jsonl"
@@ -21,12 +22,11 @@ class StoredPassages(Sequence[Passage]):
         """Raises `IndexStoreError` if the file of the lines' ends does not fit the passages' file."""
         import numpy as np
 
-        self._path = folder / PASSAGES
+        self._path, self._ends = folder / PASSAGES, map_array(folder, LINES)
         try:
-            self._ends = np.asarray(np.load(folder / LINES, mmap_mode="r", allow_pickle=False))
             with self._path.open("rb") as file:
                 self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except Exception as error:  # numpy reads a header as Python, which can fail in many ways
+        except (OSError, ValueError) as error:  # ValueError: an empty file
             raise IndexStoreError(f"{folder} holds a damaged file ({error}); {rebuild(folder)}") from error
         if self._ends.dtype != np.int64 or self._ends.ndim != 1 or self._ends[-1:].tolist() != [len(self._bytes)]:
             raise IndexStoreError(f"{folder / LINES} is damaged; {rebuild(folder)}")
