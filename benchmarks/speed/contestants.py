@@ -208,7 +208,6 @@ class RagqaBm25:
         self.passages = some_passages(pages, passages)
         self.questions = questions
         self.fields = Fields(title=1, section=0, abbreviations=False, questions=False) if plain else Fields()
-        self.folder = Path(tempfile.mkdtemp())
 
     def build(self) -> int:
         """Index the passages."""
@@ -225,17 +224,9 @@ class RagqaBm25:
         found = [self.index.search(question, K) for question in self.questions[:questions]]
         return [[(passage.id, score) for passage, score in own] for own in found]
 
-    def save(self) -> None:
+    def save(self, folder: Path) -> None:
         """Write the index."""
-        self.index.save(self.folder)
-
-    def remove(self) -> None:
-        """Remove what was written."""
-        shutil.rmtree(self.folder)
-
-    def path(self) -> Path:
-        """Where the index is written."""
-        return self.folder
+        self.index.save(folder)
 
 
 class RankBm25:
@@ -268,7 +259,6 @@ class Bm25s:
         self.passages = some_passages(pages, passages)
         self.questions = questions
         self.backend = backend
-        self.folder = Path(tempfile.mkdtemp())
 
     def build(self) -> int:
         """Index the passages by title and text."""
@@ -286,17 +276,9 @@ class Bm25s:
             _ = [self.passages[place] for place in places[0]]
         return questions
 
-    def save(self) -> None:
+    def save(self, folder: Path) -> None:
         """Write the index with its passages."""
-        self.model.save(self.folder, corpus=[{"id": p.id, "text": p.text} for p in self.passages], show_progress=False)
-
-    def remove(self) -> None:
-        """Remove what was written."""
-        shutil.rmtree(self.folder)
-
-    def path(self) -> Path:
-        """Where the index is written."""
-        return self.folder
+        self.model.save(folder, corpus=[{"id": p.id, "text": p.text} for p in self.passages], show_progress=False)
 
 
 class Tantivy:

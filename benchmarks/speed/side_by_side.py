@@ -58,7 +58,7 @@ class Contestant:
         self._process = context.Process(target=_serve, args=(theirs, make, options), daemon=True)
         self._process.start()
         theirs.close()
-        self.prepared = self._receive()
+        self._receive()  # when it is prepared
 
     def do(self, job: str, *arguments: Any) -> tuple[float, Any, int]:
         """Seconds, result and peak memory of one call of a method."""
