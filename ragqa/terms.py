@@ -12,7 +12,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
 
 from ragqa.analyzer import Analyzer
 from ragqa.errors import InputError
@@ -111,10 +110,11 @@ def passage_terms(
         return terms, abbreviations.found_in(text, terms, analyzer)
 
     for passage in passages:
-        (title, *short), (section, *others), (text, *more) = map(read, (passage.title, passage.section, passage.text))
+        fields_read = map(read, (passage.title, passage.section, passage.text))
+        (title, in_title), (section, in_section), (text, in_text) = fields_read
         asked = [t for q in generator.questions(passage) for t in analyzer.question_terms(q.text)] if generator else []
         own = title * fields.title + section * fields.section + text
-        yield [*own, *dict.fromkeys(chain(*short, *others, *more)), *dict.fromkeys(asked)]
+        yield [*own, *dict.fromkeys(in_title + in_section + in_text), *dict.fromkeys(asked)]
 
 
 def question_terms(question: str, analyzer: Analyzer, abbreviations: Abbreviations) -> list[str]:
