@@ -90,13 +90,13 @@ def _convert(folder: Path, calibration: Sequence[Pair], int8: bool) -> Any:
         converted = openvino.convert_model(model, example_input=batches[0])
     converted.reshape(dict.fromkeys(batches[0], openvino.PartialShape([-1, -1])))  # (pairs, tokens)
     quantized = _quantize(converted, batches) if int8 else converted
-    if not embeds:
+    if not embeds and model.config.model_type == "bert":  # others may read more than the first token
         drop_unread(quantized)
     return quantized
 
 
 def drop_unread(model: Any) -> None:
-    """Let a cross-encoder's last layer compute what the score is read from, the first token, and no other.
+    """Let the last layer of a BERT cross-encoder compute what the score is read from, the first token, and no other.
 
     Its keys and values are still those of all tokens: the scores stay the same to the last bit, for a seventh less work.
     """

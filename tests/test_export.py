@@ -5,11 +5,13 @@ from typing import Any
 import numpy as np
 import openvino
 import torch
+import transformers
 from transformers import BertConfig, BertForSequenceClassification
 
-from ragqa.export import drop_unread
+from ragqa.export import drop_unread, export
 from ragqa.inference import MODEL_FILE
-from ragqa.rerank import BUNDLED
+from ragqa.records import Pair
+from ragqa.rerank import BUNDLED, Reranker
 
 TOKENS = 24
 
@@ -57,3 +59,20 @@ def test_dropping_what_is_not_read_changes_no_score() -> None:
 def test_the_bundled_reranker_computes_only_what_is_read() -> None:
     model = openvino.Core().read_model(Path(BUNDLED) / MODEL_FILE)
     assert _read_tokens(model) == ["?"] * 5 + ["1"]
+
+
+def test_a_model_that_reads_all_tokens_computes_them(tmp_path: Path) -> None:
+    special = {"pad_token_id": 0, "cls_token_id": 101, "sep_token_id": 102, "bos_token_id": 101, "eos_token_id": 102}
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    tools: Any = transformers
+    config = tools.ModernBertConfig(vocab_size=30522, classifier_pooling="mean", num_labels=1, **shape, **special)
+    torch.manual_seed(0)
+    tools.ModernBertForSequenceClassification(config).save_pretrained(tmp_path / "model")
+    tokens = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    tools.PreTrainedTokenizerFast(
+        tokenizer_file=str(BUNDLED / "tokenizer.json"), model_input_names=["input_ids", "attention_mask"], **tokens
+    ).save_pretrained(tmp_path / "model")
+    export(tmp_path / "model", tmp_path / "out", [Pair("What is pooling?", "a layer", 1.0)], int8=False)
+    texts = ["pooling helps", "a longer text on bagging and boosting"]
+    expected = Reranker.load(tmp_path / "model", device="cpu").score("What is pooling?", texts)
+    np.testing.assert_allclose(Reranker.load(tmp_path / "out").score("What is pooling?", texts), expected, atol=1e-2)
