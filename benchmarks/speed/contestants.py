@@ -214,11 +214,6 @@ class RagqaBm25:
         self.index = Bm25Index.build(self.passages, fields=self.fields)
         return len(self.passages)
 
-    def terms(self) -> list[list[str]]:
-        """The terms of the questions, which the others are given too."""
-        index = self.index
-        return [question_terms(q, index._analyzer, index._abbreviations) for q in self.questions]
-
     def search(self, questions: int) -> list[list[tuple[str, float]]]:
         """The best passages for some questions, given as text."""
         found = [self.index.search(question, K) for question in self.questions[:questions]]
