@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import MissingExtraError, ModelError, first_line
@@ -21,6 +22,7 @@ BATCH_SIZE = 8  # small enough for a core's cache, large enough to keep it busy
 _INPUTS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 _WINDOW = 1024  # texts that are tokenized together
 _PAD_TOKENS = ("[PAD]", "<pad>")
+_COMPILING = Lock()  # OpenVINO changes the process's locale meanwhile: two at once would leave it changed
 _LENGTH_STEP = 16  # as many numbers as a vector register holds: padding then changes no bit of the results
 
 
@@ -42,7 +44,8 @@ class OpenVinoModel:
         options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32", **_cache_option(folder)}
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
-            self._model = openvino.Core().compile_model(folder / MODEL_FILE, "CPU", options)
+            with _COMPILING:
+                self._model = openvino.Core().compile_model(folder / MODEL_FILE, "CPU", options)
             _, width = self._model.output(0).get_partial_shape()  # (texts, width)
             self.width: int = width.get_length()
             self._workers: int = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")

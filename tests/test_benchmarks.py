@@ -13,7 +13,7 @@ COMPARISONS = ("rerank", "search", "bm25", "index", "start", "answers", "trainin
 def test_every_comparison_runs(tmp_path: Path, name: str) -> None:
     cores = str(min(2, os.cpu_count() or 1))
     command = [sys.executable, str(BENCH), "--smoke", "--only", name, "--out", str(tmp_path), "--cores", cores]
-    done = subprocess.run(command, capture_output=True, encoding="utf8", check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     text = (tmp_path / f"{name}.md").read_text()
     assert text in (tmp_path / "README.md").read_text()

@@ -1,3 +1,4 @@
+import asyncio
 import html
 import json
 import os
@@ -234,6 +235,23 @@ def running() -> Iterator[tuple["subprocess.Popen[str]", str]]:
             yield process, address[1]
         finally:
             process.kill()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def close_event_loops() -> Iterator[None]:
+    """Close the event loops that Gradio makes for each demo outside a running one, and leaves to the garbage collector."""
+    make, made = asyncio.new_event_loop, []
+
+    def remember() -> asyncio.AbstractEventLoop:
+        made.append(make())
+        return made[-1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "new_event_loop", remember)
+        yield
+    for loop in made:
+        if not loop.is_running():
+            loop.close()
 
 
 @pytest.fixture(scope="module")

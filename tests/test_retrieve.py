@@ -1,3 +1,4 @@
+import locale
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -147,6 +148,14 @@ def test_the_starter_index_is_kept_and_opened_again(tmp_path: Path, monkeypatch:
     assert isinstance(opened.passages, StoredPassages)
     assert (opened.passages, opened.digest) == (built.passages, built.digest)
     assert opened.search("why does dropout help?") == built.search("why does dropout help?")
+
+
+def test_opening_leaves_the_locale_as_it_was() -> None:
+    before = locale.setlocale(locale.LC_ALL, None), locale.getpreferredencoding(False)
+    with ThreadPoolExecutor(4) as pool:
+        for opened in [pool.submit(Retriever.open) for _ in range(4)]:
+            opened.result()
+    assert (locale.setlocale(locale.LC_ALL, None), locale.getpreferredencoding(False)) == before
 
 
 def test_a_damaged_starter_index_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

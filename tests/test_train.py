@@ -149,10 +149,10 @@ def test_killed_it_goes_on_from_the_last_checkpoint(tmp_path: Path, dataset: Pat
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not out.exists()
-    other = subprocess.run([*command, "--seed", "1"], capture_output=True, encoding="utf8", check=False)
+    other = subprocess.run([*command, "--seed", "1"], capture_output=True, text=True, check=False)
     assert other.returncode == 1
     assert "checkpoints of a run with other settings" in other.stderr
-    done = subprocess.run(command, capture_output=True, encoding="utf8", check=True)
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "ndcg@10" in done.stdout
     log = (out / "README.md").read_text(encoding="utf8").split("### Training Logs")[1]
     assert "| 2.0 " in log
