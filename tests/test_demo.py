@@ -404,7 +404,10 @@ def test_the_slider_sets_the_number_of_passages(visit: Visit) -> None:
     slider = visit.page.get_by_role("slider")
     assert not slider.is_visible()
     visit.page.get_by_role("button", name="Settings").click()
+    slider.hover()  # which waits until the panel has come to rest: what is set before that is lost
     slider.fill("3")
+    number = visit.page.get_by_role("spinbutton")
+    visit.page.wait_for_function("number => number.value === '3'", arg=number.element_handle())
     visit.ask(QUESTION)
     assert len(visit.texts(".card")) == 3
 
