@@ -2,7 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import NamedTuple
 
 from ragqa.errors import InputError
@@ -17,6 +19,7 @@ _DEFINITION = re.compile(
     r" (?P<verb>is|are|refers to) (?P<rest>(?:an?|the|one|any|the name|used|those) \w.*)$",
     re.DOTALL,
 )
+_VERBS = (" is ", " are ", " refers to ")  # to look for one is a third of the work of trying the pattern in vain
 _NOT_A_TERM = re.compile(
     r"^(?:this|that|these|those|it|its|they|their|there|here|he|she|his|her|we|our|you|your|one|each|every|some|any|all|"
     r"both|another|other|others|such|if|when|while|where|since|because|although|though|as|for|with|by|on|at|to|from|most|"
@@ -42,6 +45,8 @@ _AFTER_A_TERM = re.compile(
     r"[.,;:(]| (?:is|are|was|can|has|to|in|of|with|that|which|by|on|for|and|or)\b", re.IGNORECASE
 )
 _WORD_OF = re.compile(r"[a-z]\S* of ")
+_LOWER = re.compile(r"\b[a-z]+\b")
+_CAPITAL = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+\b")
 _PARENTHESIS = re.compile(r"\s*\([^()]*\)\s*$")
 
 _HEADINGS: tuple[tuple[str, str, str], ...] = (
@@ -122,11 +127,11 @@ class QuestionGenerator:
     def _from_heading(self, passage: Passage) -> Iterator[Question]:
         heading = _PARENTHESIS.sub("", passage.section).strip()
         topic = self.topic(passage.title)
-        for pattern, form, template in _HEADINGS:
-            if re.fullmatch(pattern, heading, re.IGNORECASE):
-                yield Question(template.format(topic=topic), form)
-                yield Question(f"{topic} {self._decapitalize(heading)}", "keyword")
-                return
+        if usual := _usual_heading(heading):
+            form, template = usual
+            yield Question(template.format(topic=topic), form)
+            yield Question(f"{topic} {self._decapitalize(heading)}", "keyword")
+            return
         if not heading or _GENERIC.fullmatch(heading) or _HAS_CLAUSE.search(heading) or len(heading.split()) > 5:
             return
         subject = self._decapitalize(heading)
@@ -140,12 +145,12 @@ class QuestionGenerator:
     def _from_sentences(self, passage: Passage) -> Iterator[Question]:
         for start, end in sentences(passage.text):
             sentence = passage.text[start:end]
-            if match := _DEFINITION.match(sentence):
+            if any(verb in sentence for verb in _VERBS) and (match := _DEFINITION.match(sentence)):
                 yield from self._from_definition(match)
             for words, short in expansions(sentence):
                 yield Question(f"What does {short} stand for?", "abbreviation")
                 yield Question(f"{short} {words}", "keyword")
-            for one, other in _CONTRAST.findall(sentence):
+            for one, other in _CONTRAST.findall(sentence) if " between " in sentence else ():
                 if any(_HAS_CLAUSE.search(side) or _NOT_A_TERM.match(side) for side in (one, other)):
                     continue
                 yield Question(f"What is the difference between {one} and {other}?", "difference")
@@ -202,13 +207,22 @@ def reference_question(window: str) -> str:
     return f"What is {first.rstrip(' .!?').lower()}?"
 
 
-def _count_cases(passages: Iterable[Passage]) -> tuple[Counter[str], Counter[str]]:
+@lru_cache
+def _usual_heading(heading: str) -> tuple[str, str] | None:
+    """The form and the template of the question that a heading asks in many articles, or None for other headings."""
+    for pattern, form, template in _HEADINGS:
+        if re.fullmatch(pattern, heading, re.IGNORECASE):
+            return form, template
+    return None
+
+
+def _count_cases(passages: Sequence[Passage]) -> tuple[Counter[str], Counter[str]]:
     """How often each word stands in lower case, and how often with a capital inside a sentence."""
     lower: Counter[str] = Counter()
-    capital: Counter[str] = Counter()
-    for passage in passages:
-        lower.update(re.findall(r"\b[a-z]+\b", passage.text))
-        capital.update(word.lower() for word in re.findall(r"(?<=[a-z,] )[A-Z][a-z]+\b", passage.text))
+    for chunk, count in Counter(chain.from_iterable(passage.text.split() for passage in passages)).items():
+        for word in _LOWER.findall(chunk):
+            lower[word] += count
+    capital = Counter(word.lower() for passage in passages for word in _CAPITAL.findall(passage.text))
     return lower, capital
 
 
