@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ragqa.card import COLUMNS
 from ragqa.errors import CorpusError, InputError, MissingExtraError, ModelError, RecordError, first_line
 from ragqa.export import add_openvino
-from ragqa.files import check_replaceable, replace_folder
+from ragqa.files import check_replaceable, replace_file, replace_folder
+from ragqa.offline import hub_options
 from ragqa.records import PARTLY, Pair, read_rows
+from ragqa.seal import seal
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -114,11 +116,12 @@ def train(
         loss=loss,
         evaluator=evaluator,
     )
-    trainer.train(resume_from_checkpoint=drop_half_written(checkpoints))
+    fit(trainer, resume=drop_half_written(checkpoints))
     metrics: Any = evaluator(model)
     with replace_folder(out, "config.json") as new:
         model.save_pretrained(str(new))
         add_openvino(new, pairs)
+        seal(new)
     shutil.rmtree(checkpoints)
     return {name.removeprefix("eval_"): value for name, value in metrics.items()}
 
@@ -159,6 +162,7 @@ def load_base(load: Callable[..., M], config: TrainConfig) -> M:
             config_kwargs={} if config.dropout is None else dict.fromkeys(dropouts, config.dropout),
             # on CPUs the fused attention's backward pass takes longer than all the rest of a step
             model_kwargs={} if on_gpu else {"attn_implementation": "eager"},
+            **hub_options(),
         )
     except Exception as error:  # whatever its many parts raise for a damaged or missing model
         raise ModelError(
@@ -318,6 +322,15 @@ def has_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
+def fit(trainer: Any, *, resume: bool = False) -> Mapping[str, float]:
+    """Let a trainer of sentence-transformers do its steps, from its last checkpoint if it is to resume; its metrics."""
+    from ragqa.dropout import QuickDropout
+
+    with QuickDropout():
+        metrics: Mapping[str, float] = trainer.train(resume_from_checkpoint=resume).metrics
+    return metrics
+
+
 def open_checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> Path:
     """The folder of this run's checkpoints, marked with what the run is."""
     folder = out.with_name(f"{out.name}.checkpoints")
@@ -328,7 +341,8 @@ def open_checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> P
             f"{folder} holds checkpoints of a run with other settings or pairs; remove it or choose another --out"
         )
     folder.mkdir(parents=True, exist_ok=True)
-    mark.write_text(json.dumps(run), encoding="utf8")
+    with replace_file(mark) as file:
+        file.write(json.dumps(run).encode())
     return folder
 
 

@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 from ragqa.errors import CorpusError, InputError, MissingExtraError
 from ragqa.files import check_replaceable, replace_folder
 from ragqa.records import Pair
+from ragqa.seal import seal
 from ragqa.train import (
     TrainConfig,
     arguments,
     drop_half_written,
+    fit,
     list_dataset,
     load_base,
     open_checkpoints,
@@ -66,11 +68,12 @@ def train_embedder(
         evaluator=evaluator,
     )
     base = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
-    trainer.train(resume_from_checkpoint=drop_half_written(checkpoints))
+    fit(trainer, resume=drop_half_written(checkpoints))
     average(model, base)
     metrics: Any = evaluator(model)
     with replace_folder(out, MARK) as new:
         model.save_pretrained(str(new))
+        seal(new)
     shutil.rmtree(checkpoints)
     return {name.removeprefix("eval_"): value for name, value in metrics.items()}
 
