@@ -36,6 +36,7 @@ from ragqa.passages import sentences, split
 from ragqa.records import Page, Passage, read_json_lines, read_rows, write_json_lines
 from ragqa.rerank import CALIBRATION, Reranker
 from ragqa.retrieve import STARTER_VECTORS, Retriever, open_starter
+from ragqa.seal import SEAL, seal
 from ragqa.teach import soften
 from ragqa.train import OFFLINE_NAME, RECIPES, TrainConfig, base_path, read_pairs, train
 from ragqa.train_embedder import mean_weights, train_embedder
@@ -239,7 +240,7 @@ def average_models(earlier: Path, later: Path, out: Path) -> None:
     Models that come from one base may be averaged, which is often better than each (Wortsman et al., "Model soups", 2022).
     """
     mean = mean_weights(load_file(later / "model.safetensors"), load_file(earlier / "model.safetensors"))
-    shutil.copytree(later, out, ignore=shutil.ignore_patterns("openvino"))
+    shutil.copytree(later, out, ignore=shutil.ignore_patterns("openvino", SEAL))
     save_file(mean, out / "model.safetensors", metadata={"format": "pt"})
     card = out / "README.md"
     heading = "\n## Model Details\n"
@@ -304,11 +305,14 @@ def main() -> None:
         card = out / f"{name}-torch" / "README.md"
         text = without_samples(card.read_text(encoding="utf8")).replace(str(out / "stage-3"), OFFLINE_NAME)
         card.write_text(text, encoding="utf8")
+        seal(card.parent)
         export(out / f"{name}-torch", out / name, read_pairs(domain, "train"))
     starter, embedder = open_starter(), Embedder.load(out / "embedder")
     embedder.source = ""  # of the bundled one, which it will be
     DenseIndex.build(starter.passages, embedder).save(out / "embedder" / STARTER_VECTORS.name, starter.digest)
     print(calibrate(out / "reranker", out / "embedder", UNCOVERED.read_text(encoding="utf8").splitlines()))
+    for name in ("embedder", "reranker"):  # with what was written into them since
+        seal(out / name)
 
 
 if __name__ == "__main__":

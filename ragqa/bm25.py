@@ -6,24 +6,26 @@ delta 0) computes the same scores in another way; it is the reference that these
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ragqa.analyzer import Analyzer
 from ragqa.errors import CorpusError, IndexStoreError, InputError, rebuild
-from ragqa.files import map_array, replace_folder, sha256
-from ragqa.postings import NO_WORDS, POSTINGS_FILES, Postings
+from ragqa.files import map_array, sha256
+from ragqa.generations import new_generation, open_current
+from ragqa.postings import NO_WORDS, VOCABULARY, Postings
 from ragqa.records import Passage, json_line
-from ragqa.stored import PASSAGES, PASSAGES_FILES, StoredPassages, save_passages
+from ragqa.seal import find_flaw
+from ragqa.stored import LINE_SUMS, LINES, PASSAGES, StoredPassages, save_passages
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ragqa.terms import Abbreviations, Fields
 
-FORMAT = 3
+FORMAT = 4
 K1 = 0.9
 B = 0.4
 ENGINES = ("sparse", "rank-bm25")
@@ -32,17 +34,8 @@ MANIFEST = "manifest.json"
 
 _ABBREVIATIONS = "abbreviations.json"
 _RANKS = "ranks.npy"
-_FILES = (*PASSAGES_FILES, *POSTINGS_FILES, _ABBREVIATIONS, _RANKS)
+_READ_AT_ONCE = (MANIFEST, VOCABULARY, "starts.npy", "sums.npy", LINES, LINE_SUMS, _ABBREVIATIONS, _RANKS)
 _ROWS = 32
-_ENTRIES = {
-    "analyzer": str,
-    "fields": dict,
-    "k1": float,
-    "b": float,
-    "passages": int,
-    "has_vectors": bool,
-    "files": dict,
-}
 
 
 class Scorer(Protocol):
@@ -75,7 +68,8 @@ class Bm25Index:
         self._analyzer = analyzer
         self._abbreviations = abbreviations
         self._digest: str | None = None
-        self.has_vectors = False
+        self.generation: Path | None = None  # the folder that it was opened from
+        self.manifest: Mapping[str, Any] = {}  # of that folder
 
     @classmethod
     def build(
@@ -127,6 +121,11 @@ class Bm25Index:
         return [(self.passages[i], score) for i, score in zip(places.tolist(), scores[places].tolist(), strict=True)]
 
     @property
+    def has_vectors(self) -> bool:
+        """Whether vectors of its passages were saved with the index that this was opened from."""
+        return self.manifest.get("embedder") is not None
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the passages' JSON Lines, in hexadecimal digits: what else is kept of these passages names it."""
         if self._digest is None:
@@ -139,15 +138,16 @@ class Bm25Index:
         return self._digest
 
     def save(self, folder: str | Path) -> None:
-        """Write the index in place of `folder`, once all of it is on disk.
+        """Write the index into `folder` as its new generation; those who read an index there already are not disturbed.
 
-        Raises `InputError` if `folder` exists and is not an index: nothing else is ever replaced.
+        Raises `IndexStoreError` if another process is writing there, `InputError` if `folder` exists and is no index:
+        nothing else is ever replaced.
         """
-        with replace_folder(folder, MANIFEST) as new:
-            self.write(new)
+        with new_generation(folder) as generation:
+            self.write(generation)
 
-    def write(self, folder: Path, *, has_vectors: bool = False) -> None:
-        """Write the index into an empty folder; `has_vectors` notes that vectors of its passages belong to it."""
+    def write(self, folder: Path, **notes: Any) -> None:
+        """Write the index into an empty folder; `notes` are entries of the manifest that say what else belongs to it."""
         import numpy as np
 
         if not isinstance(self._scorer, Postings):
@@ -155,8 +155,7 @@ class Bm25Index:
         save_passages(folder, self.passages)
         self._scorer.save(folder)
         np.save(folder / _RANKS, self.ranks, allow_pickle=False)
-        short_forms = json.dumps(self._abbreviations.short_forms, ensure_ascii=False)
-        (folder / _ABBREVIATIONS).write_text(short_forms, encoding="utf8")
+        write_json(folder / _ABBREVIATIONS, self._abbreviations.short_forms)
         manifest = {
             "format": FORMAT,
             "analyzer": self._analyzer.fingerprint,
@@ -164,58 +163,55 @@ class Bm25Index:
             "k1": float(self.k1),
             "b": float(self.b),
             "passages": len(self.passages),
-            "has_vectors": has_vectors,
-            "files": {
-                name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in _FILES
-            },
+            "corpus": sha256(folder / PASSAGES),
         }
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf8")
+        write_json(folder / MANIFEST, manifest | notes, indent=1)
 
     @classmethod
     def open(cls, folder: str | Path) -> "Bm25Index":
-        """Open a saved index; its passages and arrays are mapped into memory, not read.
+        """Open a saved index; its passages and postings are mapped into memory and checked when a question needs them.
 
-        Raises `IndexStoreError`, naming the file and what to do, if the folder is no index, is of another format or
-        analyzer, or lacks a file or a part of one. `verify` checks every byte.
+        Everything else is checked at once. Raises `IndexStoreError`, naming the file and what to do, if the folder is no
+        index, is of another format or analyzer, or lacks a file or a part of one. `verify` checks every byte.
         """
+        return open_current(folder, cls.open_generation)
+
+    @classmethod
+    def open_generation(cls, generation: Path) -> "Bm25Index":
+        """Open one generation of an index folder, as `open` does."""
         from ragqa.terms import Abbreviations, Fields
 
-        folder = Path(folder)
-        manifest = _read_manifest(folder)
+        remedy = rebuild(generation.parent)
+        if flaw := find_flaw(generation, [MANIFEST]):
+            raise IndexStoreError(f"{flaw}; {remedy}")
+        manifest = json.loads((generation / MANIFEST).read_bytes())
+        if manifest["format"] != FORMAT:
+            raise IndexStoreError(f"{generation.parent} has index format {manifest['format']}, not {FORMAT}; {remedy}")
+        if flaw := find_flaw(generation, _READ_AT_ONCE):
+            raise IndexStoreError(f"{flaw}; {remedy}")
         analyzer = Analyzer()
         if manifest["analyzer"] != analyzer.fingerprint:
-            raise IndexStoreError(f"{folder} was built with another analyzer; {rebuild(folder)}")
-        for name in _FILES:
-            if not (folder / name).is_file() or (folder / name).stat().st_size != manifest["files"][name]["bytes"]:
-                raise IndexStoreError(f"{folder / name} is missing or cut short; {rebuild(folder)}")
-        passages, ranks = StoredPassages(folder), map_array(folder, _RANKS)
-        try:
-            abbreviations = Abbreviations(json.loads((folder / _ABBREVIATIONS).read_text(encoding="utf8")))
-            fields = Fields(**manifest["fields"])
-        except (ValueError, TypeError, AttributeError, IndexError, RecursionError) as error:
-            raise IndexStoreError(f"{folder} holds a damaged file ({error}); {rebuild(folder)}") from error
-        if len(passages) != manifest["passages"]:
-            raise IndexStoreError(f"{folder / MANIFEST} is damaged (passages); {rebuild(folder)}")
-        if ranks.shape != (len(passages),):
-            raise IndexStoreError(f"{folder / _RANKS} is damaged; {rebuild(folder)}")
-        scorer = Postings.open(folder, len(passages))
+            raise IndexStoreError(f"{generation.parent} was built with another analyzer; {remedy}")
+        passages, ranks = StoredPassages(generation), map_array(generation, _RANKS, "int32")
+        abbreviations = Abbreviations(json.loads((generation / _ABBREVIATIONS).read_bytes()))
+        fields, scorer = Fields(**manifest["fields"]), Postings.open(generation, len(passages))
         index = cls(passages, ranks, scorer, analyzer, abbreviations, fields, manifest["k1"], manifest["b"])
-        index.has_vectors = manifest["has_vectors"]
-        index._digest = manifest["files"][PASSAGES]["sha256"]
+        index.generation, index.manifest, index._digest = generation, manifest, manifest["corpus"]
         return index
 
     @staticmethod
     def verify(folder: str | Path) -> int:
-        """Check every byte of a saved index against its checksums and return the number of passages.
+        """Check every byte of a saved index, vectors included, against its checksums; return the number of passages.
 
         Raises `IndexStoreError` naming the first file that differs.
         """
-        folder = Path(folder)
-        manifest = _read_manifest(folder)
-        for name in _FILES:
-            if not (folder / name).is_file() or sha256(folder / name) != manifest["files"][name]["sha256"]:
-                raise IndexStoreError(f"{folder / name} is missing or damaged; {rebuild(folder)}")
-        return len(Bm25Index.open(folder).passages)
+
+        def check(generation: Path) -> int:
+            if flaw := find_flaw(generation):
+                raise IndexStoreError(f"{flaw}; {rebuild(generation.parent)}")
+            return len(Bm25Index.open_generation(generation).passages)
+
+        return open_current(folder, check)
 
 
 class RankBm25Scorer:
@@ -275,19 +271,6 @@ def _ranks(passages: Sequence[Passage]) -> "np.ndarray":
     return ranks
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise IndexStoreError(f"{folder} is not an index; {rebuild(folder)}")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf8"))
-        found = manifest["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise IndexStoreError(f"{path} is damaged ({error}); {rebuild(folder)}") from error
-    if found != FORMAT:
-        raise IndexStoreError(f"{folder} has index format {found}, not {FORMAT}; {rebuild(folder)}")
-    wrong = [key for key, kind in _ENTRIES.items() if not isinstance(manifest.get(key), kind)]
-    wrong = wrong or [name for name in _FILES if {"bytes", "sha256"} - set(manifest["files"].get(name) or ())]
-    if wrong:
-        raise IndexStoreError(f"{path} is damaged ({wrong[0]}); {rebuild(folder)}")
-    return dict(manifest)
+def write_json(path: Path, value: object, indent: int | None = None) -> None:
+    """Write a file of an index folder that is not yet in use."""
+    path.write_text(json.dumps(value, ensure_ascii=False, indent=indent) + "\n", encoding="utf8")

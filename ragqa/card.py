@@ -14,11 +14,14 @@ from ragqa.dataset import KINDS, SPLITS, DatasetConfig
 from ragqa.errors import CorpusError, MissingExtraError
 from ragqa.files import replace_folder
 from ragqa.records import PARTLY, Pair, write_json_lines
+from ragqa.seal import seal
 
 if TYPE_CHECKING:
     import pyarrow
 
 COLUMNS = ("sentence_0", "sentence_1", "label")
+MARK = "lint.json"  # every such folder has it
+
 _SAMPLES = 3
 
 
@@ -31,7 +34,7 @@ def write_dataset(
     licence: str,
     config: DatasetConfig,
 ) -> dict[str, Any]:
-    """Write `train`, `eval` and `test` as `.jsonl` and `.parquet`, `README.md` (the card) and `lint.json`; return the lint.
+    """Write `train`, `eval` and `test` as `.jsonl` and `.parquet`, a card, the lint and checksums; return the lint.
 
     `datasets.load_dataset(folder)` reads it. Raises `CorpusError` if there are no pairs to train on, `InputError` if `out`
     exists and is not a dataset, `MissingExtraError` without pyarrow.
@@ -43,12 +46,13 @@ def write_dataset(
     if not pairs["train"]:
         raise CorpusError("there are no pairs to train on; give more pages or another seed")
     report = lint(pairs)
-    with replace_folder(out, "lint.json") as new:
+    with replace_folder(out, MARK) as new:
         for split in SPLITS:
             write_json_lines(new / f"{split}.jsonl", (dict(zip(COLUMNS, _row(p), strict=True)) for p in pairs[split]))
             pyarrow.parquet.write_table(_table(pairs[split]), new / f"{split}.parquet")
-        (new / "lint.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf8")
+        (new / MARK).write_text(json.dumps(report, indent=1) + "\n", encoding="utf8")
         (new / "README.md").write_text(_card(pairs, report, title, sources, licence, config), encoding="utf8")
+        seal(new)
     return report
 
 

@@ -10,11 +10,15 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import ragqa
 from ragqa.errors import CorpusError, InputError, RagqaError
+from ragqa.offline import OFFLINE
 from ragqa.records import Answer, Hit, Page, Passage, read_json_lines, write_json_lines
+
+if TYPE_CHECKING:
+    from ragqa.index import IndexReport
 
 T = TypeVar("T")
 
@@ -24,6 +28,8 @@ _INDEX_HELP = "index folder; the bundled starter corpus if not given"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Returns 0, 1 after an error that is told in one line on stderr, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
+    if options.offline:
+        os.environ[OFFLINE] = "1"
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
@@ -227,24 +233,39 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _index(options: argparse.Namespace) -> None:
-    from ragqa.bm25 import Bm25Index
-    from ragqa.dense import save_index
+    from ragqa.index import build_index
 
     embedder = None if options.no_dense else _load_embedder(options.embedder)
-    index = Bm25Index.build(read_json_lines(options.passages, Passage), k1=options.k1, b=options.b)
-    dense = _embed(index.passages, embedder) if embedder else None
-    save_index(options.out, index, dense)
-    print(f"{options.out}: {len(index.passages)} passages")
+    passages = tuple(read_json_lines(options.passages, Passage))
+    with _counter(len(passages) if embedder else 0, "passage") as bar:
+        report = build_index(options.out, passages, embedder=embedder, k1=options.k1, b=options.b, progress=bar.update)
+    _print_index(options.out, report)
+
+
+def _update(options: argparse.Namespace) -> None:
+    from ragqa.index import update_index
+
+    if not options.passages and not options.remove:
+        raise InputError("nothing to update: give --passages or --remove")
+    embedder = _load_embedder(options.embedder) if options.embedder else None
+    passages = read_json_lines(options.passages, Passage) if options.passages else ()
+    with _counter(None, "passage") as bar:
+        report = update_index(options.index, passages, options.remove, embedder=embedder, progress=bar.update)
+    _print_index(options.index, report)
+
+
+def _print_index(folder: str, report: "IndexReport") -> None:
+    print(
+        f"{folder}: {report.passages:,} passages, {report.embedded:,} of them embedded now; pages: {len(report.added):,} "
+        f"added, {len(report.changed):,} changed, {len(report.removed):,} removed"
+    )
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from ragqa.bm25 import Bm25Index
-    from ragqa.dense import FOLDER, DenseIndex
+    from ragqa.verify import verify
 
-    count = Bm25Index.verify(options.index)
-    if Bm25Index.open(options.index).has_vectors:
-        DenseIndex.verify(Path(options.index) / FOLDER)
-    print(f"{options.index}: {count} passages, every byte as written")
+    for path in options.path:
+        print(f"{path}: {verify(path, options.pages)}")
 
 
 def _ask(options: argparse.Namespace) -> None:
@@ -323,7 +344,7 @@ def _bar(items: Iterable[T], unit: str) -> Iterable[T]:
     return bar
 
 
-def _counter(total: int, unit: str) -> Any:
+def _counter(total: int | None, unit: str) -> Any:
     from tqdm import tqdm
 
     return tqdm(total=total, unit=f" {unit}s", disable=None)
@@ -338,7 +359,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
         _add_crawl, _add_clean, _add_passages, _add_dataset, _add_train, _add_export,
-        _add_evaluate, _add_index, _add_verify, _add_ask, _add_demo,
+        _add_evaluate, _add_index, _add_update, _add_verify, _add_ask, _add_demo,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -352,6 +373,7 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None]
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--offline", action="store_true", help=f"open no connection ({OFFLINE}=1 does the same)")
     parser.set_defaults(run=run)
     return parser
 
@@ -546,9 +568,32 @@ def _add_index(commands: Any) -> None:
     _add_embedder(parser)
 
 
-def _add_verify(commands: Any) -> None:
-    parser = _command(commands, "verify", _verify, "check every byte of an index", "ragqa verify index/")
+def _add_update(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "update",
+        _update,
+        "add, change and remove pages of an index",
+        'ragqa update index/ --passages changed.jsonl --remove "A page that is gone"',
+    )
     parser.add_argument("index", metavar="INDEX")
+    parser.add_argument(
+        "--passages", metavar="FILE", help="of new and changed pages: they replace all that the index holds of these"
+    )
+    parser.add_argument("--remove", action="append", default=[], metavar="TITLE", help="a page; may be repeated")
+    parser.add_argument("--embedder", metavar="MODEL", help="that the index was made with, if it has been moved")
+
+
+def _add_verify(commands: Any) -> None:
+    parser = _command(
+        commands,
+        "verify",
+        _verify,
+        "check every byte of indexes, models and datasets, every record of pages and passages",
+        "ragqa verify index/ passages.jsonl --pages pages.jsonl",
+    )
+    parser.add_argument("path", nargs="+", metavar="PATH")
+    parser.add_argument("--pages", metavar="FILE", help="that the passages were cut from, to compare them with")
 
 
 def _add_ask(commands: Any) -> None:

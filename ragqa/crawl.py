@@ -8,14 +8,14 @@ import re
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from os import truncate
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ragqa.clean import clean_page
 from ragqa.errors import CrawlError, InputError
 from ragqa.mediawiki import open_wiki
-from ragqa.records import Page, json_line, read_json_lines, write_json_lines
+from ragqa.offline import REASON, is_offline
+from ragqa.records import Page, append_json_line, read_journal, read_json_lines, write_json_lines
 from ragqa.seeds import Seeds
 
 _ARTICLE, _CATEGORY = 0, 14  # namespaces
@@ -68,7 +68,7 @@ def crawl(
     _check(contact, seeds)
     out, journal = Path(out), Path(f"{out}.partial")
     kept = _by_id(read_json_lines(out, Page)) if out.exists() else {}
-    before = kept | _by_id(_read_journal(journal))
+    before = kept | _by_id(read_journal(journal, Page))
     known = {page.title: page for page in before.values()}
     found: dict[int | str, Page] = {}
     became: dict[str, list[str]] = defaultdict(list)
@@ -84,7 +84,7 @@ def crawl(
             outcome = _outcome(page, found, before)
             became[outcome].append(title)
             if outcome == "fetched":
-                _append(journal, page)
+                append_json_line(journal, page)
                 known[page.title] = page
             if outcome in ("fetched", "resumed"):
                 found[_id(page)] = page
@@ -96,6 +96,8 @@ def crawl(
 
 
 def _check(contact: str, seeds: Seeds) -> None:
+    if is_offline():
+        raise CrawlError(f"a crawl needs the network, and {REASON}")
     if not _CONTACT.search(contact) or not (contact.isascii() and contact.isprintable()):
         raise InputError(
             f"contact {contact!r} is no address: Wikimedia's User-Agent policy refuses crawlers that do not say "
@@ -125,20 +127,6 @@ def _id(page: Page) -> int | str:
 
 def _by_id(pages: Iterable[Page]) -> dict[int | str, Page]:
     return {_id(page): page for page in pages}
-
-
-def _read_journal(path: Path) -> list[Page]:
-    """The pages of a journal; a last line that a crash left unfinished is cut off first."""
-    if not path.exists():
-        return []
-    truncate(path, path.read_bytes().rfind(b"\n") + 1)
-    return list(read_json_lines(path, Page))
-
-
-def _append(journal: Path, page: Page) -> None:
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    with journal.open("ab") as file:
-        file.write(json_line(page))
 
 
 def _list_titles(wiki: Any, seeds: Seeds, progress: bool) -> tuple[list[str], list[str]]:

@@ -4,14 +4,14 @@ The score is the cosine of the question's and the passage's vector, computed wit
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ragqa.bm25 import MANIFEST, Bm25Index, best
+from ragqa.bm25 import MANIFEST, Bm25Index, best, write_json
 from ragqa.embed import Embedder, Progress
 from ragqa.errors import IndexStoreError, ModelError, rebuild
-from ragqa.files import replace_folder, sha256
+from ragqa.files import read_array, replace_folder, sha256
 from ragqa.passages import full_text
 from ragqa.records import Passage
 
@@ -34,11 +34,33 @@ class DenseIndex:
         self._vectors = vectors.astype(np.float32)
 
     @classmethod
-    def build(cls, passages: Sequence[Passage], embedder: Embedder, progress: Progress | None = None) -> "DenseIndex":
-        """Embed passages with their titles and sections. Vectors are rounded to 16 bits, as they are saved."""
+    def build(
+        cls,
+        passages: Sequence[Passage],
+        embedder: Embedder,
+        progress: Progress | None = None,
+        *,
+        known: "Mapping[str, np.ndarray] | None" = None,
+    ) -> "DenseIndex":
+        """Embed passages with their titles and sections. Vectors are rounded to 16 bits, as they are saved.
+
+        `known` are vectors that this embedder gave before, by the text embedded (`full_text`): they are taken over.
+        """
         import numpy as np
 
-        return cls(embedder.embed([full_text(p) for p in passages], progress).astype(np.float16), embedder)
+        texts, known = [full_text(passage) for passage in passages], known or {}
+        new = [text for text in texts if text not in known]
+        if progress:
+            progress(len(texts) - len(new))
+        made = dict(zip(new, embedder.embed(new, progress).astype(np.float16), strict=True)) if new else {}
+        return cls(np.stack([known[text] if text in known else made[text] for text in texts]), embedder)
+
+    @property
+    def vectors(self) -> "np.ndarray":
+        """The unit vectors of the passages as they are saved: float16, shape (passages, width)."""
+        import numpy as np
+
+        return self._vectors.astype(np.float16)
 
     def scores(self, question: str) -> "np.ndarray":
         """The cosines of all passages with the question, in their order: float32, shape (passages,), -1 to 1."""
@@ -60,14 +82,14 @@ class DenseIndex:
         """Write the vectors into an empty folder."""
         import numpy as np
 
-        np.save(folder / _VECTORS, self._vectors.astype(np.float16), allow_pickle=False)
+        np.save(folder / _VECTORS, self.vectors, allow_pickle=False)
         manifest = {
             "embedder": self.embedder.source,
             "identity": self.embedder.identity,
             "passages": passages,
             "sha256": sha256(folder / _VECTORS),
         }
-        (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf8")
+        write_json(folder / MANIFEST, manifest, indent=1)
 
     @classmethod
     def open(cls, folder: str | Path, index: Bm25Index, embedder: Embedder | None = None) -> "DenseIndex":
@@ -76,11 +98,9 @@ class DenseIndex:
         Raises `IndexStoreError`, naming the file and what to do, if a file is missing or damaged, or made of other passages
         or with another embedder, or if that is no longer there.
         """
-        import numpy as np
-
         folder = Path(folder)
-        remedy = rebuild(folder.parent)
-        manifest = _read_manifest(folder)
+        remedy = rebuild(folder if index.generation is None else index.generation.parent)
+        manifest = _read_manifest(folder, remedy)
         if embedder is None:
             try:
                 embedder = Embedder.load(manifest["embedder"] or None)
@@ -92,44 +112,18 @@ class DenseIndex:
         for name, found in (("identity", embedder.identity), ("passages", index.digest)):
             if manifest[name] != found:
                 raise IndexStoreError(f"{folder} was made with another {_OTHER[name]}; {remedy}")
-        try:
-            vectors = np.load(folder / _VECTORS, allow_pickle=False)
-        except Exception as error:  # numpy reads a header as Python, which can fail in many ways
-            raise IndexStoreError(f"{folder / _VECTORS} is missing or damaged ({error}); {remedy}") from error
-        if vectors.dtype != np.float16 or vectors.ndim != 2 or len(vectors) != len(index.passages):
-            raise IndexStoreError(f"{folder / _VECTORS} is damaged; {remedy}")
-        return cls(vectors, embedder)
-
-    @staticmethod
-    def verify(folder: str | Path) -> None:
-        """Check the saved vectors against their checksum. Raises `IndexStoreError` if they differ."""
-        folder = Path(folder)
-        manifest = _read_manifest(folder)
         path = folder / _VECTORS
         if not path.is_file() or sha256(path) != manifest["sha256"]:
-            raise IndexStoreError(f"{path} is missing or damaged; {rebuild(folder.parent)}")
+            raise IndexStoreError(f"{path} is missing or damaged; {remedy}")
+        return cls(read_array(path), embedder)
 
 
 _OTHER = {"identity": "embedder", "passages": "set of passages"}
 
 
-def save_index(folder: str | Path, index: Bm25Index, dense: DenseIndex | None) -> None:
-    """Write an index, with the vectors of its passages if there are any, in place of `folder`, once all of it is on disk.
-
-    Raises as `Bm25Index.save` does.
-    """
-    with replace_folder(folder, MANIFEST) as new:
-        index.write(new, has_vectors=dense is not None)
-        if dense is not None:
-            (new / FOLDER).mkdir()
-            dense.write(new / FOLDER, index.digest)
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _read_manifest(folder: Path, remedy: str) -> dict[str, str]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf8"))
         return {name: str(manifest[name]) for name in ("embedder", "identity", "passages", "sha256")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise IndexStoreError(
-            f"{folder / MANIFEST} is missing or damaged ({error}); {rebuild(folder.parent)}"
-        ) from error
+        raise IndexStoreError(f"{folder / MANIFEST} is missing or damaged ({error}); {remedy}") from error

@@ -13,9 +13,10 @@ from typing import Any
 
 from ragqa.errors import InputError, MissingExtraError, ModelError, first_line
 from ragqa.files import check_replaceable, replace_folder
-from ragqa.inference import MAX_TOKENS, MODEL_FILE
+from ragqa.inference import MAX_TOKENS, MODEL_FILE, import_openvino
 from ragqa.records import Pair
 from ragqa.rerank import CALIBRATION
+from ragqa.seal import seal
 
 CALIBRATION_PAIRS = 300
 
@@ -58,6 +59,7 @@ def export(folder: str | Path, out: str | Path, calibration: Sequence[Pair], *, 
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, new / name)
         _explain(new / "README.md", _EMBEDDER_CODE if (folder / _POOLING).is_file() else _RERANKER_CODE)
+        seal(new)
 
 
 def add_openvino(folder: Path, calibration: Sequence[Pair]) -> None:
@@ -67,7 +69,7 @@ def add_openvino(folder: Path, calibration: Sequence[Pair]) -> None:
 
 def _convert(folder: Path, calibration: Sequence[Pair], int8: bool) -> Any:
     try:
-        import openvino
+        openvino = import_openvino()
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
     except ImportError as error:
         raise MissingExtraError("exporting a model", "train") from error
@@ -137,8 +139,7 @@ def _is_constant(port: Any) -> bool:
 
 
 def _save(model: Any, folder: Path) -> None:
-    import openvino
-
+    openvino = import_openvino()
     (folder / MODEL_FILE).parent.mkdir()
     try:
         openvino.save_model(model, folder / MODEL_FILE, compress_to_fp16=True)

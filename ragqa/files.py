@@ -1,18 +1,27 @@
 """Files and folders that are either the old ones or the new ones, never half of each."""
 
+import glob
 import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import IO, TYPE_CHECKING
 
 from ragqa.errors import IndexStoreError, InputError, rebuild
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+_UNFINISHED = ".unfinished"
+_ABANDONED = 24 * 3600  # seconds since anything was written into it
+_READING = Lock()  # numpy parses headers by `ast`, which fails now and then in several threads at once (Python 3.11)
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD; RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
 
 
 @contextmanager
@@ -26,7 +35,8 @@ def replace_file(path: str | Path) -> Iterator[IO[bytes]]:
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is not a file that can be replaced")
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    _remove_abandoned(path)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
     try:
         with os.fdopen(descriptor, "wb") as file:
             yield file
@@ -34,7 +44,7 @@ def replace_file(path: str | Path) -> Iterator[IO[bytes]]:
             os.fsync(file.fileno())
         Path(name).chmod(0o666 & ~_umask())
         Path(name).replace(path)
-        _sync_folder(path.parent)
+        _sync(path.parent)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -53,30 +63,33 @@ def replace_folder(path: str | Path, mark: str) -> Iterator[Path]:
 
     `mark` names a file that every folder of this kind has: another kind is not replaced (`check_replaceable`).
 
-    A folder cannot be exchanged in one step everywhere, so the old one is set aside, the new one moved in and the old
-    one removed; on an exception inside the block nothing of the old folder has been touched.
+    The new folder is on disk before the two exchange their names, in one step where the system has one (Linux, macOS). On
+    an exception inside the block nothing of the old folder has been touched.
     """
     check_replaceable(path, mark)
     path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    new, old = work / "new", work / "old"
+    _remove_abandoned(path)
+    work = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED))
+    new = work / "new"
     new.mkdir()
     try:
         yield new
-        for file in new.rglob("*"):
-            if file.is_file():
-                _sync_file(file)
+        sync_tree(new)
         if path.exists():
-            path.replace(old)
-        new.replace(path)
-        _sync_folder(path.parent)
-    except BaseException:
-        if old.exists() and not path.exists():
-            old.replace(path)
-        raise
+            _exchange(new, path)
+        else:
+            new.replace(path)
+        _sync(path.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until a folder and all that is in it are on disk."""
+    for path in folder.rglob("*"):
+        _sync(path)
+    _sync(folder)
 
 
 def cache_folder() -> Path:
@@ -91,14 +104,23 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragqa"
 
 
-def map_array(folder: Path, name: str) -> "np.ndarray":
-    """Map an array file of an index folder into memory. Raises `IndexStoreError` if it is missing or none."""
+def map_array(folder: Path, name: str, kind: "np.typing.DTypeLike") -> "np.ndarray":
+    """Map an array of a generation of an index into memory. Raises `IndexStoreError` if it is missing or of another kind."""
+    try:
+        array = read_array(folder / name, mapped=True)
+    except Exception as error:  # numpy reads a header as Python, which can fail in many ways
+        raise IndexStoreError(f"{folder / name} is missing or damaged; {rebuild(folder.parent)}") from error
+    if array.dtype != kind or array.ndim != 1:
+        raise IndexStoreError(f"{folder / name} is damaged; {rebuild(folder.parent)}")
+    return array
+
+
+def read_array(path: Path, *, mapped: bool = False) -> "np.ndarray":
+    """Read a saved array, or map it into memory. Raises whatever numpy raises for a file that is none."""
     import numpy as np
 
-    try:
-        return np.asarray(np.load(folder / name, mmap_mode="r", allow_pickle=False))
-    except Exception as error:  # numpy reads a header as Python, which can fail in many ways
-        raise IndexStoreError(f"{folder} holds a damaged file ({error}); {rebuild(folder)}") from error
+    with _READING:
+        return np.asarray(np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False))
 
 
 def sha256(path: Path) -> str:
@@ -118,16 +140,41 @@ def _umask() -> int:
     return mask
 
 
-def _sync_file(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _sync_folder(path: Path) -> None:
-    if os.name != "posix":  # folders cannot be opened for syncing elsewhere
+def _sync(path: Path) -> None:
+    if path.is_dir() and os.name != "posix":  # folders cannot be opened for syncing elsewhere
         return
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Let two folders exchange their names, in one step where the system has one."""
+    if os.name == "posix" and _exchange_at_once(os.fsencode(new), os.fsencode(old)):
+        return
+    aside = new.with_name("old")
+    old.replace(aside)
+    try:
+        new.replace(old)
+    except BaseException:
+        aside.replace(old)
+        raise
+
+
+def _exchange_at_once(new: bytes, old: bytes) -> bool:
+    import ctypes
+
+    system = ctypes.CDLL(None)
+    if hasattr(system, "renameat2"):
+        return bool(system.renameat2(_HERE, new, _HERE, old, _EXCHANGE) == 0)
+    return hasattr(system, "renamex_np") and bool(system.renamex_np(new, old, _EXCHANGE) == 0)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove what processes that were killed while replacing `path` have left; what may still be written stays."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*{_UNFINISHED}"):
+        with suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()

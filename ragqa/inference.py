@@ -1,14 +1,18 @@
 """Exported models on the CPU: texts, or pairs of texts, into one row of numbers each, by OpenVINO without torch."""
 
-import os
+import sys
+import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from ragqa.errors import MissingExtraError, ModelError, first_line
-from ragqa.files import cache_folder, sha256
+from ragqa.errors import InputError, MissingExtraError, ModelError, first_line
+from ragqa.files import cache_folder, replace_file, sha256
+from ragqa.offline import REASON, hub_options
+from ragqa.seal import SEAL, find_flaw, is_sealed, read_seal
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,6 +26,8 @@ BATCH_SIZE = 8  # small enough for a core's cache, large enough to keep it busy
 _INPUTS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 _WINDOW = 1024  # texts that are tokenized together
 _PAD_TOKENS = ("[PAD]", "<pad>")
+_KEPT = 8  # compiled models in the cache folder, some 60 MB each
+_SUM_BYTES = 4  # of the checksum behind a compiled model
 _COMPILING = Lock()  # OpenVINO changes the process's locale meanwhile: two at once would leave it changed
 _LENGTH_STEP = 16  # as many numbers as a vector register holds: padding then changes no bit of the results
 
@@ -34,18 +40,15 @@ class OpenVinoModel:
 
     def __init__(self, folder: Path) -> None:
         """Compile the model, or take what an earlier start has left in the cache folder (`RAGQA_CACHE`)."""
-        import openvino
         from tokenizers import Tokenizer
 
         tokenizer_file = folder / "tokenizer.json"
         if not tokenizer_file.is_file():
             raise ModelError(f"{tokenizer_file} is missing")
-        # float32 where the model is not int8: the same scores on every CPU
-        options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32", **_cache_option(folder)}
         try:
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
             with _COMPILING:
-                self._model = openvino.Core().compile_model(folder / MODEL_FILE, "CPU", options)
+                self._model, self._memory = _compile(folder)
             _, width = self._model.output(0).get_partial_shape()  # (texts, width)
             self.width: int = width.get_length()
             self._workers: int = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
@@ -111,10 +114,12 @@ def is_exported(folder: Path) -> bool:
 def find_exported(source: str | Path | None, bundled: Path, what: str) -> Path | None:
     """The folder of the exported model that `source` names, the bundled one for None.
 
-    None if `source` may be a model of sentence-transformers instead. Raises `ModelError` if it can be neither.
+    None if `source` may be a model of sentence-transformers instead. Raises `ModelError` if it can be neither, or if a file
+    is not as it was exported.
     """
     folder = bundled if source is None else Path(source)
     if is_exported(folder):
+        _check_seal(folder)
         return folder
     if source is None:
         raise ModelError(f"the bundled {what} is not in {folder}; install ragqa again or pass a model folder")
@@ -124,13 +129,16 @@ def find_exported(source: str | Path | None, bundled: Path, what: str) -> Path |
 
 def load_unexported(kind: str, source: str, **options: Any) -> Any:
     """Load a model by its class in sentence-transformers. Raises `MissingExtraError` without that, `ModelError` if it fails."""
+    hub = hub_options()
     try:
         import sentence_transformers
     except ImportError as error:
         raise MissingExtraError(f"the model {source}, which is not exported to OpenVINO,", "train") from error
     try:
-        return getattr(sentence_transformers, kind)(source, **options)
+        return getattr(sentence_transformers, kind)(source, **hub, **options)
     except Exception as error:  # whatever its many parts raise for a damaged or missing model
+        if hub and not Path(source).is_dir():
+            raise ModelError(f"the model {source} is not on this machine, and {REASON}") from error
         raise ModelError(f"{source} cannot be loaded: {first_line(error)}") from error
 
 
@@ -138,6 +146,7 @@ def check_source(source: str | Path) -> None:
     """Raise `ModelError` unless `source` is a folder with weights or may be a hub id (owner/name)."""
     folder = Path(source)
     if folder.is_dir():
+        _check_seal(folder)
         if not any((folder / name).is_file() for name in WEIGHTS):
             raise ModelError(f"{folder} holds no weights: {MODEL_FILE} or {WEIGHTS[0]} is needed")
     elif folder.is_absolute() or str(source).startswith(".") or str(source).count("/") != 1:
@@ -145,8 +154,23 @@ def check_source(source: str | Path) -> None:
 
 
 def digest(folder: Path) -> str:
-    """The first 16 hex digits of the SHA-256 of an exported model's weights."""
-    return sha256((folder / MODEL_FILE).with_suffix(".bin"))[:16]
+    """The first 16 hex digits of the SHA-256 of an exported model's weights; of a sealed folder as its seal says."""
+    path = _weights(folder)
+    if is_sealed(folder):
+        return read_seal(folder)[path.relative_to(folder).as_posix()].sha256[:16]
+    return sha256(path)[:16]
+
+
+def _weights(folder: Path) -> Path:
+    return (folder / MODEL_FILE).with_suffix(".bin")
+
+
+def _check_seal(folder: Path) -> None:
+    """Raise `ModelError` if a file is not as it was saved; folders without checksums are believed."""
+    if is_sealed(folder) and (flaw := find_flaw(folder)):
+        raise ModelError(
+            f"{flaw}; make or install the model again, or remove {SEAL} there if you have changed a file yourself"
+        )
 
 
 def _finish(running: deque[tuple[Any, list[int]]], rows: "np.ndarray", progress: Callable[[int], object] | None) -> Any:
@@ -163,14 +187,67 @@ def _length(text: str | tuple[str, str]) -> int:
     return len(text) if isinstance(text, str) else len(text[0]) + len(text[1])
 
 
-def _cache_option(model: Path) -> dict[str, str]:
-    """Where OpenVINO keeps what it compiles of this very model (it does not notice changed weights itself).
+def import_openvino() -> Any:
+    """OpenVINO without its telemetry: importing it would send word of that to Google Analytics, and ask nobody."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as if it were not installed
+    import openvino
 
-    Nowhere, if the folder cannot be written: starting then takes a little longer.
+    return openvino
+
+
+def _compile(folder: Path) -> "tuple[Any, np.ndarray | None]":
+    """The compiled model of a folder, and the memory that it needs as long as it lives.
+
+    It is read from the cache folder, where the first start leaves it with a checksum: seven times as fast as compiling.
     """
+    openvino = import_openvino()
+    core = openvino.Core()
+    # float32 where the model is not int8: the same scores on every CPU
+    options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
+    kept = _cache_file(folder, openvino.__version__, core)
+    compiled = None if kept is None else _read_compiled(kept)
+    if compiled is not None:
+        with suppress(Exception):  # whatever OpenVINO dislikes about it: compiling is always possible
+            return core.import_model(openvino.Tensor(compiled, shared_memory=True), "CPU", options), compiled
+    model = core.compile_model(folder / MODEL_FILE, "CPU", options)
+    if kept is not None:
+        _keep_compiled(model, kept)
+    return model, None
+
+
+def _cache_file(folder: Path, version: str, core: Any) -> Path | None:
+    """Where a model is kept when it is compiled, by all that it depends on; None if the user has no home."""
+    import hashlib
+
+    sealed = [folder / SEAL] if is_sealed(folder) else [folder / MODEL_FILE, _weights(folder)]
+    machine = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    key = hashlib.sha256(repr([*map(sha256, sealed), version, machine]).encode()).hexdigest()
     try:
-        cache = cache_folder() / digest(model)
-        cache.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # RuntimeError: the user has no home
-        return {}
-    return {"CACHE_DIR": str(cache)} if os.access(cache, os.W_OK) else {}
+        return cache_folder() / "models" / key[:32]
+    except RuntimeError:
+        return None
+
+
+def _read_compiled(path: Path) -> "np.ndarray | None":
+    """A kept model, mapped into memory; None if there is none or it is not as it was written."""
+    import numpy as np
+
+    try:
+        whole = np.memmap(path, dtype=np.uint8, mode="c")  # OpenVINO takes none that could not be written to
+        if zlib.crc32(whole[:-_SUM_BYTES].data) != int.from_bytes(whole[-_SUM_BYTES:].tobytes(), "little"):
+            return None
+        path.touch()
+    except (OSError, ValueError):  # ValueError: an empty file
+        return None
+    return np.asarray(whole[:-_SUM_BYTES])
+
+
+def _keep_compiled(model: Any, path: Path) -> None:
+    """Leave a compiled model for the next start, if the folder can be written, and remove those used longest ago."""
+    data = model.export_model().getvalue()
+    with suppress(OSError, InputError):
+        with replace_file(path) as file:
+            file.write(data)
+            file.write(zlib.crc32(data).to_bytes(_SUM_BYTES, "little"))
+        for old in sorted(path.parent.glob("[0-9a-f]*"), key=lambda file: -file.stat().st_mtime)[_KEPT:]:
+            old.unlink()

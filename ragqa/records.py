@@ -2,11 +2,13 @@
 
 import gzip
 import json
+import os
 import re
 import types
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -104,6 +106,8 @@ class Answer:
     abstained: bool
 
 
+LONGEST_LINE = 1 << 24  # bytes; Wikipedia's longest article has two million
+
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 Record = TypeVar("Record", Page, Passage, Pair)
@@ -130,14 +134,20 @@ def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
-    """Read the lines of a file with their numbers, from 1; of a gzip file if the name ends in `.gz`."""
+    """Read the lines of a file with their numbers, from 1; of a gzip file if the name ends in `.gz`.
+
+    Raises `RecordError` for a line of more than 16 MiB: a small gzip file may hold one that fills the memory.
+    """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} is not a file")
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rb") as file:
         try:
-            yield from enumerate(file, 1)
+            for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE + 1), b""), 1):
+                if len(line) > LONGEST_LINE:
+                    raise RecordError(path, number, f"it has more than {LONGEST_LINE:,} bytes")
+                yield number, line
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InputError(f"{path} is not a whole gzip file: {error}") from error
 
@@ -150,6 +160,27 @@ def write_json_lines(path: str | Path, records: Iterable[Any]) -> int:
             file.write(json_line(record))
             count += 1
     return count
+
+
+def append_json_line(path: str | Path, record: Any) -> None:
+    """Add a record to the end of a journal and wait until it is on disk. Missing folders are created."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.write(json_line(record))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_journal(path: str | Path, record: type[Record]) -> list[Record]:
+    """The records of a journal, none if there is no file; a last line that a crash left unfinished is cut off first."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    whole = path.read_bytes().rfind(b"\n") + 1
+    if whole < path.stat().st_size:
+        os.truncate(path, whole)
+    return list(read_json_lines(path, record))
 
 
 def json_line(record: Any) -> bytes:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 from ragqa.answer import THRESHOLD, answer
 from ragqa.bm25 import Bm25Index, best
 from ragqa.corpus import read_pages, starter_folder
-from ragqa.dense import FOLDER, DenseIndex
+from ragqa.dense import DenseIndex
 from ragqa.embed import BUNDLED, Embedder
 from ragqa.errors import IndexStoreError, InputError
 from ragqa.files import cache_folder
+from ragqa.index import open_index
 from ragqa.passages import full_text, split
 from ragqa.records import Answer, Hit
 from ragqa.rerank import Reranker
@@ -125,12 +126,7 @@ def _open_sources(
     if folder is None:
         index = open_starter()
         return index, None if dense is False else open_starter_vectors(index, embedder)
-    index = Bm25Index.open(folder)
-    if not (index.has_vectors if dense is None else dense):
-        return index, None
-    if not index.has_vectors:
-        raise IndexStoreError(f"{folder} holds no vectors; build it again without --no-dense, or search without them")
-    return index, DenseIndex.open(Path(folder) / FOLDER, index, embedder)
+    return open_index(folder, dense, embedder)
 
 
 def _load_reranker(source: Reranker | str | Path | None) -> Reranker | None:
@@ -193,7 +189,7 @@ def open_starter() -> Bm25Index:
         for other in folder.parent.iterdir():
             if other != folder:  # of another version
                 shutil.rmtree(other, ignore_errors=True)
-    except (OSError, InputError):  # it cannot be kept, and the next start takes a second longer
+    except (OSError, InputError, IndexStoreError):  # it cannot be kept, or another start is just doing so
         pass
     return index
 

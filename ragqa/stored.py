@@ -5,6 +5,7 @@ import mmap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import overload
+from zlib import crc32
 
 from ragqa.errors import IndexStoreError, rebuild
 from ragqa.files import map_array
@@ -12,24 +13,27 @@ from ragqa.records import Passage, json_line
 
 PASSAGES = "passages.jsonl"
 LINES = "lines.npy"
-PASSAGES_FILES = (PASSAGES, LINES)
+LINE_SUMS = "line_sums.npy"
 
 
 class StoredPassages(Sequence[Passage]):
     """The passages of an index folder. Safe to share between threads."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises `IndexStoreError` if the file of the lines' ends does not fit the passages' file."""
-        import numpy as np
-
-        self._path, self._ends = folder / PASSAGES, map_array(folder, LINES)
+        """Raises `IndexStoreError` if a file is missing or does not fit the others. Lines are checked when they are read."""
+        self._path, self._ends, self._sums = (
+            folder / PASSAGES,
+            map_array(folder, LINES, "int64"),
+            map_array(folder, LINE_SUMS, "uint32"),
+        )
+        remedy = rebuild(folder.parent)
         try:
             with self._path.open("rb") as file:
                 self._bytes = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         except (OSError, ValueError) as error:  # ValueError: an empty file
-            raise IndexStoreError(f"{folder} holds a damaged file ({error}); {rebuild(folder)}") from error
-        if self._ends.dtype != np.int64 or self._ends.ndim != 1 or self._ends[-1:].tolist() != [len(self._bytes)]:
-            raise IndexStoreError(f"{folder / LINES} is damaged; {rebuild(folder)}")
+            raise IndexStoreError(f"{self._path} is missing or damaged ({error}); {remedy}") from error
+        if self._ends[-1:].tolist() != [len(self._bytes)] or len(self._sums) != len(self._ends):
+            raise IndexStoreError(f"{folder} holds files that do not fit each other; {remedy}")
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -43,12 +47,10 @@ class StoredPassages(Sequence[Passage]):
             return tuple(self[i] for i in range(*place.indices(len(self))))
         place = range(len(self))[place]
         start = int(self._ends[place - 1]) if place else 0
-        try:
-            return Passage(**json.loads(self._bytes[start : self._ends[place]]))
-        except (ValueError, TypeError) as error:
-            raise IndexStoreError(
-                f"{self._path} is damaged in line {place + 1}; {rebuild(self._path.parent)}"
-            ) from error
+        line = self._bytes[start : self._ends[place]]
+        if crc32(line) != self._sums[place]:
+            raise IndexStoreError(f"{self._path} is damaged in line {place + 1}; {rebuild(self._path.parent.parent)}")
+        return Passage(**json.loads(line))
 
     def __iter__(self) -> Iterator[Passage]:
         return (self[place] for place in range(len(self)))
@@ -60,12 +62,15 @@ class StoredPassages(Sequence[Passage]):
 
 
 def save_passages(folder: Path, passages: Sequence[Passage]) -> None:
-    """Write passages and the places where their lines end into an existing folder."""
+    """Write passages, the places where their lines end and the lines' checksums into an existing folder."""
     import numpy as np
 
     ends = np.zeros(len(passages), dtype=np.int64)
+    sums = np.zeros(len(passages), dtype=np.uint32)
     with (folder / PASSAGES).open("wb") as file:
         for place, passage in enumerate(passages):
-            file.write(json_line(passage))
-            ends[place] = file.tell()
+            line = json_line(passage)
+            file.write(line)
+            ends[place], sums[place] = file.tell(), crc32(line)
     np.save(folder / LINES, ends, allow_pickle=False)
+    np.save(folder / LINE_SUMS, sums, allow_pickle=False)

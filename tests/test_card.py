@@ -18,7 +18,12 @@ PAIRS = {
     "eval": [Pair("What is bagging?", "Bagging averages.", 1.0)],
     "test": [Pair("Why use dropout?", "Dropout helps.", 1.0)],
 }
-FILES = ["README.md", "lint.json", *(f"{split}.{kind}" for split in SPLITS for kind in ("jsonl", "parquet"))]
+FILES = [
+    "README.md",
+    "checksums.json",
+    "lint.json",
+    *(f"{split}.{kind}" for split in SPLITS for kind in ("jsonl", "parquet")),
+]
 
 
 def _write(out: Path, pairs: Mapping[str, Sequence[Pair]] = PAIRS) -> dict[str, object]:

@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from ragqa import analyzer
+from ragqa.bm25 import Bm25Index
 from ragqa.cli import main
+from ragqa.generations import current
 from ragqa.records import Page, Passage, read_json_lines, write_json_lines
 from ragqa.rerank import BUNDLED
+from ragqa.seal import SEAL
 
-COMMANDS = "crawl clean passages dataset train export evaluate index verify ask demo".split()
+COMMANDS = "crawl clean passages dataset train export evaluate index update verify ask demo".split()
 README = Path(__file__).parent.parent / "README.md"
 
 PAGES = [
@@ -161,17 +165,18 @@ def test_evaluate_prints_a_table_or_json(tmp_path: Path, run: Run) -> None:
 
 
 @pytest.fixture
-def bad(tmp_path: Path, index: Path) -> dict[str, Path]:
+def bad(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """Inputs with something wrong, by what it is."""
     made = {name: tmp_path / name for name in ("empty", "broken", "textless", "titles", "no-weights", "other-analyzer")}
     made["empty"].mkdir()
     made["titles"].write_text("No such page\n")
     made["broken"].write_text('{"title": "A", "text": "a"}\n{"title": "B", "text": \n')
     write_json_lines(made["textless"], [Page("Nothing")])
-    shutil.copytree(BUNDLED, made["no-weights"], ignore=shutil.ignore_patterns("openvino"))
-    shutil.copytree(index, made["other-analyzer"])
-    manifest = json.loads((index / "manifest.json").read_text(encoding="utf8"))
-    (made["other-analyzer"] / "manifest.json").write_text(json.dumps(manifest | {"analyzer": "0" * 64}))
+    shutil.copytree(BUNDLED, made["no-weights"], ignore=shutil.ignore_patterns("openvino", SEAL))
+    passages = Bm25Index.open(index).passages
+    monkeypatch.setattr(analyzer, "VERSION", 0)
+    Bm25Index.build(passages).save(made["other-analyzer"])
+    monkeypatch.undo()
     return made | {"index": index, "missing": tmp_path / "missing", "out": tmp_path / "out"}
 
 
@@ -195,7 +200,7 @@ def bad(tmp_path: Path, index: Path) -> dict[str, Path]:
         ("crawl --category X --out {out}", "contact"),
         ("dataset --out {out}", "give --passages or --judged"),
         ("evaluate --judged {empty}", "is not a BEIR folder"),
-        ("verify {empty}", "is not an index"),
+        ("verify {empty}", "is no index, model, dataset or file of records"),
         ("train --dataset {empty} --out {out}", "is not a dataset"),
         ("train --dataset {empty} --out {out} --batch-size 0", "batch_size is 0; it must be above 0"),
         ("evaluate --questions 0", "0 questions; at least 1 is needed"),
@@ -213,14 +218,30 @@ def test_bad_input_is_one_line_on_stderr_and_exit_1(
     assert not bad["out"].exists()
 
 
+def test_update_changes_and_removes_pages(tmp_path: Path, index: Path, run: Run) -> None:
+    write_json_lines(
+        tmp_path / "new.jsonl", [Passage("Bagging#0", "Bagging", text="resampled"), Passage("Boosting#0", "Boosting")]
+    )
+    assert run("update", index, "--passages", tmp_path / "new.jsonl", "--remove", "Dropout")[:2] == (
+        0,
+        f"{index}: 2 passages, 2 of them embedded now; pages: 1 added, 1 changed, 1 removed\n",
+    )
+    assert run("ask", "what is resampled?", "--index", index)[1].count("Bagging") == 1
+    code, _, err = run("update", index, "--remove", "Dropout")
+    assert (code, err.splitlines()[-1]) == (1, f"ragqa: there is no page 'Dropout' in {index}")
+    code, _, err = run("update", index)
+    assert (code, err) == (1, "ragqa: nothing to update: give --passages or --remove\n")
+
+
 def test_a_damaged_index_is_found_by_verify(index: Path, run: Run) -> None:
     assert run("verify", index)[:2] == (0, f"{index}: 3 passages, every byte as written\n")
-    data = bytearray((index / "weights.npy").read_bytes())
+    weights = current(index) / "weights.npy"
+    data = bytearray(weights.read_bytes())
     data[-1] ^= 1
-    (index / "weights.npy").write_bytes(data)
+    weights.write_bytes(data)
     code, _, err = run("verify", index)
     assert code == 1
-    assert "weights.npy is missing or damaged" in err
+    assert "weights.npy is damaged" in err
 
 
 @pytest.mark.skipif(os.name != "posix" or not hasattr(os, "geteuid") or os.geteuid() != 0, reason="mounting needs root")

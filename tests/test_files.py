@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ragqa import files
 from ragqa.errors import InputError
 from ragqa.files import replace_file, replace_folder
 
@@ -193,3 +194,46 @@ def test_permissions_follow_the_umask(
     assert (tmp_path / "file").stat().st_mode & 0o777 == file_mode
     assert (tmp_path / "folder").stat().st_mode & 0o777 == folder_mode
     assert (tmp_path / "folder" / "inside").stat().st_mode & 0o777 == file_mode
+
+
+def test_what_killed_writers_left_is_removed_when_it_is_old(tmp_path: Path) -> None:
+    left = {name: tmp_path / f".file.{name}.unfinished" for name in ("old", "new", "folder")}
+    left["old"].touch()
+    left["new"].touch()
+    left["folder"].mkdir()
+    (left["folder"] / "new").mkdir()
+    for name in ("old", "folder"):
+        os.utime(left[name], (0, 0))
+    (tmp_path / "file.old.unfinished").touch()
+    with replace_file(tmp_path / "file") as file:
+        file.write(b"x")
+    assert sorted(os.listdir(tmp_path)) == [".file.new.unfinished", "file", "file.old.unfinished"]
+
+
+def test_without_an_exchange_in_one_step_folders_are_replaced_in_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_exchange_at_once", lambda *_: False)
+    for text in ("old", "new"):
+        with replace_folder(tmp_path / "folder", "file") as new:
+            (new / "file").write_text(text)
+    assert (tmp_path / "folder" / "file").read_text() == "new"
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_the_old_folder_comes_back_when_the_second_step_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_exchange_at_once", lambda *_: False)
+    with replace_folder(tmp_path / "folder", "file") as new:
+        (new / "file").write_text("old")
+    replace = Path.replace
+
+    def fail(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(OSError, match=os.strerror(errno.EIO)), replace_folder(tmp_path / "folder", "file") as new:
+        (new / "file").write_text("new")
+    assert (tmp_path / "folder" / "file").read_text() == "old"
+    assert os.listdir(tmp_path) == ["folder"]

@@ -36,12 +36,36 @@ def test_without_terms_there_are_no_postings() -> None:
         Postings.build([[], []], k1=0.9, b=0.4)
 
 
-@pytest.mark.parametrize("name", ["starts", "places", "weights"])
+@pytest.mark.parametrize("name", ["starts", "places", "weights", "sums"])
 def test_arrays_that_do_not_fit_each_other_are_refused(tmp_path: Path, name: str) -> None:
     Postings.build([["a", "b"], ["b"]], k1=0.9, b=0.4).save(tmp_path)
     np.save(tmp_path / f"{name}.npy", np.load(tmp_path / f"{name}.npy")[:-1])
     with pytest.raises(IndexStoreError, match=f"{tmp_path} holds arrays that do not fit each other; build it again"):
         Postings.open(tmp_path, 2)
+
+
+@pytest.mark.parametrize("name", ["places", "weights"])
+def test_damaged_postings_are_found_when_a_question_needs_them(tmp_path: Path, name: str) -> None:
+    Postings.build([["a", "b"], ["b"]], k1=0.9, b=0.4).save(tmp_path)
+    path = tmp_path / f"{name}.npy"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1  # of the last term, b
+    path.write_bytes(data)
+    opened = Postings.open(tmp_path, 2)
+    assert opened.scores(["a"]).tolist()[1] == 0
+    for _ in range(2):
+        with pytest.raises(IndexStoreError, match=r"places\.npy or .*weights\.npy is damaged; build it again"):
+            opened.scores(["a", "b"])
+
+
+@pytest.mark.parametrize("name", ["starts", "places", "weights", "sums"])
+def test_arrays_of_another_kind_are_refused(tmp_path: Path, name: str) -> None:
+    Postings.build([["a", "b"], ["b"]], k1=0.9, b=0.4).save(tmp_path)
+    array = np.load(tmp_path / f"{name}.npy")
+    for other in (array.astype(array.dtype.newbyteorder(">")), array.reshape(-1, 1), array.astype(np.float64)):
+        np.save(tmp_path / f"{name}.npy", other)
+        with pytest.raises(IndexStoreError, match=rf"{name}\.npy is damaged; build it again"):
+            Postings.open(tmp_path, 2)
 
 
 @given(

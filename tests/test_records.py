@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragqa.errors import InputError, RecordError
-from ragqa.records import Page, Pair, Passage, json_line, read_json_lines, read_rows, write_json_lines
+from ragqa.records import (
+    LONGEST_LINE,
+    Page,
+    Pair,
+    Passage,
+    append_json_line,
+    json_line,
+    read_journal,
+    read_json_lines,
+    read_rows,
+    write_json_lines,
+)
 
 Write = Callable[[str, Iterable[str]], Path]
 
@@ -165,3 +176,35 @@ def test_nothing_is_written_when_a_record_cannot_be_made(tmp_path: Path) -> None
 def test_records_cannot_be_changed() -> None:
     with pytest.raises(FrozenInstanceError):
         Page("A").title = "B"  # type: ignore[misc]
+
+
+def test_a_journal_gives_back_what_was_appended(tmp_path: Path) -> None:
+    journal = tmp_path / "new" / "journal"
+    assert read_journal(journal, Page) == []
+    for page in (Page("A"), Page("B", text="b")):
+        append_json_line(journal, page)
+    assert read_journal(journal, Page) == [Page("A"), Page("B", text="b")]
+
+
+@pytest.mark.parametrize("torn", [b"{", b'{"title": "C"}', b"\xff"])
+def test_a_torn_last_line_of_a_journal_is_cut_off(tmp_path: Path, torn: bytes) -> None:
+    journal = tmp_path / "journal"
+    append_json_line(journal, Page("A"))
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + torn)
+    assert read_journal(journal, Page) == [Page("A")]
+    assert journal.read_bytes() == whole
+    append_json_line(journal, Page("B"))
+    assert read_journal(journal, Page) == [Page("A"), Page("B")]
+
+
+def test_a_line_may_be_long_but_not_endless(tmp_path: Path) -> None:
+    path = tmp_path / "pages.jsonl"
+    frame = len(json_line(Page("A")))
+    for extra in (0, 1):
+        page = Page("A", text="x" * (LONGEST_LINE - frame + extra))
+        path.write_bytes(json_line(page) + json_line(Page("B")))
+        if not extra:
+            assert list(read_json_lines(path, Page)) == [page, Page("B")]
+    with pytest.raises(RecordError, match=r"line 1: it has more than 16,777,216 bytes"):
+        list(read_json_lines(path, Page))

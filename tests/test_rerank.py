@@ -1,3 +1,4 @@
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from ragqa import Reranker
 from ragqa.errors import ModelError
 from ragqa.inference import MODEL_FILE
 from ragqa.rerank import BUNDLED, CALIBRATION, sigmoid
+from ragqa.seal import SEAL
 
 QUESTION = "why does dropout help?"
 TEXTS = [
@@ -70,12 +72,42 @@ def test_changed_weights_are_noticed_whatever_the_cache_holds(tmp_path: Path, mo
     monkeypatch.setenv("RAGQA_CACHE", str(tmp_path / "cache"))
     shutil.copytree(BUNDLED, tmp_path / "model")
     before = Reranker.load(tmp_path / "model").score(QUESTION, TEXTS)
-    assert list((tmp_path / "cache").rglob("*.blob"))
     weights = tmp_path / "model/openvino/openvino_model.bin"
     data = bytearray(weights.read_bytes())
     data[-40_000:-20_000] = bytes(20_000)
     weights.write_bytes(data)
+    with pytest.raises(
+        ModelError, match=rf"{weights} is damaged; make or install the model again, or remove checksums"
+    ):
+        Reranker.load(tmp_path / "model")
+    (tmp_path / "model" / SEAL).unlink()
     assert not np.array_equal(Reranker.load(tmp_path / "model").score(QUESTION, TEXTS), before)
+
+
+def test_a_compiled_model_is_kept_and_compiled_again_where_it_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGQA_CACHE", str(tmp_path))
+    before = Reranker.load().score(QUESTION, TEXTS)
+    (kept,) = (tmp_path / "models").iterdir()
+    whole = kept.read_bytes()
+    assert Reranker.load().score(QUESTION, TEXTS).tobytes() == before.tobytes()
+    for damaged in (b"", whole[:1000], whole[:30_000_000] + b"\xff\xff" + whole[30_000_002:]):
+        kept.write_bytes(damaged)
+        assert Reranker.load().score(QUESTION, TEXTS).tobytes() == before.tobytes()
+        assert kept.stat().st_size == len(whole)
+
+
+def test_only_some_compiled_models_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGQA_CACHE", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    for number in range(12):
+        (tmp_path / "models" / f"{number:032x}").touch()
+        os.utime(tmp_path / "models" / f"{number:032x}", (number, number))
+    Reranker.load()
+    kept = {int(path.name, 16) for path in (tmp_path / "models").iterdir()}
+    assert len(kept) == 8
+    assert set(range(5, 12)) < kept
 
 
 def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +117,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch: pytest.Monk
 
 def test_calibration_is_read_from_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(BUNDLED, folder)
+    shutil.copytree(BUNDLED, folder, ignore=shutil.ignore_patterns(SEAL))
     numbers = '{"alone": {"scale": 2, "bias": -1}, "fused": {"scale": 2, "bias": -3}}'
     (folder / CALIBRATION).write_text(numbers)
     assert Reranker.load(folder).probability(0.5) == 0.5
@@ -121,7 +153,7 @@ def test_what_is_neither_a_folder_nor_a_hub_id_is_refused_at_once() -> None:
 @pytest.mark.parametrize("damage", ["tokenizer.json", MODEL_FILE, "openvino/openvino_model.bin"])
 def test_a_damaged_model_is_a_clear_error(tmp_path: Path, damage: str) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(BUNDLED, folder)
+    shutil.copytree(BUNDLED, folder, ignore=shutil.ignore_patterns(SEAL))
     whole = (folder / damage).read_bytes()
     (folder / damage).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelError, match="cannot be loaded"):
@@ -130,7 +162,7 @@ def test_a_damaged_model_is_a_clear_error(tmp_path: Path, damage: str) -> None:
 
 def test_a_missing_tokenizer_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(BUNDLED, folder)
+    shutil.copytree(BUNDLED, folder, ignore=shutil.ignore_patterns(SEAL))
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ModelError, match=r"tokenizer\.json is missing"):
         Reranker.load(folder)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ragqa.errors import IndexStoreError
 from ragqa.records import Passage
-from ragqa.stored import LINES, PASSAGES, StoredPassages, save_passages
+from ragqa.stored import LINE_SUMS, LINES, PASSAGES, StoredPassages, save_passages
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 RECORDS = st.lists(st.builds(Passage, TEXT, TEXT, TEXT, st.integers(0, 9), st.integers(0, 9), TEXT, TEXT), min_size=1)
@@ -45,7 +45,7 @@ def test_a_damaged_line_is_named_when_it_is_read(tmp_path: Path) -> None:
         stored[1]
 
 
-@pytest.mark.parametrize("name", [PASSAGES, LINES])
+@pytest.mark.parametrize("name", [PASSAGES, LINES, LINE_SUMS])
 def test_files_that_do_not_fit_each_other_are_refused(tmp_path: Path, name: str) -> None:
     save_passages(tmp_path, [Passage("1", "Title")])
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:-1])

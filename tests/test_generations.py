@@ -1,0 +1,180 @@
+import multiprocessing
+import os
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ragqa.errors import IndexStoreError, InputError
+from ragqa.generations import CURRENT, LOCK, current, new_generation, open_current
+
+REMEDY = r"build it again: ragqa index --passages passages\.jsonl --out"
+
+
+def write(folder: Path, text: str) -> Path:
+    with new_generation(folder) as generation:
+        (generation / "deep").mkdir()
+        (generation / "deep" / "text").write_text(text)
+    return current(folder)
+
+
+def read(generation: Path) -> str:
+    return (generation / "deep" / "text").read_text()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path / "index", "old")
+    return tmp_path / "index"
+
+
+def test_a_new_generation_takes_the_place_of_the_old_when_the_block_ends(folder: Path) -> None:
+    old = current(folder)
+    with new_generation(folder) as generation:
+        (generation / "deep").mkdir()
+        (generation / "deep" / "text").write_text("new")
+        assert read(current(folder)) == "old"
+    assert read(current(folder)) == "new"
+    assert current(folder) != old
+    assert sorted(os.listdir(folder)) == [current(folder).name, CURRENT, LOCK]
+
+
+@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt()])
+def test_the_old_generation_stays_when_the_block_raises(folder: Path, error: BaseException) -> None:
+    before = sorted(os.listdir(folder))
+    with pytest.raises(type(error)), new_generation(folder) as generation:
+        (generation / "text").write_text("half")
+        raise error
+    assert sorted(os.listdir(folder)) == before
+    assert read(current(folder)) == "old"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open lock file cannot be removed elsewhere")
+def test_nothing_is_left_where_the_first_generation_fails(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="bad"), new_generation(tmp_path / "index"):
+        raise ValueError("bad")
+    assert os.listdir(tmp_path) == []
+
+
+def test_what_a_killed_writer_left_is_removed_by_the_next(folder: Path) -> None:
+    (folder / "000007").mkdir()
+    (folder / "000007" / "half").touch()
+    (folder / ".CURRENT.x.unfinished").touch()
+    assert read(current(folder)) == "old"
+    assert write(folder, "new").name == "000008"
+    assert sorted(os.listdir(folder)) == ["000008", CURRENT, LOCK]
+
+
+def test_nothing_else_is_ever_replaced(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.tex").write_text("years of work")
+    (tmp_path / "file").write_text("more work")
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "manifest.json").write_text("{}")
+    for name in ("work", "file", "old"):
+        with pytest.raises(InputError, match=f"{name} exists and is not an index, so it is not replaced"):
+            write(tmp_path / name, "new")
+    assert os.listdir(tmp_path / "work") == ["thesis.tex"]
+    assert (tmp_path / "file").read_text() == "more work"
+    (tmp_path / "empty").mkdir()
+    assert read(write(tmp_path / "empty", "new")) == "new"
+
+
+def test_a_folder_that_is_no_index_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "missing", tmp_path):
+        with pytest.raises(IndexStoreError, match=rf"^{path} is not an index; {REMEDY} {path}$"):
+            current(path)
+    (tmp_path / "manifest.json").write_text("{}")
+    with pytest.raises(IndexStoreError, match=rf"^{tmp_path} is an index of an older format: remove it, and {REMEDY}"):
+        current(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "000001", "{}", "[]", '{"generation": "../x", "checksums": "y"}', '{"generation": "1", "checksums": 2}'],
+)
+def test_a_pointer_that_is_none_is_named(folder: Path, text: str) -> None:
+    (folder / CURRENT).write_text(text)
+    with pytest.raises(IndexStoreError, match=rf"{CURRENT} is damaged; {REMEDY} {folder}$"):
+        current(folder)
+    assert read(write(folder, "new")) == "new"
+
+
+def test_a_pointer_that_leads_nowhere_is_named(folder: Path) -> None:
+    pointer = (folder / CURRENT).read_text()
+    (folder / CURRENT).write_text(pointer.replace("000001", "000002"))
+    with pytest.raises(IndexStoreError, match=r"000002/checksums\.json is missing or damaged"):
+        current(folder)
+
+
+def test_a_generation_that_is_removed_while_it_is_opened_is_followed_by_the_next(folder: Path) -> None:
+    opened = []
+
+    def open_generation(generation: Path) -> str:
+        opened.append(generation.name)
+        if len(opened) == 1:
+            write(folder, "new")
+        if not (generation / "deep" / "text").is_file():
+            raise IndexStoreError("gone")
+        return read(generation)
+
+    assert open_current(folder, open_generation) == "new"
+    assert opened == ["000001", "000002"]
+
+
+def test_an_error_of_the_current_generation_is_raised(folder: Path) -> None:
+    def fail(generation: Path) -> None:
+        raise IndexStoreError(generation.name)
+
+    with pytest.raises(IndexStoreError, match="000001"):
+        open_current(folder, fail)
+
+
+def hold(folder: Path, started: Path) -> None:
+    with new_generation(folder) as generation:
+        (generation / "text").write_text("half")
+        started.touch()
+        time.sleep(600)
+
+
+@pytest.fixture
+def builder(folder: Path, tmp_path: Path) -> Iterator[multiprocessing.process.BaseProcess]:
+    started = tmp_path / "started"
+    process = multiprocessing.get_context("spawn").Process(target=hold, args=(folder, started))
+    process.start()
+    while not started.exists():
+        time.sleep(0.01)
+    yield process
+    process.kill()
+    process.join()
+
+
+def test_of_two_builders_one_wins_and_the_other_is_told(
+    folder: Path, builder: multiprocessing.process.BaseProcess
+) -> None:
+    with pytest.raises(IndexStoreError, match=re.escape(f"{folder} is being written by another process")):
+        write(folder, "second")
+    assert read(current(folder)) == "old"
+    assert builder.is_alive()
+
+
+def test_two_builders_in_one_process_are_told_apart_too(folder: Path) -> None:
+    with new_generation(folder) as generation:
+        with pytest.raises(IndexStoreError, match="is being written by another process"):
+            write(folder, "second")
+        (generation / "deep").mkdir()
+        (generation / "deep" / "text").write_text("first")
+    assert read(current(folder)) == "first"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are posix")
+def test_the_lock_of_a_killed_builder_does_not_block_the_next(
+    folder: Path, builder: multiprocessing.process.BaseProcess
+) -> None:
+    assert builder.pid
+    os.kill(builder.pid, signal.SIGKILL)
+    builder.join()
+    assert read(write(folder, "new")) == "new"

@@ -1,0 +1,112 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ragqa.bm25 import Bm25Index
+from ragqa.card import write_dataset
+from ragqa.dataset import DatasetConfig
+from ragqa.embed import BUNDLED as EMBEDDER
+from ragqa.errors import IndexStoreError, InputError, ModelError, RecordError
+from ragqa.generations import current
+from ragqa.passages import split
+from ragqa.records import Page, Pair, Passage, write_json_lines
+from ragqa.rerank import BUNDLED as RERANKER
+from ragqa.seal import seal
+from ragqa.verify import verify
+
+PAGE = Page("Dropout", text="Dropout switches units off.\n\n== Use ==\nIt helps.")
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Path:
+    write_json_lines(tmp_path / "pages.jsonl", [PAGE])
+    return tmp_path / "pages.jsonl"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_bytes(b"1234")
+    seal(tmp_path / "model")
+    return tmp_path / "model"
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    pairs = [Pair("What is it?", "It is this.", 1.0), Pair("What is it?", "No.", 0.0)]
+    splits = {"train": pairs, "eval": pairs, "test": pairs}
+    write_dataset(splits, tmp_path / "data", title="T", sources=["s"], licence="CC0-1.0", config=DatasetConfig())
+    return tmp_path / "data"
+
+
+def test_what_is_whole_is_described_in_a_line(pages: Path, model: Path, dataset: Path, tmp_path: Path) -> None:
+    write_json_lines(tmp_path / "passages.jsonl", split(PAGE))
+    Bm25Index.build(split(PAGE)).save(tmp_path / "index")
+    assert verify(pages) == "1 pages"
+    assert verify(model) == "a model, every byte as written"
+    assert verify(dataset) == "a dataset, every byte as written"
+    for source in (None, pages):
+        assert verify(tmp_path / "passages.jsonl", source) == "2 passages"
+        assert verify(tmp_path / "index", source) == "2 passages, every byte as written"
+
+
+@pytest.mark.parametrize("bundled", [RERANKER, EMBEDDER])
+def test_the_bundled_models_are_as_they_were_exported(bundled: Path) -> None:
+    assert verify(bundled) == "a model, every byte as written"
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_what_is_damaged_is_named_with_what_to_do(model: Path, dataset: Path, tmp_path: Path) -> None:
+    Bm25Index.build(split(PAGE)).save(tmp_path / "index")
+    weights = current(tmp_path / "index") / "weights.npy"
+    for path in (model / "weights", dataset / "train.parquet", weights):
+        _flip(path)
+    with pytest.raises(ModelError, match="weights is damaged; make or install the model again"):
+        verify(model)
+    with pytest.raises(InputError, match=rf"train\.parquet is damaged; make it again: ragqa dataset --out {dataset}"):
+        verify(dataset)
+    with pytest.raises(IndexStoreError, match=r"weights\.npy is damaged; build it again: ragqa index"):
+        verify(tmp_path / "index")
+
+
+def test_passages_must_be_what_stands_in_their_pages(pages: Path, tmp_path: Path) -> None:
+    moved = [Passage("Dropout#0", "Dropout", start=1, end=8, text="Dropout")]
+    write_json_lines(tmp_path / "passages.jsonl", moved)
+    Bm25Index.build(moved).save(tmp_path / "index")
+    assert verify(tmp_path / "passages.jsonl") == "1 passages"
+    for path in (tmp_path / "passages.jsonl", tmp_path / "index"):
+        with pytest.raises(
+            InputError, match=f"{path}: passage 'Dropout#0' is not what stands at its place in its page"
+        ):
+            verify(path, pages)
+
+
+@pytest.mark.parametrize(
+    ("lines", "error", "message"),
+    [
+        ([], InputError, "is empty"),
+        (['{"title": "A"}', '{"title": "A"}'], InputError, "holds 'A' twice"),
+        (['{"id": "a", "title": "A"}', '{"id": "a", "title": "A"}'], InputError, "holds 'a' twice"),
+        (['{"id": "a", "title": "A", "end": 3}'], InputError, "passage 'a' is not what stands at its place"),
+        (['{"title": "A"}', '{"titel": "B"}'], RecordError, "line 2: 'title' is missing"),
+        (['{"id": "a", "title": 1}'], RecordError, "line 1: 'title' is int, not str"),
+        (["{"], RecordError, "line 1: not JSON"),
+    ],
+)
+def test_records_that_are_none_are_named(
+    write: Callable[[str, list[str]], Path], lines: list[str], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        verify(write("records.jsonl", lines))
+
+
+def test_what_is_nothing_of_ours_is_named(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(InputError, match=f"{path} is no index, model, dataset or file of records"):
+            verify(path)
