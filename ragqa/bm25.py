@@ -143,6 +143,7 @@ class Bm25Index:
         Raises `IndexStoreError` if another process is writing there, `InputError` if `folder` exists and is no index:
         nothing else is ever replaced.
         """
+        self._check_saveable()
         with new_generation(folder) as generation:
             self.write(generation)
 
@@ -150,10 +151,9 @@ class Bm25Index:
         """Write the index into an empty folder; `notes` are entries of the manifest that say what else belongs to it."""
         import numpy as np
 
-        if not isinstance(self._scorer, Postings):
-            raise IndexStoreError("an index of rank-bm25 cannot be saved: build it with the engine sparse")
+        postings = self._check_saveable()
         save_passages(folder, self.passages)
-        self._scorer.save(folder)
+        postings.save(folder)
         np.save(folder / _RANKS, self.ranks, allow_pickle=False)
         write_json(folder / _ABBREVIATIONS, self._abbreviations.short_forms)
         manifest = {
@@ -166,6 +166,11 @@ class Bm25Index:
             "corpus": sha256(folder / PASSAGES),
         }
         write_json(folder / MANIFEST, manifest | notes, indent=1)
+
+    def _check_saveable(self) -> Postings:
+        if not isinstance(self._scorer, Postings):
+            raise IndexStoreError("an index of rank-bm25 cannot be saved: build it with the engine sparse")
+        return self._scorer
 
     @classmethod
     def open(cls, folder: str | Path) -> "Bm25Index":

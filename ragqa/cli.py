@@ -264,8 +264,9 @@ def _print_index(folder: str, report: "IndexReport") -> None:
 def _verify(options: argparse.Namespace) -> None:
     from ragqa.verify import verify
 
+    pages = tuple(_read_all_pages(options.pages))
     for path in options.path:
-        print(f"{path}: {verify(path, options.pages)}")
+        print(f"{path}: {verify(path, pages)}")
 
 
 def _ask(options: argparse.Namespace) -> None:
@@ -593,7 +594,9 @@ def _add_verify(commands: Any) -> None:
         "ragqa verify index/ passages.jsonl --pages pages.jsonl",
     )
     parser.add_argument("path", nargs="+", metavar="PATH")
-    parser.add_argument("--pages", metavar="FILE", help="that the passages were cut from, to compare them with")
+    parser.add_argument(
+        "--pages", nargs="+", default=[], metavar="FILE", help="that the passages were cut from, to compare them with"
+    )
 
 
 def _add_ask(commands: Any) -> None:

@@ -16,7 +16,7 @@ _DRAWN = 4  # elements from 64 bits
 
 
 class QuickDropout(TorchFunctionMode):
-    """A context in which every dropout on a CPU is this one, that of modules and functions of other libraries too."""
+    """A context in which `torch.nn.functional.dropout` is this one on CPUs, whoever calls it: modules, other libraries."""
 
     def __torch_function__(
         self,

@@ -75,11 +75,13 @@ def _convert(folder: Path, calibration: Sequence[Pair], int8: bool) -> Any:
         raise MissingExtraError("exporting a model", "train") from error
     if not calibration:
         raise InputError("calibration needs pairs: pass a dataset")
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is not a folder")
     embeds = (folder / _POOLING).is_file()
     try:
         load = _load_bi_encoder if embeds else AutoModelForSequenceClassification.from_pretrained
-        model = load(str(folder), attn_implementation="eager").eval()
-        tokenizer = AutoTokenizer.from_pretrained(str(folder))
+        model = load(str(folder), attn_implementation="eager", local_files_only=True).eval()
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     except ModelError:
         raise
     except Exception as error:  # whatever its many parts raise for a damaged or missing model

@@ -1,6 +1,5 @@
 """Files and folders that are either the old ones or the new ones, never half of each."""
 
-import glob
 import os
 import shutil
 import sys
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 
 _UNFINISHED = ".unfinished"
+_ASIDE = "old"
 _ABANDONED = 24 * 3600  # seconds since anything was written into it
 _READING = Lock()  # numpy parses headers by `ast`, which fails now and then in several threads at once (Python 3.11)
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD; RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
@@ -82,7 +82,7 @@ def replace_folder(path: str | Path, mark: str) -> Iterator[Path]:
             new.replace(path)
         _sync(path.parent)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
+        _clear(work, path)
 
 
 def sync_tree(folder: Path) -> None:
@@ -143,7 +143,7 @@ def _umask() -> int:
 def _sync(path: Path) -> None:
     if path.is_dir() and os.name != "posix":  # folders cannot be opened for syncing elsewhere
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:
         os.fsync(descriptor)
     finally:
@@ -154,13 +154,8 @@ def _exchange(new: Path, old: Path) -> None:
     """Let two folders exchange their names, in one step where the system has one."""
     if os.name == "posix" and _exchange_at_once(os.fsencode(new), os.fsencode(old)):
         return
-    aside = new.with_name("old")
-    old.replace(aside)
-    try:
-        new.replace(old)
-    except BaseException:
-        aside.replace(old)
-        raise
+    old.replace(new.with_name(_ASIDE))
+    new.replace(old)
 
 
 def _exchange_at_once(new: bytes, old: bytes) -> bool:
@@ -172,9 +167,17 @@ def _exchange_at_once(new: bytes, old: bytes) -> bool:
     return hasattr(system, "renamex_np") and bool(system.renamex_np(new, old, _EXCHANGE) == 0)
 
 
+def _clear(work: Path, path: Path) -> None:
+    """Remove the folder that a new `path` was written in; had the old one been set aside only, it comes back."""
+    if (work / _ASIDE).exists() and not path.exists():
+        (work / _ASIDE).replace(path)
+    shutil.rmtree(work, ignore_errors=True)
+
+
 def _remove_abandoned(path: Path) -> None:
     """Remove what processes that were killed while replacing `path` have left; what may still be written stays."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*{_UNFINISHED}"):
-        with suppress(OSError):
-            if time.time() - left.stat().st_mtime > _ABANDONED:
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
+    for left in path.parent.iterdir():
+        if left.name.startswith(f".{path.name}.") and left.name.endswith(_UNFINISHED):
+            with suppress(OSError):
+                if time.time() - max(part.stat().st_mtime for part in (left, *left.rglob("*"))) > _ABANDONED:
+                    _clear(left, path) if left.is_dir() else left.unlink()

@@ -11,7 +11,6 @@ writer that is killed leaves files that nobody reads and the next writer removes
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -29,7 +28,7 @@ CURRENT = "CURRENT"
 LOCK = "lock"
 
 _GENERATION = re.compile(r"[0-9]{6,}")
-_OURS = re.compile(rf"{CURRENT}|\.{CURRENT}\..*|{LOCK}|{_GENERATION.pattern}")
+_FIRST = "000001"
 
 
 def open_current(folder: str | Path, open_generation: Callable[[Path], T]) -> T:
@@ -76,7 +75,7 @@ def new_generation(folder: str | Path) -> Iterator[Path]:
                 _publish(new)
             except BaseException:
                 if not _is_current(new):
-                    _discard(new)
+                    shutil.rmtree(new, ignore_errors=True)
                 raise
             _remove_others(new)
     except filelock.Timeout as error:
@@ -95,7 +94,11 @@ def _publish(new: Path) -> None:
     digest = seal(new)
     sync_tree(new)
     with replace_file(new.parent / CURRENT) as file:
-        file.write(json.dumps({"generation": new.name, "checksums": digest}).encode() + b"\n")
+        file.write(_pointer(new.name, digest))
+
+
+def _pointer(name: str, digest: str) -> bytes:
+    return json.dumps({"generation": name, "checksums": digest}).encode() + b"\n"
 
 
 def _read_pointer(folder: Path) -> tuple[Path, str]:
@@ -105,11 +108,12 @@ def _read_pointer(folder: Path) -> tuple[Path, str]:
         what = "is an index of an older format: remove it, and" if older else "is not an index;"
         raise IndexStoreError(f"{folder} {what} {rebuild(folder)}")
     try:
-        pointer = json.loads(path.read_bytes())
+        written = path.read_bytes()
+        pointer = json.loads(written)
         name, digest = pointer["generation"], pointer["checksums"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise IndexStoreError(f"{path} is damaged; {rebuild(folder)}") from error
-    if not isinstance(name, str) or not _GENERATION.fullmatch(name) or not isinstance(digest, str):
+    if not isinstance(name, str) or not _GENERATION.fullmatch(name) or written != _pointer(name, digest):
         raise IndexStoreError(f"{path} is damaged; {rebuild(folder)}")
     return folder / name, digest
 
@@ -121,17 +125,13 @@ def _is_current(generation: Path) -> bool:
         return False
 
 
-def _discard(new: Path) -> None:
-    """Remove a generation that is not to be, and its folder if it was to be the first."""
-    shutil.rmtree(new, ignore_errors=True)
-    folder = new.parent
-    if [path.name for path in folder.iterdir()] == [LOCK] and os.name == "posix":  # an open file stays elsewhere
-        (folder / LOCK).unlink()
-        folder.rmdir()
-
-
 def _check_ours(folder: Path) -> None:
-    if folder.exists() and not (folder.is_dir() and all(_OURS.fullmatch(path.name) for path in folder.iterdir())):
+    """Raise `InputError` unless nothing is there, an empty folder, an index, or what a first build that was killed has left."""
+    if not folder.exists() or (folder / CURRENT).is_file():
+        return
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else [""]
+    left = {LOCK, _FIRST} | {name for name in names if name.startswith(f".{CURRENT}.")}
+    if names and not (LOCK in names and left.issuperset(names)):
         raise InputError(f"{folder} exists and is not an index, so it is not replaced: choose another folder")
 
 

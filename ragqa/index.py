@@ -6,11 +6,9 @@ abbreviations there are). So an updated index is, byte for byte, what a build of
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ragqa.bm25 import K1, B, Bm25Index, write_json
 from ragqa.dense import FOLDER, DenseIndex
@@ -21,9 +19,6 @@ from ragqa.inference import digest
 from ragqa.passages import full_text
 from ragqa.records import Passage
 from ragqa.rerank import BUNDLED
-
-if TYPE_CHECKING:
-    import numpy as np
 
 PAGES = "pages.json"
 
@@ -82,16 +77,18 @@ def update_index(
     """
     current(folder)  # before a folder is made
     with new_generation(folder) as generation:
-        before = open_index(folder, embedder=embedder)
-        old, dense = before
-        pages, gone = group_by_page(old.passages), tuple(remove)
+        old, dense = open_index(folder, embedder=embedder)
+        if embedder is not None and dense is None:
+            raise InputError(f"{folder} holds no vectors, so it has no use for an embedder")
+        before = tuple(old.passages)
+        pages, gone = group_by_page(before), frozenset(remove)
         new = group_by_page(passages)
-        if unknown := [title for title in gone if title not in pages]:
+        if unknown := sorted(gone - pages.keys()):
             raise InputError(f"there is no page {unknown[0]!r} in {folder}")
         kept = {title: own for title, own in pages.items() if title not in gone}
         together = [passage for own in (kept | new).values() for passage in own]
         index = Bm25Index.build(together, fields=old.fields, k1=old.k1, b=old.b)
-        return _write(generation, index, None if dense is None else dense.embedder, before, progress)
+        return _write(generation, index, None if dense is None else dense.embedder, (before, dense), progress)
 
 
 def save_index(folder: str | Path, index: Bm25Index, dense: DenseIndex | None) -> None:
@@ -139,28 +136,29 @@ def revision(passage: Passage) -> int | None:
     return int(match[1]) if match else None
 
 
-Before = tuple[Bm25Index | None, DenseIndex | None]
+Before = tuple[tuple[Passage, ...], DenseIndex | None]
 
 
 def _open_before(folder: str | Path, embedder: Embedder | None) -> Before:
-    """What stands in a folder that is written anew: its vectors too, if this embedder made them; damaged, it is nothing."""
+    """The passages in a folder that is written anew, and their vectors, if this embedder made them; damaged, it is nothing."""
     for dense in (embedder is not None, False):
         try:
-            return open_index(folder, dense, embedder)
+            index, vectors = open_index(folder, dense, embedder)
+            return tuple(index.passages), vectors
         except IndexStoreError:
             continue
-    return None, None
+    return (), None
 
 
 def _write(
     generation: Path, index: Bm25Index, embedder: Embedder | None, before: Before, progress: Progress | None
 ) -> IndexReport:
     old, vectors = before
-    known = {} if old is None or vectors is None else _known(old.passages, vectors)
+    known = {} if vectors is None else dict(zip(map(full_text, old), vectors.vectors, strict=True))
     dense = DenseIndex.build(index.passages, embedder, progress, known=known) if embedder else None
     embedded = sum(full_text(passage) not in known for passage in index.passages) if embedder else 0
     _write_generation(generation, index, dense)
-    pages, past = group_by_page(index.passages), group_by_page(() if old is None else old.passages)
+    pages, past = group_by_page(index.passages), group_by_page(old)
     return IndexReport(
         len(index.passages),
         embedded,
@@ -170,11 +168,9 @@ def _write(
     )
 
 
-def _known(passages: Sequence[Passage], dense: DenseIndex) -> "Mapping[str, np.ndarray]":
-    return dict(zip(map(full_text, passages), dense.vectors, strict=True))
-
-
 def _write_generation(generation: Path, index: Bm25Index, dense: DenseIndex | None) -> None:
+    from importlib.metadata import version  # which takes as long to import as half of ragqa
+
     embedder = None if dense is None else dense.embedder
     index.write(
         generation,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import InputError, MissingExtraError, ModelError, first_line
 from ragqa.files import cache_folder, replace_file, sha256
-from ragqa.offline import REASON, hub_options
+from ragqa.offline import REASON, hub_options, is_offline
 from ragqa.seal import SEAL, find_flaw, is_sealed, read_seal
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ BATCH_SIZE = 8  # small enough for a core's cache, large enough to keep it busy
 _INPUTS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 _WINDOW = 1024  # texts that are tokenized together
 _PAD_TOKENS = ("[PAD]", "<pad>")
+_UNREAD = (".md",)  # a card may be edited
 _KEPT = 8  # compiled models in the cache folder, some 60 MB each
 _SUM_BYTES = 4  # of the checksum behind a compiled model
 _COMPILING = Lock()  # OpenVINO changes the process's locale meanwhile: two at once would leave it changed
@@ -119,7 +120,7 @@ def find_exported(source: str | Path | None, bundled: Path, what: str) -> Path |
     """
     folder = bundled if source is None else Path(source)
     if is_exported(folder):
-        _check_seal(folder)
+        _check_seal(folder, unread=(*_UNREAD, *WEIGHTS))
         return folder
     if source is None:
         raise ModelError(f"the bundled {what} is not in {folder}; install ragqa again or pass a model folder")
@@ -129,7 +130,7 @@ def find_exported(source: str | Path | None, bundled: Path, what: str) -> Path |
 
 def load_unexported(kind: str, source: str, **options: Any) -> Any:
     """Load a model by its class in sentence-transformers. Raises `MissingExtraError` without that, `ModelError` if it fails."""
-    hub = hub_options()
+    hub = hub_options(source)
     try:
         import sentence_transformers
     except ImportError as error:
@@ -137,7 +138,7 @@ def load_unexported(kind: str, source: str, **options: Any) -> Any:
     try:
         return getattr(sentence_transformers, kind)(source, **hub, **options)
     except Exception as error:  # whatever its many parts raise for a damaged or missing model
-        if hub and not Path(source).is_dir():
+        if is_offline() and not Path(source).is_dir():
             raise ModelError(f"the model {source} is not on this machine, and {REASON}") from error
         raise ModelError(f"{source} cannot be loaded: {first_line(error)}") from error
 
@@ -156,18 +157,27 @@ def check_source(source: str | Path) -> None:
 def digest(folder: Path) -> str:
     """The first 16 hex digits of the SHA-256 of an exported model's weights; of a sealed folder as its seal says."""
     path = _weights(folder)
-    if is_sealed(folder):
-        return read_seal(folder)[path.relative_to(folder).as_posix()].sha256[:16]
-    return sha256(path)[:16]
+    try:
+        sealed = read_seal(folder) if is_sealed(folder) else {}
+    except ValueError as error:
+        raise ModelError(f"{error}; make or install the model again") from error
+    name = path.relative_to(folder).as_posix()
+    return (sealed[name].sha256 if name in sealed else sha256(path))[:16]
 
 
 def _weights(folder: Path) -> Path:
     return (folder / MODEL_FILE).with_suffix(".bin")
 
 
-def _check_seal(folder: Path) -> None:
-    """Raise `ModelError` if a file is not as it was saved; folders without checksums are believed."""
-    if is_sealed(folder) and (flaw := find_flaw(folder)):
+def _check_seal(folder: Path, unread: tuple[str, ...] = _UNREAD) -> None:
+    """Raise `ModelError` if a file that is read is not as it was saved; folders without checksums are believed."""
+    if not is_sealed(folder):
+        return
+    try:
+        flaw = find_flaw(folder, [name for name in read_seal(folder) if not name.endswith(unread)])
+    except ValueError as error:
+        flaw = str(error)
+    if flaw:
         raise ModelError(
             f"{flaw}; make or install the model again, or remove {SEAL} there if you have changed a file yourself"
         )
@@ -236,9 +246,10 @@ def _read_compiled(path: Path) -> "np.ndarray | None":
         whole = np.memmap(path, dtype=np.uint8, mode="c")  # OpenVINO takes none that could not be written to
         if zlib.crc32(whole[:-_SUM_BYTES].data) != int.from_bytes(whole[-_SUM_BYTES:].tobytes(), "little"):
             return None
-        path.touch()
     except (OSError, ValueError):  # ValueError: an empty file
         return None
+    with suppress(OSError):  # another user's
+        path.touch()
     return np.asarray(whole[:-_SUM_BYTES])
 
 

@@ -1,6 +1,7 @@
 """Whether the network may be used: not where `RAGQA_OFFLINE` is set to anything but 0 (`--offline` sets it to 1)."""
 
 import os
+from pathlib import Path
 
 OFFLINE = "RAGQA_OFFLINE"
 REASON = f"ragqa is offline ({OFFLINE} or --offline)"
@@ -11,9 +12,11 @@ def is_offline() -> bool:
     return os.environ.get(OFFLINE, "0") not in ("", "0")
 
 
-def hub_options() -> dict[str, bool]:
-    """What sentence-transformers' models are loaded with: offline only what the hub's cache on this machine holds."""
-    if not is_offline():
-        return {}
-    os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is imported
-    return {"local_files_only": True}
+def hub_options(source: str | Path) -> dict[str, bool]:
+    """What sentence-transformers' models are loaded with, so that no hub is asked for what is a folder.
+
+    Offline it is not asked for anything: then a hub id leads to what its cache on this machine holds.
+    """
+    if is_offline():
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is imported
+    return {"local_files_only": True} if is_offline() or Path(source).is_dir() else {}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ragqa.files import replace_file, sha256
@@ -21,11 +21,9 @@ class Sealed:
 def seal(folder: Path) -> str:
     """Write the checksums of all files below a folder into it, and return their own SHA-256."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SEAL)
-    files = {
-        path.relative_to(folder).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256(path)} for path in paths
-    }
+    files = {path.relative_to(folder).as_posix(): Sealed(path.stat().st_size, sha256(path)) for path in paths}
     with replace_file(folder / SEAL) as file:
-        file.write(json.dumps({"files": files}, indent=1).encode() + b"\n")
+        file.write(_serialize(files))
     return sha256(folder / SEAL)
 
 
@@ -37,13 +35,13 @@ def is_sealed(folder: Path) -> bool:
 def read_seal(folder: Path) -> Mapping[str, Sealed]:
     """The files of a sealed folder by their names. Raises `ValueError` if there are no checksums or none can be read."""
     try:
-        files = json.loads((folder / SEAL).read_bytes())["files"]
-        sealed = {name: Sealed(entry["bytes"], entry["sha256"]) for name, entry in files.items()}
+        written = (folder / SEAL).read_bytes()
+        files = {name: Sealed(**entry) for name, entry in json.loads(written)["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{folder / SEAL} is missing or damaged") from error
-    if not all(type(file.bytes) is int and isinstance(file.sha256, str) for file in sealed.values()):
+    if written != _serialize(files) or not all(type(file.bytes) is int for file in files.values()):
         raise ValueError(f"{folder / SEAL} is missing or damaged")
-    return sealed
+    return files
 
 
 def find_flaw(folder: Path, names: Iterable[str] | None = None, *, sizes_only: bool = False) -> str:
@@ -62,3 +60,7 @@ def find_flaw(folder: Path, names: Iterable[str] | None = None, *, sizes_only: b
         if not sizes_only and sha256(path) != sealed[name].sha256:
             return f"{path} is damaged"
     return ""
+
+
+def _serialize(files: Mapping[str, Sealed]) -> bytes:
+    return json.dumps({"files": {name: asdict(file) for name, file in files.items()}}, indent=1).encode() + b"\n"

@@ -157,12 +157,13 @@ def load_base(load: Callable[..., M], config: TrainConfig) -> M:
     torch.manual_seed(config.seed)  # a fresh head is drawn here
     dropouts = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     try:
+        path = base_path(config.base)
         model = load(
-            base_path(config.base),
+            path,
             config_kwargs={} if config.dropout is None else dict.fromkeys(dropouts, config.dropout),
             # on CPUs the fused attention's backward pass takes longer than all the rest of a step
             model_kwargs={} if on_gpu else {"attn_implementation": "eager"},
-            **hub_options(),
+            **hub_options(path),
         )
     except Exception as error:  # whatever its many parts raise for a damaged or missing model
         raise ModelError(

@@ -5,33 +5,31 @@ from pathlib import Path
 
 from ragqa.bm25 import MANIFEST, Bm25Index
 from ragqa.card import MARK
-from ragqa.corpus import read_pages
 from ragqa.errors import InputError, ModelError
 from ragqa.generations import CURRENT
 from ragqa.records import Page, Passage, read_json_lines, read_rows
 from ragqa.seal import SEAL, find_flaw, is_sealed
 
 
-def verify(path: str | Path, pages: str | Path | None = None) -> str:
+def verify(path: str | Path, pages: Iterable[Page] = ()) -> str:
     """Check an index, model or dataset folder or a file of pages or passages, and return what was found, in one line.
 
     With the `pages` that passages were cut from, those of a file or an index are compared with their pages' text. Raises
     `IndexStoreError`, `ModelError` or `InputError` naming the first thing that is wrong and what to do.
     """
-    path = Path(path)
+    path, texts = Path(path), _texts(pages)
     if path.is_file():
-        return _verify_records(path, pages)
+        return _verify_records(path, texts)
     if (path / CURRENT).exists() or (path / MANIFEST).exists():
-        return _verify_index(path, pages)
+        return _verify_index(path, texts)
     if not is_sealed(path):
         raise InputError(f"{path} is no index, model, dataset or file of records, or has no {SEAL} to check it against")
     return _verify_dataset(path) if (path / MARK).is_file() else _verify_model(path)
 
 
-def _verify_index(folder: Path, pages: str | Path | None) -> str:
+def _verify_index(folder: Path, texts: Mapping[str, str]) -> str:
     count = Bm25Index.verify(folder)
-    if pages is not None:
-        texts = _texts(pages)
+    if texts:
         for passage in Bm25Index.open(folder).passages:
             _check_cut(folder, passage, texts)
     return f"{count:,} passages, every byte as written"
@@ -49,14 +47,13 @@ def _verify_dataset(folder: Path) -> str:
     return "a dataset, every byte as written"
 
 
-def _verify_records(path: Path, pages: str | Path | None) -> str:
+def _verify_records(path: Path, texts: Mapping[str, str]) -> str:
     first = next(read_rows(path), None)
     if first is None:
         raise InputError(f"{path} is empty")
     if "id" not in first[1]:
         titles = _unique(path, (page.title for page in read_json_lines(path, Page)))
         return f"{titles:,} pages"
-    texts = None if pages is None else _texts(pages)
 
     def ids() -> Iterator[str]:
         for passage in read_json_lines(path, Passage):
@@ -75,11 +72,17 @@ def _unique(path: Path, names: Iterable[str]) -> int:
     return len(seen)
 
 
-def _texts(pages: str | Path) -> dict[str, str]:
-    return {page.title: page.text for page in read_pages(pages)}
+def _texts(pages: Iterable[Page]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for page in pages:
+        texts.setdefault(page.title, page.text)  # of two pages with one title the first is cut
+    return texts
 
 
-def _check_cut(path: Path, passage: Passage, texts: Mapping[str, str] | None) -> None:
-    text = passage.text if texts is None else texts.get(passage.title, "")[passage.start : passage.end]
-    if text != passage.text or len(passage.text) != passage.end - passage.start:
+def _check_cut(path: Path, passage: Passage, texts: Mapping[str, str]) -> None:
+    """Raise `InputError` unless a passage is as long as it says, and stands there in its page, if pages are given."""
+    fits = not passage.end or len(passage.text) == passage.end - passage.start
+    if texts:
+        fits = texts.get(passage.title, "")[passage.start : passage.end] == passage.text
+    if not fits:
         raise InputError(f"{path}: passage {passage.id!r} is not what stands at its place in its page")

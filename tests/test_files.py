@@ -197,17 +197,35 @@ def test_permissions_follow_the_umask(
 
 
 def test_what_killed_writers_left_is_removed_when_it_is_old(tmp_path: Path) -> None:
-    left = {name: tmp_path / f".file.{name}.unfinished" for name in ("old", "new", "folder")}
+    left = {name: tmp_path / f".file.{name}.unfinished" for name in ("old", "new", "folder", "live")}
     left["old"].touch()
     left["new"].touch()
-    left["folder"].mkdir()
-    (left["folder"] / "new").mkdir()
-    for name in ("old", "folder"):
-        os.utime(left[name], (0, 0))
+    for name in ("folder", "live"):
+        (left[name] / "new").mkdir(parents=True)
+    (left["live"] / "new" / "weights").touch()
+    for path in (left["old"], left["folder"] / "new", left["folder"], left["live"] / "new", left["live"]):
+        os.utime(path, (0, 0))
     (tmp_path / "file.old.unfinished").touch()
     with replace_file(tmp_path / "file") as file:
         file.write(b"x")
-    assert sorted(os.listdir(tmp_path)) == [".file.new.unfinished", "file", "file.old.unfinished"]
+    assert sorted(os.listdir(tmp_path)) == [
+        ".file.live.unfinished",
+        ".file.new.unfinished",
+        "file",
+        "file.old.unfinished",
+    ]
+
+
+def test_a_folder_that_a_killed_writer_had_set_aside_comes_back(tmp_path: Path) -> None:
+    aside = tmp_path / ".folder.x.unfinished" / "old"
+    aside.mkdir(parents=True)
+    (aside / "file").write_text("old")
+    for path in (aside / "file", aside, aside.parent):
+        os.utime(path, (0, 0))
+    with pytest.raises(ValueError, match="bad"):
+        _fail(replace_folder(tmp_path / "folder", "file"), ValueError("bad"))
+    assert (tmp_path / "folder" / "file").read_text() == "old"
+    assert os.listdir(tmp_path) == ["folder"]
 
 
 def test_without_an_exchange_in_one_step_folders_are_replaced_in_two(

@@ -52,11 +52,29 @@ def test_the_old_generation_stays_when_the_block_raises(folder: Path, error: Bas
     assert read(current(folder)) == "old"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="an open lock file cannot be removed elsewhere")
-def test_nothing_is_left_where_the_first_generation_fails(tmp_path: Path) -> None:
+def test_a_first_generation_that_fails_can_be_tried_again(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="bad"), new_generation(tmp_path / "index"):
         raise ValueError("bad")
-    assert os.listdir(tmp_path) == []
+    assert os.listdir(tmp_path / "index") == [LOCK]
+    assert read(write(tmp_path / "index", "new")) == "new"
+
+
+def test_what_a_killed_first_build_left_is_no_index_and_is_replaced(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    (folder / "000001").mkdir(parents=True)
+    for name in (LOCK, ".CURRENT.x.unfinished"):
+        (folder / name).touch()
+    with pytest.raises(IndexStoreError, match="is not an index"):
+        current(folder)
+    assert read(write(folder, "new")) == "new"
+    assert sorted(os.listdir(folder)) == ["000002", CURRENT, LOCK]
+
+
+def test_strangers_in_an_index_are_left_alone(folder: Path) -> None:
+    (folder / ".DS_Store").write_text("icons")
+    (folder / "notes").mkdir()
+    assert read(write(folder, "new")) == "new"
+    assert sorted(os.listdir(folder)) == [".DS_Store", "000002", CURRENT, LOCK, "notes"]
 
 
 def test_what_a_killed_writer_left_is_removed_by_the_next(folder: Path) -> None:
@@ -74,10 +92,15 @@ def test_nothing_else_is_ever_replaced(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("more work")
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "manifest.json").write_text("{}")
-    for name in ("work", "file", "old"):
+    (tmp_path / "years" / "202401").mkdir(parents=True)
+    (tmp_path / "years" / "202402").mkdir()
+    (tmp_path / "locked" / "000002").mkdir(parents=True)
+    (tmp_path / "locked" / LOCK).touch()
+    for name in ("work", "file", "old", "years", "locked"):
         with pytest.raises(InputError, match=f"{name} exists and is not an index, so it is not replaced"):
             write(tmp_path / name, "new")
     assert os.listdir(tmp_path / "work") == ["thesis.tex"]
+    assert sorted(os.listdir(tmp_path / "years")) == ["202401", "202402"]
     assert (tmp_path / "file").read_text() == "more work"
     (tmp_path / "empty").mkdir()
     assert read(write(tmp_path / "empty", "new")) == "new"

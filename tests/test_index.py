@@ -84,9 +84,12 @@ def test_a_second_build_takes_over_the_vectors_of_what_has_not_changed(index: Pa
 
 def test_a_damaged_index_is_built_again(index: Path, word_embedder: Embedder) -> None:
     whole = files_of(index)
-    (current(index) / "dense" / "vectors.npy").unlink()
-    assert build_index(index, PASSAGES, embedder=word_embedder).embedded == 3
-    assert files_of(index) == whole
+    for name in [*whole, "../CURRENT"]:
+        path = current(index) / name
+        data = path.read_bytes()
+        path.write_bytes(data[:-2] + bytes([data[-2] ^ 1]) + data[-1:])
+        build_index(index, PASSAGES, embedder=word_embedder)
+        assert files_of(index) == whole, name
 
 
 def test_pages_are_added_changed_and_removed(index: Path, word_embedder: Embedder) -> None:
@@ -116,6 +119,9 @@ def test_what_cannot_be_updated_is_refused_and_nothing_lost(
     with pytest.raises(InputError, match="two passages have the id"):
         update_index(index, [Passage("Bagging#0", "Another")], embedder=word_embedder)
     assert files_of(index) == whole
+    build_index(tmp_path / "plain", PASSAGES)
+    with pytest.raises(InputError, match="plain holds no vectors, so it has no use for an embedder"):
+        update_index(tmp_path / "plain", remove=["Bagging"], embedder=word_embedder)
     with pytest.raises(IndexStoreError, match="is not an index"):
         update_index(tmp_path / "nowhere", PASSAGES)
     assert not (tmp_path / "nowhere").exists()
@@ -146,6 +152,16 @@ def test_updates_give_what_a_build_of_the_same_passages_gives(
     assert Retriever(updated[0], None, dense=updated[1]).search(question) == Retriever(
         built[0], None, dense=built[1]
     ).search(question)
+
+
+def test_the_bundled_embedder_gives_the_same_vectors_in_an_update(
+    tmp_path: Path, starter_passages: tuple[Passage, ...]
+) -> None:
+    some, embedder = starter_passages[:90], Embedder.load()
+    build_index(tmp_path / "built", some, embedder=embedder)
+    build_index(tmp_path / "updated", some[:50], embedder=embedder)
+    update_index(tmp_path / "updated", [p for p in some if p.title in {q.title for q in some[45:]}])
+    assert files_of(tmp_path / "updated") == files_of(tmp_path / "built")
 
 
 def test_an_index_is_saved_with_its_vectors_or_not_at_all(

@@ -25,6 +25,7 @@ HEAVY = {
     "sentence_transformers",
     "tqdm",
     "filelock",
+    "importlib.metadata",
 }
 
 

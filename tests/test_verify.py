@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_what_is_whole_is_described_in_a_line(pages: Path, model: Path, dataset:
     assert verify(pages) == "1 pages"
     assert verify(model) == "a model, every byte as written"
     assert verify(dataset) == "a dataset, every byte as written"
-    for source in (None, pages):
+    for source in ((), [PAGE, replace(PAGE, text="another with the same title")]):
         assert verify(tmp_path / "passages.jsonl", source) == "2 passages"
         assert verify(tmp_path / "index", source) == "2 passages, every byte as written"
 
@@ -75,7 +76,18 @@ def test_what_is_damaged_is_named_with_what_to_do(model: Path, dataset: Path, tm
         verify(tmp_path / "index")
 
 
-def test_passages_must_be_what_stands_in_their_pages(pages: Path, tmp_path: Path) -> None:
+def test_a_cut_or_reformatted_list_of_checksums_is_damage(model: Path, tmp_path: Path) -> None:
+    Bm25Index.build(split(PAGE)).save(tmp_path / "index")
+    for path in (tmp_path / "index" / "CURRENT", model / "checksums.json"):
+        whole = path.read_bytes()
+        for changed in (whole[:-1], whole + b" ", whole.replace(b": ", b":")):
+            path.write_bytes(changed)
+            with pytest.raises((IndexStoreError, ModelError), match=rf"{path} is (missing or )?damaged"):
+                verify(path.parent)
+        path.write_bytes(whole)
+
+
+def test_passages_must_be_what_stands_in_their_pages(tmp_path: Path) -> None:
     moved = [Passage("Dropout#0", "Dropout", start=1, end=8, text="Dropout")]
     write_json_lines(tmp_path / "passages.jsonl", moved)
     Bm25Index.build(moved).save(tmp_path / "index")
@@ -84,7 +96,7 @@ def test_passages_must_be_what_stands_in_their_pages(pages: Path, tmp_path: Path
         with pytest.raises(
             InputError, match=f"{path}: passage 'Dropout#0' is not what stands at its place in its page"
         ):
-            verify(path, pages)
+            verify(path, [PAGE])
 
 
 @pytest.mark.parametrize(
@@ -95,6 +107,11 @@ def test_passages_must_be_what_stands_in_their_pages(pages: Path, tmp_path: Path
         (['{"id": "a", "title": "A"}', '{"id": "a", "title": "A"}'], InputError, "holds 'a' twice"),
         (['{"id": "a", "title": "A", "end": 3}'], InputError, "passage 'a' is not what stands at its place"),
         (['{"title": "A"}', '{"titel": "B"}'], RecordError, "line 2: 'title' is missing"),
+        (
+            ['{"id": "a", "title": "A", "text": "no place is said"}', '{"id": "a", "title": "A"}'],
+            InputError,
+            "'a' twice",
+        ),
         (['{"id": "a", "title": 1}'], RecordError, "line 1: 'title' is int, not str"),
         (["{"], RecordError, "line 1: not JSON"),
     ],
