@@ -26,17 +26,18 @@ _INDEX_HELP = "index folder; the bundled starter corpus if not given"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0, 1 after an error that is told in one line on stderr, 130 after Ctrl-C."""
+    """Run one command. Returns 0, 1 after an error that is told in one line on stderr or if a page failed, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
     if options.offline:
         os.environ[OFFLINE] = "1"
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     try:
-        options.run(options)
+        status: int = options.run(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our output has seen enough
         _drop_output()
+        return 0
     except (RagqaError, OSError) as error:
         _drop_output()
         _say(" ".join(str(error).split()))
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _say("interrupted")
         return 130
-    return 0
+    return status
 
 
 def _drop_output() -> None:
@@ -55,7 +56,7 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _crawl(options: argparse.Namespace) -> None:
+def _crawl(options: argparse.Namespace) -> int:
     from ragqa.crawl import crawl
     from ragqa.seeds import read_seeds
 
@@ -70,6 +71,7 @@ def _crawl(options: argparse.Namespace) -> None:
         titles=[title for s in seeds for title in s.titles],
         api_url=options.api_url,
         lang=language,
+        longest_wait_s=options.max_wait,
     )
     for kind in ("missing", "empty", "failed"):
         for title in getattr(report, kind):
@@ -78,6 +80,7 @@ def _crawl(options: argparse.Namespace) -> None:
         f"{options.out}: {report.fetched} pages fetched, {report.resumed} already there, {len(report.folded)} folded, "
         f"{len(report.missing)} missing, {len(report.empty)} empty, {len(report.failed)} failed"
     )
+    return 1 if report.failed else 0
 
 
 def _clean(options: argparse.Namespace) -> None:
@@ -366,7 +369,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None], what: str, example: str) -> Any:
+def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], what: str, example: str) -> Any:
     parser = commands.add_parser(
         name,
         help=what,
@@ -380,6 +383,8 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], None]
 
 
 def _add_crawl(commands: Any) -> None:
+    from ragqa.mediawiki import LONGEST_WAIT_S
+
     parser = _command(
         commands, "crawl", _crawl, "fetch articles of Wikipedia or another MediaWiki into pages.jsonl",
         "ragqa crawl --titles corpus/wikipedia.toml --contact you@example.org --out pages.jsonl",
@@ -398,6 +403,13 @@ def _add_crawl(commands: Any) -> None:
     )
     parser.add_argument("--api-url", metavar="URL", help="the api.php of another MediaWiki")
     parser.add_argument("--lang", help="language of Wikipedia (default en)")
+    parser.add_argument(
+        "--max-wait",
+        type=float,
+        default=LONGEST_WAIT_S,
+        metavar="SECONDS",
+        help=f"between retries, whatever the server asks for (default {LONGEST_WAIT_S:.0f})",
+    )
     parser.add_argument("--out", required=True, metavar="FILE", help="what is there already is not fetched again")
 
 

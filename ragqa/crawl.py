@@ -13,13 +13,16 @@ from typing import Any, TypeVar
 
 from ragqa.clean import clean_page
 from ragqa.errors import CrawlError, InputError
-from ragqa.mediawiki import open_wiki
+from ragqa.mediawiki import LONGEST_WAIT_S, Wiki, open_wiki
 from ragqa.offline import REASON, is_offline
 from ragqa.records import Page, append_json_line, read_journal, read_json_lines, write_json_lines
 from ragqa.seeds import Seeds
 
 _ARTICLE, _CATEGORY = 0, 14  # namespaces
+_MEMBERS_AT_ONCE = 500
 _NOT_IN_TITLES = re.compile(r"[#<>\[\]|{}\x00-\x1f\x7f\ufffd]")  # https://www.mediawiki.org/wiki/Manual:Page_title
+_TAG = re.compile(r"<[^>]*>|<!--.*?-->", re.DOTALL)
+_FAILURES_IN_A_ROW = 5  # after which nobody is there any more
 _CONTACT = re.compile(r"\S@\S|https?://\S")
 T = TypeVar("T")
 
@@ -49,6 +52,7 @@ def crawl(
     titles: Iterable[str] = (),
     api_url: str | None = None,
     lang: str = "en",
+    longest_wait_s: float = LONGEST_WAIT_S,
     progress: bool = True,
 ) -> CrawlReport:
     """Fetch articles into `out`: the titles as given, then the members of the categories as the wiki lists them.
@@ -61,8 +65,12 @@ def crawl(
     holds pages of one wiki. `api_url` is the `api.php` of any MediaWiki with the TextExtracts extension; without it,
     that of Wikipedia in the language `lang`.
 
-    Raises `InputError` for an argument that cannot be used and `CrawlError` where the wiki, after three retries, does
-    not answer as it should: the journal then keeps what has been fetched.
+    A page that the wiki, after three retries, does not give as it should is failed, and a rerun asks for it again; missing
+    and empty is only what a second, different request says too. Between retries at most `longest_wait_s` seconds are
+    waited, whatever the server asks for.
+
+    Raises `InputError` for an argument that cannot be used and `CrawlError` where a category cannot be listed or several
+    pages in a row fail: the journal then keeps what has been fetched.
     """
     seeds = Seeds(lang, depth, tuple(categories), tuple(titles))
     _check(contact, seeds)
@@ -73,12 +81,20 @@ def crawl(
     found: dict[int | str, Page] = {}
     became: dict[str, list[str]] = defaultdict(list)
 
-    with open_wiki(contact, lang, api_url) as wiki:
+    in_a_row = 0
+    with open_wiki(contact, lang, api_url, longest_wait_s) as wiki:
         asked, became["failed"] = _list_titles(wiki, seeds, progress)
         for title in _bar(asked, "page", progress):
             try:
                 page = known.get(title) or _fetch(wiki, title)
+                in_a_row = 0
             except InputError as error:
+                became["failed"].append(f"{title}: {error}")
+                continue
+            except CrawlError as error:
+                in_a_row += 1
+                if in_a_row == min(_FAILURES_IN_A_ROW, len(asked)):
+                    raise CrawlError(f"{title}, the {in_a_row}. page in a row to fail: {error}") from error
                 became["failed"].append(f"{title}: {error}")
                 continue
             outcome = _outcome(page, found, before)
@@ -129,7 +145,7 @@ def _by_id(pages: Iterable[Page]) -> dict[int | str, Page]:
     return {_id(page): page for page in pages}
 
 
-def _list_titles(wiki: Any, seeds: Seeds, progress: bool) -> tuple[list[str], list[str]]:
+def _list_titles(wiki: Wiki, seeds: Seeds, progress: bool) -> tuple[list[str], list[str]]:
     """The titles to fetch, each once, in order; and what failed while listing them."""
     titles = dict.fromkeys(_normalize(title) for title in seeds.titles)
     roots = dict.fromkeys(
@@ -138,46 +154,87 @@ def _list_titles(wiki: Any, seeds: Seeds, progress: bool) -> tuple[list[str], li
     failed = [f"{root}: {flaw}" for root in roots if (flaw := _flaw(root))]
     usable = [root for root in roots if not _flaw(root)]
     for name, members in _bar(_walk(wiki, usable, seeds.depth), "category", progress):
-        articles = [member.title for member in members if member.ns == _ARTICLE]
+        articles = [member["title"] for member in members if member["ns"] == _ARTICLE]
         titles.update(dict.fromkeys(articles))
         if name in roots and not articles and not (seeds.depth and members):
             failed.append(f"{name}: no articles in it")
     return list(titles), failed
 
 
-def _walk(wiki: Any, roots: Iterable[str], depth: int) -> Iterator[tuple[str, list[Any]]]:
+def _walk(wiki: Wiki, roots: Iterable[str], depth: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yield each category of the trees once, level by level, with its members in listing order."""
     queue = deque((root, 0) for root in roots)
     seen = set(roots)
     while queue:
         name, level = queue.popleft()
-        try:
-            members = list(wiki.page(name, ns=_CATEGORY).categorymembers.values())
-        except LookupError as error:
-            raise CrawlError(f"{name}: half a reply, without {error}; run it again to resume") from error
+        members = _list_members(wiki, name)
         yield name, members
-        children = [member.title for member in members if member.ns == _CATEGORY] if level < depth else []
+        children = [member["title"] for member in members if member["ns"] == _CATEGORY] if level < depth else []
         queue.extend((child, level + 1) for child in children if child not in seen)
         seen.update(children)
 
 
-def _fetch(wiki: Any, title: str) -> Page:
+def _list_members(wiki: Wiki, name: str) -> list[dict[str, Any]]:
+    """The members of a category, as many as the wiki counts; where it counts more, what two different listings agree on.
+
+    Raises `CrawlError` if they do not: one of them was cut short.
+    """
+    members, count = _list_once(wiki, name, _MEMBERS_AT_ONCE)
+    if len(members) < count and _list_once(wiki, name, _MEMBERS_AT_ONCE // 7)[0] != members:
+        raise CrawlError(f"{name}: the wiki lists {len(members)} members and counts {count}; run it again to resume")
+    return members
+
+
+def _list_once(wiki: Wiki, name: str, at_once: int) -> tuple[list[dict[str, Any]], int]:
+    members: list[dict[str, Any]] = []
+    count, more = 0, {"continue": ""}
+    while more:
+        of_it = {"titles": name, "prop": "categoryinfo", "list": "categorymembers", "cmtitle": name}
+        reply = wiki.ask(cmlimit=at_once, **of_it, **more)
+        try:
+            (category,) = reply["query"].get("pages", {"": {}}).values()  # only the first reply counts
+            members += [{"title": member["title"], "ns": member["ns"]} for member in reply["query"]["categorymembers"]]
+            count = max(count, category.get("categoryinfo", {}).get("size", 0))
+            more = dict(reply.get("continue", {}))
+        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            raise CrawlError(f"{name}: half a reply ({error}); run it again to resume") from error
+    return members, count
+
+
+def _fetch(wiki: Wiki, title: str) -> Page:
     """Fetch a page, redirects followed; a missing one has a negative id. Raises `InputError` for what is no article."""
     if flaw := _flaw(title):
         raise InputError(flaw)
     try:
-        page = wiki.info(wiki.page(title))
+        page = wiki.pages.info(wiki.pages.page(title))
     except KeyError as error:  # the reply speaks of no page
         raise InputError("not a page of this wiki") from error
     if page.ns != _ARTICLE:
         raise InputError("not an article")
     try:
         if page.pageid < 0:
+            _confirm_missing(wiki, title)
             return Page(title, page_id=page.pageid)
         text, revision = page.extract, page.revisions[0]  # text first: were it missing, both would be fetched anew
+        if not text.strip():
+            _confirm_empty(wiki, page.title)
         return clean_page(Page(page.title, page.fullurl, page.pageid, revision["revid"], revision["timestamp"], text))
     except (AttributeError, LookupError, TypeError) as error:
-        raise CrawlError(f"{title}: half a reply ({error}); the wiki needs the TextExtracts extension") from error
+        raise CrawlError(f"half a reply ({error})") from error
+
+
+def _confirm_missing(wiki: Wiki, title: str) -> None:
+    """Raise `CrawlError` if a page that was said to be missing is there after all."""
+    (told,) = wiki.ask(titles=title, prop="info", redirects=1)["query"]["pages"].values()
+    if "missing" not in told and "invalid" not in told:
+        raise CrawlError("the wiki says that it is missing, and that it is not")
+
+
+def _confirm_empty(wiki: Wiki, title: str) -> None:
+    """Raise `CrawlError` if a page that came without text has some after all."""
+    (told,) = wiki.ask(titles=title, prop="extracts")["query"]["pages"].values()
+    if _TAG.sub("", told["extract"]).strip():
+        raise CrawlError("the wiki says that it is empty, and that it is not")
 
 
 def _normalize(title: str) -> str:

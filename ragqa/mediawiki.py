@@ -1,14 +1,14 @@
-"""wikipedia-api at any MediaWiki: it knows only Wikipedia's addresses and takes errors for empty pages.
+"""wikipedia-api at any MediaWiki: it knows only Wikipedia's addresses and takes many an error for an empty page.
 
-Requests go out one after the other, name who sends them and give way to a busy server (`maxlag`):
+Requests go out one after the other, name who sends them and give way to a busy server (`maxlag`, `Retry-After`):
 https://www.mediawiki.org/wiki/API:Etiquette
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import metadata
-from time import sleep
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import CrawlError, InputError
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     import httpx
 
 RETRY_WAITS_S = (1.0, 2.0, 4.0)  # longer where the server says so (Retry-After)
-TIMEOUT_S = 30.0
+LONGEST_WAIT_S = 120.0  # however long the server says
+TIMEOUT_S = 30.0  # for anything to come
+DEADLINE_S = 120.0  # for all to come
 
 _PARAMETERS = {  # of every request, over wikipedia-api's own: `Wikipedia.info` then brings text and revision too
     "prop": "extracts|info|revisions",
@@ -27,12 +29,31 @@ _PARAMETERS = {  # of every request, over wikipedia-api's own: `Wikipedia.info` 
     "rvprop": "ids|timestamp",
     "maxlag": 5,
 }
-_TRANSIENT = re.compile("no connection|HTTP (429|5..)|maxlag|ratelimited|readonly|internal_api_error")
+_PASSING = ("maxlag", "ratelimited", "readonly", "internal_api_error")  # how the codes of errors begin that may pass
+_TEXTLESS = frozenset({"missing", "invalid", "special", "interwiki", "iw"})  # what marks a page that has no text
+
+
+class Wiki:
+    """A MediaWiki, asked by wikipedia-api (`pages`) or directly (`ask`)."""
+
+    def __init__(self, pages: Any, transport: "_Transport", agent: str) -> None:
+        self.pages = pages
+        self._transport, self._agent = transport, agent
+
+    def ask(self, **parameters: str | int) -> dict[str, Any]:
+        """The wiki's reply to a query of these parameters. Raises `CrawlError` as all requests do."""
+        import httpx
+
+        query = {"action": "query", "format": "json", "maxlag": 5, **parameters}
+        headers = {"User-Agent": f"{self._agent} httpx/{httpx.__version__}", "Accept-Encoding": "gzip"}
+        request = httpx.Request("GET", "https://wiki", params=query, headers=headers)
+        reply: dict[str, Any] = self._transport.handle_request(request).json()
+        return reply
 
 
 @contextmanager
-def open_wiki(contact: str, lang: str, api_url: str | None) -> Iterator[Any]:
-    """Open a `wikipediaapi.Wikipedia` whose `info` brings a page's text and revision too, in one request.
+def open_wiki(contact: str, lang: str, api_url: str | None, longest_wait_s: float = LONGEST_WAIT_S) -> Iterator[Wiki]:
+    """Open a wiki whose `pages.info` brings a page's text and revision too, in one request.
 
     `api_url` is the `api.php` of any MediaWiki with the TextExtracts extension, None that of Wikipedia in `lang`.
     Raises `InputError` if it is no URL; requests raise `CrawlError` for whatever is no answer, after three retries where
@@ -40,12 +61,22 @@ def open_wiki(contact: str, lang: str, api_url: str | None) -> Iterator[Any]:
     """
     import wikipediaapi
 
-    transport = _Transport(api_url or f"https://{lang}.wikipedia.org/w/api.php")
+    transport = _Transport(api_url or f"https://{lang}.wikipedia.org/w/api.php", longest_wait_s)
     agent = f"ragqa/{_version()} ({contact})"
+    settings: Any = {"extra_api_params": _PARAMETERS, "timeout": TIMEOUT_S, "transport": transport}
     try:
-        yield wikipediaapi.Wikipedia(agent, lang, extra_api_params=_PARAMETERS, timeout=TIMEOUT_S, transport=transport)
+        yield Wiki(wikipediaapi.Wikipedia(agent, lang, **settings), transport, agent)
     finally:
         transport.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Trouble:
+    """Why something is not the answer to a request; `wait_s` is how long the server asks to wait."""
+
+    reason: str
+    passes: bool = True  # perhaps, when asked again
+    wait_s: float = 0.0
 
 
 class _Transport:
@@ -55,7 +86,7 @@ class _Transport:
     It has the methods of `httpx.BaseTransport`, which it cannot inherit without importing httpx early.
     """
 
-    def __init__(self, api_url: str) -> None:
+    def __init__(self, api_url: str, longest_wait_s: float) -> None:
         import httpx
 
         try:
@@ -65,46 +96,115 @@ class _Transport:
         if self._url.scheme not in ("http", "https") or not self._url.host:
             raise InputError(f"api_url {api_url!r} is no URL such as https://en.wikipedia.org/w/api.php")
         self._http = httpx.HTTPTransport()
+        self._longest_wait_s = longest_wait_s
 
     def handle_request(self, request: "httpx.Request") -> "httpx.Response":
-        import httpx
-
         request.url = self._url.copy_with(query=request.url.query)
         request.headers["Host"] = self._url.netloc.decode()
-        for wait_s in (*RETRY_WAITS_S, None):
-            retry_after = ""
-            try:
-                response = self._http.handle_request(request)
-                response.read()
-                trouble, retry_after = _trouble(response), response.headers.get("Retry-After", "")
-            except httpx.RequestError as error:
-                trouble = f"no connection: {error}"
-            if not trouble:
-                return response
-            if wait_s is None or not _TRANSIENT.match(trouble):
-                break
-            sleep(max(wait_s, int(retry_after) if retry_after.isdecimal() else 0))
-        raise CrawlError(f"{self._url}: {trouble}")
+        request.extensions = {**request.extensions, "timeout": dict.fromkeys(_PHASES, TIMEOUT_S)}
+        for wait_s in RETRY_WAITS_S:
+            answer = self._try(request)
+            if not isinstance(answer, _Trouble):
+                return answer
+            if not answer.passes:
+                raise CrawlError(f"{self._url}: {answer.reason}")
+            sleep(min(max(wait_s, answer.wait_s), self._longest_wait_s))
+        answer = self._try(request)
+        if isinstance(answer, _Trouble):
+            raise CrawlError(f"{self._url}: {answer.reason}")
+        return answer
+
+    def _try(self, request: "httpx.Request") -> "httpx.Response | _Trouble":
+        import httpx
+
+        try:
+            response = self._read(request)
+        except httpx.RequestError as error:
+            return _Trouble(f"no connection: {error or type(error).__name__}")
+        return _find_trouble(request, response) or response
+
+    def _read(self, request: "httpx.Request") -> "httpx.Response":
+        """The whole response to a request, within the deadline: a time-out alone lets a server drip for ever."""
+        import httpx
+
+        deadline = monotonic() + DEADLINE_S
+        response = self._http.handle_request(request)
+        body = bytearray()
+        try:
+            for chunk in response.stream:  # type: ignore[union-attr]  # of a synchronous transport
+                body += chunk
+                if monotonic() > deadline:
+                    raise httpx.ReadTimeout(f"the answer took more than {DEADLINE_S:.0f} seconds", request=request)
+        finally:
+            response.close()
+        return httpx.Response(response.status_code, headers=response.headers, content=bytes(body), request=request)
 
     def close(self) -> None:
         self._http.close()
 
 
-def _trouble(response: "httpx.Response") -> str:
-    """Why a response is not the answer to a query, or nothing."""
-    if response.status_code == 403:
-        return "HTTP 403, refused, perhaps for the contact in the User-Agent (--contact)"
-    if response.status_code != 200:
-        return f"HTTP {response.status_code}"
+_PHASES = ("connect", "read", "write", "pool")  # what httpx has time-outs for
+
+
+def _find_trouble(request: "httpx.Request", response: "httpx.Response") -> _Trouble | None:
+    """Why a response is not the answer to a query, if it is not."""
+    wait_s = _retry_after_s(response.headers.get("Retry-After", ""))
+    status = response.status_code
+    if status == 403:
+        return _Trouble("HTTP 403, refused, perhaps for the contact in the User-Agent (--contact)", passes=False)
+    if status != 200:
+        return _Trouble(f"HTTP {status}", status == 429 or status >= 500, wait_s)
     try:
         reply = response.json()
     except ValueError:
-        return "the answer is not JSON; is this the address of an api.php?"
+        return _Trouble("the answer is not JSON; is this the address of an api.php?")
     if isinstance(reply, dict) and isinstance(error := reply.get("error"), dict):
-        return " ".join(f"{error.get('code')}: {error.get('info')}".split())
+        reason = " ".join(f"{error.get('code')}: {error.get('info')}".split())
+        return _Trouble(reason, reason.startswith(_PASSING), wait_s)
     if not isinstance(reply, dict) or not isinstance(reply.get("query"), dict):
-        return "the answer is not a MediaWiki's; is this the address of an api.php?"
+        return _Trouble("the answer is not a MediaWiki's; is this the address of an api.php?")
+    return _find_gap(request.url.params, reply["query"])
+
+
+def _find_gap(asked: "httpx.QueryParams", query: dict[str, Any]) -> _Trouble | None:
+    """What a reply to such a question must hold and this one does not."""
+    listed = asked.get("list")
+    if listed and not isinstance(query.get(listed), list):
+        return _Trouble(f"half a reply, without {listed}")
+    if "titles" not in asked or asked.get("continue") or "interwiki" in query:
+        return None
+    pages = query.get("pages")
+    if not isinstance(pages, dict) or not pages or not all(isinstance(page, dict) for page in pages.values()):
+        return _Trouble("half a reply, without pages")
+    flaws = (_page_flaw(page, asked.get("prop", "")) for page in pages.values())
+    return next((_Trouble(f"half a reply, {flaw}") for flaw in flaws if flaw), None)
+
+
+def _page_flaw(page: dict[str, Any], wanted: str) -> str:
+    if "title" not in page or ("ns" not in page and "invalid" not in page):
+        return "without a title"
+    if not _TEXTLESS.isdisjoint(page):
+        return ""
+    if "extracts" in wanted and not isinstance(page.get("extract"), str):
+        return "without text; the wiki needs the TextExtracts extension"
+    revisions = page.get("revisions")
+    if "revisions" in wanted and not (revisions and revisions[0].get("revid") == page.get("lastrevid")):
+        return "with another revision than the last"
     return ""
+
+
+def _retry_after_s(value: str) -> float:
+    """The seconds that a `Retry-After` asks to wait, given as such or as a date; 0 if it says neither."""
+    from datetime import datetime, timezone
+    from email.utils import parsedate_to_datetime
+
+    if value.isdecimal():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, TypeError):
+        return 0.0
+    return max(0.0, (date.replace(tzinfo=date.tzinfo or timezone.utc) - datetime.now(timezone.utc)).total_seconds())
 
 
 def _version() -> str:

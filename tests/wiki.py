@@ -180,16 +180,21 @@ def run_wiki(folder: Path) -> Iterator[Wiki]:
 
 
 Reply = tuple[int, dict[str, str], bytes]  # status, headers, body
+Behaviour = Callable[[BaseHTTPRequestHandler], None]  # what a server does that does not simply reply
 
 
 @contextmanager
-def serve(reply: Callable[[str, Mapping[str, str]], Reply | None]) -> Iterator[str]:
+def serve(reply: Callable[[str, Mapping[str, str]], Reply | Behaviour | None]) -> Iterator[str]:
     """Yield the address of a server that answers as `reply` of path, query included, and headers; None hangs up."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             answer = reply(self.path, dict(self.headers.items()))
             if answer is None:
+                self.close_connection = True
+                return
+            if callable(answer):
+                answer(self)
                 self.close_connection = True
                 return
             status, headers, body = answer
