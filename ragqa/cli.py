@@ -57,7 +57,7 @@ def _drop_output() -> None:
 
 
 def _crawl(options: argparse.Namespace) -> int:
-    from ragqa.crawl import crawl
+    from ragqa.crawl import FATES, crawl
     from ragqa.seeds import read_seeds
 
     seeds = [read_seeds(path) for path in options.titles]
@@ -69,17 +69,16 @@ def _crawl(options: argparse.Namespace) -> int:
         categories=[*options.category, *(name for s in seeds for name in s.categories)],
         depth=depth,
         titles=[title for s in seeds for title in s.titles],
+        retry_failed=options.retry_failed,
         api_url=options.api_url,
         lang=language,
         longest_wait_s=options.max_wait,
     )
-    for kind in ("missing", "empty", "failed"):
-        for title in getattr(report, kind):
-            _say(f"{kind}: {title}")
-    print(
-        f"{options.out}: {report.fetched} pages fetched, {report.resumed} already there, {len(report.folded)} folded, "
-        f"{len(report.missing)} missing, {len(report.empty)} empty, {len(report.failed)} failed"
-    )
+    for fate in report.fates:
+        if fate.became in ("missing", "empty", "failed"):
+            _say(f"{fate.became}: {fate.title}" + (f": {fate.reason}" if fate.reason else ""))
+    counts = (f"{len(report.titles(kind))} {kind}" for kind in FATES)
+    print(f"{options.out}: {', '.join(counts)} (what became of each title: {options.out}.titles)")
     return 1 if report.failed else 0
 
 
@@ -398,6 +397,7 @@ def _add_crawl(commands: Any) -> None:
         metavar="FILE",
         help="titles, one a line, or a TOML file with categories too",
     )
+    parser.add_argument("--retry-failed", action="store_true", help="ask again for the titles that failed")
     parser.add_argument(
         "--contact", metavar="ADDRESS", help="your e-mail address or URL, for the User-Agent (required)"
     )

@@ -4,8 +4,9 @@ wikipedia-api does the fetching. A page's text and revision come from one reques
 every page is on disk before the next is asked for.
 """
 
+import hashlib
 import re
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,24 +24,46 @@ _MEMBERS_AT_ONCE = 500
 _NOT_IN_TITLES = re.compile(r"[#<>\[\]|{}\x00-\x1f\x7f\ufffd]")  # https://www.mediawiki.org/wiki/Manual:Page_title
 _TAG = re.compile(r"<[^>]*>|<!--.*?-->", re.DOTALL)
 _FAILURES_IN_A_ROW = 5  # after which nobody is there any more
+_NO_ARTICLE = re.compile(r"^(Lists? of|Index of|Outline of|Timeline of) |\(disambiguation\)$", re.IGNORECASE)
 _CONTACT = re.compile(r"\S@\S|https?://\S")
 T = TypeVar("T")
+Pages = dict[int | str, Page]  # by page id, or by title where there is none
+
+
+FATES = ("fetched", "kept", "folded", "missing", "empty", "skipped", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a title, one of `FATES`; kept are pages of an earlier crawl.
+
+    A folded title led to a page that an earlier one had led to already, as redirects do. Of categories only those that failed
+    have a fate.
+    """
+
+    title: str
+    became: str
+    page: str = ""  # the title of the page it led to
+    revision: int | None = None
+    length: int = 0  # characters of the page's text
+    sha1: str = ""  # of that text in UTF-8, in hexadecimal digits
+    reason: str = ""  # why it was skipped or failed
 
 
 @dataclass(frozen=True, slots=True)
 class CrawlReport:
-    """What became of the titles asked for: each is counted or named exactly once.
+    """What became of each title asked for, in their order."""
 
-    `folded` titles led to a page that an earlier one had led to already, as redirects do. `failed` holds
-    `title: reason` for titles that no article can have and for categories that list nothing.
-    """
+    fates: tuple[Fate, ...]
 
-    fetched: int
-    resumed: int  # fetched by an earlier crawl
-    folded: tuple[str, ...]
-    missing: tuple[str, ...]
-    empty: tuple[str, ...]
-    failed: tuple[str, ...]
+    def titles(self, became: str) -> tuple[str, ...]:
+        """The titles that this became of."""
+        return tuple(fate.title for fate in self.fates if fate.became == became)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """The titles that failed, with the reasons: `title: reason`."""
+        return tuple(f"{fate.title}: {fate.reason}" for fate in self.fates if fate.became == "failed")
 
 
 def crawl(
@@ -50,6 +73,7 @@ def crawl(
     categories: Iterable[str] = (),
     depth: int = 0,
     titles: Iterable[str] = (),
+    retry_failed: bool = False,
     api_url: str | None = None,
     lang: str = "en",
     longest_wait_s: float = LONGEST_WAIT_S,
@@ -58,7 +82,9 @@ def crawl(
     """Fetch articles into `out`: the titles as given, then the members of the categories as the wiki lists them.
 
     Subcategories are followed level by level, each once. A page is known by its page id, so that a redirect and its
-    target make one page. Missing and empty pages are reported, not written.
+    target make one page. Missing and empty pages are not written. Of a category's members those in other namespaces, lists
+    and disambiguation pages are skipped. What became of each title stands in `<out>.titles` (`Fate`, JSON Lines);
+    `retry_failed` asks once more for those that failed.
 
     Each page goes at once to a journal, `<out>.partial`, and a rerun resumes from it. The pages of an existing `out`
     count as fetched and stay, in front: a rerun adds what is missing; remove `out` to fetch everything anew. A file
@@ -72,43 +98,66 @@ def crawl(
     Raises `InputError` for an argument that cannot be used and `CrawlError` where a category cannot be listed or several
     pages in a row fail: the journal then keeps what has been fetched.
     """
-    seeds = Seeds(lang, depth, tuple(categories), tuple(titles))
+    out, journal, ledger = Path(out), Path(f"{out}.partial"), Path(f"{out}.titles")
+    past = list(read_json_lines(ledger, Fate)) if ledger.exists() else []
+    again = [fate.title for fate in past if fate.became == "failed"] if retry_failed else []
+    if retry_failed and not again:
+        raise InputError(f"{ledger} names nothing that failed")
+    seeds = Seeds(lang, depth, tuple(categories), (*titles, *again))
     _check(contact, seeds)
-    out, journal = Path(out), Path(f"{out}.partial")
     kept = _by_id(read_json_lines(out, Page)) if out.exists() else {}
     before = kept | _by_id(read_journal(journal, Page))
-    known = {page.title: page for page in before.values()}
-    found: dict[int | str, Page] = {}
-    became: dict[str, list[str]] = defaultdict(list)
-
-    in_a_row = 0
     with open_wiki(contact, lang, api_url, longest_wait_s) as wiki:
-        asked, became["failed"] = _list_titles(wiki, seeds, progress)
+        crawled = _Crawl(wiki, journal, before)
+        fates = crawled.run(seeds, progress)
+    write_json_lines(out, {**kept, **crawled.found, **before}.values())
+    now = {fate.title: fate for fate in fates}
+    write_json_lines(ledger, {**{fate.title: fate for fate in past}, **now}.values() if retry_failed else now.values())
+    journal.unlink(missing_ok=True)
+    return CrawlReport(tuple(now.values()))
+
+
+class _Crawl:
+    """One crawl: what it knows, what it has found, how many pages in a row have failed."""
+
+    def __init__(self, wiki: Wiki, journal: Path, before: Pages) -> None:
+        self.found: Pages = {}
+        self._wiki, self._journal, self._before = wiki, journal, before
+        self._known = {page.title: page for page in before.values()}
+        self._in_a_row = 0
+
+    def run(self, seeds: Seeds, progress: bool) -> list[Fate]:
+        """Fetch all that the seeds name; what became of each title."""
+        asked, fates = _list_titles(self._wiki, seeds, progress)
+        most = min(_FAILURES_IN_A_ROW, len(asked))
         for title in _bar(asked, "page", progress):
             try:
-                page = known.get(title) or _fetch(wiki, title)
-                in_a_row = 0
+                page = self._known.get(title) or _fetch(self._wiki, title)
+                self._in_a_row = 0
             except InputError as error:
-                became["failed"].append(f"{title}: {error}")
-                continue
+                fates.append(Fate(title, "failed", reason=str(error)))
             except CrawlError as error:
-                in_a_row += 1
-                if in_a_row == min(_FAILURES_IN_A_ROW, len(asked)):
-                    raise CrawlError(f"{title}, the {in_a_row}. page in a row to fail: {error}") from error
-                became["failed"].append(f"{title}: {error}")
-                continue
-            outcome = _outcome(page, found, before)
-            became[outcome].append(title)
-            if outcome == "fetched":
-                append_json_line(journal, page)
-                known[page.title] = page
-            if outcome in ("fetched", "resumed"):
-                found[_id(page)] = page
+                self._in_a_row += 1
+                if self._in_a_row == most:
+                    raise CrawlError(f"{title}, the {most}. page in a row to fail: {error}") from error
+                fates.append(Fate(title, "failed", reason=str(error)))
+            else:
+                fates.append(self._keep(title, page))
+        return fates
 
-    write_json_lines(out, {**kept, **found, **before}.values())
-    journal.unlink(missing_ok=True)
-    named = (tuple(became[outcome]) for outcome in ("folded", "missing", "empty", "failed"))
-    return CrawlReport(len(became["fetched"]), len(became["resumed"]), *named)
+    def _keep(self, title: str, page: Page) -> Fate:
+        if page.page_id is not None and page.page_id < 0:
+            return Fate(title, "missing")
+        if not page.text:
+            return Fate(title, "empty", page.title, page.revision)
+        became = "folded" if _id(page) in self.found else "kept" if _id(page) in self._before else "fetched"
+        if became == "fetched":
+            append_json_line(self._journal, page)
+            self._known[page.title] = page
+        if became != "folded":
+            self.found[_id(page)] = page
+        sha1 = hashlib.sha1(page.text.encode(), usedforsecurity=False).hexdigest()
+        return Fate(title, became, page.title, page.revision, len(page.text), sha1)
 
 
 def _check(contact: str, seeds: Seeds) -> None:
@@ -127,38 +176,39 @@ def _check(contact: str, seeds: Seeds) -> None:
         raise InputError(f"language {seeds.language!r} is no code of a Wikipedia, such as en or zh-yue")
 
 
-def _outcome(page: Page, found: dict[int | str, Page], before: dict[int | str, Page]) -> str:
-    if page.page_id is not None and page.page_id < 0:
-        return "missing"
-    if not page.text:
-        return "empty"
-    if _id(page) in found:
-        return "folded"
-    return "resumed" if _id(page) in before else "fetched"
-
-
 def _id(page: Page) -> int | str:
     return page.title if page.page_id is None else page.page_id
 
 
-def _by_id(pages: Iterable[Page]) -> dict[int | str, Page]:
+def _by_id(pages: Iterable[Page]) -> Pages:
     return {_id(page): page for page in pages}
 
 
-def _list_titles(wiki: Wiki, seeds: Seeds, progress: bool) -> tuple[list[str], list[str]]:
-    """The titles to fetch, each once, in order; and what failed while listing them."""
+def _list_titles(wiki: Wiki, seeds: Seeds, progress: bool) -> tuple[list[str], list[Fate]]:
+    """The titles to fetch, each once, in order; and what was skipped or failed while listing them."""
     titles = dict.fromkeys(_normalize(title) for title in seeds.titles)
     roots = dict.fromkeys(
         _normalize(re.sub(r"(?i)^(\s*category:)?\s*", "Category:", name)) for name in seeds.categories
     )
-    failed = [f"{root}: {flaw}" for root in roots if (flaw := _flaw(root))]
+    fates = [Fate(root, "failed", reason=flaw) for root in roots if (flaw := _flaw(root))]
     usable = [root for root in roots if not _flaw(root)]
     for name, members in _bar(_walk(wiki, usable, seeds.depth), "category", progress):
-        articles = [member["title"] for member in members if member["ns"] == _ARTICLE]
-        titles.update(dict.fromkeys(articles))
+        articles = [member for member in members if member["ns"] == _ARTICLE]
+        for member in members:
+            if reason := _reason_to_skip(member):
+                fates.append(Fate(member["title"], "skipped", reason=reason))
+            elif member["ns"] == _ARTICLE:
+                titles[member["title"]] = None
         if name in roots and not articles and not (seeds.depth and members):
-            failed.append(f"{name}: no articles in it")
-    return list(titles), failed
+            fates.append(Fate(name, "failed", reason="no articles in it"))
+    return list(titles), [fate for fate in dict.fromkeys(fates) if fate.title not in titles]
+
+
+def _reason_to_skip(member: dict[str, Any]) -> str:
+    """Why a member of a category is not asked for, if it is not; subcategories are not asked for as pages anyway."""
+    if member["ns"] not in (_ARTICLE, _CATEGORY):
+        return f"namespace {member['ns']}"
+    return "a list or disambiguation page, by its title" if _NO_ARTICLE.search(member["title"]) else ""
 
 
 def _walk(wiki: Wiki, roots: Iterable[str], depth: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:

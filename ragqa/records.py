@@ -110,7 +110,7 @@ LONGEST_LINE = 1 << 24  # bytes; Wikipedia's longest article has two million
 
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
-Record = TypeVar("Record", Page, Passage, Pair)
+Record = TypeVar("Record")  # a frozen dataclass
 
 
 def read_json_lines(path: str | Path, record: type[Record]) -> Iterator[Record]:

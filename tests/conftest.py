@@ -1,10 +1,11 @@
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from wiki import Wiki, run_wiki
 
 from ragqa.corpus import read_pages, starter_folder
 from ragqa.embed import Embedder
@@ -43,6 +44,12 @@ def starter_pages() -> tuple[Page, ...]:
 @pytest.fixture(scope="session")
 def starter_passages(starter_pages: tuple[Page, ...]) -> tuple[Passage, ...]:
     return tuple(passage for page in starter_pages for passage in split(page))
+
+
+@pytest.fixture(scope="session")
+def wiki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wiki]:
+    with run_wiki(tmp_path_factory.mktemp("wiki")) as running:
+        yield running
 
 
 @pytest.fixture

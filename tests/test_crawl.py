@@ -1,17 +1,18 @@
+import hashlib
 import json
 import re
 import subprocess
 import sys
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wiki import Reply, Wiki, relay, run_wiki, serve, timestamp
+from wiki import Reply, Wiki, relay, serve, timestamp
 
-from ragqa.crawl import CrawlReport, crawl
+from ragqa.crawl import CrawlReport, Fate, crawl
 from ragqa.errors import CrawlError, InputError, RecordError
 from ragqa.records import Page, read_json_lines
 from ragqa.seeds import Seeds, read_seeds
@@ -22,12 +23,6 @@ WITHOUT_EXTRACT = {
     "revisions": [{"revid": 9, "timestamp": "2024-05-06T07:08:09Z"}],
 }
 LEVELS = [["C++", "Gradient descent"], ["Perceptron"], ["Dropout layer"], ["Sigmoid function"], []]
-
-
-@pytest.fixture(scope="module")
-def wiki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wiki]:
-    with run_wiki(tmp_path_factory.mktemp("wiki")) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +50,10 @@ def titles(out: Path) -> list[str]:
     return [page.title for page in pages(out)]
 
 
+def _counts(report: CrawlReport) -> tuple[int, int]:
+    return len(report.titles("kept")), len(report.titles("fetched"))
+
+
 def journal(out: Path) -> Path:
     return Path(f"{out}.partial")
 
@@ -72,10 +71,10 @@ def test_follows_a_category_tree_level_by_level_through_its_circle(wiki: Wiki, o
     report = run(out, wiki.api_url, categories=["Learning"], depth=depth)
     expected = [title for level in LEVELS[: depth + 1] for title in level]
     assert titles(out) == expected
-    assert report.fetched == len(expected)
-    assert report.folded == ("Steepest descent",)
-    assert report.empty == (("Stub",) if depth >= 2 else ())
-    assert not report.missing + report.failed
+    assert len(report.titles("fetched")) == len(expected)
+    assert report.titles("folded") == ("Steepest descent",)
+    assert report.titles("empty") == (("Stub",) if depth >= 2 else ())
+    assert not report.titles("missing") + report.failed
     assert not journal(out).exists()
 
 
@@ -83,6 +82,54 @@ def test_titles_stand_in_the_order_given_before_the_members_of_categories(wiki: 
     asked = ["Électricité", 'What is "x"?', "AC/DC", "K-means & friends", "C++"]
     run(out, wiki.api_url, titles=[*asked, "AC/DC"], categories=["category:Networks", "Learning"])
     assert titles(out) == [*asked, "Perceptron", "Gradient descent"]
+
+
+def test_every_title_is_accounted_for(wiki: Wiki, out: Path) -> None:
+    report = run(
+        out, wiki.api_url, titles=["Downhill walk", "Nobody", "Stub"], categories=["Learning", "Shelf"], depth=1
+    )
+    fates = {fate.title: fate for fate in report.fates}
+    assert {title: fate.became for title, fate in fates.items()} == {
+        "Category:Shelf": "failed",
+        "Talk:Perceptron": "skipped",
+        "Downhill walk": "fetched",
+        "Nobody": "missing",
+        "Stub": "empty",
+        "C++": "fetched",
+        "Gradient descent": "folded",
+        "Steepest descent": "folded",
+        "Perceptron": "fetched",
+    }
+    assert fates["Talk:Perceptron"].reason == "namespace 1"
+    walk, page = fates["Downhill walk"], pages(out)[0]
+    assert (walk.page, walk.revision, walk.length) == (page.title, page.revision, len(page.text))
+    assert walk.sha1 == hashlib.sha1(page.text.encode()).hexdigest()
+    assert tuple(read_json_lines(Path(f"{out}.titles"), Fate)) == report.fates
+
+
+@pytest.mark.parametrize(
+    ("title", "skipped"),
+    [
+        ("List of algorithms", True),
+        ("Lists of mathematicians", True),
+        ("Kernel (disambiguation)", True),
+        ("Outline of machine learning", True),
+        ("Glossary of artificial intelligence", False),
+        ("Listwise loss", False),
+        ("Kernel (statistics)", False),
+    ],
+)
+def test_lists_and_disambiguation_pages_of_a_category_are_skipped(out: Path, title: str, skipped: bool) -> None:
+    def reply(path: str, _: object) -> Reply:
+        page = {"pageid": 9, "ns": 0, "title": title}
+        told = {"pages": {"9": WITHOUT_EXTRACT | page | {"extract": "Text.", "lastrevid": 9}}}
+        if "list=categorymembers" in path:
+            told = {"pages": {"7": {"ns": 14, "title": "Category:X"}}, "categorymembers": [page]}  # type: ignore[dict-item]
+        return 200, {}, json.dumps({"query": told}).encode()
+
+    with serve(reply) as url:
+        assert run(out, url, categories=["X"]).titles("skipped") == ((title,) if skipped else ())
+        assert run(out, url, titles=[title]).titles("skipped") == ()
 
 
 def test_redirects_and_their_target_make_one_page(wiki: Wiki, out: Path) -> None:
@@ -97,7 +144,7 @@ def test_redirects_and_their_target_make_one_page(wiki: Wiki, out: Path) -> None
         report = run(out, url, titles=asked)
     assert titles(out) == ["Gradient descent"]
     assert len(requests) == 3  # the last is known by its own title
-    assert report.folded == ("gradient descent", "Steepest descent", "Gradient descent")
+    assert report.titles("folded") == ("gradient descent", "Steepest descent", "Gradient descent")
 
 
 def test_text_keeps_its_headings_and_is_clean(wiki: Wiki, out: Path) -> None:
@@ -153,8 +200,9 @@ def test_resumes_where_the_wiki_went_away(wiki: Wiki, out: Path, tmp_path: Path)
         at_first = len(asked)
         report = run(out, url, **seeds)
 
-    assert (report.resumed, report.fetched) == (3, whole.fetched - 3)
-    assert (report.folded, report.empty, report.missing) == (whole.folded, whole.empty, whole.missing)
+    assert _counts(report) == (3, len(whole.titles("fetched")) - 3)
+    for kind in ("folded", "empty", "missing", "skipped"):
+        assert report.titles(kind) == whole.titles(kind)
     assert not [path for path in asked[at_first:] if "titles=AC" in path]
     assert out.read_bytes() == once.read_bytes()
     assert not journal(out).exists()
@@ -163,10 +211,10 @@ def test_resumes_where_the_wiki_went_away(wiki: Wiki, out: Path, tmp_path: Path)
 def test_a_rerun_adds_what_is_missing(wiki: Wiki, out: Path) -> None:
     run(out, wiki.api_url, titles=["C++", "AC/DC"])
     first = out.read_bytes()
-    assert run(out, wiki.api_url, titles=["AC/DC"]).resumed == 1
+    assert run(out, wiki.api_url, titles=["AC/DC"]).titles("kept") == ("AC/DC",)
     assert out.read_bytes() == first
     report = run(out, wiki.api_url, titles=["Perceptron", "AC/DC"])
-    assert (report.fetched, report.resumed) == (1, 1)
+    assert _counts(report) == (1, 1)
     assert titles(out) == ["C++", "AC/DC", "Perceptron"]
     assert out.read_bytes().startswith(first)
 
@@ -183,8 +231,8 @@ def test_reports_what_is_no_article(wiki: Wiki, out: Path) -> None:
     asked = ["C++|AC/DC", "[x]", "C#", "", "é" * 128, "Talk:Perceptron", "Nobody", "Nowhere", "..", "Stub", "C++"]
     report = run(out, wiki.api_url, titles=asked, categories=["No such", "Shelf", "A|B"], depth=1)
     assert titles(out) == ["C++"]
-    assert report.missing == ("Nobody", "Nowhere", "..")
-    assert report.empty == ("Stub",)
+    assert report.titles("missing") == ("Nobody", "Nowhere", "..")
+    assert report.titles("empty") == ("Stub",)
     assert report.failed == (
         "Category:A|B: '|' cannot stand in a title",
         "Category:No such: no articles in it",
@@ -223,7 +271,7 @@ def test_tries_again_where_that_may_help(wiki: Wiki, out: Path, waits: list[floa
         return troubles.pop(0) if troubles else relay(wiki, path)
 
     with serve(reply) as url:
-        assert run(out, url, titles=["C++"]).fetched == 1
+        assert run(out, url, titles=["C++"]).titles("fetched") == ("C++",)
     assert waits == [5, 2, 4]
 
 

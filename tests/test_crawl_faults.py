@@ -6,7 +6,7 @@ import random
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler
@@ -14,22 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wiki import Behaviour, Reply, Wiki, relay, run_wiki, serve
+from wiki import Behaviour, Reply, Wiki, relay, serve
 
 from ragqa.cli import main
-from ragqa.crawl import CrawlReport, crawl
-from ragqa.errors import CrawlError
+from ragqa.crawl import CrawlReport, Fate, crawl
+from ragqa.errors import CrawlError, InputError
 from ragqa.records import Page, read_json_lines
 
 SEED = 42
 TITLES = ["AC/DC", "Downhill walk", "Nobody", "Stub", "Électricité"]
 Answer = Reply | Behaviour | None
-
-
-@pytest.fixture(scope="module")
-def wiki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wiki]:
-    with run_wiki(tmp_path_factory.mktemp("wiki")) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)
@@ -170,7 +164,7 @@ def whole(wiki: Wiki, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, 
     out, proxy = tmp_path_factory.mktemp("whole") / "pages.jsonl", Proxy(wiki, {})
     with serve(proxy.reply) as url:
         report = run(out, url)
-    assert (report.missing, report.empty) == (("Nobody",), ("Stub",))
+    assert (report.titles("missing"), report.titles("empty")) == (("Nobody",), ("Stub",))
     return out.read_bytes(), report, proxy.count
 
 
@@ -205,7 +199,7 @@ def test_a_lie_at_any_request_gives_no_wrong_page_and_loses_none_in_silence(
         assert got <= pages
         assert len(pages - got) <= len(told.failed)
         assert all("the wiki says that it is" in reason for reason in told.failed)
-        assert set(told.missing) <= set(report.missing)
+        assert set(told.titles("missing")) <= set(report.titles("missing"))
         with serve(Proxy(wiki, {}).reply) as url:
             assert not run(out, url).failed
         assert set(read_json_lines(out, Page)) == pages
@@ -243,7 +237,13 @@ def test_a_page_that_fails_is_named_and_the_others_come(wiki: Wiki, tmp_path: Pa
         assert failed.startswith("AC/DC: ")
         assert failed.endswith("HTTP 500")
     with serve(Proxy(wiki, {}).reply) as url:
-        assert (run(tmp_path / "pages.jsonl", url).fetched, report.fetched) == (1, 6)
+        again = crawl(tmp_path / "pages.jsonl", contact="a@b.example", api_url=url, retry_failed=True, progress=False)
+    assert [(fate.title, fate.became) for fate in again.fates] == [("AC/DC", "fetched")]
+    ledger = list(read_json_lines(tmp_path / "pages.jsonl.titles", Fate))
+    assert [fate.title for fate in ledger] == [fate.title for fate in report.fates]
+    assert not [fate for fate in ledger if fate.became == "failed"]
+    with pytest.raises(InputError, match=r"pages\.jsonl\.titles names nothing that failed"):
+        crawl(tmp_path / "pages.jsonl", contact="a@b.example", retry_failed=True)
 
 
 def test_when_many_fail_in_a_row_the_crawl_ends(wiki: Wiki, tmp_path: Path) -> None:
@@ -268,5 +268,5 @@ def test_the_command_ends_with_1_if_a_page_failed(
             assert main([*arguments, "--api-url", url, "--out", str(tmp_path / "pages.jsonl")]) == expected
     out, err = capsys.readouterr()
     assert "failed: AC/DC: " in err
-    assert "1 pages fetched, 0 already there, 0 folded, 0 missing, 0 empty, 1 failed" in out
-    assert "1 pages fetched, 1 already there, 0 folded, 0 missing, 0 empty, 0 failed" in out
+    assert "1 fetched, 0 kept, 0 folded, 0 missing, 0 empty, 0 skipped, 1 failed" in out
+    assert "1 fetched, 1 kept, 0 folded, 0 missing, 0 empty, 0 skipped, 0 failed" in out

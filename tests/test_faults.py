@@ -4,12 +4,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wiki import Reply, Wiki, relay, run_wiki, serve
+from wiki import Reply, Wiki, relay, serve
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="forks and signals are posix"),
@@ -48,12 +47,6 @@ def test_what_was_there_is_there_or_what_was_to_be(tmp_path: Path, scenario: str
     assert len(outcomes) >= LEAST_STEPS[scenario]
     check(outcomes, kind, "nothing" if scenario == "first build" else "old")
     assert {outcome["found"] for outcome in outcomes} >= {"nothing" if scenario == "first build" else "old"}
-
-
-@pytest.fixture(scope="module")
-def wiki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wiki]:
-    with run_wiki(tmp_path_factory.mktemp("wiki")) as running:
-        yield running
 
 
 @pytest.mark.parametrize("kind", KINDS)
