@@ -18,6 +18,7 @@ from ragqa.offline import OFFLINE
 from ragqa.records import Answer, Hit, Page, Passage, read_json_lines, write_json_lines
 
 if TYPE_CHECKING:
+    from ragqa.crawl import CrawlReport
     from ragqa.index import IndexReport
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ def _drop_output() -> None:
 
 
 def _crawl(options: argparse.Namespace) -> int:
-    from ragqa.crawl import FATES, crawl
+    from ragqa.crawl import FATES, PLANNED, crawl
     from ragqa.seeds import read_seeds
 
     seeds = [read_seeds(path) for path in options.titles]
@@ -72,14 +73,24 @@ def _crawl(options: argparse.Namespace) -> int:
         retry_failed=options.retry_failed,
         api_url=options.api_url,
         lang=language,
+        exclude=options.exclude,
         longest_wait_s=options.max_wait,
+        delay_s=options.delay,
+        dry_run=options.dry_run,
     )
     for fate in report.fates:
         if fate.became in ("missing", "empty", "failed"):
             _say(f"{fate.became}: {fate.title}" + (f": {fate.reason}" if fate.reason else ""))
-    counts = (f"{len(report.titles(kind))} {kind}" for kind in FATES)
-    print(f"{options.out}: {', '.join(counts)} (what became of each title: {options.out}.titles)")
+    if options.dry_run:
+        planned = len(report.titles(PLANNED))
+        print(f"{options.out}: {planned} pages to fetch, in as many requests or a few more; {_counts(report, FATES)}")
+        return 0
+    print(f"{options.out}: {_counts(report, FATES)} (what became of each title: {options.out}.titles)")
     return 1 if report.failed else 0
+
+
+def _counts(report: "CrawlReport", kinds: Iterable[str]) -> str:
+    return ", ".join(f"{len(report.titles(kind))} {kind}" for kind in kinds)
 
 
 def _clean(options: argparse.Namespace) -> None:
@@ -396,6 +407,17 @@ def _add_crawl(commands: Any) -> None:
         default=[],
         metavar="FILE",
         help="titles, one a line, or a TOML file with categories too",
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="pass over members of categories, subcategories too, whose titles it is found in; may be repeated",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="list the categories, say how much would be fetched")
+    parser.add_argument(
+        "--delay", type=float, default=0.0, metavar="SECONDS", help="from one request to the next, at least (default 0)"
     )
     parser.add_argument("--retry-failed", action="store_true", help="ask again for the titles that failed")
     parser.add_argument(

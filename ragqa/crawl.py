@@ -7,7 +7,7 @@ every page is on disk before the next is asked for.
 import hashlib
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +31,7 @@ Pages = dict[int | str, Page]  # by page id, or by title where there is none
 
 
 FATES = ("fetched", "kept", "folded", "missing", "empty", "skipped", "failed")
+PLANNED = "planned"  # what a dry run says of titles that would be asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +77,18 @@ def crawl(
     retry_failed: bool = False,
     api_url: str | None = None,
     lang: str = "en",
+    exclude: Iterable[str] = (),
     longest_wait_s: float = LONGEST_WAIT_S,
+    delay_s: float = 0.0,
+    dry_run: bool = False,
     progress: bool = True,
 ) -> CrawlReport:
     """Fetch articles into `out`: the titles as given, then the members of the categories as the wiki lists them.
 
     Subcategories are followed level by level, each once. A page is known by its page id, so that a redirect and its
-    target make one page. Missing and empty pages are not written. Of a category's members those in other namespaces, lists
-    and disambiguation pages are skipped. What became of each title stands in `<out>.titles` (`Fate`, JSON Lines);
+    target make one page. Missing and empty pages are not written. Of a category's members those in other namespaces, lists,
+    disambiguation pages and all whose titles a regular expression of `exclude` is found in are skipped, subcategories too.
+    What became of each title stands in `<out>.titles` (`Fate`, JSON Lines);
     `retry_failed` asks once more for those that failed.
 
     Each page goes at once to a journal, `<out>.partial`, and a rerun resumes from it. The pages of an existing `out`
@@ -93,7 +98,8 @@ def crawl(
 
     A page that the wiki, after three retries, does not give as it should is failed, and a rerun asks for it again; missing
     and empty is only what a second, different request says too. Between retries at most `longest_wait_s` seconds are
-    waited, whatever the server asks for.
+    waited, whatever the server asks for, and at least `delay_s` between requests. A `dry_run` lists categories, fetches and
+    writes nothing: what would be asked for has the fate `PLANNED`.
 
     Raises `InputError` for an argument that cannot be used and `CrawlError` where a category cannot be listed or several
     pages in a row fail: the journal then keeps what has been fetched.
@@ -107,9 +113,13 @@ def crawl(
     _check(contact, seeds)
     kept = _by_id(read_json_lines(out, Page)) if out.exists() else {}
     before = kept | _by_id(read_journal(journal, Page))
-    with open_wiki(contact, lang, api_url, longest_wait_s) as wiki:
+    unwanted = _compile(exclude)
+    with open_wiki(contact, lang, api_url, longest_wait_s, delay_s) as wiki:
+        asked, fates = _list_titles(wiki, seeds, unwanted, progress)
         crawled = _Crawl(wiki, journal, before)
-        fates = crawled.run(seeds, progress)
+        if dry_run:
+            return CrawlReport((*fates, *map(crawled.plan, asked)))
+        fates += crawled.run(asked, progress)
     write_json_lines(out, {**kept, **crawled.found, **before}.values())
     now = {fate.title: fate for fate in fates}
     write_json_lines(ledger, {**{fate.title: fate for fate in past}, **now}.values() if retry_failed else now.values())
@@ -126,9 +136,13 @@ class _Crawl:
         self._known = {page.title: page for page in before.values()}
         self._in_a_row = 0
 
-    def run(self, seeds: Seeds, progress: bool) -> list[Fate]:
-        """Fetch all that the seeds name; what became of each title."""
-        asked, fates = _list_titles(self._wiki, seeds, progress)
+    def plan(self, title: str) -> Fate:
+        """Whether a title would be asked for."""
+        return Fate(title, "kept" if title in self._known else PLANNED)
+
+    def run(self, asked: Sequence[str], progress: bool) -> list[Fate]:
+        """Fetch pages by their titles; what became of each."""
+        fates = []
         most = min(_FAILURES_IN_A_ROW, len(asked))
         for title in _bar(asked, "page", progress):
             try:
@@ -184,7 +198,9 @@ def _by_id(pages: Iterable[Page]) -> Pages:
     return {_id(page): page for page in pages}
 
 
-def _list_titles(wiki: Wiki, seeds: Seeds, progress: bool) -> tuple[list[str], list[Fate]]:
+def _list_titles(
+    wiki: Wiki, seeds: Seeds, unwanted: Sequence[re.Pattern[str]], progress: bool
+) -> tuple[list[str], list[Fate]]:
     """The titles to fetch, each once, in order; and what was skipped or failed while listing them."""
     titles = dict.fromkeys(_normalize(title) for title in seeds.titles)
     roots = dict.fromkeys(
@@ -192,10 +208,10 @@ def _list_titles(wiki: Wiki, seeds: Seeds, progress: bool) -> tuple[list[str], l
     )
     fates = [Fate(root, "failed", reason=flaw) for root in roots if (flaw := _flaw(root))]
     usable = [root for root in roots if not _flaw(root)]
-    for name, members in _bar(_walk(wiki, usable, seeds.depth), "category", progress):
+    for name, members in _bar(_walk(wiki, usable, seeds.depth, unwanted), "category", progress):
         articles = [member for member in members if member["ns"] == _ARTICLE]
         for member in members:
-            if reason := _reason_to_skip(member):
+            if reason := _reason_to_skip(member, unwanted):
                 fates.append(Fate(member["title"], "skipped", reason=reason))
             elif member["ns"] == _ARTICLE:
                 titles[member["title"]] = None
@@ -204,14 +220,18 @@ def _list_titles(wiki: Wiki, seeds: Seeds, progress: bool) -> tuple[list[str], l
     return list(titles), [fate for fate in dict.fromkeys(fates) if fate.title not in titles]
 
 
-def _reason_to_skip(member: dict[str, Any]) -> str:
-    """Why a member of a category is not asked for, if it is not; subcategories are not asked for as pages anyway."""
+def _reason_to_skip(member: dict[str, Any], unwanted: Sequence[re.Pattern[str]]) -> str:
+    """Why a member of a category is passed over, if it is."""
+    if any(pattern.search(member["title"]) for pattern in unwanted):
+        return "excluded"
     if member["ns"] not in (_ARTICLE, _CATEGORY):
         return f"namespace {member['ns']}"
     return "a list or disambiguation page, by its title" if _NO_ARTICLE.search(member["title"]) else ""
 
 
-def _walk(wiki: Wiki, roots: Iterable[str], depth: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+def _walk(
+    wiki: Wiki, roots: Iterable[str], depth: int, unwanted: Sequence[re.Pattern[str]]
+) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yield each category of the trees once, level by level, with its members in listing order."""
     queue = deque((root, 0) for root in roots)
     seen = set(roots)
@@ -219,9 +239,17 @@ def _walk(wiki: Wiki, roots: Iterable[str], depth: int) -> Iterator[tuple[str, l
         name, level = queue.popleft()
         members = _list_members(wiki, name)
         yield name, members
-        children = [member["title"] for member in members if member["ns"] == _CATEGORY] if level < depth else []
+        below = [member for member in members if member["ns"] == _CATEGORY and not _reason_to_skip(member, unwanted)]
+        children = [member["title"] for member in below] if level < depth else []
         queue.extend((child, level + 1) for child in children if child not in seen)
         seen.update(children)
+
+
+def _compile(patterns: Iterable[str]) -> list[re.Pattern[str]]:
+    try:
+        return [re.compile(pattern) for pattern in patterns]
+    except re.error as error:
+        raise InputError(f"exclude {error.pattern!r} is no regular expression: {error}") from error
 
 
 def _list_members(wiki: Wiki, name: str) -> list[dict[str, Any]]:

@@ -52,16 +52,18 @@ class Wiki:
 
 
 @contextmanager
-def open_wiki(contact: str, lang: str, api_url: str | None, longest_wait_s: float = LONGEST_WAIT_S) -> Iterator[Wiki]:
+def open_wiki(
+    contact: str, lang: str, api_url: str | None, longest_wait_s: float = LONGEST_WAIT_S, delay_s: float = 0.0
+) -> Iterator[Wiki]:
     """Open a wiki whose `pages.info` brings a page's text and revision too, in one request.
 
     `api_url` is the `api.php` of any MediaWiki with the TextExtracts extension, None that of Wikipedia in `lang`.
-    Raises `InputError` if it is no URL; requests raise `CrawlError` for whatever is no answer, after three retries where
-    that may help.
+    Each request waits until the one before is `delay_s` seconds old. Raises `InputError` if `api_url` is no URL; requests raise
+    `CrawlError` for whatever is no answer, after three retries where that may help.
     """
     import wikipediaapi
 
-    transport = _Transport(api_url or f"https://{lang}.wikipedia.org/w/api.php", longest_wait_s)
+    transport = _Transport(api_url or f"https://{lang}.wikipedia.org/w/api.php", longest_wait_s, delay_s)
     agent = f"ragqa/{_version()} ({contact})"
     settings: Any = {"extra_api_params": _PARAMETERS, "timeout": TIMEOUT_S, "transport": transport}
     try:
@@ -86,7 +88,7 @@ class _Transport:
     It has the methods of `httpx.BaseTransport`, which it cannot inherit without importing httpx early.
     """
 
-    def __init__(self, api_url: str, longest_wait_s: float) -> None:
+    def __init__(self, api_url: str, longest_wait_s: float, delay_s: float) -> None:
         import httpx
 
         try:
@@ -96,7 +98,8 @@ class _Transport:
         if self._url.scheme not in ("http", "https") or not self._url.host:
             raise InputError(f"api_url {api_url!r} is no URL such as https://en.wikipedia.org/w/api.php")
         self._http = httpx.HTTPTransport()
-        self._longest_wait_s = longest_wait_s
+        self._longest_wait_s, self._delay_s = longest_wait_s, delay_s
+        self._next = 0.0  # when the next request may go out
 
     def handle_request(self, request: "httpx.Request") -> "httpx.Response":
         request.url = self._url.copy_with(query=request.url.query)
@@ -117,6 +120,9 @@ class _Transport:
     def _try(self, request: "httpx.Request") -> "httpx.Response | _Trouble":
         import httpx
 
+        if (early_s := self._next - monotonic()) > 0:
+            sleep(early_s)
+        self._next = monotonic() + self._delay_s
         try:
             response = self._read(request)
         except httpx.RequestError as error:

@@ -132,6 +132,38 @@ def test_lists_and_disambiguation_pages_of_a_category_are_skipped(out: Path, tit
         assert run(out, url, titles=[title]).titles("skipped") == ()
 
 
+def test_excluded_pages_and_categories_are_passed_over(wiki: Wiki, out: Path) -> None:
+    report = run(out, wiki.api_url, categories=["Learning"], depth=3, exclude=["^Category:Lay", r"\+\+"])
+    assert titles(out) == ["Gradient descent", "Perceptron"]
+    reasons = {fate.title: fate.reason for fate in report.fates if fate.became == "skipped"}
+    assert reasons == {"Category:Layers": "excluded", "C++": "excluded", "Talk:Perceptron": "namespace 1"}
+    with pytest.raises(InputError, match=r"exclude '\(' is no regular expression: missing \)"):
+        run(out, wiki.api_url, categories=["Learning"], exclude=["("])
+
+
+def test_a_dry_run_says_what_would_be_fetched_and_writes_nothing(wiki: Wiki, out: Path) -> None:
+    run(out, wiki.api_url, titles=["C++"])
+    before = {path.name: path.read_bytes() for path in out.parent.iterdir()}
+    asked: list[str] = []
+
+    def reply(path: str, _: object) -> Reply | None:
+        asked.append(path)
+        return relay(wiki, path)
+
+    with serve(reply) as url:
+        report = run(out, url, categories=["Learning"], titles=["Stub"], dry_run=True)
+    assert report.titles("planned") == ("Stub", "Gradient descent", "Steepest descent")
+    assert report.titles("kept") == ("C++",)
+    assert len(asked) == 1
+    assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == before
+
+
+def test_requests_keep_their_distance(wiki: Wiki, out: Path, waits: list[float]) -> None:
+    run(out, wiki.api_url, titles=["C++", "AC/DC", "Stub"], delay_s=9)
+    assert len(waits) == 3  # four requests: that there is no text was asked twice
+    assert all(8 < wait <= 9 for wait in waits)
+
+
 def test_redirects_and_their_target_make_one_page(wiki: Wiki, out: Path) -> None:
     asked = ["Downhill walk", "gradient_descent", "Steepest descent", "Gradient descent"]
     requests: list[str] = []
