@@ -7,7 +7,6 @@ https://www.mediawiki.org/wiki/API:Etiquette
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import metadata
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -214,6 +213,8 @@ def _retry_after_s(value: str) -> float:
 
 
 def _version() -> str:
+    from importlib import metadata
+
     try:
         return metadata.version("ragqa")
     except metadata.PackageNotFoundError:  # a checkout on PYTHONPATH

@@ -20,7 +20,7 @@ from ragqa.retrieve import Retriever
 from ragqa.verify import verify
 
 SEED = int(os.environ.get("RAGQA_TEST_SEED", "42"))
-TO_AN_INDEX, TO_A_MODEL = 1500, 600  # times
+TO_AN_INDEX, TO_A_MODEL = 2000, 200  # times
 QUESTIONS = (
     "what does dropout do?",
     "kernel trick",

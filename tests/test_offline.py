@@ -39,7 +39,8 @@ RUNS = {
     "ask": "from ragqa.cli import main; assert main(['ask', '--offline', 'why does dropout help?']) == 0",
     "evaluation": "from ragqa.cli import main; assert main(['evaluate', '--offline', '--questions', '3', '--compare']) == 0",
     "index": (
-        "from ragqa.cli import main; assert main('passages --pages starter --out p.jsonl'.split()) == 0; "
+        "from ragqa.cli import main; assert main('passages --pages starter --out all.jsonl'.split()) == 0; "
+        "open('p.jsonl', 'w').writelines(list(open('all.jsonl'))[:50]); "
         "assert main('index --passages p.jsonl --out index --offline'.split()) == 0; "
         "assert main('verify index'.split()) == 0"
     ),

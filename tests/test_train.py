@@ -167,7 +167,7 @@ def test_export_alone_needs_no_torch_weights_to_score(tmp_path: Path, trained: P
         assert not list((tmp_path / name).glob("*.safetensors"))
         assert "Reranker.load" in (tmp_path / name / "README.md").read_text(encoding="utf8")
         assert Reranker.load(tmp_path / name).score("What is pooling?", ["pooling", "bagging"]).shape == (2,)
-    with pytest.raises(ModelError, match="holds no model"):
+    with pytest.raises(ModelError, match="is not a folder"):
         export(tmp_path / "nothing", tmp_path / "out", pairs)
     with pytest.raises(InputError, match="calibration needs pairs"):
         export(trained, tmp_path / "out", [])
