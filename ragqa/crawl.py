@@ -20,6 +20,7 @@ from ragqa.records import Page, append_json_line, read_journal, read_json_lines,
 from ragqa.seeds import Seeds
 
 _ARTICLE, _CATEGORY = 0, 14  # namespaces
+_CATEGORY_PREFIX = "Category:"
 _MEMBERS_AT_ONCE = 500
 _NOT_IN_TITLES = re.compile(r"[#<>\[\]|{}\x00-\x1f\x7f\ufffd]")  # https://www.mediawiki.org/wiki/Manual:Page_title
 _TAG = re.compile(r"<[^>]*>|<!--.*?-->", re.DOTALL)
@@ -88,8 +89,8 @@ def crawl(
     Subcategories are followed level by level, each once. A page is known by its page id, so that a redirect and its
     target make one page. Missing and empty pages are not written. Of a category's members those in other namespaces, lists,
     disambiguation pages and all whose titles a regular expression of `exclude` is found in are skipped, subcategories too.
-    What became of each title stands in `<out>.titles` (`Fate`, JSON Lines);
-    `retry_failed` asks once more for those that failed.
+    What became of each title stands in `<out>.titles` (`Fate`, JSON Lines); `retry_failed` asks once more for those that
+    failed.
 
     Each page goes at once to a journal, `<out>.partial`, and a rerun resumes from it. The pages of an existing `out`
     count as fetched and stay, in front: a rerun adds what is missing; remove `out` to fetch everything anew. A file
@@ -106,10 +107,13 @@ def crawl(
     """
     out, journal, ledger = Path(out), Path(f"{out}.partial"), Path(f"{out}.titles")
     past = list(read_json_lines(ledger, Fate)) if ledger.exists() else []
-    again = [fate.title for fate in past if fate.became == "failed"] if retry_failed else []
-    if retry_failed and not again:
-        raise InputError(f"{ledger} names nothing that failed")
-    seeds = Seeds(lang, depth, tuple(categories), (*titles, *again))
+    if retry_failed:
+        again = [fate.title for fate in past if fate.became == "failed"]
+        if not again:
+            raise InputError(f"{ledger} names nothing that failed")
+        titles = [*titles, *(title for title in again if not title.startswith(_CATEGORY_PREFIX))]
+        categories = [*categories, *(title for title in again if title.startswith(_CATEGORY_PREFIX))]
+    seeds = Seeds(lang, depth, tuple(categories), tuple(titles))
     _check(contact, seeds)
     kept = _by_id(read_json_lines(out, Page)) if out.exists() else {}
     before = kept | _by_id(read_journal(journal, Page))
@@ -204,7 +208,7 @@ def _list_titles(
     """The titles to fetch, each once, in order; and what was skipped or failed while listing them."""
     titles = dict.fromkeys(_normalize(title) for title in seeds.titles)
     roots = dict.fromkeys(
-        _normalize(re.sub(r"(?i)^(\s*category:)?\s*", "Category:", name)) for name in seeds.categories
+        _normalize(re.sub(r"(?i)^(\s*category:)?\s*", _CATEGORY_PREFIX, name)) for name in seeds.categories
     )
     fates = [Fate(root, "failed", reason=flaw) for root in roots if (flaw := _flaw(root))]
     usable = [root for root in roots if not _flaw(root)]
@@ -297,7 +301,7 @@ def _fetch(wiki: Wiki, title: str) -> Page:
         if not text.strip():
             _confirm_empty(wiki, page.title)
         return clean_page(Page(page.title, page.fullurl, page.pageid, revision["revid"], revision["timestamp"], text))
-    except (AttributeError, LookupError, TypeError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise CrawlError(f"half a reply ({error})") from error
 
 

@@ -132,6 +132,24 @@ def test_lists_and_disambiguation_pages_of_a_category_are_skipped(out: Path, tit
         assert run(out, url, titles=[title]).titles("skipped") == ()
 
 
+def test_what_failed_is_asked_for_again_categories_as_such(wiki: Wiki, out: Path) -> None:
+    def reply(path: str, _: object) -> Reply | None:
+        empty = {"pages": {"7": {"ns": 14, "title": "Category:Networks"}}, "categorymembers": []}
+        if "cmtitle=Category%3ANetworks" in path:
+            return 200, {}, json.dumps({"query": empty}).encode()
+        return relay(wiki, path)
+
+    with serve(reply) as url:
+        assert run(out, url, titles=["C++", "Talk:Perceptron"], categories=["Networks"]).failed == (
+            "Category:Networks: no articles in it",
+            "Talk:Perceptron: not an article",
+        )
+    report = run(out, wiki.api_url, retry_failed=True)
+    assert report.failed == ("Talk:Perceptron: not an article",)
+    assert report.titles("fetched") == ("Perceptron",)
+    assert titles(out) == ["C++", "Perceptron"]
+
+
 def test_excluded_pages_and_categories_are_passed_over(wiki: Wiki, out: Path) -> None:
     report = run(out, wiki.api_url, categories=["Learning"], depth=3, exclude=["^Category:Lay", r"\+\+"])
     assert titles(out) == ["Gradient descent", "Perceptron"]
