@@ -89,8 +89,8 @@ def crawl(
     Subcategories are followed level by level, each once. A page is known by its page id, so that a redirect and its
     target make one page. Missing and empty pages are not written. Of a category's members those in other namespaces, lists,
     disambiguation pages and all whose titles a regular expression of `exclude` is found in are skipped, subcategories too.
-    What became of each title stands in `<out>.titles` (`Fate`, JSON Lines); `retry_failed` asks once more for those that
-    failed.
+    What became of each title stands in `<out>.titles` (`Fate`, JSON Lines), of those of earlier crawls too; `retry_failed`
+    asks once more for what failed.
 
     Each page goes at once to a journal, `<out>.partial`, and a rerun resumes from it. The pages of an existing `out`
     count as fetched and stay, in front: a rerun adds what is missing; remove `out` to fetch everything anew. A file
@@ -126,7 +126,7 @@ def crawl(
         fates += crawled.run(asked, progress)
     write_json_lines(out, {**kept, **crawled.found, **before}.values())
     now = {fate.title: fate for fate in fates}
-    write_json_lines(ledger, {**{fate.title: fate for fate in past}, **now}.values() if retry_failed else now.values())
+    write_json_lines(ledger, {**{fate.title: fate for fate in past}, **now}.values())
     journal.unlink(missing_ok=True)
     return CrawlReport(tuple(now.values()))
 

@@ -105,6 +105,10 @@ def test_every_title_is_accounted_for(wiki: Wiki, out: Path) -> None:
     assert (walk.page, walk.revision, walk.length) == (page.title, page.revision, len(page.text))
     assert walk.sha1 == hashlib.sha1(page.text.encode()).hexdigest()
     assert tuple(read_json_lines(Path(f"{out}.titles"), Fate)) == report.fates
+    later = run(out, wiki.api_url, titles=["AC/DC", "C++"])
+    told = {fate.title: fate.became for fate in read_json_lines(Path(f"{out}.titles"), Fate)}
+    assert told == {title: fate.became for title, fate in fates.items()} | {"AC/DC": "fetched", "C++": "kept"}
+    assert [fate.title for fate in later.fates] == ["AC/DC", "C++"]
 
 
 @pytest.mark.parametrize(
