@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ragqa.analyzer import Analyzer
 from ragqa.errors import CorpusError, IndexStoreError, InputError, rebuild
 from ragqa.files import map_array, sha256
-from ragqa.generations import new_generation, open_current
+from ragqa.generations import check_files, new_generation, open_current
 from ragqa.postings import NO_WORDS, VOCABULARY, Postings
 from ragqa.records import Passage, json_line
-from ragqa.seal import find_flaw
 from ragqa.stored import LINE_SUMS, LINES, PASSAGES, StoredPassages, save_passages
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ MANIFEST = "manifest.json"
 
 _ABBREVIATIONS = "abbreviations.json"
 _RANKS = "ranks.npy"
-_READ_AT_ONCE = (MANIFEST, VOCABULARY, "starts.npy", "sums.npy", LINES, LINE_SUMS, _ABBREVIATIONS, _RANKS)
+_READ_AT_ONCE = (VOCABULARY, "starts.npy", "sums.npy", LINES, LINE_SUMS, _ABBREVIATIONS, _RANKS)
 _ROWS = 32
 
 
@@ -187,13 +186,11 @@ class Bm25Index:
         from ragqa.terms import Abbreviations, Fields
 
         remedy = rebuild(generation.parent)
-        if flaw := find_flaw(generation, [MANIFEST]):
-            raise IndexStoreError(f"{flaw}; {remedy}")
+        check_files(generation, [MANIFEST])
         manifest = json.loads((generation / MANIFEST).read_bytes())
         if manifest["format"] != FORMAT:
             raise IndexStoreError(f"{generation.parent} has index format {manifest['format']}, not {FORMAT}; {remedy}")
-        if flaw := find_flaw(generation, _READ_AT_ONCE):
-            raise IndexStoreError(f"{flaw}; {remedy}")
+        check_files(generation, _READ_AT_ONCE)
         analyzer = Analyzer()
         if manifest["analyzer"] != analyzer.fingerprint:
             raise IndexStoreError(f"{generation.parent} was built with another analyzer; {remedy}")
@@ -212,8 +209,7 @@ class Bm25Index:
         """
 
         def check(generation: Path) -> int:
-            if flaw := find_flaw(generation):
-                raise IndexStoreError(f"{flaw}; {rebuild(generation.parent)}")
+            check_files(generation)
             return len(Bm25Index.open_generation(generation).passages)
 
         return open_current(folder, check)

@@ -13,7 +13,7 @@ writer that is killed leaves files that nobody reads and the next writer removes
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -82,12 +82,16 @@ def new_generation(folder: str | Path) -> Iterator[Path]:
         raise IndexStoreError(f"{folder} is being written by another process; try again when it has ended") from error
 
 
-def _check_sizes(generation: Path, digest: str) -> None:
-    flaw = find_flaw(generation, sizes_only=True)
-    if not flaw and sha256(generation / SEAL) != digest:
-        flaw = f"{generation / SEAL} is missing or damaged"
-    if flaw:
+def check_files(generation: Path, names: Iterable[str] | None = None, *, sizes_only: bool = False) -> None:
+    """Raise `IndexStoreError`, naming the file and what to do, if `seal.find_flaw` finds one in a generation."""
+    if flaw := find_flaw(generation, names, sizes_only=sizes_only):
         raise IndexStoreError(f"{flaw}; {rebuild(generation.parent)}")
+
+
+def _check_sizes(generation: Path, digest: str) -> None:
+    check_files(generation, sizes_only=True)
+    if sha256(generation / SEAL) != digest:
+        raise IndexStoreError(f"{generation / SEAL} is missing or damaged; {rebuild(generation.parent)}")
 
 
 def _publish(new: Path) -> None:
