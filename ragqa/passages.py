@@ -89,7 +89,7 @@ def place(passage: Passage, joint: str = " › ") -> str:
 
 def _passage(page: Page, number: int, section: str, start: int, end: int) -> Passage:
     text = page.text[start:end]
-    return Passage(f"{page.title}#{number}", page.title, section, start, end, text, cite(page, section))
+    return Passage(f"{page.title}#{number}", page.title, section, start, end, text, cite(page, section), page.aliases)
 
 
 def cite(page: Page, section: str = "") -> str:

@@ -18,7 +18,10 @@ from ragqa.files import replace_file
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One article. `text` keeps its headings as lines of their own: `== Heading ==`, one more `=` a level."""
+    """One article. `text` keeps its headings as lines of their own: `== Heading ==`, one more `=` a level.
+
+    `aliases` are the titles that redirect to it, sorted; those that lead to one of its sections are not among them.
+    """
 
     title: str
     url: str = ""
@@ -26,13 +29,14 @@ class Page:
     revision: int | None = None
     timestamp: str | None = None  # of the revision, ISO 8601, UTC
     text: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A piece of a page, `page.text[start:end] == text`; `url` cites the revision and section it comes from.
 
-    `id` is unique in a corpus; `section` is the nearest heading above the passage, empty in the lead.
+    `id` is unique in a corpus; `section` is the nearest heading above the passage, empty in the lead; `aliases` are the page's.
     """
 
     id: str
@@ -42,6 +46,7 @@ class Passage:
     end: int = 0
     text: str = ""
     url: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 PARTLY = 0.5  # the least label of a pair whose passage answers at least in part
@@ -121,7 +126,7 @@ def read_json_lines(path: str | Path, record: type[Record]) -> Iterator[Record]:
     """
     for number, row in read_rows(path):
         try:
-            yield _construct(record, row)
+            yield construct(record, row)
         except (TypeError, ValueError) as error:
             raise RecordError(path, number, str(error)) from error
 
@@ -204,17 +209,24 @@ def _parse(path: str | Path, number: int, line: bytes) -> dict[str, Any]:
     return row
 
 
-def _construct(record: type[Record], row: dict[str, Any]) -> Record:
+def construct(record: type[Record], row: dict[str, Any]) -> Record:
+    """A record of the fields that a JSON object holds. Raises `InputError` naming the field that is missing or wrong."""
     values: dict[str, Any] = {}
     for name, (kinds, required) in _schema(record).items():
         if name in row:
             value = row[name]
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 raise InputError(f"{name!r} is {type(value).__name__}, not {' or '.join(k.__name__ for k in kinds)}")
-            values[name] = value
+            values[name] = _strings(name, value) if isinstance(value, list) else value
         elif required:
             raise InputError(f"{name!r} is missing")
     return record(**values)
+
+
+def _strings(name: str, items: list[Any]) -> tuple[str, ...]:
+    if other := next((type(item).__name__ for item in items if not isinstance(item, str)), ""):
+        raise InputError(f"{name!r} holds {other}, not only str")
+    return tuple(items)
 
 
 def _schema(record: type[Any]) -> dict[str, tuple[tuple[type, ...], bool]]:
@@ -225,6 +237,8 @@ def _schema(record: type[Any]) -> dict[str, tuple[tuple[type, ...], bool]]:
     for field in fields(record):
         hint = hints[field.name]
         kinds = get_args(hint) if get_origin(hint) in (types.UnionType, Union) else (hint,)
+        if get_origin(hint) is tuple:
+            kinds = (list,)  # of strings
         if float in kinds:
             kinds = (*kinds, int)
         schema[field.name] = (kinds, field.default is MISSING)

@@ -9,7 +9,7 @@ from zlib import crc32
 
 from ragqa.errors import IndexStoreError, rebuild
 from ragqa.files import map_array
-from ragqa.records import Passage, json_line
+from ragqa.records import Passage, construct, json_line
 
 PASSAGES = "passages.jsonl"
 LINES = "lines.npy"
@@ -50,7 +50,7 @@ class StoredPassages(Sequence[Passage]):
         line = self._bytes[start : self._ends[place]]
         if crc32(line) != self._sums[place]:
             raise IndexStoreError(f"{self._path} is damaged in line {place + 1}; {rebuild(self._path.parent.parent)}")
-        return Passage(**json.loads(line))
+        return construct(Passage, json.loads(line))
 
     def __iter__(self) -> Iterator[Passage]:
         return (self[place] for place in range(len(self)))

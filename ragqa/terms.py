@@ -2,8 +2,8 @@
 
 Fields are weighted by repeating their terms, so that the weights act before BM25's saturation (Robertson, Zaragoza and
 Taylor, "Simple BM25 Extension to Multiple Weighted Fields", 2004). A long form whose abbreviation the corpus gives ("long
-short-term memory (LSTM)") adds the abbreviation, in passages and in questions: either finds the other. The questions
-generated for a passage are indexed with it, as in doc2query (Nogueira et al., "Document Expansion by Query Prediction",
+short-term memory (LSTM)") adds the abbreviation, in passages and in questions: either finds the other. The titles that
+redirect to a page are its other names. The questions generated for a passage are indexed with it, as in doc2query (Nogueira et al., "Document Expansion by Query Prediction",
 2019).
 """
 
@@ -27,13 +27,14 @@ _HYPHEN = re.compile("[-‐‑–]")
 class Fields:
     """What of a passage is indexed: how many times its title's and section's terms count, and what is added to its text.
 
-    The questions generated for it may name its title and section too.
+    The questions generated for it may name its title and section too. Of the aliases, the terms that the title lacks count once.
     """
 
     title: int = 2
     section: int = 1
     abbreviations: bool = True
     questions: bool = True
+    aliases: bool = True
 
     def __post_init__(self) -> None:
         for name in ("title", "section"):
@@ -113,8 +114,10 @@ def passage_terms(
         fields_read = map(read, (passage.title, passage.section, passage.text))
         (title, in_title), (section, in_section), (text, in_text) = fields_read
         asked = [t for q in generator.questions(passage) for t in analyzer.question_terms(q.text)] if generator else []
+        named = read("\n".join(passage.aliases))[0] if fields.aliases and passage.aliases else []
         own = title * fields.title + section * fields.section + text
-        yield [*own, *dict.fromkeys(in_title + in_section + in_text), *dict.fromkeys(asked)]
+        names = dict.fromkeys(term for term in named if term not in title)
+        yield [*own, *dict.fromkeys(in_title + in_section + in_text), *names, *dict.fromkeys(asked)]
 
 
 def question_terms(question: str, analyzer: Analyzer, abbreviations: Abbreviations) -> list[str]:

@@ -26,10 +26,9 @@ Write = Callable[[str, Iterable[str]], Path]
 
 TEXT = st.text() | st.sampled_from(["two\nlines", "\u2028\x85\r\n", "🧠 émile", "\x00", '"\\{}'])
 NUMBER = st.none() | st.integers()
-PAGES = st.builds(Page, title=TEXT, url=TEXT, page_id=NUMBER, revision=NUMBER, timestamp=st.none() | TEXT, text=TEXT)
-PASSAGES = st.builds(
-    Passage, id=TEXT, title=TEXT, section=TEXT, start=st.integers(), end=st.integers(), text=TEXT, url=TEXT
-)
+ALIASES = st.lists(TEXT, max_size=3).map(tuple)
+PAGES = st.builds(Page, TEXT, TEXT, NUMBER, NUMBER, st.none() | TEXT, TEXT, ALIASES)
+PASSAGES = st.builds(Passage, TEXT, TEXT, TEXT, st.integers(), st.integers(), TEXT, TEXT, ALIASES)
 PAIRS = st.builds(Pair, question=TEXT, passage=TEXT, label=st.floats(0, 1))
 PAIR = '{"question": "q", "passage": "p", "label": 1}'
 
@@ -61,7 +60,7 @@ def test_pairs_come_back_as_they_were_written(folder: Path, pairs: list[Pair]) -
 def test_a_record_is_one_line(page: Page) -> None:
     line = json_line(page)
     assert line.index(b"\n") == len(line) - 1
-    assert json.loads(line) == asdict(page)
+    assert json.loads(line) == asdict(page) | {"aliases": list(page.aliases)}
 
 
 def test_gzip_is_read_like_the_plain_file(tmp_path: Path) -> None:
@@ -121,6 +120,8 @@ def test_a_line_that_is_no_pair_is_named_with_file_line_and_reason(write: Write,
         ('{"title": "A", "page_id": true}', "'page_id' is bool, not int or NoneType"),
         ('{"title": "A", "revision": 1.0}', "'revision' is float, not int or NoneType"),
         ('{"title": "A", "timestamp": 5}', "'timestamp' is int, not str or NoneType"),
+        ('{"title": "A", "aliases": "B"}', "'aliases' is str, not list"),
+        ('{"title": "A", "aliases": ["B", 5]}', "'aliases' holds int, not only str"),
         ('{"url": "u"}', "'title' is missing"),
     ],
 )

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -33,6 +35,14 @@ def test_generated_questions_add_their_terms_once() -> None:
     added = expanded[len(plain) :]
     assert "dropout" in added
     assert len(set(added)) == len(added)
+
+
+def test_aliases_add_what_the_title_lacks_once() -> None:
+    passage = Passage("1", "Gradient descent", text="Walk on.", aliases=("Steepest descent", "The steepest gradient"))
+    (terms,) = passage_terms([passage], PLAIN, ANALYZER, NONE)
+    assert terms == ANALYZER.terms("Gradient descent Walk on. steepest")
+    (plain,) = passage_terms([passage], replace(PLAIN, aliases=False), ANALYZER, NONE)
+    assert plain == ANALYZER.terms("Gradient descent Walk on.")
 
 
 def test_abbreviations_are_read_from_the_text() -> None:
