@@ -10,18 +10,17 @@ import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import ragqa
 from ragqa.errors import CorpusError, InputError, RagqaError
 from ragqa.offline import OFFLINE
+from ragqa.progress import bar, counter
 from ragqa.records import Answer, Hit, Page, Passage, read_json_lines, write_json_lines
 
 if TYPE_CHECKING:
-    from ragqa.crawl import CrawlReport
+    from ragqa.fates import CrawlReport
     from ragqa.index import IndexReport
-
-T = TypeVar("T")
 
 _INDEX_HELP = "index folder; the bundled starter corpus if not given"
 
@@ -58,7 +57,8 @@ def _drop_output() -> None:
 
 
 def _crawl(options: argparse.Namespace) -> int:
-    from ragqa.crawl import FATES, PLANNED, crawl
+    from ragqa.crawl import crawl
+    from ragqa.fates import FATES, PLANNED
     from ragqa.seeds import read_seeds
 
     seeds = [read_seeds(path) for path in options.titles]
@@ -73,9 +73,12 @@ def _crawl(options: argparse.Namespace) -> int:
         retry_failed=options.retry_failed,
         api_url=options.api_url,
         lang=language,
+        include=options.include,
         exclude=options.exclude,
         longest_wait_s=options.max_wait,
         delay_s=options.delay,
+        in_flight=options.in_flight,
+        cache=options.cache,
         dry_run=options.dry_run,
     )
     for fate in report.fates:
@@ -86,7 +89,17 @@ def _crawl(options: argparse.Namespace) -> int:
         print(f"{options.out}: {planned} pages to fetch, in as many requests or a few more; {_counts(report, FATES)}")
         return 0
     print(f"{options.out}: {_counts(report, FATES)} (what became of each title: {options.out}.titles)")
+    _print_changes(report)
     return 1 if report.failed else 0
+
+
+def _print_changes(report: "CrawlReport") -> None:
+    for old, new in report.renamed:
+        _say(f"renamed: {old}: {new}")
+    for title in report.deleted:
+        _say(f"deleted: {title}")
+    changes = {kind: len(getattr(report, kind)) for kind in ("added", "changed", "renamed", "deleted")}
+    print("pages: " + ", ".join(f"{count} {kind}" for kind, count in changes.items()))
 
 
 def _counts(report: "CrawlReport", kinds: Iterable[str]) -> str:
@@ -97,12 +110,12 @@ def _clean(options: argparse.Namespace) -> None:
     from ragqa.clean import clean_page
     from ragqa.corpus import read_pages
 
-    count = write_json_lines(options.out, map(clean_page, _bar(read_pages(options.pages), "page")))
+    count = write_json_lines(options.out, map(clean_page, bar(read_pages(options.pages), "pages")))
     print(f"{options.out}: {count} pages")
 
 
 def _passages(options: argparse.Namespace) -> None:
-    count = write_json_lines(options.out, _split(_bar(_read_all_pages(options.pages), "page"), options))
+    count = write_json_lines(options.out, _split(bar(_read_all_pages(options.pages), "pages"), options))
     print(f"{options.out}: {count} passages")
 
 
@@ -154,8 +167,8 @@ def _dataset(options: argparse.Namespace) -> None:
             miner = _load_embedder(options.miner)
             sources = [replace(source, embedder=miner) for source in sources]
         examples = sum(len(source.examples) for source in sources)
-        with _counter(examples, "question") as bar:
-            pairs = dataset.build(sources, config, lambda _: bar.update())
+        with counter(examples, "questions") as counted:
+            pairs = dataset.build(sources, config, lambda _: counted.update())
     mined = [f"hard negatives: BM25 and {options.miner}"] if options.miner else []
     taught = []
     if options.teacher:
@@ -177,8 +190,8 @@ def _dataset(options: argparse.Namespace) -> None:
 def _embed(passages: Sequence[Passage], embedder: "ragqa.Embedder") -> "ragqa.DenseIndex":
     from ragqa.dense import DenseIndex
 
-    with _counter(len(passages), "passage") as bar:
-        return DenseIndex.build(passages, embedder, bar.update)
+    with counter(len(passages), "passages") as counted:
+        return DenseIndex.build(passages, embedder, counted.update)
 
 
 def _load_embedder(source: str) -> "ragqa.Embedder":
@@ -232,9 +245,11 @@ def _evaluate(options: argparse.Namespace) -> None:
         dense = _embed(judged.passages, embedder) if embedder else None
         retriever = Retriever(Bm25Index.build(judged.passages), reranker, dense=dense, candidates=options.candidates)
         systems = evaluate.variants(retriever, every=options.compare)
-        with _counter(len(judged.questions) * (len(systems) + options.answers), "question") as bar:
-            report = evaluate.compare(systems, judged, lambda _: bar.update())
-            answers = evaluate.inspect_answers(retriever, judged, lambda _: bar.update()) if options.answers else None
+        with counter(len(judged.questions) * (len(systems) + options.answers), "questions") as counted:
+            report = evaluate.compare(systems, judged, lambda _: counted.update())
+            answers = (
+                evaluate.inspect_answers(retriever, judged, lambda _: counted.update()) if options.answers else None
+            )
         reports.append(report)
         plain.append(asdict(report) | ({"answers": asdict(answers)} if answers else {}))
         if not options.json:
@@ -250,8 +265,10 @@ def _index(options: argparse.Namespace) -> None:
 
     embedder = None if options.no_dense else _load_embedder(options.embedder)
     passages = tuple(read_json_lines(options.passages, Passage))
-    with _counter(len(passages) if embedder else 0, "passage") as bar:
-        report = build_index(options.out, passages, embedder=embedder, k1=options.k1, b=options.b, progress=bar.update)
+    with counter(len(passages) if embedder else 0, "passages") as counted:
+        report = build_index(
+            options.out, passages, embedder=embedder, k1=options.k1, b=options.b, progress=counted.update
+        )
     _print_index(options.out, report)
 
 
@@ -262,8 +279,8 @@ def _update(options: argparse.Namespace) -> None:
         raise InputError("nothing to update: give --passages or --remove")
     embedder = _load_embedder(options.embedder) if options.embedder else None
     passages = read_json_lines(options.passages, Passage) if options.passages else ()
-    with _counter(None, "passage") as bar:
-        report = update_index(options.index, passages, options.remove, embedder=embedder, progress=bar.update)
+    with counter(None, "passages") as counted:
+        report = update_index(options.index, passages, options.remove, embedder=embedder, progress=counted.update)
     _print_index(options.index, report)
 
 
@@ -351,19 +368,6 @@ def _printable(text: str) -> str:
     return re.sub(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", " ", text)
 
 
-def _bar(items: Iterable[T], unit: str) -> Iterable[T]:
-    from tqdm import tqdm
-
-    bar: Iterable[T] = tqdm(items, unit=f" {unit}s", disable=None)
-    return bar
-
-
-def _counter(total: int | None, unit: str) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(total=total, unit=f" {unit}s", disable=None)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ragqa",
@@ -393,6 +397,7 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int |
 
 
 def _add_crawl(commands: Any) -> None:
+    from ragqa.crawl import MOST_IN_FLIGHT
     from ragqa.mediawiki import LONGEST_WAIT_S
 
     parser = _command(
@@ -409,6 +414,13 @@ def _add_crawl(commands: Any) -> None:
         help="titles, one a line, or a TOML file with categories too",
     )
     parser.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="of the articles in categories only those whose titles it is found in; may be repeated",
+    )
+    parser.add_argument(
         "--exclude",
         action="append",
         default=[],
@@ -419,6 +431,14 @@ def _add_crawl(commands: Any) -> None:
     parser.add_argument(
         "--delay", type=float, default=0.0, metavar="SECONDS", help="from one request to the next, at least (default 0)"
     )
+    parser.add_argument(
+        "--in-flight",
+        type=int,
+        default=1,
+        metavar="N",
+        help=f"requests that wait for their answers together, 1 to {MOST_IN_FLIGHT} (default 1)",
+    )
+    parser.add_argument("--cache", metavar="FILE", help="keep replies there, and take them from there for a day")
     parser.add_argument("--retry-failed", action="store_true", help="ask again for the titles that failed")
     parser.add_argument(
         "--contact", metavar="ADDRESS", help="your e-mail address or URL, for the User-Agent (required)"
@@ -432,7 +452,9 @@ def _add_crawl(commands: Any) -> None:
         metavar="SECONDS",
         help=f"between retries, whatever the server asks for (default {LONGEST_WAIT_S:.0f})",
     )
-    parser.add_argument("--out", required=True, metavar="FILE", help="what is there already is not fetched again")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help="of what is there already only what has changed is fetched"
+    )
 
 
 def _add_clean(commands: Any) -> None:

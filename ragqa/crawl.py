@@ -1,71 +1,32 @@
 """Wikipedia's articles, by category and by title, as pages.
 
-wikipedia-api does the fetching. A page's text and revision come from one request, so that they belong together, and
-every page is on disk before the next is asked for.
+wikipedia-api does the fetching. A page's text and revision come from one request, so that they belong together, and each
+page is on disk before the next is looked at. A later crawl into the same file asks which pages have changed and fetches
+those.
 """
 
-import hashlib
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
 
-from ragqa.clean import clean_page
 from ragqa.errors import CrawlError, InputError
+from ragqa.fates import PLANNED, CrawlReport, Fate, Pages, by_key, compare, page_key, tell
+from ragqa.fetch import fetch, find_changed, find_targets
+from ragqa.listing import CATEGORY_PREFIX, capitalize, list_titles, make_filter, normalize, title_flaw
 from ragqa.mediawiki import LONGEST_WAIT_S, Wiki, open_wiki
 from ragqa.offline import REASON, is_offline
+from ragqa.progress import counter
 from ragqa.records import Page, append_json_line, read_journal, read_json_lines, write_json_lines
 from ragqa.seeds import Seeds
 
-_ARTICLE, _CATEGORY = 0, 14  # namespaces
-_CATEGORY_PREFIX = "Category:"
-_MEMBERS_AT_ONCE = 500
-_NOT_IN_TITLES = re.compile(r"[#<>\[\]|{}\x00-\x1f\x7f\ufffd]")  # https://www.mediawiki.org/wiki/Manual:Page_title
-_TAG = re.compile(r"<[^>]*>|<!--.*?-->", re.DOTALL)
+MOST_IN_FLIGHT = 3  # https://foundation.wikimedia.org/wiki/Policy:Wikimedia_Foundation_API_Usage_Guidelines
+
 _FAILURES_IN_A_ROW = 5  # after which nobody is there any more
-_NO_ARTICLE = re.compile(r"^(Lists? of|Index of|Outline of|Timeline of) |\(disambiguation\)$", re.IGNORECASE)
 _CONTACT = re.compile(r"\S@\S|https?://\S")
-T = TypeVar("T")
-Pages = dict[int | str, Page]  # by page id, or by title where there is none
-
-
-FATES = ("fetched", "kept", "folded", "missing", "empty", "skipped", "failed")
-PLANNED = "planned"  # what a dry run says of titles that would be asked for
-
-
-@dataclass(frozen=True, slots=True)
-class Fate:
-    """What became of a title, one of `FATES`; kept are pages of an earlier crawl.
-
-    A folded title led to a page that an earlier one had led to already, as redirects do. Of categories only those that failed
-    have a fate.
-    """
-
-    title: str
-    became: str
-    page: str = ""  # the title of the page it led to
-    revision: int | None = None
-    length: int = 0  # characters of the page's text
-    sha1: str = ""  # of that text in UTF-8, in hexadecimal digits
-    reason: str = ""  # why it was skipped or failed
-
-
-@dataclass(frozen=True, slots=True)
-class CrawlReport:
-    """What became of each title asked for, in their order."""
-
-    fates: tuple[Fate, ...]
-
-    def titles(self, became: str) -> tuple[str, ...]:
-        """The titles that this became of."""
-        return tuple(fate.title for fate in self.fates if fate.became == became)
-
-    @property
-    def failed(self) -> tuple[str, ...]:
-        """The titles that failed, with the reasons: `title: reason`."""
-        return tuple(f"{fate.title}: {fate.reason}" for fate in self.fates if fate.became == "failed")
 
 
 def crawl(
@@ -78,9 +39,12 @@ def crawl(
     retry_failed: bool = False,
     api_url: str | None = None,
     lang: str = "en",
+    include: Iterable[str] = (),
     exclude: Iterable[str] = (),
     longest_wait_s: float = LONGEST_WAIT_S,
     delay_s: float = 0.0,
+    in_flight: int = 1,
+    cache: str | Path | None = None,
     dry_run: bool = False,
     progress: bool = True,
 ) -> CrawlReport:
@@ -88,97 +52,175 @@ def crawl(
 
     Subcategories are followed level by level, each once. A page is known by its page id, so that a redirect and its
     target make one page. Missing and empty pages are not written. Of a category's members those in other namespaces, lists,
-    disambiguation pages and all whose titles a regular expression of `exclude` is found in are skipped, subcategories too.
-    What became of each title stands in `<out>.titles` (`Fate`, JSON Lines), of those of earlier crawls too; `retry_failed`
-    asks once more for what failed.
+    disambiguation pages, all whose titles a regular expression of `exclude` is found in (subcategories too) and, if there are
+    any, articles that none of `include` is found in are skipped. What became of each title stands in `<out>.titles` (`Fate`,
+    JSON Lines), of those of earlier crawls too.
 
-    Each page goes at once to a journal, `<out>.partial`, and a rerun resumes from it. The pages of an existing `out`
-    count as fetched and stay, in front: a rerun adds what is missing; remove `out` to fetch everything anew. A file
-    holds pages of one wiki. `api_url` is the `api.php` of any MediaWiki with the TextExtracts extension; without it,
-    that of Wikipedia in the language `lang`.
+    Each page goes at once to a journal, `<out>.partial`, and a rerun resumes from it. The pages of an existing `out` stay in
+    their places; the wiki is asked, fifty at once, which of them have another revision or title now, and those are fetched
+    again; what is gone from the wiki goes from `out`. A file holds pages of one wiki. `api_url` is the `api.php` of any
+    MediaWiki with the TextExtracts extension; without it, that of Wikipedia in the language `lang`. `retry_failed` asks once
+    more for what failed, and for nothing else that is known.
 
     A page that the wiki, after three retries, does not give as it should is failed, and a rerun asks for it again; missing
     and empty is only what a second, different request says too. Between retries at most `longest_wait_s` seconds are
-    waited, whatever the server asks for, and at least `delay_s` between requests. A `dry_run` lists categories, fetches and
-    writes nothing: what would be asked for has the fate `PLANNED`.
+    waited, whatever the server asks for, and at least `delay_s` between requests, of which up to `in_flight` (1 to 3) wait for
+    their answers together. Replies are kept in the file `cache` and taken from there for a day, but for `retry_failed`.
+    A `dry_run` asks what there is and what has changed, fetches and writes nothing: what would be fetched has the fate
+    `PLANNED`.
 
     Raises `InputError` for an argument that cannot be used and `CrawlError` where a category cannot be listed or several
     pages in a row fail: the journal then keeps what has been fetched.
     """
     out, journal, ledger = Path(out), Path(f"{out}.partial"), Path(f"{out}.titles")
     past = list(read_json_lines(ledger, Fate)) if ledger.exists() else []
+    again = _failed(past, ledger) if retry_failed else []
     if retry_failed:
-        again = [fate.title for fate in past if fate.became == "failed"]
-        if not again:
-            raise InputError(f"{ledger} names nothing that failed")
-        titles = [*titles, *(title for title in again if not title.startswith(_CATEGORY_PREFIX))]
-        categories = [*categories, *(title for title in again if title.startswith(_CATEGORY_PREFIX))]
+        titles = [*titles, *(title for title in again if not title.startswith(CATEGORY_PREFIX))]
+        categories = [*categories, *(title for title in again if title.startswith(CATEGORY_PREFIX))]
     seeds = Seeds(lang, depth, tuple(categories), tuple(titles))
-    _check(contact, seeds)
-    kept = _by_id(read_json_lines(out, Page)) if out.exists() else {}
-    before = kept | _by_id(read_journal(journal, Page))
-    unwanted = _compile(exclude)
-    with open_wiki(contact, lang, api_url, longest_wait_s, delay_s) as wiki:
-        asked, fates = _list_titles(wiki, seeds, unwanted, progress)
-        crawled = _Crawl(wiki, journal, before)
+    _check(contact, seeds, in_flight)
+    kept = by_key(read_json_lines(out, Page)) if out.exists() else {}
+    before = kept | by_key(read_journal(journal, Page))
+    wanted = make_filter(include, exclude)
+    cache = Path(cache) if cache and not retry_failed else None
+    with open_wiki(contact, lang, api_url, longest_wait_s, delay_s, cache) as wiki:
+        asked, fates = list_titles(wiki, seeds, wanted, progress)
+        crawled = _Crawl(wiki, journal, before, frozenset(map(normalize, seeds.titles)))
+        if retry_failed:
+            crawled.doubt(again)
+        else:
+            asked = [*dict.fromkeys([*asked, *crawled.refresh(kept, asked)])]
         if dry_run:
             return CrawlReport((*fates, *map(crawled.plan, asked)))
-        fates += crawled.run(asked, progress)
-    write_json_lines(out, {**kept, **crawled.found, **before}.values())
+        fates += crawled.run(asked, in_flight, progress)
+    after = crawled.pages(kept)
+    write_json_lines(out, after.values())
     now = {fate.title: fate for fate in fates}
     write_json_lines(ledger, {**{fate.title: fate for fate in past}, **now}.values())
     journal.unlink(missing_ok=True)
-    return CrawlReport(tuple(now.values()))
+    return compare(now.values(), kept, after)
 
 
 class _Crawl:
-    """One crawl: what it knows, what it has found, how many pages in a row have failed."""
+    """One crawl: what it knows, what it has found, what it has to look at again."""
 
-    def __init__(self, wiki: Wiki, journal: Path, before: Pages) -> None:
-        self.found: Pages = {}
-        self._wiki, self._journal, self._before = wiki, journal, before
+    def __init__(self, wiki: Wiki, journal: Path, before: Pages, named: frozenset[str]) -> None:
+        self._wiki, self._journal, self._before, self._named = wiki, journal, before, named
+        self._found: Pages = {}
         self._known = {page.title: page for page in before.values()}
-        self._in_a_row = 0
+        self._changed: dict[
+            int | str, tuple[str, ...]
+        ] = {}  # the titles that pages which are no longer as they were may have
+        self._failed: set[str] = set()
+
+    def refresh(self, kept: Pages, asked: Iterable[str]) -> list[str]:
+        """The titles to ask for again: of pages that are not as they were, and old titles of those that were renamed.
+
+        Redirects that lead to pages which are as they were need not be asked for.
+        """
+        titles = [page.title for key, page in kept.items() if self._before[key].title != page.title]
+        for page, title in find_changed(self._wiki, self._before.values()):
+            self._doubt(page, title)
+            titles += [page.title, title]
+        as_it_was = {page.page_id: page for page in self._known.values()}
+        unknown = [title for title in asked if title not in self._known and not title_flaw(title)]
+        for title, page_id, to_section in find_targets(self._wiki, unknown if as_it_was else ()):
+            target = as_it_was.get(page_id)
+            if target and (to_section or capitalize(title) in (target.title, *target.aliases)):
+                self._known[title] = target
+        return titles
+
+    def doubt(self, titles: Iterable[str]) -> None:
+        """Ask for these titles even if there are such pages."""
+        for page in [self._known[title] for title in titles if title in self._known]:
+            self._doubt(page)
+
+    def _doubt(self, page: Page, title: str = "") -> None:
+        self._changed[page_key(page)] = (page.title, title or page.title)
+        self._known.pop(page.title, None)
 
     def plan(self, title: str) -> Fate:
         """Whether a title would be asked for."""
         return Fate(title, "kept" if title in self._known else PLANNED)
 
-    def run(self, asked: Sequence[str], progress: bool) -> list[Fate]:
-        """Fetch pages by their titles; what became of each."""
-        fates = []
-        most = min(_FAILURES_IN_A_ROW, len(asked))
-        for title in _bar(asked, "page", progress):
-            try:
-                page = self._known.get(title) or _fetch(self._wiki, title)
-                self._in_a_row = 0
-            except InputError as error:
-                fates.append(Fate(title, "failed", reason=str(error)))
-            except CrawlError as error:
-                self._in_a_row += 1
-                if self._in_a_row == most:
-                    raise CrawlError(f"{title}, the {most}. page in a row to fail: {error}") from error
-                fates.append(Fate(title, "failed", reason=str(error)))
-            else:
-                fates.append(self._keep(title, page))
+    def run(self, asked: Sequence[str], in_flight: int, progress: bool) -> list[Fate]:
+        """Fetch pages by their titles; what became of each, in the same order."""
+        fates: list[Fate] = []
+        in_a_row, most = 0, min(_FAILURES_IN_A_ROW, len(asked))
+        with counter(len(asked), "pages", show=progress) as counted:
+            for title, answer in self._fetch_all(asked, in_flight):
+                counted.update()
+                in_a_row = in_a_row + 1 if isinstance(answer, CrawlError) else 0
+                if in_a_row == most:
+                    raise CrawlError(f"{title}, the {most}. page in a row to fail: {answer}")
+                fates.append(self._settle(title, answer))
+        self._failed = {fate.title for fate in fates if fate.became == "failed"}
         return fates
 
+    def pages(self, kept: Pages) -> Pages:
+        """All pages there are now: those of before in their places, then what was found, then the rest of the journal."""
+        order, newest = dict.fromkeys([*kept, *self._found, *self._before]), self._before | self._found
+        return {key: newest[key] for key in order if key in self._found or not self._is_gone(key)}
+
+    def _is_gone(self, key: int | str) -> bool:
+        """Whether a page was asked for again and not found; where asking failed, the old one is better than none."""
+        return key in self._changed and self._failed.isdisjoint(self._changed[key])
+
+    def _fetch_all(self, asked: Sequence[str], in_flight: int) -> Iterator[tuple[str, Page | Fate | CrawlError]]:
+        """Answers in the order of the titles; while one is looked at, the next ones are on their way."""
+        waiting: deque[tuple[str, Future[Page | Fate]]] = deque()
+        titles = iter(asked)
+        pool = ThreadPoolExecutor(in_flight)
+        try:
+            while True:
+                for title in islice(titles, in_flight - len(waiting)):
+                    waiting.append((title, pool.submit(self._ask, title)))
+                if not waiting:
+                    return
+                title, coming = waiting.popleft()
+                yield title, self._known.get(title) or _result(coming)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _ask(self, title: str) -> Page | Fate:
+        return self._known.get(title) or fetch(self._wiki, title, named=title in self._named)
+
+    def _settle(self, title: str, answer: Page | Fate | CrawlError) -> Fate:
+        if isinstance(answer, CrawlError):
+            return Fate(title, "failed", reason=str(answer))
+        return answer if isinstance(answer, Fate) else self._keep(title, answer)
+
+    def _is_kept(self, page: Page) -> bool:
+        old = self._before.get(page_key(page))
+        return old is not None and (old.title, old.revision, old.text) == (page.title, page.revision, page.text)
+
     def _keep(self, title: str, page: Page) -> Fate:
-        if page.page_id is not None and page.page_id < 0:
-            return Fate(title, "missing")
-        if not page.text:
-            return Fate(title, "empty", page.title, page.revision)
-        became = "folded" if _id(page) in self.found else "kept" if _id(page) in self._before else "fetched"
+        key = page_key(page)
+        became = "folded" if key in self._found else "kept" if self._is_kept(page) else "fetched"
         if became == "fetched":
             append_json_line(self._journal, page)
-            self._known[page.title] = page
-        if became != "folded":
-            self.found[_id(page)] = page
-        sha1 = hashlib.sha1(page.text.encode(), usedforsecurity=False).hexdigest()
-        return Fate(title, became, page.title, page.revision, len(page.text), sha1)
+        first = self._found.get(key, page)
+        self._found[key] = replace(first, aliases=(*sorted({*first.aliases, *page.aliases}),))
+        self._known[first.title] = first
+        return tell(title, became, page)
 
 
-def _check(contact: str, seeds: Seeds) -> None:
+def _result(coming: "Future[Page | Fate]") -> Page | Fate | CrawlError:
+    try:
+        return coming.result()
+    except CrawlError as error:
+        return error
+
+
+def _failed(past: Iterable[Fate], ledger: Path) -> list[str]:
+    again = [fate.title for fate in past if fate.became == "failed"]
+    if not again:
+        raise InputError(f"{ledger} names nothing that failed")
+    return again
+
+
+def _check(contact: str, seeds: Seeds, in_flight: int) -> None:
     if is_offline():
         raise CrawlError(f"a crawl needs the network, and {REASON}")
     if not _CONTACT.search(contact) or not (contact.isascii() and contact.isprintable()):
@@ -190,148 +232,7 @@ def _check(contact: str, seeds: Seeds) -> None:
         raise InputError("nothing to crawl: name categories or titles")
     if seeds.depth < 0:
         raise InputError(f"depth is {seeds.depth}; at least 0 is needed")
+    if not 1 <= in_flight <= MOST_IN_FLIGHT:
+        raise InputError(f"{in_flight} requests in flight; from 1 to {MOST_IN_FLIGHT} are polite")
     if not re.fullmatch(r"[a-z]+(-[a-z]+)*", seeds.language):
         raise InputError(f"language {seeds.language!r} is no code of a Wikipedia, such as en or zh-yue")
-
-
-def _id(page: Page) -> int | str:
-    return page.title if page.page_id is None else page.page_id
-
-
-def _by_id(pages: Iterable[Page]) -> Pages:
-    return {_id(page): page for page in pages}
-
-
-def _list_titles(
-    wiki: Wiki, seeds: Seeds, unwanted: Sequence[re.Pattern[str]], progress: bool
-) -> tuple[list[str], list[Fate]]:
-    """The titles to fetch, each once, in order; and what was skipped or failed while listing them."""
-    titles = dict.fromkeys(_normalize(title) for title in seeds.titles)
-    roots = dict.fromkeys(
-        _normalize(re.sub(r"(?i)^(\s*category:)?\s*", _CATEGORY_PREFIX, name)) for name in seeds.categories
-    )
-    fates = [Fate(root, "failed", reason=flaw) for root in roots if (flaw := _flaw(root))]
-    usable = [root for root in roots if not _flaw(root)]
-    for name, members in _bar(_walk(wiki, usable, seeds.depth, unwanted), "category", progress):
-        articles = [member for member in members if member["ns"] == _ARTICLE]
-        for member in members:
-            if reason := _reason_to_skip(member, unwanted):
-                fates.append(Fate(member["title"], "skipped", reason=reason))
-            elif member["ns"] == _ARTICLE:
-                titles[member["title"]] = None
-        if name in roots and not articles and not (seeds.depth and members):
-            fates.append(Fate(name, "failed", reason="no articles in it"))
-    return list(titles), [fate for fate in dict.fromkeys(fates) if fate.title not in titles]
-
-
-def _reason_to_skip(member: dict[str, Any], unwanted: Sequence[re.Pattern[str]]) -> str:
-    """Why a member of a category is passed over, if it is."""
-    if any(pattern.search(member["title"]) for pattern in unwanted):
-        return "excluded"
-    if member["ns"] not in (_ARTICLE, _CATEGORY):
-        return f"namespace {member['ns']}"
-    return "a list or disambiguation page, by its title" if _NO_ARTICLE.search(member["title"]) else ""
-
-
-def _walk(
-    wiki: Wiki, roots: Iterable[str], depth: int, unwanted: Sequence[re.Pattern[str]]
-) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Yield each category of the trees once, level by level, with its members in listing order."""
-    queue = deque((root, 0) for root in roots)
-    seen = set(roots)
-    while queue:
-        name, level = queue.popleft()
-        members = _list_members(wiki, name)
-        yield name, members
-        below = [member for member in members if member["ns"] == _CATEGORY and not _reason_to_skip(member, unwanted)]
-        children = [member["title"] for member in below] if level < depth else []
-        queue.extend((child, level + 1) for child in children if child not in seen)
-        seen.update(children)
-
-
-def _compile(patterns: Iterable[str]) -> list[re.Pattern[str]]:
-    try:
-        return [re.compile(pattern) for pattern in patterns]
-    except re.error as error:
-        raise InputError(f"exclude {error.pattern!r} is no regular expression: {error}") from error
-
-
-def _list_members(wiki: Wiki, name: str) -> list[dict[str, Any]]:
-    """The members of a category, as many as the wiki counts; where it counts more, what two different listings agree on.
-
-    Raises `CrawlError` if they do not: one of them was cut short.
-    """
-    members, count = _list_once(wiki, name, _MEMBERS_AT_ONCE)
-    if len(members) < count and _list_once(wiki, name, _MEMBERS_AT_ONCE // 7)[0] != members:
-        raise CrawlError(f"{name}: the wiki lists {len(members)} members and counts {count}; run it again to resume")
-    return members
-
-
-def _list_once(wiki: Wiki, name: str, at_once: int) -> tuple[list[dict[str, Any]], int]:
-    members: list[dict[str, Any]] = []
-    count, more = 0, {"continue": ""}
-    while more:
-        of_it = {"titles": name, "prop": "categoryinfo", "list": "categorymembers", "cmtitle": name}
-        reply = wiki.ask(cmlimit=at_once, **of_it, **more)
-        try:
-            (category,) = reply["query"].get("pages", {"": {}}).values()  # only the first reply counts
-            members += [{"title": member["title"], "ns": member["ns"]} for member in reply["query"]["categorymembers"]]
-            count = max(count, category.get("categoryinfo", {}).get("size", 0))
-            more = dict(reply.get("continue", {}))
-        except (LookupError, ValueError, TypeError, AttributeError) as error:
-            raise CrawlError(f"{name}: half a reply ({error}); run it again to resume") from error
-    return members, count
-
-
-def _fetch(wiki: Wiki, title: str) -> Page:
-    """Fetch a page, redirects followed; a missing one has a negative id. Raises `InputError` for what is no article."""
-    if flaw := _flaw(title):
-        raise InputError(flaw)
-    try:
-        page = wiki.pages.info(wiki.pages.page(title))
-    except KeyError as error:  # the reply speaks of no page
-        raise InputError("not a page of this wiki") from error
-    if page.ns != _ARTICLE:
-        raise InputError("not an article")
-    try:
-        if page.pageid < 0:
-            _confirm_missing(wiki, title)
-            return Page(title, page_id=page.pageid)
-        text, revision = page.extract, page.revisions[0]  # text first: were it missing, both would be fetched anew
-        if not text.strip():
-            _confirm_empty(wiki, page.title)
-        return clean_page(Page(page.title, page.fullurl, page.pageid, revision["revid"], revision["timestamp"], text))
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
-        raise CrawlError(f"half a reply ({error})") from error
-
-
-def _confirm_missing(wiki: Wiki, title: str) -> None:
-    """Raise `CrawlError` if a page that was said to be missing is there after all."""
-    (told,) = wiki.ask(titles=title, prop="info", redirects=1)["query"]["pages"].values()
-    if "missing" not in told and "invalid" not in told:
-        raise CrawlError("the wiki says that it is missing, and that it is not")
-
-
-def _confirm_empty(wiki: Wiki, title: str) -> None:
-    """Raise `CrawlError` if a page that came without text has some after all."""
-    (told,) = wiki.ask(titles=title, prop="extracts")["query"]["pages"].values()
-    if _TAG.sub("", told["extract"]).strip():
-        raise CrawlError("the wiki says that it is empty, and that it is not")
-
-
-def _normalize(title: str) -> str:
-    return " ".join(title.replace("_", " ").split())
-
-
-def _flaw(title: str) -> str:
-    """Why no page can have this title, or nothing: a wiki takes `A|B` for two titles and `C#` for a section of `C`."""
-    if match := _NOT_IN_TITLES.search(title):
-        return f"{match[0]!r} cannot stand in a title"
-    return "" if 0 < len(title.encode(errors="replace")) <= 255 else "a title has 1 to 255 bytes"
-
-
-def _bar(items: Iterable[T], unit: str, progress: bool) -> Iterable[T]:
-    from tqdm import tqdm
-
-    bar: Iterable[T] = tqdm(items, unit=unit, disable=not progress)
-    return bar

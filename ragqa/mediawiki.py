@@ -1,12 +1,14 @@
 """wikipedia-api at any MediaWiki: it knows only Wikipedia's addresses and takes many an error for an empty page.
 
-Requests go out one after the other, name who sends them and give way to a busy server (`maxlag`, `Retry-After`):
+Requests name who sends them, keep their distance, and give way to a busy server (`maxlag`, `Retry-After`):
 https://www.mediawiki.org/wiki/API:Etiquette
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 
@@ -19,13 +21,19 @@ RETRY_WAITS_S = (1.0, 2.0, 4.0)  # longer where the server says so (Retry-After)
 LONGEST_WAIT_S = 120.0  # however long the server says
 TIMEOUT_S = 30.0  # for anything to come
 DEADLINE_S = 120.0  # for all to come
+CACHED_S = 24 * 3600  # how long replies are taken from a cache
 
-_PARAMETERS = {  # of every request, over wikipedia-api's own: `Wikipedia.info` then brings text and revision too
-    "prop": "extracts|info|revisions",
+_PARAMETERS = {  # of every request, over wikipedia-api's own: `Wikipedia.info` then brings the whole page
+    "prop": "extracts|info|revisions|redirects|pageprops",
     "explaintext": 1,
     "exsectionformat": "wiki",
     "inprop": "url",
-    "rvprop": "ids|timestamp",
+    "rvprop": "ids|timestamp|content",
+    "rvslots": "main",
+    "rdprop": "title|fragment",
+    "rdnamespace": 0,
+    "rdlimit": 500,
+    "ppprop": "disambiguation",
     "maxlag": 5,
 }
 _PASSING = ("maxlag", "ratelimited", "readonly", "internal_api_error")  # how the codes of errors begin that may pass
@@ -33,9 +41,9 @@ _TEXTLESS = frozenset({"missing", "invalid", "special", "interwiki", "iw"})  # w
 
 
 class Wiki:
-    """A MediaWiki, asked by wikipedia-api (`pages`) or directly (`ask`)."""
+    """A MediaWiki, asked by wikipedia-api (`pages`) or directly (`ask`); threads may share it."""
 
-    def __init__(self, pages: Any, transport: "_Transport", agent: str) -> None:
+    def __init__(self, pages: Any, transport: "_AnyWiki", agent: str) -> None:
         self.pages = pages
         self._transport, self._agent = transport, agent
 
@@ -45,30 +53,86 @@ class Wiki:
 
         query = {"action": "query", "format": "json", "maxlag": 5, **parameters}
         headers = {"User-Agent": f"{self._agent} httpx/{httpx.__version__}", "Accept-Encoding": "gzip"}
-        request = httpx.Request("GET", "https://wiki", params=query, headers=headers)
-        reply: dict[str, Any] = self._transport.handle_request(request).json()
+        response = self._transport.handle_request(httpx.Request("GET", "https://wiki", params=query, headers=headers))
+        response.read()
+        reply: dict[str, Any] = response.json()
         return reply
 
 
 @contextmanager
 def open_wiki(
-    contact: str, lang: str, api_url: str | None, longest_wait_s: float = LONGEST_WAIT_S, delay_s: float = 0.0
+    contact: str,
+    lang: str,
+    api_url: str | None,
+    longest_wait_s: float = LONGEST_WAIT_S,
+    delay_s: float = 0.0,
+    cache: Path | None = None,
 ) -> Iterator[Wiki]:
-    """Open a wiki whose `pages.info` brings a page's text and revision too, in one request.
+    """Open a wiki whose `pages.info` brings a page's text, revision, wikitext and redirects too, in one request.
 
     `api_url` is the `api.php` of any MediaWiki with the TextExtracts extension, None that of Wikipedia in `lang`.
-    Each request waits until the one before is `delay_s` seconds old. Raises `InputError` if `api_url` is no URL; requests raise
+    Each request waits until the one before is `delay_s` seconds old. Replies that answer are kept in the file `cache` for a
+    day and taken from there. Raises `InputError` if `api_url` is no URL or `cache` is another file; requests raise
     `CrawlError` for whatever is no answer, after three retries where that may help.
     """
     import wikipediaapi
 
-    transport = _Transport(api_url or f"https://{lang}.wikipedia.org/w/api.php", longest_wait_s, delay_s)
+    url = _parse(api_url or f"https://{lang}.wikipedia.org/w/api.php")
     agent = f"ragqa/{_version()} ({contact})"
-    settings: Any = {"extra_api_params": _PARAMETERS, "timeout": TIMEOUT_S, "transport": transport}
-    try:
+    with closing(_Patient(longest_wait_s, delay_s)) as patient, closing(_cached(patient, cache)) as answering:
+        transport = _AnyWiki(url, answering)
+        settings: Any = {"extra_api_params": _PARAMETERS, "timeout": TIMEOUT_S, "transport": transport}
         yield Wiki(wikipediaapi.Wikipedia(agent, lang, **settings), transport, agent)
-    finally:
-        transport.close()
+
+
+def _parse(api_url: str) -> "httpx.URL":
+    import httpx
+
+    try:
+        url = httpx.URL(api_url)
+    except httpx.InvalidURL as error:
+        raise InputError(f"api_url {api_url!r}: {error}") from error
+    if url.scheme not in ("http", "https") or not url.host:
+        raise InputError(f"api_url {api_url!r} is no URL such as https://en.wikipedia.org/w/api.php")
+    return url
+
+
+def _cached(patient: "_Patient", cache: Path | None) -> Any:
+    """A transport that asks only for what is not in the cache. It sees answers alone, so that no error is kept."""
+    if cache is None:
+        return patient
+    import sqlite3
+
+    from hishel import SqliteStorage
+    from hishel.httpx import CacheTransport
+
+    try:  # hishel itself would go on without
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(cache)) as database:
+            database.execute("PRAGMA schema_version")
+    except (sqlite3.Error, OSError) as error:
+        raise InputError(f"{cache} cannot be used as a cache: {error}") from error
+    transport: Any = patient
+    return CacheTransport(transport, SqliteStorage(database_path=cache, default_ttl=CACHED_S))
+
+
+class _AnyWiki:
+    """The httpx transport below wikipedia-api, which knows only Wikipedia's addresses: it sends everything to `url`.
+
+    The transports have the methods of `httpx.BaseTransport`, which they cannot inherit without importing httpx early.
+    """
+
+    def __init__(self, url: "httpx.URL", answering: Any) -> None:
+        self._url, self._answering = url, answering
+
+    def handle_request(self, request: "httpx.Request") -> "httpx.Response":
+        request.url = self._url.copy_with(query=request.url.query)
+        request.headers["Host"] = self._url.netloc.decode()
+        answer: httpx.Response = self._answering.handle_request(request)
+        return answer
+
+    def close(self) -> None:
+        """Nothing: `open_wiki` closes what it has opened."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,53 +144,54 @@ class _Trouble:
     wait_s: float = 0.0
 
 
-class _Transport:
-    """The httpx transport below wikipedia-api, which knows only Wikipedia's addresses and takes errors for empty pages.
+class _Patient:
+    """The httpx transport that tries again where that may help, and raises `CrawlError` for whatever is no answer."""
 
-    Sends the requests to `api_url`, tries again where that may help, and raises `CrawlError` for whatever is no answer.
-    It has the methods of `httpx.BaseTransport`, which it cannot inherit without importing httpx early.
-    """
-
-    def __init__(self, api_url: str, longest_wait_s: float, delay_s: float) -> None:
+    def __init__(self, longest_wait_s: float, delay_s: float) -> None:
         import httpx
 
-        try:
-            self._url = httpx.URL(api_url)
-        except httpx.InvalidURL as error:
-            raise InputError(f"api_url {api_url!r}: {error}") from error
-        if self._url.scheme not in ("http", "https") or not self._url.host:
-            raise InputError(f"api_url {api_url!r} is no URL such as https://en.wikipedia.org/w/api.php")
         self._http = httpx.HTTPTransport()
         self._longest_wait_s, self._delay_s = longest_wait_s, delay_s
         self._next = 0.0  # when the next request may go out
+        self._lock = Lock()
 
     def handle_request(self, request: "httpx.Request") -> "httpx.Response":
-        request.url = self._url.copy_with(query=request.url.query)
-        request.headers["Host"] = self._url.netloc.decode()
         request.extensions = {**request.extensions, "timeout": dict.fromkeys(_PHASES, TIMEOUT_S)}
         for wait_s in RETRY_WAITS_S:
             answer = self._try(request)
             if not isinstance(answer, _Trouble):
                 return answer
             if not answer.passes:
-                raise CrawlError(f"{self._url}: {answer.reason}")
-            sleep(min(max(wait_s, answer.wait_s), self._longest_wait_s))
-        answer = self._try(request)
+                break
+            self._hold(min(max(wait_s, answer.wait_s), self._longest_wait_s))
+        else:
+            answer = self._try(request)
         if isinstance(answer, _Trouble):
-            raise CrawlError(f"{self._url}: {answer.reason}")
+            raise CrawlError(f"{request.url.copy_with(query=None)}: {answer.reason}")
         return answer
 
     def _try(self, request: "httpx.Request") -> "httpx.Response | _Trouble":
         import httpx
 
-        if (early_s := self._next - monotonic()) > 0:
-            sleep(early_s)
-        self._next = monotonic() + self._delay_s
+        self._wait()
         try:
             response = self._read(request)
         except httpx.RequestError as error:
             return _Trouble(f"no connection: {error or type(error).__name__}")
         return _find_trouble(request, response) or response
+
+    def _wait(self) -> None:
+        with self._lock:
+            now = monotonic()
+            mine = max(now, self._next)
+            self._next = mine + self._delay_s
+        if mine > now:
+            sleep(mine - now)
+
+    def _hold(self, wait_s: float) -> None:
+        """Let no thread ask for so long: a server that is busy for one is busy for all."""
+        with self._lock:
+            self._next = max(self._next, monotonic() + wait_s)
 
     def _read(self, request: "httpx.Request") -> "httpx.Response":
         """The whole response to a request, within the deadline: a time-out alone lets a server drip for ever."""
@@ -176,16 +241,27 @@ def _find_gap(asked: "httpx.QueryParams", query: dict[str, Any]) -> _Trouble | N
     listed = asked.get("list")
     if listed and not isinstance(query.get(listed), list):
         return _Trouble(f"half a reply, without {listed}")
-    if "titles" not in asked or asked.get("continue") or "interwiki" in query:
+    if asked.keys().isdisjoint(("titles", "pageids")) or asked.get("continue") or "interwiki" in query:
         return None
     pages = query.get("pages")
+    if pages is None and _goes_in_circles(query.get("redirects")):
+        return None
     if not isinstance(pages, dict) or not pages or not all(isinstance(page, dict) for page in pages.values()):
         return _Trouble("half a reply, without pages")
+    if "pageids" in asked and not pages.keys() >= set(asked["pageids"].split("|")):
+        return _Trouble("half a reply, without some of the pages")
     flaws = (_page_flaw(page, asked.get("prop", "")) for page in pages.values())
     return next((_Trouble(f"half a reply, {flaw}") for flaw in flaws if flaw), None)
 
 
+def _goes_in_circles(redirects: Any) -> bool:
+    """Whether redirects lead from one to the next and back; a wiki then tells of no page."""
+    return bool(redirects) and {step["from"] for step in redirects} == {step["to"] for step in redirects}
+
+
 def _page_flaw(page: dict[str, Any], wanted: str) -> str:
+    if "missing" in page and "pageid" in page:  # asked for by its id, and so without a title
+        return ""
     if "title" not in page or ("ns" not in page and "invalid" not in page):
         return "without a title"
     if not _TEXTLESS.isdisjoint(page):

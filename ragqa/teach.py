@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ragqa.embed import Embedder
 from ragqa.errors import InputError, MissingExtraError
+from ragqa.progress import counter
 from ragqa.records import PARTLY, Pair
 
 if TYPE_CHECKING:
@@ -55,11 +56,10 @@ def _mix(label: float, soft: float, weight: float) -> float:
 def _similarities(pairs: Sequence[Pair], teacher: Embedder, progress: bool) -> "np.ndarray":
     """Cosines of questions and passages, shape (pairs,); every text is embedded once."""
     import numpy as np
-    from tqdm import tqdm
 
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.question, pair.passage)))
-    with tqdm(total=len(texts), unit=" texts", disable=None if progress else True) as bar:
-        vectors = teacher.embed(texts, bar.update)
+    with counter(len(texts), "texts", show=progress) as counted:
+        vectors = teacher.embed(texts, counted.update)
     place = {text: number for number, text in enumerate(texts)}
     questions = vectors[[place[pair.question] for pair in pairs]]
     passages = vectors[[place[pair.passage] for pair in pairs]]

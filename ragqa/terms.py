@@ -3,8 +3,8 @@
 Fields are weighted by repeating their terms, so that the weights act before BM25's saturation (Robertson, Zaragoza and
 Taylor, "Simple BM25 Extension to Multiple Weighted Fields", 2004). A long form whose abbreviation the corpus gives ("long
 short-term memory (LSTM)") adds the abbreviation, in passages and in questions: either finds the other. The titles that
-redirect to a page are its other names. The questions generated for a passage are indexed with it, as in doc2query (Nogueira et al., "Document Expansion by Query Prediction",
-2019).
+redirect to a page are its other names. The questions generated for a passage are indexed with it, as in doc2query (Nogueira
+et al., "Document Expansion by Query Prediction", 2019).
 """
 
 import re
@@ -27,7 +27,7 @@ _HYPHEN = re.compile("[-‐‑–]")
 class Fields:
     """What of a passage is indexed: how many times its title's and section's terms count, and what is added to its text.
 
-    The questions generated for it may name its title and section too. Of the aliases, the terms that the title lacks count once.
+    The questions generated for it may name its title and section too. Of the aliases, what the title lacks counts once.
     """
 
     title: int = 2

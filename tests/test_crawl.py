@@ -1,19 +1,25 @@
 import hashlib
+import html
 import json
 import re
 import subprocess
 import sys
+import threading
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wiki import Reply, Wiki, relay, serve, timestamp
+from wiki import Reply, Wiki, relay, serve, skip_waits
+from wiki_pages import timestamp
 
-from ragqa.crawl import CrawlReport, Fate, crawl
+from ragqa.crawl import crawl
 from ragqa.errors import CrawlError, InputError, RecordError
+from ragqa.fates import CrawlReport, Fate
+from ragqa.passages import split
 from ragqa.records import Page, read_json_lines
 from ragqa.seeds import Seeds, read_seeds
 
@@ -26,10 +32,9 @@ LEVELS = [["C++", "Gradient descent"], ["Perceptron"], ["Dropout layer"], ["Sigm
 
 
 @pytest.fixture(autouse=True)
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """No waiting between retries; what would have been waited is noted."""
-    noted: list[float] = []
-    monkeypatch.setattr("ragqa.mediawiki.sleep", noted.append)
+    noted = skip_waits(monkeypatch)
     return noted
 
 
@@ -176,14 +181,13 @@ def test_a_dry_run_says_what_would_be_fetched_and_writes_nothing(wiki: Wiki, out
         report = run(out, url, categories=["Learning"], titles=["Stub"], dry_run=True)
     assert report.titles("planned") == ("Stub", "Gradient descent", "Steepest descent")
     assert report.titles("kept") == ("C++",)
-    assert len(asked) == 1
+    assert len(asked) == 3  # the members, whether what is there has changed, whether another title leads there
     assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == before
 
 
-def test_requests_keep_their_distance(wiki: Wiki, out: Path, waits: list[float]) -> None:
+def test_requests_keep_their_distance(wiki: Wiki, out: Path, waits: list[int]) -> None:
     run(out, wiki.api_url, titles=["C++", "AC/DC", "Stub"], delay_s=9)
-    assert len(waits) == 3  # four requests: that there is no text was asked twice
-    assert all(8 < wait <= 9 for wait in waits)
+    assert waits == [9, 9, 9]  # four requests: that there is no text was asked twice
 
 
 def test_redirects_and_their_target_make_one_page(wiki: Wiki, out: Path) -> None:
@@ -227,8 +231,201 @@ def test_pages_say_which_revision_they_are(wiki: Wiki, out: Path) -> None:
             (told,) = json.load(response)["query"]["pages"].values()
         assert page.page_id == told["pageid"]
         assert page.revision == told["lastrevid"]
-        assert page.url == told["fullurl"]
+        assert page.url == told["editurl"].removesuffix("&action=edit")
         assert page.timestamp == told["revisions"][0]["timestamp"] == timestamp(page.title)
+
+
+def test_a_cited_url_opens_the_text_it_cites(wiki: Wiki, out: Path) -> None:
+    asked = ["Perceptron", "C++", 'What is "x"?', "K-means & friends", "It's 100% – “quoted” & odd", "🧠"]
+    with wiki.undone():
+        run(out, wiki.api_url, titles=asked)
+        wiki.edit("C++", "Something else.")
+        for passage in (passage for page in pages(out) for passage in split(page)):
+            assert re.search(r"/index\.php\?title=[^&]+&oldid=\d+(#|$)", passage.url)
+            with urllib.request.urlopen(passage.url) as response:
+                shown = html.unescape(re.sub(r"<[^>]*>", "", response.read().decode()))
+            assert all(line in shown for line in passage.text.splitlines())
+            assert passage.section in shown
+
+
+def test_redirects_are_kept_as_aliases(wiki: Wiki, out: Path) -> None:
+    run(out, wiki.api_url, titles=["Perceptron", "gradient descent"], categories=["Oddities"])
+    aliases = {page.title: page.aliases for page in pages(out) if page.aliases}
+    assert aliases == {"Gradient descent": ("Steepest descent",)}  # and none that leads to a section
+    run(out, wiki.api_url, titles=["Downhill walk", "Slow decay"])
+    assert pages(out)[1].aliases == ("Downhill walk", "Steepest descent")  # by another redirect
+    assert split(pages(out)[1])[0].aliases == ("Downhill walk", "Steepest descent")
+
+
+def test_redirects_that_lead_nowhere_say_so(wiki: Wiki, out: Path) -> None:
+    report = run(out, wiki.api_url, titles=["Round one", "Self", "Off the shelf", "Nowhere", "C++"])
+    assert report.titles("missing") == ("Nowhere",)
+    assert report.failed == (
+        "Round one: a redirect that leads in a circle",
+        "Self: a redirect that leads in a circle",
+        "Off the shelf: not an article",
+    )
+
+
+def test_a_later_crawl_fetches_only_what_has_changed(wiki: Wiki, out: Path) -> None:
+    seeds: dict[str, Any] = {"titles": ["AC/DC"], "categories": ["Learning", "Exercises", "Oddities"], "depth": 1}
+    first = run(out, wiki.api_url, **seeds)
+    assert first.added == tuple(titles(out))
+    assert len(first.added) > 40
+    before = {page.title: page for page in pages(out)}
+    asked: list[str] = []
+
+    def reply(path: str, _: object) -> Reply | None:
+        asked.append(path)
+        return relay(wiki, path)
+
+    def fetched() -> set[str]:
+        queries = (urllib.parse.parse_qs(path.partition("?")[2]) for path in asked)
+        return {query["titles"][0] for query in queries if "extracts" in query.get("prop", [""])[0]}
+
+    with wiki.undone(), serve(reply) as url:
+        assert run(out, url, **seeds) == replace(compare_nothing(first), fates=run(out, url, **seeds).fates)
+        assert fetched() == {"Only a comment", "Kernel"}  # of which nothing is kept
+        wiki.edit("C++", "It has '''changed'''.[[Category:Learning]]")
+        wiki.delete("Exercise 2")
+        wiki.delete("Exercise 3")
+        wiki.edit("Exercise 3", "A '''new page''' with an old title.[[Category:Exercises]]")
+        wiki.move("Exercise 4", "Exercise four")
+        wiki.move("Exercise 5", "Exercise five", "--noredirects")
+        wiki.edit("Exercise 6", "#REDIRECT [[C++]]\n[[Category:Exercises]]")
+        wiki.edit("Exercise 31", "One '''more'''.[[Category:Exercises]]")
+        asked.clear()
+        report = run(out, url, **seeds)
+        again = run(out, url, **seeds)
+    assert set(report.added) == {"Exercise 3", "Exercise 31"}
+    assert set(report.changed) == {"C++", "Exercise four", "Exercise five"}
+    assert set(report.deleted) == {"Exercise 2", "Exercise 3", "Exercise 6"}
+    assert set(report.renamed) == {("Exercise 4", "Exercise four"), ("Exercise 5", "Exercise five")}
+    assert fetched() == {"Only a comment", "Kernel", "C++", "Exercise four", "Exercise five", "Exercise 31"} | {
+        f"Exercise {number}" for number in (2, 3, 4, 5, 6)
+    }
+    now = {page.title: page for page in pages(out)}
+    unchanged = before.keys() & now.keys() - {"C++", "Exercise 3"}
+    assert [now[title] for title in unchanged] == [before[title] for title in unchanged]
+    assert now["C++"].text == "It has changed."
+    assert now["C++"].aliases == ("Exercise 6",)
+    assert now["Exercise four"].aliases == ("Exercise 4",)
+    assert list(now)[:3] == ["AC/DC", "C++", "Gradient descent"]  # in their places
+    assert (again.added, again.changed, again.renamed, again.deleted) == ((), (), (), ())
+    ledger = {fate.title: fate.became for fate in read_json_lines(Path(f"{out}.titles"), Fate)}
+    assert {title: ledger[title] for title in ("Exercise 2", "Exercise 5")} == dict.fromkeys(
+        ("Exercise 2", "Exercise 5"), "missing"
+    )
+
+
+def compare_nothing(report: CrawlReport) -> CrawlReport:
+    return replace(report, added=(), changed=(), renamed=(), deleted=())
+
+
+def test_a_page_is_kept_where_asking_for_its_change_fails(wiki: Wiki, out: Path) -> None:
+    run(out, wiki.api_url, titles=["AC/DC", "C++"])
+    before = out.read_bytes()
+
+    def reply(path: str, _: object) -> Reply | None:
+        return (500, {}, b"") if "C%2B%2B" in path else relay(wiki, path)
+
+    with wiki.undone(), serve(reply) as url:
+        wiki.edit("C++", "It has changed.")
+        report = run(out, url, titles=["AC/DC"])
+        assert report.failed[0].startswith("C++: ")
+        assert (report.changed, report.deleted) == ((), ())
+        assert out.read_bytes() == before
+        assert run(out, wiki.api_url, retry_failed=True).changed == ("C++",)
+
+
+@pytest.mark.parametrize("moment", range(1, 12))
+def test_edits_and_deletions_during_a_crawl_give_no_wrong_page(wiki: Wiki, out: Path, moment: int) -> None:
+    count = 0
+
+    def reply(path: str, _: object) -> Reply | None:
+        nonlocal count
+        count += 1
+        if count == moment:
+            wiki.edit("Gradient descent", "It walks '''downhill''' now.[[Category:Learning]]")
+            wiki.delete("C++")
+            wiki.edit("Perceptron", "#REDIRECT [[Dropout layer]]\n[[Category:Networks]]")
+        return relay(wiki, path)
+
+    with wiki.undone():
+        revisions = {page.title: {page} for page in fetch_all(wiki, out.with_name("old"))}
+        with serve(reply) as url:
+            report = run(out, url, categories=["Learning"], depth=3)
+        for page in fetch_all(wiki, out.with_name("new")):
+            revisions.setdefault(page.title, set()).add(page)
+        assert not report.failed
+        for page in pages(out):
+            assert replace(page, aliases=()) in {replace(known, aliases=()) for known in revisions[page.title]}
+        run(out, wiki.api_url, categories=["Learning"], depth=3)
+        assert {page.title: page.text for page in pages(out)} == {
+            page.title: page.text for page in fetch_all(wiki, out.with_name("new"))
+        }
+
+
+def fetch_all(wiki: Wiki, out: Path) -> list[Page]:
+    run(out, wiki.api_url, categories=["Learning"], depth=3)
+    return pages(out)
+
+
+def test_up_to_three_requests_wait_together_and_change_nothing(wiki: Wiki, out: Path, tmp_path: Path) -> None:
+    seeds: dict[str, Any] = {"titles": ["AC/DC", "Downhill walk"], "categories": ["Learning", "Exercises"]}
+    one = run(tmp_path / "one.jsonl", wiki.api_url, **seeds)
+    together, most = 0, 0
+    lock = threading.Lock()
+
+    def reply(path: str, _: object) -> Reply | None:
+        nonlocal together, most
+        with lock:
+            together += 1
+            most = max(most, together)
+        answer = relay(wiki, path)
+        with lock:
+            together -= 1
+        return answer
+
+    with serve(reply) as url:
+        assert run(out, url, in_flight=3, **seeds) == one
+    assert out.read_bytes() == (tmp_path / "one.jsonl").read_bytes()
+    assert 2 <= most <= 3
+
+
+def test_a_cache_answers_for_a_day(wiki: Wiki, out: Path, tmp_path: Path) -> None:
+    seeds: dict[str, Any] = {
+        "titles": ["AC/DC", "Nobody"],
+        "categories": ["Learning"],
+        "cache": tmp_path / "replies.db",
+    }
+    asked: list[str] = []
+
+    def reply(path: str, _: object) -> Reply | None:
+        asked.append(path)
+        return (503, {}, b"") if len(asked) == 3 else relay(wiki, path)  # which no cache may keep
+
+    with serve(reply) as url:
+        first = run(out, url, **seeds)
+        assert len(asked) > 3
+        asked.clear()
+        second = run(tmp_path / "second.jsonl", url, **seeds)
+        assert (second, asked) == (first, [])
+        run(tmp_path / "third.jsonl", url, titles=["AC/DC"])
+        assert len(asked) == 1
+    assert (tmp_path / "second.jsonl").read_bytes() == out.read_bytes()
+    with pytest.raises(InputError, match=r"pages\.jsonl cannot be used as a cache: "):
+        run(tmp_path / "fourth.jsonl", wiki.api_url, titles=["AC/DC"], cache=out)
+    assert (tmp_path / "second.jsonl").read_bytes() == out.read_bytes()
+
+
+def test_only_included_articles_are_fetched(wiki: Wiki, out: Path) -> None:
+    report = run(
+        out, wiki.api_url, titles=["AC/DC"], categories=["Learning"], depth=3, include=["descent$", "^Dropout"]
+    )
+    assert titles(out) == ["AC/DC", "Gradient descent", "Dropout layer"]
+    reasons = {fate.title: fate.reason for fate in report.fates if fate.became == "skipped"}
+    assert {title for title, reason in reasons.items() if reason == "not included"} >= {"C++", "Perceptron", "Stub"}
 
 
 def test_resumes_where_the_wiki_went_away(wiki: Wiki, out: Path, tmp_path: Path) -> None:
@@ -317,7 +514,7 @@ def test_requests_are_polite(wiki: Wiki, out: Path) -> None:
         assert "gzip" in headers["Accept-Encoding"]
 
 
-def test_tries_again_where_that_may_help(wiki: Wiki, out: Path, waits: list[float]) -> None:
+def test_tries_again_where_that_may_help(wiki: Wiki, out: Path, waits: list[int]) -> None:
     lag = '{"error": {"code": "maxlag", "info": "Waiting for a database server"}}'
     troubles = [(200, {"Retry-After": "5"}, lag.encode()), (503, {}, b"busy"), None]
 
@@ -383,7 +580,7 @@ def test_half_a_category_is_an_error(out: Path) -> None:
         run(out, url, categories=["Learning"])
 
 
-def test_a_server_that_is_not_there_is_named(out: Path, waits: list[float]) -> None:
+def test_a_server_that_is_not_there_is_named(out: Path, waits: list[int]) -> None:
     with serve(always(200, "")) as url:
         pass
     with pytest.raises(CrawlError, match=r"http://127\.0\.0\.1:\d+/w/api\.php: no connection: .*refused"):
@@ -415,6 +612,8 @@ def test_an_operator_without_an_address_is_refused(out: Path, contact: str) -> N
     [
         ({}, "nothing to crawl"),
         ({"titles": ["C"], "depth": -1}, "depth is -1"),
+        ({"titles": ["C"], "in_flight": 4}, "4 requests in flight; from 1 to 3 are polite"),
+        ({"titles": ["C"], "include": ["["]}, r"include '\[' is no regular expression"),
         ({"titles": ["C"], "lang": "en.evil.org/"}, "no code of a Wikipedia"),
         ({"titles": ["C"], "api_url": "wiki.example.org/w/api.php"}, "is no URL such as"),
         ({"titles": ["C"], "api_url": "http://127.0.0.1:port/"}, "Invalid port"),
@@ -426,7 +625,10 @@ def test_arguments_that_cannot_be_used_are_refused(out: Path, options: dict[str,
 
 
 @pytest.mark.parametrize("progress", [True, False])
-def test_progress_goes_to_stderr(wiki: Wiki, out: Path, capsys: pytest.CaptureFixture[str], progress: bool) -> None:
+def test_progress_goes_to_a_terminal(
+    wiki: Wiki, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], progress: bool
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     crawl(out, contact=CONTACT, api_url=wiki.api_url, titles=["C++"], progress=progress)
     printed = capsys.readouterr()
     assert printed.out == ""

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wiki import Behaviour, Reply, Wiki, relay, serve
+from wiki import Behaviour, Reply, Wiki, relay, serve, skip_waits
 
 from ragqa.cli import main
-from ragqa.crawl import CrawlReport, Fate, crawl
+from ragqa.crawl import crawl
 from ragqa.errors import CrawlError, InputError
+from ragqa.fates import CrawlReport, Fate
 from ragqa.records import Page, read_json_lines
 
 SEED = 42
@@ -27,12 +28,11 @@ Answer = Reply | Behaviour | None
 
 
 @pytest.fixture(autouse=True)
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    noted: list[float] = []
-    monkeypatch.setattr("ragqa.mediawiki.sleep", noted.append)
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    noted = skip_waits(monkeypatch)
     monkeypatch.setattr("ragqa.mediawiki.TIMEOUT_S", 0.5)
     monkeypatch.setattr("ragqa.mediawiki.DEADLINE_S", 1.0)
-    monkeypatch.setattr("ragqa.crawl._MEMBERS_AT_ONCE", 14)  # 2 at once in the second listing
+    monkeypatch.setattr("ragqa.listing._MEMBERS_AT_ONCE", 14)  # 2 at once in the second listing
     return noted
 
 
@@ -219,7 +219,7 @@ def test_any_faults_together_change_nothing(
     assert (tmp_path / "pages.jsonl").read_bytes() == whole[0], f"seed {seed}"
 
 
-def test_waits_as_long_as_the_server_says_but_not_for_ever(wiki: Wiki, tmp_path: Path, waits: list[float]) -> None:
+def test_waits_as_long_as_the_server_says_but_not_for_ever(wiki: Wiki, tmp_path: Path, waits: list[int]) -> None:
     faults = {0: PASSING["429 with seconds"], 1: PASSING["503 with a date"], 2: status(503, Retry_After="soon")}
     with serve(Proxy(wiki, faults).reply) as url:
         crawl(tmp_path / "p", contact="a@b.example", api_url=url, titles=["C++"], progress=False)

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.error
@@ -17,9 +18,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 import pytest
+from wiki_pages import dump
 
 PACKAGES = "mediawiki micro-httpd php8.2-cgi php-cli php-sqlite3"
 MEDIAWIKI = Path("/usr/share/mediawiki")
@@ -30,73 +31,10 @@ $wgCacheDirectory = $wgTmpDirectory = '{folder}';
 $wgMainCacheType = $wgMessageCacheType = $wgParserCacheType = CACHE_NONE;
 $wgJobRunRate = 0;
 wfLoadExtension( 'TextExtracts' );
+$wgHooks['ParserAfterParse'][] = function ( $parser, $text ) {
+    if ( strpos( $text, 'may mean:' ) ) { $parser->getOutput()->setPageProperty( 'disambiguation', '' ); }
+};  // as the extension Disambiguator does for pages that a template marks
 """
-
-SIGMOID = """The '''sigmoid function''' squeezes a number:
-
-<nowiki>{\\displaystyle \\sigma (x)={\\frac {1}{1+e^{-x}}}.}</nowiki>
-
-Its values lie between 0 and 1.
-[[Category:Functions]]"""
-
-PERCEPTRON = """A '''perceptron''' weighs its inputs and fires.[[Category:Networks]]
-
-== Learning ==
-It moves its weights after every mistake.
-
-=== Rate ===
-A small rate:
-* learns slowly,
-* and forgets slowly.
-
-==== Decay ====
-The rate may shrink with time.
-
-== History ==
-It was built in 1958.
-
-== See also ==
-* [[Sigmoid function]]
-"""
-
-PAGES = {  # title: wikitext, in the order of their timestamps
-    "Category:Learning": "The root of the tree.",
-    "Category:Networks": "[[Category:Learning]] [[Category:Layers]]",
-    "Category:Layers": "[[Category:Networks]]",  # and so a circle
-    "Category:Functions": "[[Category:Layers]]",
-    "Category:Shelf": "It has no articles, only [[:Category:Learning]] on a visit.",
-    "Gradient descent": "'''Gradient descent''' walks downhill, step by step.[[Category:Learning]]",
-    "Steepest descent": "#REDIRECT [[Gradient descent]]\n[[Category:Learning]]",
-    "Downhill walk": "#REDIRECT [[Steepest descent]]",
-    "Nowhere": "#REDIRECT [[A page that nobody wrote]]",
-    "Perceptron": PERCEPTRON,
-    "Dropout layer": "== Idea ==\nUnits are left out at random.\n\n== Use ==\nOnly in training.[[Category:Layers]]",
-    "Stub": "[[Category:Layers]]",
-    "Sigmoid function": SIGMOID,
-    "Talk:Perceptron": "Shall we merge this?[[Category:Networks]]",
-    "C++": "'''C++''' is a language in which libraries are written.[[Category:Learning]]",
-    "AC/DC": "'''AC/DC''' may be a band or a converter.",
-    'What is "x"?': "The letter x stands for what is not known.",
-    "K-means & friends": "They sort points into k heaps: each point goes to the nearest mean.",
-    "Électricité": "L'électricité alimente les machines.",
-}
-SECONDS = {title: second for second, title in enumerate(PAGES)}
-
-
-def timestamp(title: str) -> str:
-    return f"2024-05-06T07:08:{SECONDS[title]:02d}Z"
-
-
-def dump() -> str:
-    """The pages as a MediaWiki XML export."""
-    pages = "".join(
-        f"<page><title>{escape(title)}</title><revision><timestamp>{timestamp(title)}</timestamp>"
-        f"<contributor><username>Tester</username></contributor><model>wikitext</model><format>text/x-wiki</format>"
-        f'<text xml:space="preserve">{escape(text)}</text></revision></page>'
-        for title, text in PAGES.items()
-    )
-    namespace = "http://www.mediawiki.org/xml/export-0.11/"
-    return f'<mediawiki xmlns="{namespace}" version="0.11" xml:lang="en">{pages}</mediawiki>'
 
 
 class Wiki:
@@ -126,6 +64,27 @@ class Wiki:
         self._maintain("importDump", str(self.folder / "dump.xml"))
         self._maintain("runJobs")  # fills the category lists
 
+    def edit(self, title: str, text: str) -> None:
+        self._maintain("edit", "--user=Admin", title, stdin=text)
+
+    def delete(self, title: str) -> None:
+        self._maintain("deleteBatch", stdin=title)
+
+    def move(self, title: str, to: str, *options: str) -> None:
+        self._maintain("moveBatch", *options, stdin=f"{title}|{to}")
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """What is done to the pages in this block is undone after it."""
+        with tempfile.TemporaryDirectory() as safe:
+            for path in self.folder.glob("*.sqlite"):
+                shutil.copy(path, safe)
+            try:
+                yield
+            finally:
+                for path in Path(safe).iterdir():
+                    shutil.copy(path, self.folder)
+
     def start(self) -> None:
         with (self.folder / "server.log").open("ab") as log:
             self._server = subprocess.Popen(
@@ -152,10 +111,11 @@ class Wiki:
     def _config(self) -> dict[str, str]:
         return {"MW_CONFIG_FILE": str(self.folder / "LocalSettings.php")}
 
-    def _maintain(self, script: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+    def _maintain(self, script: str, *arguments: str, env: Mapping[str, str] | None = None, stdin: str = "") -> None:
         done = subprocess.run(
             ["php", str(MEDIAWIKI / "maintenance" / f"{script}.php"), *arguments],
             env=os.environ | (self._config if env is None else env),
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=120,
@@ -225,6 +185,22 @@ def relay(wiki: Wiki, path: str) -> Reply | None:
             return 200, {"Content-Type": "application/json"}, response.read()
     except (urllib.error.URLError, ConnectionError):
         return None
+
+
+def skip_waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Let the crawler's clock run on instead of waiting; the list fills with the seconds that would have been waited."""
+    waits: list[int] = []
+    ahead = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal ahead
+        waits.append(round(seconds))
+        ahead += seconds
+
+    now = time.monotonic
+    monkeypatch.setattr("ragqa.mediawiki.sleep", sleep)
+    monkeypatch.setattr("ragqa.mediawiki.monotonic", lambda: now() + ahead)
+    return waits
 
 
 def _free_port() -> int:

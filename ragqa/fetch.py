@@ -1,0 +1,124 @@
+"""One article at a time: its page, or what became of it; and which articles have changed since they were fetched."""
+
+import re
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+from ragqa.clean import clean_page
+from ragqa.errors import CrawlError
+from ragqa.fates import Fate
+from ragqa.listing import ARTICLE, capitalize, title_flaw
+from ragqa.mediawiki import Wiki
+from ragqa.records import Page
+
+_AT_ONCE = 50  # pages that a wiki tells strangers of in one reply
+_EDIT = "&action=edit"
+_TAG = re.compile(r"<[^>]*>|<!--.*?-->", re.DOTALL)
+
+
+def fetch(wiki: Wiki, title: str, *, named: bool = True) -> Page | Fate:
+    """Fetch the page that a title leads to, redirects followed; or say why there is none.
+
+    A title that is no article's is failed if somebody `named` it, skipped if it was in a list, and so is a disambiguation page
+    there. Text, revision, wikitext and redirects come from one request. Missing and empty is only what a second, different
+    request says too. Raises `CrawlError` for whatever is no answer.
+    """
+    no_article = "failed" if named else "skipped"
+    if flaw := title_flaw(title):
+        return Fate(title, no_article, reason=flaw)
+    told = wiki.pages.page(title)
+    try:
+        number = told.pageid  # the first thing that is asked of it brings all the others
+    except KeyError:  # the reply speaks of no page
+        return Fate(title, no_article, reason=_reason_for_no_page(wiki, title))
+    if told.ns != ARTICLE:
+        return Fate(title, no_article, reason="not an article")
+    try:
+        if number < 0:
+            _confirm_missing(wiki, title)
+            return Fate(title, "missing")
+        if not named and "disambiguation" in getattr(told, "pageprops", ()):
+            return Fate(title, "skipped", told.title, reason="a disambiguation page")
+        page = _page(title, told)
+        if not told.extract.strip():
+            _confirm_empty(wiki, page.title)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CrawlError(f"half a reply ({error})") from error
+    return page if page.text else Fate(title, "empty", page.title, page.revision)
+
+
+def find_changed(wiki: Wiki, pages: Iterable[Page]) -> Iterator[tuple[Page, str]]:
+    """The pages that are not as they were, each with the title it has now: the old one if it is gone.
+
+    Pages without an id are passed over. Raises `CrawlError` for whatever is no answer.
+    """
+    known = {str(page.page_id): page for page in pages if page.page_id is not None}
+    for numbers in _batches(known):
+        told = wiki.ask(pageids="|".join(numbers), prop="info")["query"]["pages"]
+        for number in numbers:
+            page, now = known[number], told[number]
+            if (now.get("title"), now.get("lastrevid")) != (page.title, page.revision) or "redirect" in now:
+                yield page, now.get("title", page.title)
+
+
+def find_targets(wiki: Wiki, titles: Iterable[str]) -> Iterator[tuple[str, int, bool]]:
+    """The ids of the pages that titles lead to, redirects followed, and whether they lead to a section of it.
+
+    Titles that lead nowhere are left out. Raises `CrawlError` for whatever is no answer.
+    """
+    for some in _batches(titles):
+        query = wiki.ask(titles="|".join(some), prop="info", redirects=1)["query"]
+        steps = {step["from"]: step for kind in ("normalized", "redirects") for step in query.get(kind, ())}
+        numbers = {page["title"]: page["pageid"] for page in query.get("pages", {}).values() if "pageid" in page}
+        for title in some:
+            end, to_section = title, False
+            for _ in steps:
+                if step := steps.get(end):
+                    end, to_section = step["to"], "tofragment" in step
+            if end in numbers:
+                yield title, numbers[end], to_section
+
+
+def _batches(items: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(items)
+    while some := list(islice(rest, _AT_ONCE)):
+        yield some
+
+
+def _page(title: str, told: Any) -> Page:
+    (revision,) = told.revisions
+    script, is_script, _ = (told.editurl or "").partition(_EDIT)
+    url = script if is_script else told.fullurl
+    aliases = _aliases(title, told)
+    return clean_page(
+        Page(told.title, url, told.pageid, revision["revid"], revision["timestamp"], told.extract, aliases)
+    )
+
+
+def _aliases(title: str, told: Any) -> tuple[str, ...]:
+    """The titles that lead to a page, not to one of its sections; those that lead to another redirect only if asked for."""
+    redirects = {redirect["title"]: "fragment" in redirect for redirect in getattr(told, "redirects", ())}
+    names = {name for name, to_section in redirects.items() if not to_section}
+    if capitalize(title) not in {told.title, *redirects}:
+        names.add(title)
+    return tuple(sorted(names))
+
+
+def _reason_for_no_page(wiki: Wiki, title: str) -> str:
+    query = wiki.ask(titles=title, prop="info", redirects=1)["query"]
+    return "a redirect that leads in a circle" if "redirects" in query else "not a page of this wiki"
+
+
+def _confirm_missing(wiki: Wiki, title: str) -> None:
+    """Raise `CrawlError` if a page that was said to be missing is there after all."""
+    (told,) = wiki.ask(titles=title, prop="info", redirects=1)["query"]["pages"].values()
+    if "missing" not in told and "invalid" not in told:
+        raise CrawlError("the wiki says that it is missing, and that it is not")
+
+
+def _confirm_empty(wiki: Wiki, title: str) -> None:
+    """Raise `CrawlError` if a page that came without text has some after all."""
+    (told,) = wiki.ask(titles=title, prop="extracts")["query"]["pages"].values()
+    if _TAG.sub("", told["extract"]).strip():
+        raise CrawlError("the wiki says that it is empty, and that it is not")
