@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ragqa.records import Page
+from ragqa.tex import readable_tex
 
 HEADING = re.compile(r"^(={2,6})[ \t]*(\S(?:.*?\S)??)[ \t]*\1[ \t]*$", re.MULTILINE)
 LINK_SECTIONS = frozenset(
@@ -17,7 +18,7 @@ LINK_SECTIONS = frozenset(
     "further resources|bibliography|notes and references|references and notes|notes and citations|works cited|"
     "explanatory notes|general references|general sources|other references|other sources|related pages|"
     "general and cited references|general and cited sources|"
-    "see also and references|key scientific publications|selected bibliography".split("|")
+    "see also and references|selected bibliography".split("|")
 )
 
 _BARE_LINK_SECTION = re.compile(  # the first line of a paragraph
@@ -26,23 +27,14 @@ _BARE_LINK_SECTION = re.compile(  # the first line of a paragraph
 )
 _MARKDOWN_HEADING = re.compile(r"^(#{2,6})[ \t]+(?=\S)(.*\S)$", re.MULTILINE)
 _FALLBACK_NOTE = re.compile(
-    r"(?:Pages displaying (?:short descriptions (?:of redirect targets|with no spaces)|wikidata descriptions as a fallback)"
-    r"(?: via Module:Annotated link)?)+$",
-    re.MULTILINE,
+    r"Pages displaying (?:short descriptions (?:of redirect targets|with no spaces)|wikidata descriptions as a fallback)"
+    r"(?: via Module:Annotated link)?\s?"
 )
 _FORMULA = re.compile(r"\{\s?\\(?:display|text|script|scriptscript)style")
 _AFTER_FORMULA = re.compile(r"[ \t]*(?:\n[ \t]*\n[ \t]*(?=[^\s=]))?")
-_FONT = re.compile(
-    r"\\(?:(?:display|text|script|scriptscript)style|(?:math(?:bf|rm|it|sf|tt|cal|bb|frak|scr|op|ord|rel|bin)|boldsymbol|"
-    r"pmb|operatorname|text|textbf|textrm|textit|textsf|texttt|mbox|hbox|rm|bf|it|cal|big|Big|bigg|Bigg|bigl|bigr|Bigl|Bigr|"
-    r"biggl|biggr|Biggl|Biggr|left|right|middle|limits|nolimits|nonumber|notag)(?![a-zA-Z])\*?)[^\S\n]*"
-)
-_LAYOUT = re.compile(r"\\(begin|end)\s*\{(?:aligned|align|alignedat|alignat|gathered|gather|split|eqnarray|multline)\*?\}")
-_SPACING = re.compile(r"\\[,;:!> ]|\\q?quad(?![a-zA-Z])|(?<!\\)~")
-_BEFORE_ARGUMENT = re.compile(r"(\\(?:[cdt]?frac|[dt]?binom|sqrt)) (?=\{)")  # n-1 over n is not "\frac n-1n"
-_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-_TOKEN_CHARS, _INDENT = 20, 8  # of the lines that print a formula a second time: the longest token, where longer ones begin
-_STRAY_TOKENS = 4  # such lines, at least, in a row where no formula follows
+_TOKEN_CHARS, _INDENT = 20, 8  # of a formula's first copy: its longest token; where longer lines begin
+_STRAY_TOKENS = 4  # short lines, at least, in a row where no formula follows
+_CLOSING = re.compile(r"(?:end|[])},;])*")  # what code may have a line of its own for
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\ufeff]")
 _INVISIBLE = re.compile(r"[\u00ad\u2060-\u2064]")  # soft hyphens, word joiners, invisible operators
 
@@ -61,7 +53,7 @@ def clean_text(text: str) -> str:
     """
     text = _CONTROL.sub(" ", _INVISIBLE.sub("", text.replace("\r\n", "\n").replace("\xa0", " ")))
     text = _normalize_blanks(_drop_stray_tokens(_rewrite_formulas(text)))
-    text = _drop_link_sections(_FALLBACK_NOTE.sub("", text))
+    text = _drop_link_sections(_FALLBACK_NOTE.sub("\n", text))
     if not HEADING.search(text):
         text = _drop_link_sections(_MARKDOWN_HEADING.sub(_as_heading, text))
     if not HEADING.search(text) and (tail := _BARE_LINK_SECTION.search(text)):
@@ -106,7 +98,8 @@ def _is_token(line: str) -> bool:
 def _drop_stray_tokens(text: str) -> str:
     """Drop runs of deeply indented one-token lines: first copies of formulas whose second is lost."""
     kept: list[str] = []
-    for tokens, lines in _runs(text.split("\n")):
+    for short, lines in _runs(text.split("\n")):
+        tokens = short and not all(_CLOSING.fullmatch(line.strip()) for line in lines)
         if not tokens or sum(bool(line.strip()) for line in lines) < _STRAY_TOKENS:
             kept += lines
     return "\n".join(kept)
@@ -138,78 +131,6 @@ def _closing_brace(text: str, start: int) -> int:
         elif match[0][0] == "\n":
             return match.start()
     return len(text)
-
-
-def readable_tex(tex: str) -> str:
-    r"""TeX without font, size, spacing and layout commands: `\mathbf {x} _{i}` becomes `x_{i}`.
-
-    Braces that are not paired are dropped.
-    """
-    tex = " ".join(_SPACING.sub(" ", _FONT.sub(_gap, _drop_layout(tex))).split())
-    tex = _drop_lone_braces(_BEFORE_ARGUMENT.sub(r"\1", tex))
-    tex = re.sub(r" ?([_^]) ?(?:\{ ?(\w) ?\})?", r"\1\2", tex)
-    return " ".join(tex.split()).rstrip(" .,;")
-
-
-def _gap(command: re.Match[str]) -> str:
-    """What a command leaves: nothing, or a space where its neighbours would become a command together."""
-    before, after = command.string[command.start() - 1 : command.start()], command.string[command.end() :][:1]
-    return " " if (before == "\\" or before.isalpha()) and after.isalpha() else ""
-
-
-def _drop_layout(tex: str) -> str:
-    r"""`\begin{aligned}a&=b\\c&=d\end{aligned}` as `a=b; c=d`; matrices and cases keep their rows and columns."""
-    if not _LAYOUT.search(tex):
-        return tex
-    inside = re.compile(r"\\(begin|end)\s*\{[^{}]*\}|(?<!\\)&|\\\\(?:\[[^\]]*\])?")
-    depth = 0  # of environments that stay
-
-    def rewrite(match: re.Match[str]) -> str:
-        nonlocal depth
-        if _LAYOUT.fullmatch(match[0]):
-            return ""
-        if match[1]:
-            depth += 1 if match[1] == "begin" else -1
-            return match[0]
-        if depth > 0:
-            return match[0]
-        return "" if match[0] == "&" else "; "
-
-    return inside.sub(rewrite, tex)
-
-
-def _drop_lone_braces(tex: str) -> str:
-    r"""Drop braces that are no argument (`{\frac {a}{b}}` keeps all of them, `{x}+{y}` none) or have no partner."""
-    pieces: list[str] = []
-    opened: list[tuple[int, str]] = []  # where in `pieces` a brace stands, and the character before it
-    plain = [True]  # whether what has been read at each depth is without braces and commands
-    last, position = "", 0
-    for match in _BRACE.finditer(tex):
-        if match.start() > position:
-            pieces.append(tex[position : match.start()])
-            last = pieces[-1][-1]
-        position = match.end()
-        if match[0] == "{":
-            opened.append((len(pieces), last))
-            plain.append(True)
-        elif match[0] != "}":
-            plain[-1] = False
-        elif not opened:
-            continue
-        else:
-            start, before = opened.pop()
-            if plain.pop() and not (before.isalpha() or (before and before in r"\_^}")):
-                pieces[start] = ""
-                pieces[start + 1 : start + 2] = [piece.lstrip() for piece in pieces[start + 1 : start + 2]]
-                pieces[-1] = pieces[-1].rstrip()
-                last = last if last != "{" else before
-                continue
-            plain[-1] = False
-        pieces.append(match[0])
-        last = match[0][-1]
-    for start, _ in opened:
-        pieces[start] = ""
-    return "".join(pieces) + tex[position:]
 
 
 def _drop_link_sections(text: str) -> str:

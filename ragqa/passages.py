@@ -37,7 +37,8 @@ _FUNCTION_WORDS = frozenset(
 )
 _CITATION = re.compile(
     r"\b(?:ISBN|ISSN|OCLC|S2CID|PMID|PMC|JSTOR|LCCN|SSRN)\s?[\dX]|\b(?:doi|arXiv|Bibcode|hdl):\s?\S|\bCS1 maint|"
-    r"\bRetrieved (?:on )?\d|\bArchived (?:\d|from|copy|at)|\(PDF\)|\bpp?\.\s?\d|\bVol\.\s?\d|\b\d(?:st|nd|rd|th) ed\.|https?:/?/?\w"
+    r"\bRetrieved (?:on )?\d|\bArchived (?:\d|from|copy|at)|\(PDF\)|\bpp?\.\s?\d|\bVol\.\s?\d|\b\d(?:st|nd|rd|th) ed\.|"
+    r"https?:/?/?\w"
 )
 _CHARS_PER_CITATION = 400
 _ENDS_SENTENCE = re.compile(r"""[.!?:;…。！？：]["”’)\]]*$""")
