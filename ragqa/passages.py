@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ragqa.clean import HEADING
 from ragqa.errors import InputError
 from ragqa.records import Page, Passage
+from ragqa.wikitext import TABLE_NOTE
 
 if TYPE_CHECKING:
     from langchain_text_splitters import TextSplitter
@@ -21,7 +22,7 @@ SENTENCE_BREAK = (
     r"""(?:(?<=[.!?])|(?<=[.!?]["”’)\]]))"""
     + r"(?<!\b[A-Z]\.)"
     + "".join(rf"(?<!\b{re.escape(a)})" for a in _ABBREVIATIONS)
-    + r"""\s+(?=["“‘(\[]?[A-Z0-9])"""
+    + r"""\s+(?!\[A table was here)(?=["“‘(\[]?[A-Z0-9])"""
 )
 _SENTENCE = re.compile(rf"\s*\n\s*|{SENTENCE_BREAK}")
 _MAY_END_SENTENCE = re.compile(r"""\n|[.!?]["”’)\]]?\s""")
@@ -51,7 +52,8 @@ def split(page: Page, max_chars: int = MAX_CHARS) -> list[Passage]:
 
     No passage crosses a heading, holds one, or is longer than `max_chars` characters; a sentence is cut only where it is
     longer than that, then at a space, and a word only where the word itself is longer. `page.text[p.start:p.end] ==
-    p.text`; what no passage covers is white space and headings. A page without text gives no passage.
+    p.text`; what no passage covers is white space, headings and notes of tables (`TABLE_NOTE`) that no text stands beside. A
+    page without text gives no passage.
 
     Raises `InputError` for `max_chars` below 1.
     """
@@ -60,7 +62,8 @@ def split(page: Page, max_chars: int = MAX_CHARS) -> list[Passage]:
     passages: list[Passage] = []
     for section, start, end in sections(page.text):
         for a, b in _pack(_pieces(page.text, start, end, max_chars), max_chars):
-            passages.append(_passage(page, len(passages), section, a, b))
+            if TABLE_NOTE.sub("", page.text[a:b]).strip():
+                passages.append(_passage(page, len(passages), section, a, b))
     return passages
 
 
@@ -100,17 +103,17 @@ def is_debris(passage: Passage) -> bool:
 
     Lines say something that end a sentence, that explain a term (`kernel: …`, `Cobra – a …`), that are formulas or code, or
     that run on as speech does, with words such as "of", "which" or "is" in between; so do all below a line that introduces
-    them (`… are:`). Names, titles, years, single tokens and citations say nothing. Debris is a passage with less than a third
-    of its characters in lines that say something: a list with its introduction, or of definitions, steps or reasons, is none.
-    English is assumed for lines that end no sentence.
+    them (`… are:`). Names, titles, years, single tokens, citations and notes of tables say nothing. Debris is a passage with
+    less than 40 % of its characters in lines that say something; a list with its introduction, or of definitions, steps or
+    reasons, is none. English is assumed for lines that end no sentence.
     """
-    lines = [line for line in map(str.strip, passage.text.split("\n")) if line]
+    lines = [line for line in map(str.strip, TABLE_NOTE.sub("", passage.text).split("\n")) if line]
     said, introduced = 0, False
     for line in lines:
         says = introduced or _says_something(line)
         introduced = says and (introduced or line[-1] in ":：")
         said += len(line) if says else 0
-    return said < _SAID * sum(map(len, lines))
+    return not lines or said < _SAID * sum(map(len, lines))
 
 
 def _says_something(line: str) -> bool:
@@ -118,13 +121,13 @@ def _says_something(line: str) -> bool:
     share = sum(word.lower() in _FUNCTION_WORDS for word in words) / max(1, len(words))
     if share < 0.28 and len(line) < _CHARS_PER_CITATION * len(_CITATION.findall(line)):
         return False
-    if len(line) >= 20 and _ENDS_SENTENCE.search(line):
+    running = _running(words)
+    if (len(line) >= 20 or (running and len(words) >= 2)) and _ENDS_SENTENCE.search(line):
         return True
     if len(line) >= 6 and _FORMULA_OR_CODE.search(line):
         return True
     if (explained := _EXPLAINS.search(line)) and _running(_WORD.findall(explained[1] or explained[2])) >= 2:
         return True
-    running = _running(words)
     if running >= 6 and running + share * len(words) >= 0.85 * len(words):
         return True
     return len(words) >= 5 and running >= 2 and share >= 0.18

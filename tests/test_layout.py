@@ -9,8 +9,8 @@ import ragqa
 
 PACKAGE = Path(ragqa.__file__).parent
 ORDER = (
-    "errors offline files seal records tex clean seeds mediawiki crawl passages corpus questions analyzer terms postings "
-    "stored generations bm25 inference embed dense judged dataset card rerank index export losses dropout train "
+    "errors offline files seal records tex clean wikitext seeds mediawiki crawl passages corpus questions analyzer terms "
+    "postings stored generations bm25 inference embed dense judged dataset card rerank index export losses dropout train "
     "train_embedder teach answer retrieve evaluate verify __init__ demo cli __main__"
 ).split()
 HEAVY = {
@@ -25,6 +25,7 @@ HEAVY = {
     "sentence_transformers",
     "tqdm",
     "filelock",
+    "mwparserfromhell",
     "importlib.metadata",
 }
 
