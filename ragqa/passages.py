@@ -103,22 +103,23 @@ def is_debris(passage: Passage) -> bool:
 
     Lines say something that end a sentence, that explain a term (`kernel: …`, `Cobra – a …`), that are formulas or code, or
     that run on as speech does, with words such as "of", "which" or "is" in between; so do all below a line that introduces
-    them (`… are:`). Names, titles, years, single tokens, citations and notes of tables say nothing. Debris is a passage with
+    them (`Advantages:`). Names, titles, years, single tokens, citations and notes of tables say nothing. Debris is a passage with
     less than 40 % of its characters in lines that say something; a list with its introduction, or of definitions, steps or
     reasons, is none. English is assumed for lines that end no sentence.
     """
     lines = [line for line in map(str.strip, TABLE_NOTE.sub("", passage.text).split("\n")) if line]
     said, introduced = 0, False
     for line in lines:
+        introduced = introduced or line[-1] in ":："
         says = introduced or _says_something(line)
-        introduced = says and (introduced or line[-1] in ":：")
         said += len(line) if says else 0
     return not lines or said < _SAID * sum(map(len, lines))
 
 
 def _says_something(line: str) -> bool:
     words = _WORD.findall(line)
-    share = sum(word.lower() in _FUNCTION_WORDS for word in words) / max(1, len(words))
+    function = sum(word.lower() in _FUNCTION_WORDS and not (len(word) == 1 and word.isupper()) for word in words)
+    share = function / max(1, len(words))
     if share < 0.28 and len(line) < _CHARS_PER_CITATION * len(_CITATION.findall(line)):
         return False
     running = _running(words)

@@ -85,7 +85,9 @@ def _add(text: str, wikitext: str, *, tables: bool, code: bool) -> str:
 
 
 def _is_broken(wikitext: str) -> bool:
-    return bool(_DEEP_LIST.search(wikitext)) or any(_count_unclosed(wikitext, pair) > _MOST_UNCLOSED for pair in _OPENED)
+    return bool(_DEEP_LIST.search(wikitext)) or any(
+        _count_unclosed(wikitext, pair) > _MOST_UNCLOSED for pair in _OPENED
+    )
 
 
 def _count_unclosed(wikitext: str, pair: str) -> int:
