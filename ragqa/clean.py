@@ -76,23 +76,27 @@ def _rewrite_formulas(text: str) -> str:
 
 
 def _first_copy(text: str, start: int, formula: int) -> int:
-    """Where the lines of one token begin that print the formula at `formula` a first time, or `formula` if there are none."""
-    found, end = formula, text.rfind("\n", start, formula)
+    """Where the lines of one token begin that print the formula at `formula` a first time, or `formula` if there are none.
+
+    Blank lines before them belong to them too. In the copy itself these hold spaces: what is before an empty line, such as
+    code, does not belong to it.
+    """
+    found, end, past = formula, text.rfind("\n", start, formula), False
     if end < 0 or text[end:formula].strip():
         return formula
     while end >= 0:
         begin = text.rfind("\n", start, end)
         line = text[begin + 1 : end]
-        if begin < 0 or not _is_token(line):
+        past = past or not line
+        if begin < 0 or (line.strip() and (past or not _is_token(line))):
             return end if begin >= 0 or line.strip() else found
         found, end = begin, begin
     return found
 
 
 def _is_token(line: str) -> bool:
-    token = line.strip()
     indent = len(line) - len(line.lstrip())
-    return not token or indent >= _INDENT or (indent >= 2 and len(token) <= _TOKEN_CHARS)
+    return indent >= _INDENT or (indent >= 2 and len(line.strip()) <= _TOKEN_CHARS)
 
 
 def _drop_stray_tokens(text: str) -> str:

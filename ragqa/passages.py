@@ -41,7 +41,8 @@ _CITATION = re.compile(
     r"\bRetrieved (?:on )?\d|\bArchived (?:\d|from|copy|at)|\(PDF\)|\bpp?\.\s?\d|\bVol\.\s?\d|\b\d(?:st|nd|rd|th) ed\.|"
     r"https?:/?/?\w"
 )
-_CHARS_PER_CITATION = 400
+_CHARS_PER_CITATION = 400  # at most
+_IN_SPEECH, _IN_TITLES = 0.28, 0.18  # shares of function words that citations and lists of titles stay below
 _ENDS_SENTENCE = re.compile(r"""[.!?:;…。！？：]["”’)\]]*$""")
 _EXPLAINS = re.compile(r"(?:\s[–—-]|[:,—])\s*([a-z]+\b.*)|\s[–—]\s([A-Z][a-z]+ .*)")
 _FORMULA_OR_CODE = re.compile(r"\\[a-zA-Z]|[=←]|\w\([^ )]|[;{]$")
@@ -103,9 +104,9 @@ def is_debris(passage: Passage) -> bool:
 
     Lines say something that end a sentence, that explain a term (`kernel: …`, `Cobra – a …`), that are formulas or code, or
     that run on as speech does, with words such as "of", "which" or "is" in between; so do all below a line that introduces
-    them (`Advantages:`). Names, titles, years, single tokens, citations and notes of tables say nothing. Debris is a passage with
-    less than 40 % of its characters in lines that say something; a list with its introduction, or of definitions, steps or
-    reasons, is none. English is assumed for lines that end no sentence.
+    them (`Advantages:`). Names, titles, years, single tokens, citations and notes of tables say nothing. Debris is a passage
+    with less than 40 % of its characters in lines that say something; a list with its introduction, or of definitions, steps
+    or reasons, is none. English is assumed for lines that end no sentence.
     """
     lines = [line for line in map(str.strip, TABLE_NOTE.sub("", passage.text).split("\n")) if line]
     said, introduced = 0, False
@@ -120,7 +121,7 @@ def _says_something(line: str) -> bool:
     words = _WORD.findall(line)
     function = sum(word.lower() in _FUNCTION_WORDS and not (len(word) == 1 and word.isupper()) for word in words)
     share = function / max(1, len(words))
-    if share < 0.28 and len(line) < _CHARS_PER_CITATION * len(_CITATION.findall(line)):
+    if share < _IN_SPEECH and len(line) < _CHARS_PER_CITATION * len(_CITATION.findall(line)):
         return False
     running = _running(words)
     if (len(line) >= 20 or (running and len(words) >= 2)) and _ENDS_SENTENCE.search(line):
@@ -129,9 +130,9 @@ def _says_something(line: str) -> bool:
         return True
     if (explained := _EXPLAINS.search(line)) and _running(_WORD.findall(explained[1] or explained[2])) >= 2:
         return True
-    if running >= 6 and running + share * len(words) >= 0.85 * len(words):
+    if running >= 6 and running + function >= 0.85 * len(words):  # hardly a name in it
         return True
-    return len(words) >= 5 and running >= 2 and share >= 0.18
+    return len(words) >= 5 and running >= 2 and share >= _IN_TITLES
 
 
 def _running(words: list[str]) -> int:

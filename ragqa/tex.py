@@ -57,8 +57,8 @@ def _drop_layout(tex: str) -> str:
             wrapped = bool(braces) and braces.pop()
             return "}" if match["closing"] and not wrapped else " "
         depth += mark.startswith(r"\begin") - mark.startswith(r"\end")
-        if depth > 0 or mark not in ("&", r"\\"):
-            return mark if depth > 0 or not mark.startswith(r"\\[") else "; "
+        if depth > 0 or (mark != "&" and not mark.startswith(r"\\")):
+            return mark
         return "" if mark == "&" else "; "
 
     return _LAYOUT.sub(rewrite, tex)

@@ -178,6 +178,12 @@ def test_a_first_copy_with_words_in_it_goes_too() -> None:
     )
 
 
+def test_code_before_a_formula_stays() -> None:
+    code = "for x in y:\n        f(x)\n        g"
+    doubled = _doubled("x", "x").removeprefix("\n")
+    assert clean_text(f"{code}\n\n\n{doubled}") == f"{code} x"
+
+
 def test_stray_tokens_go_and_indented_code_stays() -> None:
     tokens = "".join(f"{' ' * 10}{token}\n\n" for token in "E ( T ∣ a )".split())
     assert clean_text(f"By writing\n\n{tokens}we mean it.") == "By writing\n\nwe mean it."
