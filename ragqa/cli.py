@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -115,8 +116,20 @@ def _clean(options: argparse.Namespace) -> None:
 
 
 def _passages(options: argparse.Namespace) -> None:
-    count = write_json_lines(options.out, _split(bar(_read_all_pages(options.pages), "pages"), options))
-    print(f"{options.out}: {count} passages")
+    from ragqa.passages import is_debris
+
+    debris: Counter[bool] = Counter()
+    titles: set[str] = set()
+
+    def counted(passages: Iterable[Passage]) -> Iterator[Passage]:
+        for passage in passages:
+            debris[is_debris(passage)] += 1
+            titles.add(passage.title)
+            yield passage
+
+    count = write_json_lines(options.out, counted(_split(bar(_read_all_pages(options.pages), "pages"), options)))
+    share = f"{100 * debris[True] / count:.1f} % list debris"
+    print(f"{options.out}: {count:,} passages of {len(titles):,} pages, {share}")
 
 
 def _split(pages: Iterable[Page], options: argparse.Namespace) -> Iterator[Passage]:

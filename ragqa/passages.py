@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ragqa.clean import HEADING
 from ragqa.errors import InputError
 from ragqa.records import Page, Passage
+from ragqa.removed import TABLE_NOTE
 
 if TYPE_CHECKING:
     from langchain_text_splitters import TextSplitter
@@ -21,10 +22,30 @@ SENTENCE_BREAK = (
     r"""(?:(?<=[.!?])|(?<=[.!?]["”’)\]]))"""
     + r"(?<!\b[A-Z]\.)"
     + "".join(rf"(?<!\b{re.escape(a)})" for a in _ABBREVIATIONS)
-    + r"""\s+(?=["“‘(\[]?[A-Z0-9])"""
+    + r"""\s+(?!\[A table was here)(?=["“‘(\[]?[A-Z0-9])"""
 )
 _SENTENCE = re.compile(rf"\s*\n\s*|{SENTENCE_BREAK}")
 _MAY_END_SENTENCE = re.compile(r"""\n|[.!?]["”’)\]]?\s""")
+
+_SAID = 0.4  # of a passage's characters, at least, stand in lines that say something, or it is debris
+_WORD = re.compile(r"[^\W\d_][\w'’-]*")
+_FUNCTION_WORDS = frozenset(
+    "a an the this that these those it its he she they them their his her we our you your i who whom whose which what when "
+    "where why how if while because since although though unless until whether than as so not no nor or and but of in on at "
+    "to from by with without for about into over under between through during before after against among within across per "
+    "via is are was were be been being am has have had do does did can could may might must shall should will would such "
+    "some any each every all both either neither more most other another many much few only also then there here one".split()
+)
+_CITATION = re.compile(
+    r"\b(?:ISBN|ISSN|OCLC|S2CID|PMID|PMC|JSTOR|LCCN|SSRN)\s?[\dX]|\b(?:doi|arXiv|Bibcode|hdl):\s?\S|\bCS1 maint|"
+    r"\bRetrieved (?:on )?\d|\bArchived (?:\d|from|copy|at)|\(PDF\)|\bpp?\.\s?\d|\bVol\.\s?\d|\b\d(?:st|nd|rd|th) ed\.|"
+    r"https?:/?/?\w"
+)
+_CHARS_PER_CITATION = 400  # at most
+_IN_SPEECH, _IN_TITLES = 0.28, 0.18  # shares of function words that citations and lists of titles stay below
+_ENDS_SENTENCE = re.compile(r"""[.!?:;…。！？：]["”’)\]]*$""")
+_EXPLAINS = re.compile(r"(?:\s[–—-]|[:,—])\s*([a-z]+\b.*)|\s[–—]\s([A-Z][a-z]+ .*)")
+_FORMULA_OR_CODE = re.compile(r"\\[a-zA-Z]|[=←]|\w\([^ )]|[;{]$")
 
 
 def split(page: Page, max_chars: int = MAX_CHARS) -> list[Passage]:
@@ -32,7 +53,8 @@ def split(page: Page, max_chars: int = MAX_CHARS) -> list[Passage]:
 
     No passage crosses a heading, holds one, or is longer than `max_chars` characters; a sentence is cut only where it is
     longer than that, then at a space, and a word only where the word itself is longer. `page.text[p.start:p.end] ==
-    p.text`; what no passage covers is white space and headings. A page without text gives no passage.
+    p.text`; what no passage covers is white space, headings and notes of tables (`TABLE_NOTE`) that no text stands beside. A
+    page without text gives no passage.
 
     Raises `InputError` for `max_chars` below 1.
     """
@@ -41,7 +63,8 @@ def split(page: Page, max_chars: int = MAX_CHARS) -> list[Passage]:
     passages: list[Passage] = []
     for section, start, end in sections(page.text):
         for a, b in _pack(_pieces(page.text, start, end, max_chars), max_chars):
-            passages.append(_passage(page, len(passages), section, a, b))
+            if TABLE_NOTE.sub("", page.text[a:b]).strip():
+                passages.append(_passage(page, len(passages), section, a, b))
     return passages
 
 
@@ -74,6 +97,46 @@ def sentences(text: str) -> list[Span]:
             start = match.end()
     spans.append(_strip(text, start, len(text)))
     return [(a, b) for a, b in spans if a < b]
+
+
+def is_debris(passage: Passage) -> bool:
+    """Whether a passage says nothing by itself, being what is left of a list, a table, a box of links or a bibliography.
+
+    Lines say something that end a sentence, that explain a term (`kernel: …`, `Cobra – a …`), that are formulas or code, or
+    that run on as speech does, with words such as "of", "which" or "is" in between; so do all below a line that introduces
+    them (`Advantages:`). Names, titles, years, single tokens, citations and notes of tables say nothing. Debris is a passage
+    with less than 40 % of its characters in lines that say something; a list with its introduction, or of definitions, steps
+    or reasons, is none. English is assumed for lines that end no sentence.
+    """
+    lines = [line for line in map(str.strip, TABLE_NOTE.sub("", passage.text).split("\n")) if line]
+    said, introduced = 0, False
+    for line in lines:
+        introduced = introduced or line[-1] in ":："
+        says = introduced or _says_something(line)
+        said += len(line) if says else 0
+    return not lines or said < _SAID * sum(map(len, lines))
+
+
+def _says_something(line: str) -> bool:
+    words = _WORD.findall(line)
+    function = sum(word.lower() in _FUNCTION_WORDS and not (len(word) == 1 and word.isupper()) for word in words)
+    share = function / max(1, len(words))
+    if share < _IN_SPEECH and len(line) < _CHARS_PER_CITATION * len(_CITATION.findall(line)):
+        return False
+    running = _running(words)
+    if (len(line) >= 20 or (running and len(words) >= 2)) and _ENDS_SENTENCE.search(line):
+        return True
+    if len(line) >= 6 and _FORMULA_OR_CODE.search(line):
+        return True
+    if (explained := _EXPLAINS.search(line)) and _running(_WORD.findall(explained[1] or explained[2])) >= 2:
+        return True
+    if running >= 6 and running + function >= 0.85 * len(words):  # hardly a name in it
+        return True
+    return len(words) >= 5 and running >= 2 and share >= _IN_TITLES
+
+
+def _running(words: list[str]) -> int:
+    return sum(word[0].islower() and word not in _FUNCTION_WORDS for word in words)
 
 
 def full_text(passage: Passage) -> str:

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from ragqa.records import write_json_lines
+
 BENCH = Path(__file__).parent.parent / "benchmarks" / "bench.py"
 COMPARISONS = ("rerank", "search", "bm25", "index", "start", "answers", "training")
 
@@ -20,3 +22,19 @@ def test_every_comparison_runs(tmp_path: Path, name: str) -> None:
     assert text.startswith(f"## {name}\n")
     assert " NO " not in text
     assert (tmp_path / f"{name}.png").is_file() == (name in ("rerank", "bm25", "index"))
+
+
+def test_debris_and_formula_markup_are_counted(tmp_path: Path) -> None:
+    rows = [
+        {"title": "Sums", "text": "A sum of them is {\\displaystyle x+y}.\n\n== See also ==\nLevers", "ml": True},
+        {"title": "Names", "text": "Ada Lovelace\nAlan Turing", "ml": False},
+    ]
+    write_json_lines(tmp_path / "pages.jsonl", rows)
+    command = [sys.executable, str(BENCH.with_name("debris.py")), "--pages", str(tmp_path / "pages.jsonl")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[2:] == [
+        "| 2 all, as they come | 3 | 2 (66.67 %) | 1 | 0 | 0 |",
+        "| 2 all, cleaned | 2 | 1 (50.00 %) | 0 | 0 | 0 |",
+        "| 1 on machine learning, as they come | 2 | 1 (50.00 %) | 1 | 0 | 0 |",
+        "| 1 on machine learning, cleaned | 1 | 0 (0.00 %) | 0 | 0 | 0 |",
+    ]

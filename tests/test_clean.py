@@ -1,10 +1,11 @@
 import re
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa.clean import LINK_SECTIONS, clean_page, clean_text, readable_tex
+from ragqa.clean import HEADING, LINK_SECTIONS, clean_page, clean_text
 from ragqa.records import Page
 
 WORDS = st.lists(st.sampled_from("the loss of a network (with dropout) is small.".split()), min_size=1).map(" ".join)
@@ -72,19 +73,65 @@ def test_inline_formulas_become_readable(text: str, cleaned: str) -> None:
     assert clean_text(text) == cleaned
 
 
-@pytest.mark.parametrize(
-    ("tex", "readable"),
-    [
-        (r"\mathbf {x} _{i}", "x_i"),
-        (r"\operatorname {sign} (x)", "sign (x)"),
-        (r"{\frac {n-1}{n}}", r"{\frac{n-1}{n}}"),
-        (r"{\sqrt {2n}}", r"{\sqrt{2n}}"),
-        (r"w_{12}^{2}", "w_{12}^2"),
-        (r"a\leftarrow b\quad c.", r"a\leftarrow b c"),
-    ],
+PARTS = (
+    r"""{\displaystyle|style|{\textstyle |\display|\limits|\left|_|{|}|\|&|~| |  |==|=|## |See also|References|a|.|)"""
 )
-def test_readable_tex_keeps_the_meaning(tex: str, readable: str) -> None:
-    assert readable_tex(tex) == readable
+PARTS += r"""|\begin{aligned}|\end{aligned}|\begin{cases}|Pages displaying short descriptions of redirect targets"""
+PARTS += "|\n|\n\n|\r\n|\u2060|\xa0|        b\n"
+ANYTHING = st.lists(st.sampled_from(PARTS.split("|"))).map("".join) | st.text()
+
+
+@given(ANYTHING)
+def test_whatever_comes_is_cleaned_at_once_and_of_all_formulas(text: str) -> None:
+    cleaned = clean_text(text)
+    assert not re.search(r"\{\\(display|text|script|scriptscript)style", cleaned)
+    assert clean_text(cleaned) == cleaned
+
+
+@given(st.lists(ANYTHING), st.sampled_from(["Training", "Loss of x", "Notes on use"]))
+def test_headings_survive_whatever_stands_around_them(blocks: list[str], heading: str) -> None:
+    text = f"== {heading} ==\n\n".join(re.sub("[={#]", "", block) + "\n\n" for block in ["", *blocks])
+    wanted = [heading] * len(blocks)
+    assert [match[2] for match in HEADING.finditer(clean_text(text))] == wanted
+
+
+ADVERSARIES = [
+    "\n",
+    " ",
+    "\t",
+    "{",
+    "}",
+    "{}",
+    "=",
+    "= ",
+    "== a ==\n",
+    "  x\n",
+    "        x\n",
+    r"{\displaystyle ",
+    r"\limits",
+    "\\",
+]
+ADVERSARIES += [
+    "\n ",
+    " .",
+    "_ ",
+    "\\\\[",
+    r"\begin{aligned}",
+    r"\color{",
+    "\n\nSee also",
+    "## a\n",
+    "Pages displaying short ",
+]
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("unit", ADVERSARIES)
+def test_no_repetition_takes_long(unit: str) -> None:
+    filling = unit * (200_000 // len(unit))
+    for text in (f"== a{filling}b ==", f"{{\\displaystyle {filling}}}", f"{filling}{{\\displaystyle x}}"):
+        start = time.perf_counter()
+        clean_text(text)
+        assert time.perf_counter() - start < 5
 
 
 @given(TEXTS)
@@ -121,6 +168,51 @@ def test_no_control_characters_survive_and_no_letter_goes(text: str) -> None:
     cleaned = clean_text(text)
     assert set(cleaned) <= set("ab. \n")
     assert re.sub("[^ab]", "", cleaned) == re.sub("[^ab]", "", text)
+
+
+def test_a_first_copy_with_words_in_it_goes_too() -> None:
+    lines = "".join(f"{' ' * 8}{token}\n" for token in ["if", "the rest is sufficiently small, then exit", "", "x"])
+    assert (
+        clean_text(f"Repeat:\n\n{lines}    {{\\displaystyle {{\\text{{if }}}}x}}\n  \n\nDone.")
+        == "Repeat: if x\n\nDone."
+    )
+
+
+def test_code_before_a_formula_stays() -> None:
+    code = "for x in y:\n        f(x)\n        g"
+    doubled = _doubled("x", "x").removeprefix("\n")
+    assert clean_text(f"{code}\n\n\n{doubled}") == f"{code} x"
+
+
+def test_stray_tokens_go_and_indented_code_stays() -> None:
+    tokens = "".join(f"{' ' * 10}{token}\n\n" for token in "E ( T ∣ a )".split())
+    assert clean_text(f"By writing\n\n{tokens}we mean it.") == "By writing\n\nwe mean it."
+    code = "for x in y:\n        f(x)\n        g(x)\n        h(x)\n        i(x)"
+    assert clean_text(code) == code
+
+
+def test_pages_without_headings_end_before_their_links() -> None:
+    assert (
+        clean_text("A network.\n\nUse\nIn speech.\n\nSee also\nA list\n\nReferences\nOne")
+        == "A network.\n\nUse\nIn speech."
+    )
+    assert clean_text("It links.\nReferences\nin a list.") == "It links.\nReferences\nin a list."
+
+
+def test_headings_in_markdown_become_headings_where_there_are_no_others() -> None:
+    assert clean_text("Lead.\n\n## Use\nIt is.\n\n### More\nYes.\n\n## See also\nA") == (
+        "Lead.\n\n== Use ==\nIt is.\n\n=== More ===\nYes."
+    )
+    assert clean_text("== Code ==\n## a comment") == "== Code ==\n## a comment"
+
+
+def test_what_annotated_links_say_of_themselves_goes() -> None:
+    note = "Pages displaying short descriptions of redirect targets"
+    assert clean_text(f"Kernel – a function{note}\nBias – an error") == "Kernel – a function\nBias – an error"
+
+
+def test_invisible_characters_join_what_they_part() -> None:
+    assert clean_text("so\u00adft f\u2061(x)") == "soft f(x)"
 
 
 def test_line_ends_of_windows_become_plain_ones() -> None:

@@ -90,7 +90,7 @@ def test_bad_usage_exits_with_2(run: Run) -> None:
 
 def test_pages_become_passages_with_a_word_on_empty_ones(tmp_path: Path, pages: Path, run: Run) -> None:
     code, out, err = run("passages", "--pages", pages, pages, "--out", tmp_path / "passages.jsonl")
-    assert (code, out) == (0, f"{tmp_path / 'passages.jsonl'}: 3 passages\n")
+    assert (code, out) == (0, f"{tmp_path / 'passages.jsonl'}: 3 passages of 2 pages, 0.0 % list debris\n")
     assert "page 'Nothing' holds no text" in err
     assert "page 'Dropout' is there twice; the second is passed over" in err
     first = next(read_json_lines(tmp_path / "passages.jsonl", Passage))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ragqa.clean import HEADING
 from ragqa.errors import InputError
-from ragqa.passages import cite, full_text, sections, sentences, split, split_windows
+from ragqa.passages import cite, full_text, is_debris, sections, sentences, split, split_windows
 from ragqa.records import Page, Passage
 
 WORDS = st.sampled_from(
@@ -177,3 +177,53 @@ def test_sentences_leave_out_white_space_alone(text: str) -> None:
 )
 def test_the_full_text_names_page_and_section(passage: Passage, text: str) -> None:
     assert full_text(passage) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ada Lovelace\nAlan Turing\nGrace Hopper",
+        "Markov random fields\nBayesian networks",
+        "1971–1980 Ada Lovelace\n1980–1986 Alan Turing",
+        "Turing, A. (1950). “Minds and Levers”. Journal of Levers. 4 (2): 12–15. doi:10.1/2. ISBN 978-3-16-148410-0.",
+        "Archived 3 May 2010 at the Wayback Machine",
+        "Lever School – (Ada Lovelace) {Levers}\nPulley School – (Alan Turing) {Pulleys}",
+        "v\nt\ne\nNeural networks\nLayers",
+        "η\n=\n(\nx\n)",
+        "Automatic levers Pulley sorting Gear recognition Rope finding Hand tools Mobile cranes Spring analysis Lever design",
+        "[A table was here: Name, Meaning]",
+    ],
+)
+def test_what_is_left_of_lists_and_references_is_debris(text: str) -> None:
+    assert is_debris(Passage("A#0", "A", text=text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It helps.",
+        "Advantages:\n\nquick to train\nneeds little memory",
+        "The three parts of it are:\n\ninput\nhidden\noutput",
+        "kernel: a function of two points\nbias: an error that stays",
+        "Lever – a bar that turns about a point\nPulley – a wheel with a rope",
+        "Choose a weight at random\nMove it down the slope of the loss\nRepeat until it no longer moves",
+        "for x in y:\n    f(x)\n    g(x)",
+        r"\min_wL(w)+\lambda \|w\|^2",
+        "It was shown by Turing (1950, p. 12) that the levers of such a machine can be moved by what it has "
+        "read before, and so it learns.",
+        "Es lernt aus Beispielen, die jemand ausgesucht hat.",
+        "A sentence of the text that is cut in the middle, because it is longer than a passage may be, "
+        "has no stop but says much",
+    ],
+)
+def test_sentences_and_lists_that_mean_something_are_no_debris(text: str) -> None:
+    assert not is_debris(Passage("A#0", "A", text=text))
+
+
+def test_the_starter_corpus_holds_no_debris(starter_passages: tuple[Passage, ...]) -> None:
+    assert not [passage.text for passage in starter_passages if is_debris(passage)]
+
+
+@given(st.text())
+def test_any_passage_is_judged(text: str) -> None:
+    assert is_debris(Passage("A#0", "A", text=text)) in (True, False)

@@ -1,0 +1,277 @@
+"""What plain-text extracts leave out of a page: its tables, noted where they stood, and its code, put back.
+
+TextExtracts drops tables and highlighted code without a trace; the wikitext of the same revision tells where they were.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from typing import Any
+
+from ragqa.clean import HEADING
+
+TABLE_NOTE = re.compile(r"\[A table was here(?:: [^\[\]\n]*)?\]")
+
+_LONGEST_LABEL = 150  # characters of a caption or of column headings
+_MOST_REMOVED = 500  # tables and blocks of code of a page
+_MOST_UNCLOSED = 50  # what is never closed makes mwparserfromhell read the rest of a page again and again
+_OPENED = (r"(\{\{)|\}\}", r"(\{\|)|\|\}", r"(\[\[)|\]\]", r"(<!--)|-->", r"(<[a-zA-Z][^<>/]*>)|</[a-zA-Z]")
+_DEEP_LIST = re.compile(r"[*#:;]{50}")  # no list; it takes mwparserfromhell very long as well
+_GRAM, _LEAST, _SLACK = (
+    5,
+    3,
+    8,
+)  # words that must agree, at best and at least; how many may stand between them and the place
+_WORD = re.compile(r"\w+")
+_MAY_HOLD = re.compile(r"\{\||<\s*(?:table|syntaxhighlight|source)\b", re.IGNORECASE)
+_NO_TABLE = re.compile(r"infobox|navbox|metadata|sidebar|[atfci]mbox|\btoc\b|noprint", re.IGNORECASE)
+_NO_TEXT = re.compile(r"\s*(?:file|image|category|media)\s*:", re.IGNORECASE)
+_CODE = frozenset({"syntaxhighlight", "source"})
+_UNSEEN = frozenset({"ref", "references", "gallery", "style", "score", "timeline", "imagemap", "templatestyles"})
+_UNKNOWN = frozenset({"math", "chem", "ce", *_CODE})
+
+
+@dataclass(frozen=True, slots=True)
+class _Removed:
+    """A note of a table, or code, that stood after so many words of its section."""
+
+    text: str
+    is_code: bool
+    words_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    """A section of the wikitext; its words are None where a template or a formula makes them."""
+
+    heading: str
+    words: list[str | None] = field(default_factory=list)
+    removed: list[_Removed] = field(default_factory=list)
+
+
+def add_removed(text: str, wikitext: str) -> str:
+    """Note the tables and put back the code that `text`, the raw extract of the same revision, has lost."""
+    return _add(text, wikitext, tables=True, code=True)
+
+
+def note_tables(text: str, wikitext: str) -> str:
+    """Put `[A table was here: …]`, with its caption or its column headings, where a table was.
+
+    The note ends the line before the table, or begins the one after it where the section has none before. The place is
+    found by the section and the words next to the table; where they are not found, the note ends the section. Infoboxes,
+    boxes of links and whatever templates make are not noted.
+    """
+    return _add(text, wikitext, tables=True, code=False)
+
+
+def restore_code(text: str, wikitext: str) -> str:
+    """Put the contents of `<syntaxhighlight>` and `<source>` blocks back where they stood, as lines of their own.
+
+    A line of code that would be a heading is indented by a space. Code inside a sentence is in extracts already.
+    """
+    return _add(text, wikitext, tables=False, code=True)
+
+
+def _add(text: str, wikitext: str, *, tables: bool, code: bool) -> str:
+    if not _MAY_HOLD.search(wikitext) or _is_broken(wikitext):
+        return text
+    pieces, position = [], 0
+    for section, start, end in _pair(_read(wikitext), text):
+        wanted = [removed for removed in section.removed if (code if removed.is_code else tables)]
+        pieces += [text[position:start], _insert(text[start:end], section.words, wanted[:_MOST_REMOVED])]
+        position = end
+    return "".join(pieces) + text[position:]
+
+
+def _is_broken(wikitext: str) -> bool:
+    return bool(_DEEP_LIST.search(wikitext)) or any(
+        _count_unclosed(wikitext, pair) > _MOST_UNCLOSED for pair in _OPENED
+    )
+
+
+def _count_unclosed(wikitext: str, pair: str) -> int:
+    depth = 0
+    for match in re.finditer(pair, wikitext):
+        depth = depth + 1 if match[1] else max(0, depth - 1)
+    return depth
+
+
+def _pair(sections: Sequence[_Section], text: str) -> Iterator[tuple[_Section, int, int]]:
+    """The sections with the start and the end of their text, in order; one that only one side has is passed over."""
+    headings = list(HEADING.finditer(text))
+    starts = [0, *(match.end() for match in headings)]
+    ends = [*(match.start() for match in headings), len(text)]
+    ours = [_key(section.heading) for section in sections]
+    theirs = ["", *(_key(match[2]) for match in headings)]
+    for a, b, size in SequenceMatcher(None, ours, theirs, autojunk=False).get_matching_blocks():
+        yield from zip(sections[a : a + size], starts[b : b + size], ends[b : b + size], strict=True)
+
+
+def _key(heading: str) -> str:
+    return "".join(_WORD.findall(heading.casefold()))
+
+
+def _insert(body: str, words: Sequence[str | None], removed: Iterable[_Removed]) -> str:
+    """The text of a section with what was removed from it."""
+    found = [(match[0].casefold(), match.start()) for match in _WORD.finditer(body)]
+    pieces: list[str] = []
+    position, last = 0, None
+    for one in removed:
+        place = max(position, _find_place(body, found, words, one.words_before))
+        beside = last if place == position else None
+        pieces += [body[position:place], _set(one, body, place, beside)]
+        position, last = place, one
+    return "".join(pieces) + body[position:]
+
+
+def _set(one: _Removed, body: str, place: int, beside: _Removed | None) -> str:
+    """What to insert at `place`, where `beside` has just been inserted, so that notes share lines and code does not."""
+    if body[:place].strip():  # the end of a line
+        return f"\n{one.text}" if one.is_code or (beside and beside.is_code) else f" {one.text}"
+    if not body.strip():
+        return f"\n{one.text}\n"
+    if one.is_code:
+        return ("\n" if beside and not beside.is_code else "") + f"{one.text}\n\n"
+    return f"{one.text} "
+
+
+def _find_place(body: str, found: Sequence[tuple[str, int]], words: Sequence[str | None], count: int) -> int:
+    """Where in a section's text its first `count` words end: at the end of a line, or before all text."""
+    if not body.strip():
+        return 0
+    if not count:
+        return len(body) - len(body.lstrip())
+    before = list(_grams(words[:count][::-1]))  # their words are in reverse
+    for skipped, gram in before:
+        if None not in words[count - skipped : count] and (hit := _find(found, gram[::-1], count)) is not None:
+            return _line_end(body, found[hit + len(gram) - 1][1], "\n")
+    for _, gram in _grams(words[count:]):
+        if (hit := _find(found, gram, count)) is not None:
+            line = body.rfind("\n", 0, found[hit][1]) + 1
+            return len(body[:line].rstrip()) or line
+    for _, gram in before:
+        if (hit := _find(found, gram[::-1], count)) is not None:
+            return _line_end(body, found[hit + len(gram) - 1][1], "\n\n")
+    return len(body.rstrip())
+
+
+def _grams(words: Sequence[str | None]) -> Iterator[tuple[int, list[str]]]:
+    """Runs of known words at the beginning, the nearest first, with the number of words before each."""
+    for skipped in range(min(_SLACK + 1, len(words))):
+        gram: list[str] = []
+        for word in words[skipped : skipped + _GRAM]:
+            if word is None:
+                break
+            gram.append(word)
+        if len(gram) >= _LEAST or (gram and len(gram) == len(words)):
+            yield skipped, gram
+
+
+def _find(found: Sequence[tuple[str, int]], gram: Sequence[str], count: int) -> int | None:
+    """Where the words of `gram` stand in a row, nearest to the word number `count`."""
+    size = len(gram)
+    hits = (n for n in range(len(found) - size + 1) if all(found[n + m][0] == gram[m] for m in range(size)))
+    return min(hits, key=lambda n: abs(n + size - count), default=None)
+
+
+def _line_end(body: str, start: int, mark: str) -> int:
+    end = body.find(mark, start)
+    return len(body.rstrip()) if end < 0 else len(body[:end].rstrip())
+
+
+def _read(wikitext: str) -> list[_Section]:
+    import mwparserfromhell
+
+    sections = [_Section("")]
+    _walk(mwparserfromhell.parse(wikitext, skip_style_tags=True).nodes, sections, seen=True)
+    return sections
+
+
+def _walk(nodes: Iterable[Any], sections: list[_Section], *, seen: bool) -> None:
+    """Read nodes into the last of the sections and into new ones; `seen` is whether extracts hold their text."""
+    linked = False
+    for node in nodes:
+        kind, words = type(node).__name__, sections[-1].words
+        if kind == "Heading":
+            sections.append(_Section(_plain(node.title)))
+        elif kind == "Tag":
+            _read_tag(node, sections, seen=seen)
+        elif not seen or kind == "Comment":
+            continue
+        elif kind == "Text":
+            text = [word.casefold() for word in _WORD.findall(str(node))]
+            if linked and text and words and words[-1] and _WORD.match(str(node)):  # the s of [[table]]s
+                words[-1] += text.pop(0)
+            words += text
+        elif kind == "Wikilink":
+            if not _NO_TEXT.match(str(node.title)):
+                _walk((node.text or node.title).nodes, sections, seen=seen)
+        elif kind == "ExternalLink" and node.title:
+            _walk(node.title.nodes, sections, seen=seen)
+        elif kind != "HTMLEntity" or not node.normalize().isspace():
+            words.append(None)
+        linked = kind == "Wikilink"
+
+
+def _read_tag(node: Any, sections: list[_Section], *, seen: bool) -> None:
+    tag, section = str(node.tag).strip().lower(), sections[-1]
+    count = len(section.words)
+    if tag == "table":
+        if not any(
+            _NO_TABLE.search(str(attribute.value)) for attribute in node.attributes if attribute.name == "class"
+        ):
+            section.removed.append(_Removed(_note(node), False, count))
+    elif tag in _CODE and not node.has("inline"):
+        if code := HEADING.sub(r" \g<0>", str(node.contents).strip("\n").rstrip()):
+            section.removed.append(_Removed(code, True, count))
+    elif tag in _UNKNOWN:
+        section.words.append(None)
+    elif tag not in _UNSEEN and node.contents is not None:
+        _walk(node.contents.nodes, sections, seen=seen and tag != "div")  # extracts leave divisions out as well
+
+
+def _note(table: Any) -> str:
+    rows: list[list[str]] = [[]]
+    caption = _read_rows(table.contents.nodes, rows) if table.contents else ""
+    label = caption or ", ".join(next((row for row in rows if row), []))
+    if len(label) > _LONGEST_LABEL:
+        label = label[:_LONGEST_LABEL].rsplit(" ", 1)[0] + " …"
+    label = label.replace("[", "(").replace("]", ")").rstrip(" .,;:!?")
+    return f"[A table was here: {label}]" if label else "[A table was here]"
+
+
+def _read_rows(nodes: Iterable[Any], rows: list[list[str]]) -> str:
+    """Read the headings of each row of a table, those of tables inside it left out; return its caption."""
+    caption = ""
+    for node in nodes:
+        tag = str(node.tag).strip().lower() if type(node).__name__ == "Tag" else ""
+        if tag == "caption" or (tag == "td" and str(node).startswith("|+")):
+            caption = caption or _plain(node.contents).removeprefix("+").rpartition("|")[2].strip()
+        elif tag == "th":
+            rows[-1] += [heading] if (heading := _plain(node.contents)) else []
+        elif tag in ("tr", "thead", "tbody") and node.contents is not None:
+            rows.append([])
+            caption = _read_rows(node.contents.nodes, rows) or caption
+    return caption
+
+
+def _plain(wikicode: Any) -> str:
+    """Wikitext without markup and templates, as one line."""
+    return " ".join(re.sub("''+", "", "".join(map(_plain_node, wikicode.nodes))).split())
+
+
+def _plain_node(node: Any) -> str:
+    kind = type(node).__name__
+    if kind == "Text":
+        return str(node)
+    if kind == "HTMLEntity":
+        return str(node.normalize())
+    if kind == "Wikilink":
+        return "" if _NO_TEXT.match(str(node.title)) else _plain(node.text or node.title)
+    if kind == "ExternalLink":
+        return _plain(node.title) if node.title else ""
+    if kind == "Tag":
+        tag = str(node.tag).strip().lower()
+        return f" {_plain(node.contents)} " if node.contents is not None and tag not in _UNSEEN | {"table"} else " "
+    return ""
