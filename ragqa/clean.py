@@ -27,6 +27,7 @@ _FONT = re.compile(
 _SPACING = re.compile(r"\\[,;:!> ]|\\q?quad\b|~")
 _BEFORE_ARGUMENT = re.compile(r"(\\(?:[cdt]?frac|[dt]?binom|sqrt))\s+(?=\{)")  # n-1 over n is not "\frac n-1n"
 _LONE_BRACES = re.compile(r"(?<![\\_^a-zA-Z}])\{\s*([^{}\\]*?)\s*\}")
+_DEEPEST = 50  # braces in braces; what goes deeper is no formula, and would take as many passes
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\ufeff]")
 
 
@@ -48,8 +49,9 @@ def _rewrite_formulas(text: str) -> str:
         if match.start() < position:  # inside a formula already rewritten
             continue
         end = _closing_brace(text, match.start())
-        before = _TOKEN_LINES.sub("", text[position : match.start()])
-        pieces += [before.rstrip(" \t"), " ", readable_tex(text[match.end() : end]), " "]
+        before = _TOKEN_LINES.sub("", text[position : match.start()]).rstrip(" \t")
+        below_heading = HEADING.fullmatch(before.rpartition("\n")[2])
+        pieces += [before, "\n" if below_heading else " ", readable_tex(text[match.end() : end]), " "]
         after = end + text.startswith("}", end)
         position = _AFTER_FORMULA.match(text, after).end()  # type: ignore[union-attr]  # it matches the empty string too
     return "".join(pieces) + text[position:]
@@ -73,7 +75,9 @@ def _closing_brace(text: str, start: int) -> int:
 def readable_tex(tex: str) -> str:
     r"""TeX without font, size and spacing commands: `\mathbf {x} _{i}` becomes `x_{i}`."""
     tex = _BEFORE_ARGUMENT.sub(r"\1", _SPACING.sub(" ", _FONT.sub("", tex)))
-    while (shorter := _LONE_BRACES.sub(r"\1", tex)) != tex:
+    for _ in range(_DEEPEST):
+        if (shorter := _LONE_BRACES.sub(r"\1", tex)) == tex:
+            break
         tex = shorter
     tex = re.sub(r"\s*([_^])\s*(?:\{\s*(\w)\s*\})?", r"\1\2", tex)
     return " ".join(tex.split()).rstrip(" .,;")
