@@ -107,8 +107,8 @@ def _counts(report: "CrawlReport", kinds: Iterable[str]) -> str:
 
 
 def _import_dump(options: argparse.Namespace) -> int:
-    from ragqa.crawl import FATES
     from ragqa.dump import import_dump
+    from ragqa.fates import FATES
     from ragqa.seeds import read_seeds
 
     seeds = [read_seeds(path) for path in options.titles]
@@ -118,6 +118,8 @@ def _import_dump(options: argparse.Namespace) -> int:
         categories=[*options.category, *(name for s in seeds for name in s.categories)],
         depth=options.depth if options.depth is not None else max((s.depth for s in seeds), default=0),
         titles=[*options.title, *(title for s in seeds for title in s.titles)],
+        include=options.include,
+        exclude=options.exclude,
         index_url=options.index_url,
     )
     for fate in report.fates:
@@ -437,20 +439,7 @@ def _add_crawl(commands: Any) -> None:
         metavar="FILE",
         help="titles, one a line, or a TOML file with categories too",
     )
-    parser.add_argument(
-        "--include",
-        action="append",
-        default=[],
-        metavar="REGEX",
-        help="of the articles in categories only those whose titles it is found in; may be repeated",
-    )
-    parser.add_argument(
-        "--exclude",
-        action="append",
-        default=[],
-        metavar="REGEX",
-        help="pass over members of categories, subcategories too, whose titles it is found in; may be repeated",
-    )
+    _add_filter(parser)
     parser.add_argument("--dry-run", action="store_true", help="list the categories, say how much would be fetched")
     parser.add_argument(
         "--delay", type=float, default=0.0, metavar="SECONDS", help="from one request to the next, at least (default 0)"
@@ -503,10 +492,28 @@ def _add_import_dump(commands: Any) -> None:
         metavar="FILE",
         help="titles, one a line, or a TOML file with categories too",
     )
+    _add_filter(parser)
     parser.add_argument(
         "--index-url", metavar="URL", help="the wiki's index.php, if the dump does not tell where it is"
     )
     parser.add_argument("--out", required=True, metavar="FILE", help="the pages that are there already stay")
+
+
+def _add_filter(parser: Any) -> None:
+    parser.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="of the articles in categories only those whose titles it is found in; may be repeated",
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="pass over members of categories, subcategories too, whose titles it is found in; may be repeated",
+    )
 
 
 def _add_clean(commands: Any) -> None:
