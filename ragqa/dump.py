@@ -65,8 +65,8 @@ def import_dump(
     Of several revisions of a page the newest counts. Titles may be redirects. Members of a category are what the wikitext puts
     into it, redirects to an article too, or into a category that is at most `depth` levels below it; what templates put there
     is not seen. Lists, disambiguation pages and what `include` and `exclude` do not want (see `crawl`) are skipped where they
-    are not asked for by title. The pages of an existing `out` stay, in front, and are not imported again. Pages are cited at `index_url`, the
-    wiki's `index.php`, or what the dump lets guess.
+    are not asked for by title. The pages of an existing `out` stay, in front, and are not imported again. Pages are cited at
+    `index_url`, the wiki's `index.php`, or what the dump lets guess.
 
     Pages go to a journal, `<out>.partial`, which is on disk every second; what it is of stands in `<out>.import`. A rerun with
     the same dump and the same arguments resumes from it, and `out` is then what it would have been. Raises `InputError` for

@@ -299,10 +299,9 @@ def _write(code: "Wikicode", pieces: list[str], hidden: Collection[str]) -> None
             elif not node.brackets:
                 _write(node.url, pieces, hidden)
         elif isinstance(node, nodes.Heading):
-            bars = "=" * node.level
-            pieces.append(f"{bars} ")
-            _write(node.title, pieces, hidden)
-            pieces.append(f" {bars}")
+            title: list[str] = []
+            _write(node.title, title, hidden)
+            pieces.append(f"{'=' * node.level} {''.join(title).strip()} {'=' * node.level}")
         elif isinstance(node, nodes.Tag):  # a rule: no others are left
             pieces.append(_BLANK)
 
@@ -311,9 +310,7 @@ def _write_link(link: Any, pieces: list[str], hidden: Collection[str]) -> None:
     title = str(link.title).strip()
     namespace = title.partition(":")[0].strip().replace("_", " ") if ":" in title else ""
     if namespace and (namespace.lower() in hidden or _LANGUAGE.fullmatch(namespace)):
-        while pieces and not pieces[-1].strip():  # what shows nothing leaves no empty lines behind
-            pieces.pop()
-        if pieces:
+        while pieces and pieces[-1].rstrip(" ").endswith("\n"):  # what fills a line leaves no empty one behind
             pieces[-1] = pieces[-1].rstrip()
     elif link.text is not None:
         _write(link.text, pieces, hidden)

@@ -20,6 +20,7 @@ from ragqa.records import LONGEST_LINE
 
 ARTICLE, FILE, CATEGORY = 0, 6, 14  # namespaces
 LONGEST_REVISION = LONGEST_LINE  # bytes of XML; a page of Wikipedia's has at most two million
+MOST_TAGS = 1 << 16  # of a revision, which has about 20
 
 _HEAD_BYTES = 1 << 12
 _HEAD = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml\s([^<>]*)\?>)?(?:\s|<!--.*?-->)*<mediawiki[\s>]", re.DOTALL)
@@ -76,7 +77,7 @@ def open_dump(path: Path, advance: Callable[[int], object]) -> Iterator[tuple[Si
             root = ElementIterator.from_file(source)
             dump = Dump.from_element(root)
             site = _site(dump.site_info)
-        yield site, _entries(path, dump, root.element, source)
+        yield site, _entries(path, dump, root, source)
 
 
 class _Source:
@@ -84,7 +85,8 @@ class _Source:
 
     def __init__(self, path: Path, file: IO[bytes], advance: Callable[[int], object]) -> None:
         self._path, self._file, self._advance = path, file, advance
-        self._told = self._since_mark = 0
+        self._told = 0  # bytes of the file
+        self._bytes = self._tags = 0  # since the last mark
         start = file.read(4)
         file.seek(0)
         if start in _PACKED:
@@ -100,9 +102,11 @@ class _Source:
             data, self._head = self._head, b""
         else:
             data = self._unpack(size)
-        self._since_mark += len(data)
-        if self._since_mark > LONGEST_REVISION:
-            raise InputError(f"{self._path}: a revision of more than {LONGEST_REVISION:,} bytes, which no wiki holds")
+        self._bytes += len(data)
+        self._tags += data.count(b"<")
+        if self._bytes > LONGEST_REVISION or self._tags > MOST_TAGS:
+            least = f"{MOST_TAGS:,} tags" if self._tags > MOST_TAGS else f"{LONGEST_REVISION:,} bytes"
+            raise InputError(f"{self._path}: a revision of more than {least}, which no wiki writes")
         position = self._file.tell()
         self._advance(position - self._told)
         self._told = position
@@ -110,7 +114,7 @@ class _Source:
 
     def mark(self) -> None:
         """Say that a record has ended here."""
-        self._since_mark = 0
+        self._bytes = self._tags = 0
 
     def _unpack(self, size: int) -> bytes:
         try:
@@ -164,7 +168,9 @@ def _entries(path: Path, dump: Any, root: Any, source: _Source) -> Iterator[Entr
                 entry = _entry(item, source)
                 if entry is not None:
                     yield entry
-            root.clear()  # it would go on holding an empty element for every page
+            root.element.clear()  # it would go on holding an empty element for every page
+        for _ in root.pointer.etree_events:  # what follows the last page is read too, were it only to be refused
+            pass
 
 
 def _entry(page: Any, source: _Source) -> Entry | None:
