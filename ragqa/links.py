@@ -101,7 +101,8 @@ class Links:
                     "INSERT OR IGNORE INTO redirect VALUES (?, ?, ?)", (entry.title, target, section)
                 )
             if members and (target or entry.namespace == CATEGORY):
-                rows = ((name, entry.title, entry.namespace) for name in names.categories(entry.text))
+                text = _FIRST_LINK.sub("", entry.text, count=1) if target else entry.text
+                rows = ((name, entry.title, entry.namespace) for name in names.categories(text))
                 self._database.executemany("INSERT INTO member VALUES (?, ?, ?)", rows)
 
     def members(self, category: str) -> list[tuple[str, int]]:

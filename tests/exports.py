@@ -48,8 +48,10 @@ def multistream(xml: str, pages_in_a_stream: int = 2) -> bytes:
 
 
 def pack(xml: str, how: str) -> bytes:
-    packers = {"xml": str.encode, "bz2": lambda x: bz2.compress(x.encode()), "gz": lambda x: gzip.compress(x.encode())}
-    return multistream(xml) if how == "multistream" else packers[how](xml)
+    if how == "multistream":
+        return multistream(xml)
+    data = xml.encode()
+    return bz2.compress(data) if how == "bz2" else gzip.compress(data) if how == "gz" else data
 
 
 def write(path: Path, *pages: str) -> Path:
