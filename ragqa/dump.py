@@ -12,7 +12,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -22,7 +22,7 @@ from urllib.parse import quote
 from ragqa.clean import clean_page
 from ragqa.errors import InputError
 from ragqa.fates import CrawlReport, Fate, tell
-from ragqa.links import Links, Names
+from ragqa.links import Links, Names, open_links
 from ragqa.listing import ARTICLE, CATEGORY, Filter, make_filter
 from ragqa.records import LONGEST_LINE, Page, json_line, read_json_lines, write_json_lines
 from ragqa.wikitext import plain_text
@@ -78,7 +78,7 @@ def import_dump(
     asked = _Asked(tuple(categories), depth, tuple(titles), tuple(include), tuple(exclude), index_url)
     _check(dump, asked)
     _resume(journal, ledger, _Origin(dump.name, dump.stat().st_size, asked.fingerprint()))
-    with closing(Links()) as links:
+    with open_links() as links:
         links.know(_read(out), finished=True)
         links.know(_read(journal))
         with (

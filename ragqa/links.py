@@ -3,7 +3,8 @@
 import html
 import re
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from ragqa.fates import page_key
@@ -67,20 +68,26 @@ class Names:
         return self.title(target.lstrip(": ")), bool(link and (link[2] or "").strip("# "))
 
 
+@contextmanager
+def open_links() -> Iterator["Links"]:
+    """Yield an empty `Links`, on disk until the block ends. Raises `OSError` where there is no room for it."""
+    try:
+        with closing(sqlite3.connect("")) as database:  # a temporary file without a name
+            yield Links(database)
+    except sqlite3.Error as error:
+        raise OSError(f"{error}: links are kept in a temporary file, in the folder that SQLITE_TMPDIR names") from error
+
+
 class Links:
     """What has to be known of a whole dump, and which pages there are already; in a database that vanishes with the process."""
 
-    def __init__(self) -> None:
-        self._database = sqlite3.connect("")  # a temporary file without a name
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
         self._database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES}")
-
-    def close(self) -> None:
-        """Forget everything."""
-        self._database.close()
 
     def know(self, pages: Iterable[Page], finished: bool = False) -> None:
         """Remember pages; those of a finished file apart from those of a journal."""
-        rows = ((str(page_key(page)), finished) for page in pages)
+        rows = ((repr(page_key(page)), finished) for page in pages)
         self._database.executemany("INSERT OR IGNORE INTO known VALUES (?, ?)", rows)
 
     def knows(self, entry: Entry) -> bool:
@@ -89,7 +96,7 @@ class Links:
 
     def is_finished(self, page: Page) -> bool:
         """Whether a page is in the finished file."""
-        return bool(self._one("SELECT 1 FROM known WHERE key = ? AND finished", str(page_key(page))))
+        return bool(self._one("SELECT 1 FROM known WHERE key = ? AND finished", repr(page_key(page))))
 
     def gather(self, site: Site, entries: Iterable[Entry], members: bool) -> None:
         """Note where redirects lead and, with `members`, which categories they and categories are in."""
@@ -128,7 +135,7 @@ class Links:
 
 
 def _key(entry: Entry) -> str:
-    return str(page_key(Page(entry.title, page_id=entry.page_id)))
+    return repr(page_key(Page(entry.title, page_id=entry.page_id)))
 
 
 def _either(names: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ import ragqa
 
 PACKAGE = Path(ragqa.__file__).parent
 ORDER = (
-    "errors offline files seal records progress clean seeds mediawiki fates listing fetch crawl wikitext xmldump links "
+    "errors offline files seal records progress clean seeds mediawiki fates listing fetch crawl markup wikitext xmldump links "
     "dump passages corpus questions analyzer terms postings stored generations bm25 inference embed dense judged dataset "
     "card rerank index export losses dropout train train_embedder teach answer retrieve evaluate verify __init__ demo cli "
     "__main__"
