@@ -77,20 +77,16 @@ def import_dump(
     journal, ledger = Path(f"{out}.partial"), Path(f"{out}.import")
     asked = _Asked(tuple(categories), depth, tuple(titles), tuple(include), tuple(exclude), index_url)
     _check(dump, asked)
-    _resume(journal, ledger, _Origin(dump.name, dump.stat().st_size, asked.fingerprint()))
+    origin = _Origin(dump.name, dump.stat().st_size, asked.fingerprint())
+    _check_journal(journal, ledger, origin)
     with open_links() as links:
         links.know(_read(out), finished=True)
         links.know(_read(journal))
-        with (
-            _bar(dump, "redirects", progress) as advance,
-            open_dump(dump, advance) as (site, entries),
-            suppress(InputError),
-        ):
-            links.gather(
-                site, entries, bool(asked.categories)
-            )  # what cannot be read is met again below, after what can
+        with _bar(dump, "redirects", progress) as advance, open_dump(dump, advance) as (site, entries):
+            _gather(links, site, entries, asked)
         with _bar(dump, "pages", progress) as advance, open_dump(dump, advance) as (site, entries):
             work = _Import(site, links, asked)
+            write_json_lines(ledger, [origin])
             with _append(journal) as append:
                 for entry in entries:
                     work.take(entry, append)
@@ -221,14 +217,22 @@ class _Import:
 
 
 def _check(dump: Path, asked: _Asked) -> None:
+    """Raise now what would else be raised after the first reading."""
     if not dump.is_file():
         raise InputError(f"{dump} is not a file")
     if asked.depth < 0:
         raise InputError(f"depth is {asked.depth}; at least 0 is needed")
+    make_filter(asked.include, asked.exclude)
+    plain_text("")  # needs an extra
 
 
-def _resume(journal: Path, ledger: Path, origin: _Origin) -> None:
-    """See to it that the journal, if there is one, is of this import and ends with a whole line; else begin one."""
+def _gather(links: Links, site: Site, entries: Iterable[Entry], asked: _Asked) -> None:
+    with suppress(InputError):  # what cannot be read is met again at the second reading, after the pages before it
+        links.gather(site, entries, members=bool(asked.categories))
+
+
+def _check_journal(journal: Path, ledger: Path, origin: _Origin) -> None:
+    """See to it that the journal, if there is one, is of this import and ends with a whole line."""
     _cut_last_line(journal)
     begun = next(read_json_lines(ledger, _Origin), None) if ledger.exists() else None
     if journal.exists() and begun != origin:
@@ -240,7 +244,6 @@ def _resume(journal: Path, ledger: Path, origin: _Origin) -> None:
             f"{journal} is of {was}, not of what is asked of {origin.dump} ({origin.size:,} bytes): finish what began it, "
             "choose another --out, or remove it to begin anew"
         )
-    write_json_lines(ledger, [origin])
 
 
 def _cut_last_line(journal: Path) -> None:

@@ -369,7 +369,7 @@ def test_pages_that_are_done_are_not_read_again(
     with interrupted(dump, out):
         run(dump, out)
     Path(f"{out}.partial").write_bytes(lines)
-    monkeypatch.setattr("ragqa.dump.plain_text", None)
+    monkeypatch.setattr("ragqa.dump.clean_page", None)
     assert run(dump, out).counts == {"kept": 12}
     assert out.read_bytes() == lines
 
@@ -446,6 +446,16 @@ def test_the_command_tells_bad_input_in_a_line(
     assert told.out == ""
     assert told.err.startswith(f"ragqa: {tmp_path}/dump.xml")
     assert told.err.count("\n") == 1
+
+
+def test_what_is_no_dump_leaves_nothing_behind(tmp_path: Path, out: Path) -> None:
+    (tmp_path / "dump.xml").write_text("no dump")
+    out.parent.mkdir()
+    with pytest.raises(InputError, match="is not a MediaWiki XML dump"):
+        run(tmp_path / "dump.xml", out)
+    with pytest.raises(InputError, match="is no regular expression"):
+        run(write(tmp_path / "dump.xml", page(1, "A")), out, exclude=["("])
+    assert not [*out.parent.iterdir()]
 
 
 def test_negative_depth_is_no_depth(small: tuple[Path, bytes], out: Path) -> None:
