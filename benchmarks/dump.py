@@ -110,7 +110,8 @@ def run_import(dump: Path, *options: str) -> tuple[float, float, str]:
     out = dump.with_suffix(".jsonl")
     code = (
         "import resource, sys; from ragqa.cli import main; status = main(sys.argv[1:]); "
-        "used = resource.getrusage(resource.RUSAGE_SELF); print(used.ru_utime + used.ru_stime, used.ru_maxrss); sys.exit(status)"
+        "used = resource.getrusage(resource.RUSAGE_SELF); print(used.ru_utime + used.ru_stime, used.ru_maxrss); "
+        "sys.exit(status)"
     )
     command = [sys.executable, "-c", code, "import-dump", str(dump), "--out", str(out), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=True)

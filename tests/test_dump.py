@@ -1,4 +1,6 @@
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wiki import MEDIAWIKI, Wiki
 
-from ragqa.cli import main
+from ragqa.cli import _parser, main
 from ragqa.crawl import crawl
 from ragqa.dump import DumpReport, import_dump
 from ragqa.errors import InputError, MissingExtraError
@@ -291,7 +293,7 @@ def test_what_is_there_already_stays_in_front(tmp_path: Path, out: Path) -> None
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(tmp_path_factory.mktemp("large") / "dump.xml", *many(1000))
+    return write(tmp_path_factory.mktemp("large") / "dump.xml", *many(600))
 
 
 @pytest.fixture(scope="module")
@@ -446,6 +448,14 @@ def test_the_command_tells_bad_input_in_a_line(
     assert told.out == ""
     assert told.err.startswith(f"ragqa: {tmp_path}/dump.xml")
     assert told.err.count("\n") == 1
+
+
+def test_the_commands_of_the_documentation_are_understood() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "dump.md").read_text(encoding="utf8").replace("\\\n", "")
+    commands = re.findall(r"^ragqa (import-dump .*)", text, re.MULTILINE)
+    assert commands
+    for command in commands:
+        assert _parser().parse_args(shlex.split(command)).depth == 2
 
 
 def test_what_is_no_dump_leaves_nothing_behind(tmp_path: Path, out: Path) -> None:

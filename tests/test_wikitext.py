@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from ragqa.clean import clean_text
 from ragqa.wikitext import plain_text
 
-N = 30_000  # characters, of each hostile text
+N = 20_000  # characters, of each hostile text
 SECONDS = 20  # a lone core needs about one; mwparserfromhell alone would need minutes for some
 REPEATED = (
     r"{{ [[ '''' <b> {| {|\n| * *\n {{a| [[a| {{a}} <ref> <!-- [http://a\s & &amp; = ==\n ''x '''x'' {{{ <math> <nowiki> <div "
