@@ -1,9 +1,13 @@
 # make demo: the chat on 127.0.0.1; make test: every check; make bench: how fast. All make what they need in .venv.
+# make debian: what the tests use of Debian, as root: a MediaWiki to crawl, a browser for the chat. They say what they skip without.
 PYTHON ?= python3
 BIN := .venv/bin
 CPU_TORCH ?= torch>=2.6,<2.14
 
-.PHONY: demo test bench lint format clean
+# micro-httpd and php8.2-cgi only keep apt from bringing a web server that starts by itself
+WIKI := mediawiki micro-httpd php8.2-cgi php-cli php-sqlite3
+
+.PHONY: demo test bench debian lint format clean
 
 demo: .venv/serving
 	$(BIN)/ragqa demo
@@ -17,6 +21,13 @@ test: .venv/development
 # BENCH="--pages pages.jsonl --only rerank" chooses; python benchmarks/bench.py --help
 bench: .venv/development
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+debian:
+	apt-get update -qq || true
+	for packages in "$(WIKI)" chromium; do \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages >/dev/null \
+			|| echo "could not be installed: $$packages"; \
+	done
 
 lint: .venv/development
 	$(BIN)/ruff check .

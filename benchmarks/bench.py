@@ -22,15 +22,18 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent / "speed"))
 
 import contestants as c
-from models import make_model
+from models import make_model, make_torch_model
 from reports import Chart, bars, curves, markdown_table, spread, times
 from side_by_side import Contestant, once, pin, take_turns
 from texts import full_passages, real_passages, searched_passages, some_questions
+
+from ragqa.train import OFFLINE_BASE
 
 MODEL_OPERATIONS = 2  # of one multiplication with its addition
 LAYERS, WIDTH, INNER = 6, 384, 1536  # of MiniLM-L6
 QUANTILES = (0.5, 0.95)
 CROWDS = (1, 8, 32)  # users who ask at once
+GPU_CANDIDATES = 5000
 REFERENCE_QUESTIONS = 5
 TOLERANCE = 1e-5  # of a score, for sums of float32
 REFERENCE_LIMIT = 100_000  # passages: beyond that rank-bm25 takes seconds for a question
@@ -47,6 +50,7 @@ class Options:
     passages: tuple[int, ...] = (10_000, 50_000, 100_000, 1_000_000)
     questions: int = 200
     training_pairs: int = 1600
+    base: str = OFFLINE_BASE
 
 
 SMOKE = Options(rounds=1, candidates=4, passages=(200, 400), questions=3, training_pairs=32)
@@ -293,7 +297,15 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 def training(options: Options) -> Section:
     """Training steps on the same pairs with the same hyperparameters."""
-    given = {"pages": options.pages, "pairs": options.training_pairs}
+    text = _train(options) + (
+        f"\n\n{options.training_pairs:,} pairs, one epoch, batches of 16; sentence-transformers with its defaults. nDCG@10 on "
+        f"{c.EVAL_QUESTIONS} generated questions of other pages."
+    )
+    return Section("training", text)
+
+
+def _train(options: Options) -> str:
+    given = {"pages": options.pages, "pairs": options.training_pairs, "base": options.base}
     makers: dict[str, Any] = {
         "ragqa": (c.Training, given | {"ours": True}),
         "sentence-transformers": (c.Training, given | {"ours": False}),
@@ -305,11 +317,38 @@ def training(options: Options) -> Section:
         [name, f"{rates[name]:.1f}", f"{rates['ragqa'] / rates[name]:.2f}×", f"{result['nDCG@10']:.3f}"]
         for name, result in results.items()
     ]
-    text = markdown_table(["", "pairs/s", "ragqa is faster by", "nDCG@10 afterwards"], rows) + (
-        f"\n\n{options.training_pairs:,} pairs, one epoch, batches of 16; sentence-transformers with its defaults. nDCG@10 on "
-        f"{c.EVAL_QUESTIONS} generated questions of other pages."
+    return markdown_table(["", "pairs/s", "ragqa is faster by", "nDCG@10 afterwards"], rows)
+
+
+def gpu(options: Options) -> Section:
+    """The same on a GPU, for those who have one: passages scored for a question, and training steps."""
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, Contestant("rate", c.GpuMatrixRate) as rate:
+        model = make_torch_model(Path(folder), options.base)
+        most = take_turns([rate], "rate", 3)[0].result
+        for candidates in (options.candidates, GPU_CANDIDATES):
+            sized = replace(options, candidates=candidates)
+            given = {"pages": options.pages, "passages": candidates, "model": model}
+            makers: dict[str, Any] = {
+                "ragqa": (c.RagqaReranker, given | {"device": "cuda"}),
+                "sentence-transformers": (c.SentenceTransformersReranker, given),
+            }
+            questions = [(question,) for question in some_questions(options.pages, options.rounds)]
+            with running(makers) as both:
+                timings = take_turns(both, "rerank", options.rounds, questions)
+            off = max(abs(a - b) for a, b in zip(timings[0].result, timings[1].result, strict=True))
+            operations = useful_operations(model, sized, questions[-1][0])
+            for t in timings:
+                share = operations / t.median / most
+                own = [t.name, f"{candidates}", f"{candidates / t.median:.0f}", f"{share:.1%}", spread(t.seconds)]
+                rows.append([*own, times(timings[0], t)])
+    header = ["", "passages", "pairs/s", "share of the GPU's rate", "spread", "ragqa is faster by"]
+    text = (
+        f"{markdown_table(header, rows)}\n\nThe logits of the two differ by {off:.3f} at most. The GPU's rate of bfloat16 "
+        f"matrix products in this run: {most / 1e12:.0f} trillion operations a second.\n\n{_train(options)}\n\n"
+        f"{options.training_pairs:,} pairs, as above."
     )
-    return Section("training", text)
+    return Section("gpu", text)
 
 
 COMPARISONS: dict[str, Callable[[Options], Section]] = {
@@ -320,7 +359,9 @@ COMPARISONS: dict[str, Callable[[Options], Section]] = {
     "start": start,
     "answers": answers,
     "training": training,
+    "gpu": gpu,
 }
+ON_CPU = tuple(name for name in COMPARISONS if name != "gpu")
 
 
 @contextmanager
@@ -337,15 +378,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--pages", type=Path, help="JSON Lines file or folder of pages; the starter corpus if not given"
     )
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
-    parser.add_argument("--only", nargs="+", choices=COMPARISONS, default=list(COMPARISONS))
+    parser.add_argument("--only", nargs="+", choices=COMPARISONS, default=ON_CPU, help="all but gpu if not given")
     parser.add_argument("--passages", type=int, nargs="+", help="sizes of the corpora for bm25 and index")
     parser.add_argument("--rounds", type=int)
+    parser.add_argument("--pairs", type=int, help="to train on")
+    parser.add_argument("--base", default=OFFLINE_BASE, help="of the models for training and gpu")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--smoke", action="store_true", help="a minute's run that shows that everything runs")
     given = parser.parse_args(arguments)
     options = replace(SMOKE if given.smoke else Options(), pages=given.pages, cores=given.cores)
     options = replace(options, passages=tuple(given.passages)) if given.passages else options
     options = replace(options, rounds=given.rounds) if given.rounds else options
+    options = replace(options, base=given.base, training_pairs=given.pairs or options.training_pairs)
     pin(options.cores)
     given.out.mkdir(parents=True, exist_ok=True)
     for name in given.only:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from ragqa.attention import sound_attention
 from ragqa.errors import ModelError
 from ragqa.inference import MAX_TOKENS, OpenVinoModel, check_source, find_exported, load_unexported
 
@@ -138,8 +139,9 @@ class SentenceTransformersEngine:
         from torch.nn import Identity
 
         pairs = [(question, text) for text in texts]
-        # logits, whatever the model's own configuration says
-        scores = self._model.predict(
-            pairs, batch_size=self._batch_size, activation_fn=Identity(), show_progress_bar=False
-        )
+        with sound_attention():
+            # logits, whatever the model's own configuration says
+            scores = self._model.predict(
+                pairs, batch_size=self._batch_size, activation_fn=Identity(), show_progress_bar=False
+            )
         return np.asarray(scores, dtype=np.float32)

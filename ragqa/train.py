@@ -8,6 +8,7 @@ in the stages that `benchmarks/shipped_models.py` gives.
 
 import hashlib
 import json
+import math
 import random
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ragqa.attention import sound_attention
 from ragqa.card import COLUMNS
 from ragqa.errors import CorpusError, InputError, MissingExtraError, ModelError, RecordError, first_line
 from ragqa.export import add_openvino
@@ -325,11 +327,29 @@ def has_bf16() -> bool:
 
 def fit(trainer: Any, *, resume: bool = False) -> Mapping[str, float]:
     """Let a trainer of sentence-transformers do its steps, from its last checkpoint if it is to resume; its metrics."""
+    import torch
+
     from ragqa.dropout import QuickDropout
 
-    with QuickDropout():
+    trainer.add_callback(_stop_at_nan())
+    with sound_attention() if torch.cuda.is_available() else QuickDropout():
         metrics: Mapping[str, float] = trainer.train(resume_from_checkpoint=resume).metrics
     return metrics
+
+
+def _stop_at_nan() -> Any:
+    """A trainer's callback that ends a training from which nothing can come any more."""
+    from transformers import TrainerCallback
+
+    class StopAtNan(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+            logs: Mapping[str, float] = others.get("logs", {})
+            if not math.isfinite(float(logs.get("grad_norm", 0.0))):
+                raise ModelError(
+                    f"the gradients are no numbers any more at step {state.global_step}: a lower --learning-rate?"
+                )
+
+    return StopAtNan()
 
 
 def open_checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> Path:

@@ -19,7 +19,7 @@ import sys
 import traceback
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ from ragqa.dataset import DatasetConfig
 from ragqa.embed import Embedder
 from ragqa.errors import IndexStoreError, RagqaError
 from ragqa.index import build_index, open_index, update_index
-from ragqa.records import Pair, Passage, write_json_lines
+from ragqa.records import Page, Pair, Passage, read_json_lines, write_json_lines
 from ragqa.retrieve import Retriever
 from ragqa.verify import verify
 
@@ -217,6 +217,10 @@ def scenario(name: str, folder: Path, argument: str) -> Scenario:
         def contents(passages: Sequence[Passage], place: Path) -> None:
             asked = titles[:2] if passages is OLD else titles
             crawl(place / path, contact="a@b.example", titles=asked, api_url=argument, progress=False)
+            if passages is OLD:  # of long ago: one page has changed since, another is gone
+                kept = read_json_lines(place / path, Page)
+                aged = [replace(page, revision=1, text="Stale.") if page.title == "AC/DC" else page for page in kept]
+                write_json_lines(place / path, [*aged, Page("Gone", page_id=999, revision=1, text="Long ago.")])
 
     for state, passages in (("old", OLD), ("new", NEW)):
         (folder / state).mkdir()

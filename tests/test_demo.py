@@ -267,7 +267,7 @@ def browser() -> Iterator["Browser"]:
     )
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
-        pytest.skip("Chromium is not installed: apt-get install --no-install-recommends chromium")
+        pytest.skip("Chromium is not installed: make debian")
     quiet = ["background-networking", "component-update", "sync", "gpu"]
     arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]
     with playwright.sync_playwright() as driver:

@@ -1,7 +1,6 @@
 """A real MediaWiki on loopback, and small servers that answer as a broken one might.
 
-The wiki is Debian's: `apt-get install --no-install-recommends` with `PACKAGES`, of which micro-httpd and php8.2-cgi
-only keep apt from bringing a web server that starts by itself.
+The wiki is Debian's: `make debian` installs it. What it holds: `wiki_pages.py`.
 """
 
 import os
@@ -22,7 +21,6 @@ from pathlib import Path
 import pytest
 from wiki_pages import dump
 
-PACKAGES = "mediawiki micro-httpd php8.2-cgi php-cli php-sqlite3"
 MEDIAWIKI = Path("/usr/share/mediawiki")
 
 SETTINGS = """
@@ -129,7 +127,7 @@ class Wiki:
 def run_wiki(folder: Path) -> Iterator[Wiki]:
     """A wiki of `PAGES`, served until the block ends; skips the test where MediaWiki is not installed."""
     if not (MEDIAWIKI / "api.php").exists() or shutil.which("php") is None:
-        pytest.skip(f"MediaWiki is not installed: apt-get install --no-install-recommends {PACKAGES}")
+        pytest.skip("MediaWiki is not installed: make debian")
     wiki = Wiki(folder)
     wiki.build()
     try:

@@ -25,12 +25,12 @@ OPERATIONS = {"FullyConnected": "matrix products", "Subgraph": "attention", "Sca
 
 
 class RagqaReranker:
-    """Our engine: OpenVINO, int8."""
+    """Our engine: OpenVINO, int8; on a GPU sentence-transformers in bfloat16, in large batches."""
 
-    def __init__(self, model: Path, pages: Path | None, passages: int) -> None:
+    def __init__(self, model: Path, pages: Path | None, passages: int, device: str | None = None) -> None:
         from ragqa.rerank import Reranker
 
-        self.reranker = Reranker.load(model)
+        self.reranker = Reranker.load(model, device=device)
         self.texts = [full_text(p) for p in full_passages(pages, passages)]
 
     def rerank(self, question: str) -> list[float]:
@@ -143,6 +143,25 @@ class MatrixRate:
                 torch._int_mm(left, right)
             best = max(best, 10 * 2 * rows * inner * columns / (time.perf_counter() - start))
         return best
+
+
+class GpuMatrixRate:
+    """What a GPU can do at most: bfloat16 products of large square matrices of random numbers."""
+
+    SIZE = 8192
+
+    def rate(self) -> float:
+        """Operations a second; a multiplication and an addition are two."""
+        import torch
+
+        left, right = torch.randn(2, self.SIZE, self.SIZE, device="cuda", dtype=torch.bfloat16)
+        torch.mm(left, right)
+        torch.cuda.synchronize()
+        start = time.perf_counter()
+        for _ in range(20):
+            torch.mm(left, right)
+        torch.cuda.synchronize()
+        return 20 * 2 * self.SIZE**3 / (time.perf_counter() - start)
 
 
 class Profile:
@@ -439,13 +458,13 @@ class _Watch:
 class Training:
     """Training steps on the same pairs: by sentence-transformers' defaults, or as `ragqa train` does."""
 
-    def __init__(self, pages: Path | None, pairs: int, *, ours: bool) -> None:
+    def __init__(self, pages: Path | None, pairs: int, base: str, *, ours: bool) -> None:
         from ragqa.dataset import DatasetConfig, build, from_passages
-        from ragqa.train import OFFLINE_BASE, TrainConfig, _to_dataset
+        from ragqa.train import TrainConfig, _to_dataset
 
         made = build([from_passages(real_passages(pages), ("what", "how", "explain"))], DatasetConfig(negatives=3))
         self.dataset, self.held_out = _to_dataset(made["train"][:pairs]), made["eval"]
-        self.config = TrainConfig(base=OFFLINE_BASE, epochs=1)
+        self.config = TrainConfig(base=base, epochs=1)
         self.ours = ours
 
     def train(self) -> dict[str, float]:

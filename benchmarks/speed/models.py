@@ -25,6 +25,12 @@ def make_model(folder: Path, pages: Path | None) -> Path:
     return folder
 
 
+def make_torch_model(folder: Path, base: str) -> Path:
+    """Write torch's weights alone, of any base."""
+    load_cross_encoder(TrainConfig(base=base)).save_pretrained(str(folder))
+    return folder
+
+
 def _export_onnx(model: Any, pair: Pair, folder: Path) -> None:
     import torch
     from onnxruntime.quantization import QuantType, quantize_dynamic
