@@ -68,8 +68,9 @@ def _rewrite_formulas(text: str) -> str:
         if match.start() < position:  # inside a formula already rewritten
             continue
         end = _closing_brace(text, match.start())
-        before = text[position : _first_copy(text, position, match.start())]
-        pieces += [before.rstrip(" \t"), " ", readable_tex(text[match.end() : end]), " "]
+        before = text[position : _first_copy(text, position, match.start())].rstrip(" \t")
+        below_heading = HEADING.fullmatch(before.rpartition("\n")[2])
+        pieces += [before, "\n" if below_heading else " ", readable_tex(text[match.end() : end]), " "]
         after = end + text.startswith("}", end)
         position = _AFTER_FORMULA.match(text, after).end()  # type: ignore[union-attr]  # it matches the empty string too
     return "".join(pieces) + text[position:]

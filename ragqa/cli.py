@@ -107,6 +107,32 @@ def _counts(report: "CrawlReport", kinds: Iterable[str]) -> str:
     return ", ".join(f"{len(report.titles(kind))} {kind}" for kind in kinds)
 
 
+def _import_dump(options: argparse.Namespace) -> int:
+    from ragqa.dump import import_dump
+    from ragqa.fates import FATES
+    from ragqa.seeds import read_seeds
+
+    seeds = [read_seeds(path) for path in options.titles]
+    report = import_dump(
+        options.dump,
+        options.out,
+        categories=[*options.category, *(name for s in seeds for name in s.categories)],
+        depth=options.depth if options.depth is not None else max((s.depth for s in seeds), default=0),
+        titles=[*options.title, *(title for s in seeds for title in s.titles)],
+        include=options.include,
+        exclude=options.exclude,
+        index_url=options.index_url,
+    )
+    for fate in report.fates:
+        if fate.became in ("missing", "empty", "failed"):
+            _say(f"{fate.became}: {fate.title}" + (f": {fate.reason}" if fate.reason else ""))
+    print(
+        f"{options.out}: "
+        + ", ".join(f"{report.counts.get(kind, 0):,} {kind}" for kind in FATES if kind not in ("missing", "folded"))
+    )
+    return 1 if report.failed else 0
+
+
 def _clean(options: argparse.Namespace) -> None:
     from ragqa.clean import clean_page
     from ragqa.corpus import read_pages
@@ -389,7 +415,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ragqa {ragqa.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in (
-        _add_crawl, _add_clean, _add_passages, _add_dataset, _add_train, _add_export,
+        _add_crawl, _add_import_dump, _add_clean, _add_passages, _add_dataset, _add_train, _add_export,
         _add_evaluate, _add_index, _add_update, _add_verify, _add_ask, _add_demo,
     ):  # fmt: skip
         add(commands)
@@ -426,20 +452,7 @@ def _add_crawl(commands: Any) -> None:
         metavar="FILE",
         help="titles, one a line, or a TOML file with categories too",
     )
-    parser.add_argument(
-        "--include",
-        action="append",
-        default=[],
-        metavar="REGEX",
-        help="of the articles in categories only those whose titles it is found in; may be repeated",
-    )
-    parser.add_argument(
-        "--exclude",
-        action="append",
-        default=[],
-        metavar="REGEX",
-        help="pass over members of categories, subcategories too, whose titles it is found in; may be repeated",
-    )
+    _add_filter(parser)
     parser.add_argument("--dry-run", action="store_true", help="list the categories, say how much would be fetched")
     parser.add_argument(
         "--delay", type=float, default=0.0, metavar="SECONDS", help="from one request to the next, at least (default 0)"
@@ -467,6 +480,52 @@ def _add_crawl(commands: Any) -> None:
     )
     parser.add_argument(
         "--out", required=True, metavar="FILE", help="of what is there already only what has changed is fetched"
+    )
+
+
+def _add_import_dump(commands: Any) -> None:
+    parser = _command(
+        commands, "import-dump", _import_dump, "turn a MediaWiki XML dump, such as Wikipedia's, into pages.jsonl",
+        'ragqa import-dump enwiki-latest-pages-articles-multistream.xml.bz2 --category "Machine learning" --out pages.jsonl',
+    )  # fmt: skip
+    parser.add_argument("dump", metavar="DUMP", help="XML, plain or packed with bzip2 (multistream too) or gzip")
+    parser.add_argument(
+        "--category",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only its articles, as their wikitext says; may be repeated",
+    )
+    parser.add_argument("--depth", type=int, help="levels of subcategories to follow (default 0)")
+    parser.add_argument("--title", action="append", default=[], metavar="TITLE", help="only this; may be repeated")
+    parser.add_argument(
+        "--titles",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="titles, one a line, or a TOML file with categories too",
+    )
+    _add_filter(parser)
+    parser.add_argument(
+        "--index-url", metavar="URL", help="the wiki's index.php, if the dump does not tell where it is"
+    )
+    parser.add_argument("--out", required=True, metavar="FILE", help="the pages that are there already stay")
+
+
+def _add_filter(parser: Any) -> None:
+    parser.add_argument(
+        "--include",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="of the articles in categories only those whose titles it is found in; may be repeated",
+    )
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="REGEX",
+        help="pass over members of categories, subcategories too, whose titles it is found in; may be repeated",
     )
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -11,6 +12,7 @@ from ragqa.fates import Fate
 from ragqa.listing import ARTICLE, capitalize, title_flaw
 from ragqa.mediawiki import Wiki
 from ragqa.records import Page
+from ragqa.removed import add_removed
 
 _AT_ONCE = 50  # pages that a wiki tells strangers of in one reply
 _EDIT = "&action=edit"
@@ -43,6 +45,7 @@ def fetch(wiki: Wiki, title: str, *, named: bool = True) -> Page | Fate:
         page = _page(title, told)
         if not told.extract.strip():
             _confirm_empty(wiki, page.title)
+            page = replace(page, text="")  # whatever was noted of a table
     except (AttributeError, LookupError, TypeError, ValueError) as error:
         raise CrawlError(f"half a reply ({error})") from error
     return page if page.text else Fate(title, "empty", page.title, page.revision)
@@ -90,10 +93,9 @@ def _page(title: str, told: Any) -> Page:
     (revision,) = told.revisions
     script, is_script, _ = (told.editurl or "").partition(_EDIT)
     url = script if is_script else told.fullurl
-    aliases = _aliases(title, told)
-    return clean_page(
-        Page(told.title, url, told.pageid, revision["revid"], revision["timestamp"], told.extract, aliases)
-    )
+    text = add_removed(told.extract, revision.get("slots", {}).get("main", {}).get("*", ""))
+    number, timestamp = revision["revid"], revision["timestamp"]
+    return clean_page(Page(told.title, url, told.pageid, number, timestamp, text, _aliases(title, told)))
 
 
 def _aliases(title: str, told: Any) -> tuple[str, ...]:

@@ -163,6 +163,11 @@ def test_headings_stay_lines_of_their_own() -> None:
     assert clean_text(text) == "Lead.\n\n== Training ==\nIt ends with x\n\n=== Loss ===\nText."
 
 
+def test_a_formula_below_a_heading_leaves_it_a_line() -> None:
+    text = "Lead.\n\n== Loss ==\n{\\displaystyle x} it is.\n\n== Other ==" + _doubled("y", "y") + "\nText."
+    assert clean_text(text) == "Lead.\n\n== Loss ==\nx it is.\n\n== Other ==\ny\n\nText."
+
+
 @given(st.text(st.sampled_from("ab. \n\x00\x07\x0c\x1f\x7f\xa0\u200b\ufeff")))
 def test_no_control_characters_survive_and_no_letter_goes(text: str) -> None:
     cleaned = clean_text(text)

@@ -17,7 +17,7 @@ from ragqa.records import Page, Passage, read_json_lines, write_json_lines
 from ragqa.rerank import BUNDLED
 from ragqa.seal import SEAL
 
-COMMANDS = "crawl clean passages dataset train export evaluate index update verify ask demo".split()
+COMMANDS = "crawl import-dump clean passages dataset train export evaluate index update verify ask demo".split()
 README = Path(__file__).parent.parent / "README.md"
 
 PAGES = [

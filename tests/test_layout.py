@@ -9,9 +9,10 @@ import ragqa
 
 PACKAGE = Path(ragqa.__file__).parent
 ORDER = (
-    "errors offline files seal records progress tex clean removed seeds mediawiki fates listing fetch crawl passages corpus "
-    "questions analyzer terms postings stored generations bm25 inference attention embed dense judged dataset card rerank index "
-    "export losses dropout train train_embedder teach answer retrieve evaluate verify __init__ demo cli __main__"
+    "errors offline files seal records progress tex clean removed seeds mediawiki fates listing fetch crawl markup wikitext "
+    "xmldump links dump passages corpus questions analyzer terms postings stored generations bm25 inference attention embed "
+    "dense judged dataset card rerank index export losses dropout train train_embedder teach answer retrieve evaluate verify "
+    "__init__ demo cli __main__"
 ).split()
 HEAVY = {
     "numpy",

@@ -1,0 +1,142 @@
+"""What a dump's pages say of each other: which titles lead to which, and which categories there are below a category."""
+
+import html
+import re
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from ragqa.fates import page_key
+from ragqa.listing import ARTICLE, CATEGORY, normalize
+from ragqa.records import Page
+from ragqa.wikitext import HIDDEN, without_comments
+from ragqa.xmldump import FILE, Entry, Site
+
+_REDIRECT = re.compile(r"\s*#redirect\s*:?\s*\[\[", re.IGNORECASE)
+_FIRST_LINK = re.compile(r"\[\[([^\[\]|#]*)(#[^\[\]|]*)?")
+_TABLES = """
+CREATE TABLE redirect (title TEXT PRIMARY KEY, target TEXT, section INTEGER) WITHOUT ROWID;
+CREATE INDEX redirects ON redirect (target);
+CREATE TABLE member (category TEXT, title TEXT, namespace INTEGER);
+CREATE INDEX members ON member (category);
+CREATE TABLE known (key TEXT PRIMARY KEY, finished INTEGER) WITHOUT ROWID;
+"""
+_ALIASES = """
+WITH RECURSIVE alias (title) AS (
+    SELECT title FROM redirect WHERE target = ? AND NOT section
+    UNION SELECT redirect.title FROM redirect JOIN alias ON redirect.target = alias.title WHERE NOT redirect.section
+) SELECT title FROM alias ORDER BY title
+"""
+
+
+class Names:
+    """How a wiki writes titles, links and addresses."""
+
+    def __init__(self, site: Site) -> None:
+        self._first_letter = site.first_letter
+        self._prefix = re.compile(rf"\s*:?\s*(?:{_either(site.namespaces[CATEGORY])})\s*:", re.IGNORECASE)
+        self._category = re.compile(
+            rf"\[\[\s*(?:{_either(site.namespaces[CATEGORY])})\s*:([^\[\]|{{}}<>#\n]+)", re.IGNORECASE
+        )
+        self.hidden = HIDDEN | site.namespaces[CATEGORY] | site.namespaces[FILE]
+
+    def title(self, text: str) -> str:
+        """A title as the wiki writes it: single spaces, a capital first where all titles have one."""
+        text = normalize(text)
+        return text[:1].upper() + text[1:] if self._first_letter and len(text[:1].upper()) == 1 else text
+
+    def category(self, name: str) -> str:
+        """The name of a category, without its namespace."""
+        return self.title(self._prefix.sub("", name, count=1))
+
+    def categories(self, wikitext: str, among: Collection[str] | None = None) -> set[str]:
+        """The categories that wikitext names, of those that count."""
+        named = self._find(wikitext, among)  # a page that is in none need not be read with care
+        return self._find(without_comments(wikitext), among) if named else named
+
+    def _find(self, wikitext: str, among: Collection[str] | None) -> set[str]:
+        found = {self.title(html.unescape(match[1])) for match in self._category.finditer(wikitext)}
+        return found if among is None else found.intersection(among)
+
+    def redirect(self, entry: Entry) -> tuple[str, bool]:
+        """Where a page redirects to, nothing if it does not, and whether to a section."""
+        if not entry.redirect and not _REDIRECT.match(entry.text):
+            return "", False
+        link = _FIRST_LINK.search(entry.text)
+        target = entry.redirect or (html.unescape(link[1]) if link else "")
+        return self.title(target.lstrip(": ")), bool(link and (link[2] or "").strip("# "))
+
+
+@contextmanager
+def open_links() -> Iterator["Links"]:
+    """Yield an empty `Links`, on disk until the block ends. Raises `OSError` where there is no room for it."""
+    try:
+        with closing(sqlite3.connect("")) as database:  # a temporary file without a name
+            yield Links(database)
+    except sqlite3.Error as error:
+        raise OSError(f"{error}: links are kept in a temporary file, in the folder that SQLITE_TMPDIR names") from error
+
+
+class Links:
+    """What has to be known of a whole dump, and which pages there are already; in a database that vanishes with the process."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES}")
+
+    def know(self, pages: Iterable[Page], finished: bool = False) -> None:
+        """Remember pages; those of a finished file apart from those of a journal."""
+        rows = ((repr(page_key(page)), finished) for page in pages)
+        self._database.executemany("INSERT OR IGNORE INTO known VALUES (?, ?)", rows)
+
+    def knows(self, entry: Entry) -> bool:
+        """Whether there is such a page already."""
+        return bool(self._one("SELECT 1 FROM known WHERE key = ?", _key(entry)))
+
+    def is_finished(self, page: Page) -> bool:
+        """Whether a page is in the finished file."""
+        return bool(self._one("SELECT 1 FROM known WHERE key = ? AND finished", repr(page_key(page))))
+
+    def gather(self, site: Site, entries: Iterable[Entry], members: bool) -> None:
+        """Note where redirects lead and, with `members`, which categories they and categories are in."""
+        names = Names(site)
+        for entry in entries:
+            target, section = names.redirect(entry) if entry.namespace == ARTICLE else ("", False)
+            if target:
+                self._database.execute(
+                    "INSERT OR IGNORE INTO redirect VALUES (?, ?, ?)", (entry.title, target, section)
+                )
+            if members and (target or entry.namespace == CATEGORY):
+                text = _FIRST_LINK.sub("", entry.text, count=1) if target else entry.text
+                rows = ((name, entry.title, entry.namespace) for name in names.categories(text))
+                self._database.executemany("INSERT INTO member VALUES (?, ?, ?)", rows)
+
+    def members(self, category: str) -> list[tuple[str, int]]:
+        """The redirects and categories in a category, with their namespaces."""
+        return self._database.execute("SELECT title, namespace FROM member WHERE category = ?", (category,)).fetchall()
+
+    def follow(self, title: str) -> str:
+        """The title that a redirect leads to in the end, or the title itself; nothing where it leads in a circle."""
+        seen = {title}
+        while row := self._one("SELECT target FROM redirect WHERE title = ?", title):
+            (title,) = row
+            if title in seen:
+                return ""
+            seen.add(title)
+        return title
+
+    def aliases(self, title: str) -> tuple[str, ...]:
+        """The titles that redirect to a page, through others too, sorted, but not those that lead to a section of a page."""
+        return tuple(alias for (alias,) in self._database.execute(_ALIASES, (title,)))
+
+    def _one(self, query: str, value: str) -> Any:
+        return self._database.execute(query, (value,)).fetchone()
+
+
+def _key(entry: Entry) -> str:
+    return repr(page_key(Page(entry.title, page_id=entry.page_id)))
+
+
+def _either(names: Iterable[str]) -> str:
+    return "|".join(re.escape(name).replace(r"\ ", "[ _]+") for name in sorted(names))
