@@ -25,7 +25,6 @@ SPLITS = ("train", "eval", "test")
 KINDS = ("random", "page", "hard")
 
 _HARD_CANDIDATES = 30
-_COUNTS = {3: "three", 4: "four"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +54,17 @@ class DatasetConfig:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings by name, shares and parts with the names of what they are of."""
-        named = {"shares": dict(zip(KINDS, self.shares, strict=True)), "parts": dict(zip(SPLITS, self.parts, strict=True))}
+        named = {
+            "shares": dict(zip(KINDS, self.shares, strict=True)),
+            "parts": dict(zip(SPLITS, self.parts, strict=True)),
+        }
         return asdict(self) | named
 
 
 def check_weights(name: str, weights: Sequence[float], kinds: Sequence[str]) -> None:
     """Raise `InputError` unless there is a weight of at least 0 for each kind, and one that is more."""
     if len(weights) != len(kinds) or min(weights) < 0 or sum(weights) <= 0:
-        raise InputError(f"{name} is {weights}; {_COUNTS[len(kinds)]} numbers of at least 0 are needed, not all 0")
+        raise InputError(f"{name} is {weights}; {len(kinds)} numbers of at least 0 are needed, not all 0")
 
 
 @dataclass(frozen=True, slots=True)

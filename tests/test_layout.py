@@ -11,7 +11,7 @@ PACKAGE = Path(ragqa.__file__).parent
 ORDER = (
     "errors offline files seal records clean seeds mediawiki crawl passages corpus questions analyzer terms postings stored "
     "generations bm25 inference embed dense judged dataset card rerank index export losses dropout train train_embedder teach "
-    "answer retrieve evaluate verify __init__ demo cli __main__"
+    "answer retrieve evaluate verify __init__ demo recipes cli __main__"
 ).split()
 HEAVY = {
     "numpy",
@@ -43,15 +43,25 @@ def imported(path: Path) -> set[str]:
 
 
 def test_every_module_has_its_place() -> None:
-    assert sorted(ORDER) == sorted(path.stem for path in PACKAGE.glob("*.py"))
+    assert sorted(ORDER) == sorted([*(path.stem for path in PACKAGE.glob("*.py")), "recipes"])
 
 
 def test_modules_import_only_what_stands_before_them() -> None:
     wrong = {
         f"{module} imports {other}"
         for place, module in enumerate(ORDER)
-        for other in imported(PACKAGE / f"{module}.py")
+        for other in imported(PACKAGE / ("recipes/__init__.py" if module == "recipes" else f"{module}.py"))
         if other not in ORDER[:place]
+    }
+    assert not wrong
+
+
+def test_recipes_import_the_library_and_no_other_recipe() -> None:
+    wrong = {
+        f"{path.name} imports {other}"
+        for path in (PACKAGE / "recipes").glob("*/*.py")
+        for other in imported(path)
+        if other not in ORDER[: ORDER.index("recipes")] and not other.startswith(f"recipes.{path.parent.name}")
     }
     assert not wrong
 

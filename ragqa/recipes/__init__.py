@@ -1,9 +1,9 @@
-"""Other uses of the same engine: each makes its own datasets. A recipe imports the library; the library names none but here."""
+"""Other uses of the same engine, each with datasets of its own. A recipe imports the library; only this module names it."""
 
 from importlib import import_module
 from types import ModuleType
 
-RECIPES = (
+RECIPES: tuple[str, ...] = (
     "books",
 )  # fmt: skip
 

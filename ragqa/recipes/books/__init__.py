@@ -5,4 +5,15 @@ from ragqa.recipes.books.library import Book, Library, document, read_library
 from ragqa.recipes.books.readers import query
 from ragqa.recipes.books.sets import read_set
 
-__all__ = ["Book", "Books", "BooksConfig", "Library", "build", "document", "make_dataset", "query", "read_library", "read_set"]
+__all__ = [
+    "Book",
+    "Books",
+    "BooksConfig",
+    "Library",
+    "build",
+    "document",
+    "make_dataset",
+    "query",
+    "read_library",
+    "read_set",
+]

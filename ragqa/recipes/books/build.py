@@ -50,7 +50,10 @@ class BooksConfig:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings by name, shares and parts with the names of what they are of."""
-        named = {"shares": dict(zip(KINDS, self.shares, strict=True)), "parts": dict(zip(SPLITS, self.parts, strict=True))}
+        named = {
+            "shares": dict(zip(KINDS, self.shares, strict=True)),
+            "parts": dict(zip(SPLITS, self.parts, strict=True)),
+        }
         return asdict(self) | named
 
 
@@ -133,7 +136,9 @@ def sizes(books: Books) -> dict[str, str]:
     for name, sets in books.sets.items():
         counts = [len(c.liked) + len(c.others) for c in sets]
         share = sum(len(c.liked) for c in sets) / max(1, sum(counts))
-        found[name] = f"{len(sets)} readers, {min(counts, default=0)} to {max(counts, default=0)} candidates, {share:.1%} liked"
+        found[name] = (
+            f"{len(sets)} readers, {min(counts, default=0)} to {max(counts, default=0)} candidates, {share:.1%} liked"
+        )
     return found
 
 

@@ -126,7 +126,7 @@ class Source:
 
 
 def draw(source: Source, profile: Profile, liked: int, others: int, shares: Sequence[float]) -> Candidates:
-    """At most `liked` liked books and others in proportion; each is of one of `KINDS`, by their shares, or where none is left of any."""
+    """At most `liked` liked books and others in proportion, of `KINDS` by their shares; where one has none left, of any."""
     rng = keyed_random(source.seed, "candidates", profile.reader, [book.id for book in profile.favourites])
     chosen = _some(source.liked(profile), liked, rng)
     offered = {kind: source.others(kind, profile, rng) for kind in KINDS}

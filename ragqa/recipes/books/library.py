@@ -8,8 +8,8 @@ not part of it; they are taken from a column `description` of `books.csv`, from 
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ragqa.errors import InputError, RecordError
@@ -44,7 +44,10 @@ class Library:
 
 
 def read_library(folder: str | Path) -> Library:
-    """Read a folder of goodbooks-10k. Raises `InputError` for a missing file, `RecordError` naming file and line for a bad row."""
+    """Read a folder of goodbooks-10k.
+
+    Raises `InputError` for a missing file, `RecordError` naming file and line for a missing column or a bad row.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; give the one that holds goodbooks-10k's books.csv")
@@ -65,8 +68,9 @@ def document(book: Book) -> str:
 
 def _read_books(folder: Path) -> dict[str, Book]:
     path = need_table(folder, "books.csv")
-    genres, descriptions, works = _Genres(folder), _Descriptions(folder), _Works()
+    genres, descriptions = _Genres(folder), _Descriptions(folder)
     books: dict[str, Book] = {}
+    work_ids: dict[str, str] = {}
     for line, row in read_table(path, ("book_id", "title", "authors")):
         key = str(whole_number(path, line, row, "book_id"))
         title, authors = _one_line(row["title"]), tuple(filter(None, map(_one_line, row["authors"].split(","))))
@@ -80,12 +84,22 @@ def _read_books(folder: Path) -> dict[str, Book]:
             authors,
             genres.find(row),
             descriptions.find(row),
-            works.find(key, row),
-            whole_number(path, line, row, "ratings_count") if row.get("ratings_count") else 0,
+            ratings_count=whole_number(path, line, row, "ratings_count") if row.get("ratings_count") else 0,
         )
+        work_ids[key] = row.get("work_id", "")
     if not books:
         raise InputError(f"{path} holds no books")
-    return dict(sorted(books.items(), key=lambda item: int(item[0])))
+    return dict(_with_works([books[key] for key in sorted(books, key=int)], work_ids))
+
+
+def _with_works(books: Iterable[Book], work_ids: Mapping[str, str]) -> Iterator[tuple[str, Book]]:
+    """Books with the ids of the first editions of their works: editions share a work id, or title and first author."""
+    first: dict[str, str] = {}
+    for book in books:
+        keys = [key for key in (work_ids[book.id], _title_key(book.title, book.authors[0])) if key]
+        work = next((first[key] for key in keys if key in first), book.id)
+        first.update((key, work) for key in keys if key not in first)
+        yield book.id, replace(book, work=work)
 
 
 def _read_ratings(folder: Path, books: Mapping[str, Book]) -> dict[str, dict[str, int]]:
@@ -112,7 +126,10 @@ class _Genres:
     def __init__(self, folder: Path) -> None:
         self._shelves: dict[str, list[tuple[str, int]]] = {}
         self._listed: dict[str, list[tuple[str, int]]] = {}
-        tagged, listed = find_table(folder, "book_tags.csv", "book_tags_reduced.csv"), find_table(folder, "book_metadata.csv")
+        tagged, listed = (
+            find_table(folder, "book_tags.csv", "book_tags_reduced.csv"),
+            find_table(folder, "book_metadata.csv"),
+        )
         if tagged is None and listed is None:
             need_table(folder, "book_tags.csv", "book_metadata.csv")
         if tagged is not None:
@@ -158,24 +175,10 @@ class _Descriptions:
         return _shorten(_one_line(next(filter(None, found), "")))
 
 
-class _Works:
-    """Which books are editions of one work: they share `work_id`, or title and first author."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
-
-    def find(self, book: str, row: Row) -> str:
-        keys = [key for key in (row.get("work_id", ""), _title_key(row["title"], row["authors"])) if key]
-        work = next((self._known[key] for key in keys if key in self._known), book)
-        for key in keys:
-            self._known.setdefault(key, work)
-        return work
-
-
 def _title_key(title: str, authors: str) -> str:
     """Title without the series in parentheses, and first author, letters and digits only."""
     bare = re.sub(r"\([^()]*\)\s*$", "", title) or title
-    parts = (unicodedata.normalize("NFKD", part).casefold() for part in (bare, authors.split(",")[0]))
+    parts = (unicodedata.normalize("NFKD", part).casefold() for part in (bare, authors.partition(",")[0]))
     return "/".join("".join(c for c in part if c.isalnum()) for part in parts)
 
 

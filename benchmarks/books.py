@@ -1,0 +1,165 @@
+"""Measure rankings of books on the candidate sets of the recipe `books`: baselines, and rerankers that were trained for it.
+
+    python benchmarks/books.py --data ../shared/data/goodbooks
+    python benchmarks/books.py --data ../shared/data/goodbooks --set test-standard --model model/
+
+The sets are those `ragqa dataset --recipe books` writes for the same data and seed. Every system sees a reader's three
+favourites and nothing else of that reader: the rerankers, the embedders and BM25 as the query, collaborative filtering as
+three books. Weights and shrinkage were chosen on the sets of the split `eval`.
+"""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from implicit.nearest_neighbours import ItemItemRecommender
+from scipy.sparse import csr_matrix
+
+from ragqa.embed import Embedder
+from ragqa.evaluate import METRICS, Report, Search, compare, table
+from ragqa.judged import Judged
+from ragqa.recipes.books import Books, BooksConfig, build, document
+from ragqa.recipes.books.build import sizes
+from ragqa.recipes.books.candidates import Candidates, Source
+from ragqa.recipes.books.library import Book
+from ragqa.recipes.books.readers import LIKED
+from ragqa.records import Hit, Passage
+from ragqa.rerank import Reranker
+from ragqa.train import OFFLINE_BASE, base_path
+
+SETS = ("test-standard", "test-library", "test-matched")
+SHRINKAGE = 10  # readers who like both books, which a similarity must have to count half
+POPULARITY_WEIGHT = 0.02
+
+Score = Callable[[Candidates, Sequence[Book]], np.ndarray]
+
+
+def main() -> None:
+    """Read the arguments and print a table for each set."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of goodbooks-10k")
+    parser.add_argument("--set", nargs="+", default=SETS, help=f"default {' '.join(SETS)}")
+    parser.add_argument("--model", action="append", default=[], help="a trained reranker; may be repeated")
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument("--quick", action="store_true", help="without embedders")
+    options = parser.parse_args()
+    books = build(options.data, BooksConfig(seed=options.seed))
+    systems = baselines(books.source, options.seed)
+    if not options.quick:
+        systems |= {"bundled embedder": embedder(Embedder.load())}
+        systems |= {"all-MiniLM-L6-v2": embedder(Embedder.load(base_path(OFFLINE_BASE)))}
+    systems |= {f"reranker {Path(model).name}": reranker(Reranker.load(model)) for model in options.model}
+    for name in options.set:
+        print(f"{name}: {sizes(books)[name]}\n")
+        print(table(measured(name, books, systems)) + "\n", flush=True)
+
+
+def measured(name: str, books: Books, systems: Mapping[str, Score]) -> Report:
+    """The metrics of a candidate set for which its size makes sense: MAP, MRR@10 and nDCG@10."""
+    judged, by_query = as_judged(name, books), {candidates.query: candidates for candidates in books.sets[name]}
+    report = compare({system: as_search(score, by_query) for system, score in systems.items()}, judged)
+    return replace(
+        report, systems=tuple(replace(s, estimates=s.estimates[: METRICS.index("R@10")]) for s in report.systems)
+    )
+
+
+def as_judged(name: str, books: Books) -> Judged:
+    """A candidate set as a judged set."""
+    sets = books.sets[name]
+    return Judged(
+        name,
+        tuple(map(passage, books.source.library.books.values())),
+        {c.profile.reader: c.query for c in sets},
+        {c.profile.reader: {book.id: 1 for book in c.liked} for c in sets},
+        {},
+        rejected={c.profile.reader: frozenset(book.id for book in c.others) for c in sets},
+    )
+
+
+def as_search(score: Score, by_query: Mapping[str, Candidates]) -> Search:
+    """Rank a query's candidates and nothing else; equal scores in an order that depends on the query alone."""
+
+    def search(query: str) -> list[Hit]:
+        candidates = by_query[query]
+        books = np.array([*candidates.liked, *candidates.others], dtype=object)
+        np.random.default_rng(list(query.encode())).shuffle(books)
+        scores = score(candidates, list(books))
+        return [Hit(passage(books[i]), float(scores[i]), None, 0.0, 0) for i in np.argsort(-scores, kind="stable")]
+
+    return search
+
+
+def passage(book: Book) -> Passage:
+    """A book's document as a passage."""
+    return Passage(book.id, "", text=document(book))
+
+
+def baselines(source: Source, seed: int) -> dict[str, Score]:
+    """What needs no model of language."""
+    place = {book: number for number, book in enumerate(source.library.books)}
+    rng = np.random.default_rng(seed)
+    popularity = np.array([source.popularity.get(book, 0) for book in place])
+    similarity = similarities(source, place)
+
+    def liked_together(candidates: Candidates, books: Sequence[Book]) -> np.ndarray:
+        favourites = [place[book.id] for book in candidates.profile.favourites]
+        return np.asarray(similarity[favourites][:, [place[book.id] for book in books]].sum(axis=0))
+
+    def popular(_: Candidates, books: Sequence[Book]) -> np.ndarray:
+        return popularity[[place[book.id] for book in books]]
+
+    def bm25(candidates: Candidates, books: Sequence[Book]) -> np.ndarray:
+        return source.index.scores(candidates.query)[[place[book.id] for book in books]]
+
+    return {
+        "random": lambda _, books: rng.random(len(books)),
+        "popularity among the training readers": popular,
+        "popularity on Goodreads": lambda _, books: np.array([book.ratings_count for book in books]),
+        "BM25": bm25,
+        "collaborative filtering": liked_together,
+        "collaborative filtering + popularity": lambda candidates, books: (
+            liked_together(candidates, books) + POPULARITY_WEIGHT * np.log1p(popular(candidates, books))
+        ),
+    }
+
+
+def similarities(source: Source, place: Mapping[str, int]) -> np.ndarray:
+    """How alike are the books' readers, of the training readers and the books they liked: a shrunk cosine, books × books."""
+    known = [
+        (n, place[book])
+        for n, reader in enumerate(source.known)
+        for book, stars in source.library.ratings[reader].items()
+        if stars >= LIKED
+    ]
+    rows, columns = zip(*known, strict=True)
+    matrix = csr_matrix((np.ones(len(known)), (rows, columns)), shape=(len(source.known), len(place)))
+    model = ItemItemRecommender(K=len(place))
+    model.fit(matrix, show_progress=False)
+    together = model.similarity.toarray()  # how many readers like both
+    norms = np.sqrt(together.diagonal() + SHRINKAGE)
+    return together / np.outer(norms, norms)
+
+
+def embedder(model: Embedder) -> Score:
+    """The cosine of query and document."""
+    vectors: dict[str, np.ndarray] = {}
+
+    def score(candidates: Candidates, books: Sequence[Book]) -> np.ndarray:
+        new = [book for book in books if book.id not in vectors]
+        vectors.update(zip((book.id for book in new), model.embed([document(book) for book in new]), strict=True))
+        return np.stack([vectors[book.id] for book in books]) @ model.embed([candidates.query])[0]
+
+    return score
+
+
+def reranker(model: Reranker) -> Score:
+    """The logits of the trained cross-encoder."""
+    text = cache(document)
+    return lambda candidates, books: model.score(candidates.query, [text(book) for book in books])
+
+
+if __name__ == "__main__":
+    main()
