@@ -25,13 +25,12 @@ from ragqa.recipes.books import Books, BooksConfig, build, document
 from ragqa.recipes.books.build import sizes
 from ragqa.recipes.books.candidates import Candidates, Source
 from ragqa.recipes.books.library import Book
-from ragqa.recipes.books.readers import LIKED
 from ragqa.records import Hit, Passage
 from ragqa.rerank import Reranker
 from ragqa.train import OFFLINE_BASE, base_path
 
 SETS = ("test-standard", "test-library", "test-matched")
-SHRINKAGE = 10  # readers who like both books, which a similarity must have to count half
+SHRINKAGE = 3  # readers that a book is thought to have more
 POPULARITY_WEIGHT = 0.02
 
 Score = Callable[[Candidates, Sequence[Book]], np.ndarray]
@@ -109,7 +108,7 @@ def baselines(source: Source, seed: int) -> dict[str, Score]:
         return np.asarray(similarity[favourites][:, [place[book.id] for book in books]].sum(axis=0))
 
     def popular(_: Candidates, books: Sequence[Book]) -> np.ndarray:
-        return popularity[[place[book.id] for book in books]]
+        return np.asarray(popularity[[place[book.id] for book in books]])
 
     def bm25(candidates: Candidates, books: Sequence[Book]) -> np.ndarray:
         return source.index.scores(candidates.query)[[place[book.id] for book in books]]
@@ -127,20 +126,15 @@ def baselines(source: Source, seed: int) -> dict[str, Score]:
 
 
 def similarities(source: Source, place: Mapping[str, int]) -> np.ndarray:
-    """How alike are the books' readers, of the training readers and the books they liked: a shrunk cosine, books × books."""
-    known = [
-        (n, place[book])
-        for n, reader in enumerate(source.known)
-        for book, stars in source.library.ratings[reader].items()
-        if stars >= LIKED
-    ]
+    """A shrunk cosine of the training readers who rated the one book and the other: shape (books, books)."""
+    known = [(n, place[book]) for n, reader in enumerate(source.known) for book in source.library.ratings[reader]]
     rows, columns = zip(*known, strict=True)
     matrix = csr_matrix((np.ones(len(known)), (rows, columns)), shape=(len(source.known), len(place)))
     model = ItemItemRecommender(K=len(place))
     model.fit(matrix, show_progress=False)
-    together = model.similarity.toarray()  # how many readers like both
+    together = model.similarity.toarray()  # how many readers rated both
     norms = np.sqrt(together.diagonal() + SHRINKAGE)
-    return together / np.outer(norms, norms)
+    return np.asarray(together / np.outer(norms, norms))
 
 
 def embedder(model: Embedder) -> Score:
@@ -150,7 +144,7 @@ def embedder(model: Embedder) -> Score:
     def score(candidates: Candidates, books: Sequence[Book]) -> np.ndarray:
         new = [book for book in books if book.id not in vectors]
         vectors.update(zip((book.id for book in new), model.embed([document(book) for book in new]), strict=True))
-        return np.stack([vectors[book.id] for book in books]) @ model.embed([candidates.query])[0]
+        return np.asarray(np.stack([vectors[book.id] for book in books]) @ model.embed([candidates.query])[0])
 
     return score
 

@@ -40,6 +40,8 @@ TASTES = {
 BOOKS, READERS = 240, 60
 CONFIG = BooksConfig(profiles=3, parts=(0.6, 0.2, 0.2))
 
+Rows = list[list[object]]
+
 
 def write_library(folder: Path, *, zipped: bool = False, seed: int = 7) -> Path:
     """Write made-up goodbooks-10k files: three tastes, popular books first, readers who like one taste and dislike another."""
@@ -47,8 +49,10 @@ def write_library(folder: Path, *, zipped: bool = False, seed: int = 7) -> Path:
     tastes = list(TASTES)
     taste_of = {book: tastes[book % 3] for book in range(1, BOOKS + 1)}
     tags = ["to-read", "favorites", *tastes, "ya"]
-    books = [["book_id", "goodreads_book_id", "work_id", "isbn", "authors", "title", "ratings_count", "description"]]
-    shelved = [["goodreads_book_id", "tag_id", "count"]]
+    books: Rows = [
+        ["book_id", "goodreads_book_id", "work_id", "isbn", "authors", "title", "ratings_count", "description"]
+    ]
+    shelved: Rows = [["goodreads_book_id", "tag_id", "count"]]
     for book, taste in taste_of.items():
         words = TASTES[taste].split()
         title = f"The {rng.choice(words)} of the {rng.choice(words)} (Cycle {taste[:3]}, #{book})"
@@ -57,19 +61,20 @@ def write_library(folder: Path, *, zipped: bool = False, seed: int = 7) -> Path:
         books.append([book, 1000 + book, 5000 + book, "", authors, title, 10 * (BOOKS - book), text])
         shelved += [[1000 + book, tags.index("to-read"), 900], [1000 + book, tags.index(taste), 100]]
     books[2][5], books[2][4] = books[1][5], books[1][4]  # book 2 is another edition of book 1
-    ratings = [["user_id", "book_id", "rating"]]
+    ratings: Rows = [["user_id", "book_id", "rating"]]
     for reader in range(1, READERS + 1):
         liked, disliked = rng.sample(tastes, 2)
         for book in rng.sample(range(1, BOOKS + 1), 60):
             stars = {liked: rng.choice((4, 5, 5)), disliked: rng.choice((1, 2))}.get(taste_of[book], 3)
             ratings.append([reader, book, stars])
     folder.mkdir(parents=True, exist_ok=True)
-    for name, rows in {
+    files: dict[str, Rows] = {
         "books": books,
         "ratings": ratings,
         "tags": [["tag_id", "tag_name"], *([n, tag] for n, tag in enumerate(tags))],
         "book_tags": shelved,
-    }.items():
+    }
+    for name, rows in files.items():
         _write_csv(folder / f"{name}.csv", rows, zipped=zipped)
     return folder
 
@@ -347,6 +352,11 @@ def test_liked_books_were_liked_and_no_other_was(books: Books) -> None:
         assert all(stars[book.id] <= 2 if book.id in stars else book.work not in rated for book in c.others)
 
 
+def test_what_is_liked_may_be_narrowed_to_five_stars(data: Path) -> None:
+    made = build(data, replace(CONFIG, stars=5))
+    assert all(made.source.library.ratings[c.profile.reader][b.id] == 5 for c in _every(made) for b in c.liked)
+
+
 def test_a_quarter_is_liked_and_no_set_is_too_long(books: Books) -> None:
     pairs = [book in c.liked for c in books.train for book in (*c.liked, *c.others)]
     assert statistics.mean(pairs) == pytest.approx(7 / 27, abs=0.005)
@@ -418,6 +428,7 @@ def test_readers_who_like_too_little_are_left_out(copy: Path) -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
+        ({"stars": 2}, "stars is 2; it must be from 3 to 5"),
         ({"profiles": 0}, "profiles is 0; at least 1 is needed"),
         ({"shares": (0, 0, 0, 0)}, "4 numbers of at least 0 are needed, not all 0"),
         ({"parts": (1, -1, 1)}, "3 numbers of at least 0 are needed"),

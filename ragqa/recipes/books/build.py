@@ -10,14 +10,14 @@ from ragqa.dataset import SPLITS, check_weights
 from ragqa.errors import CorpusError, InputError
 from ragqa.recipes.books.candidates import KINDS, Candidates, Source, draw, draw_matched
 from ragqa.recipes.books.library import document, read_library
-from ragqa.recipes.books.readers import Profile, profiles, split_readers
+from ragqa.recipes.books.readers import DISLIKED, Profile, profiles, split_readers
 from ragqa.recipes.books.sets import write_set
 from ragqa.records import Pair
 
 SETS = ("standard", "library", "matched")
 ABOUT = """\
 Readers with three favourite books (`sentence_0`) and books (`sentence_1`); `label` is 1.0 where the reader gave the book
-four or five stars, 0.0 where one or two, or none at all.
+at least so many `stars`, 0.0 where one or two, or none at all.
 Made by `ragqa dataset --recipe books`. Split by reader: no reader is in two splits, but the books are the same in all.
 `eval` and `test` are the pairs of the candidate sets `candidates/eval-standard` and `candidates/test-standard`."""
 
@@ -26,11 +26,13 @@ Made by `ragqa dataset --recipe books`. Split by reader: no reader is in two spl
 class BooksConfig:
     """How pairs and candidate sets are made.
 
-    `profiles` of a training reader at most, each with `liked` books and `others`; `candidates` of a reader that is measured,
-    in the same proportion, all of one profile; `shares` of the kinds of others (`candidates.KINDS`); `parts` of the readers
-    in the splits. Readers who liked fewer than `least` books beside the favourites are left out.
+    A reader likes a book with at least so many `stars`. `profiles` of a training reader at most, each with `liked` books and
+    `others`; `candidates` of a reader that is measured, in the same proportion, all of one profile; `shares` of the kinds of
+    others (`candidates.KINDS`); `parts` of the readers in the splits. Readers who liked fewer than `least` books beside the
+    favourites are left out.
     """
 
+    stars: int = 4
     profiles: int = 8
     liked: int = 7
     others: int = 20
@@ -41,6 +43,8 @@ class BooksConfig:
     seed: int = 42
 
     def __post_init__(self) -> None:
+        if not DISLIKED < self.stars <= 5:
+            raise InputError(f"stars is {self.stars}; it must be from {DISLIKED + 1} to 5")
         for name in ("profiles", "liked", "others", "candidates", "least"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; at least 1 is needed")
@@ -73,7 +77,7 @@ def build(data: str | Path, config: BooksConfig) -> Books:
     """
     library = read_library(data)
     readers = split_readers(library, config.parts, config.seed)
-    source = Source(library, tuple(readers["train"]), config.seed)
+    source = Source(library, tuple(readers["train"]), config.stars, config.seed)
     asked: set[str] = set()  # a query that another reader has already would be judged twice
     train = tuple(
         draw(source, profile, config.liked, config.others, config.shares)

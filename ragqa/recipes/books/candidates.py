@@ -22,7 +22,7 @@ from itertools import accumulate
 from ragqa.bm25 import Bm25Index
 from ragqa.dataset import keyed_random
 from ragqa.recipes.books.library import Book, Library, document
-from ragqa.recipes.books.readers import DISLIKED, LIKED, Profile, genre_shares, query
+from ragqa.recipes.books.readers import DISLIKED, Profile, genre_shares, query
 from ragqa.records import Passage
 
 KINDS = ("disliked", "similar", "popular", "any")
@@ -45,6 +45,7 @@ class Source:
 
     library: Library
     known: Sequence[str]
+    stars: int = 4  # of a liked book at least
     seed: int = 42
 
     @cached_property
@@ -85,7 +86,7 @@ class Source:
         """The books the reader liked, without the favourites and other editions of them."""
         works = {book.work for book in profile.favourites}
         stars = self.library.ratings[profile.reader]
-        rated = (self.library.books[book] for book, rating in stars.items() if rating >= LIKED)
+        rated = (self.library.books[book] for book, rating in stars.items() if rating >= self.stars)
         return list({book.work: book for book in rated if book.work not in works}.values())
 
     def works(self, reader: str, least: int = 1) -> set[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ragqa.dataset import SPLITS, keyed_random
 from ragqa.recipes.books.library import Book, Library
 
-LIKED, DISLIKED = 4, 2  # at least, at most so many of 5 stars; 3 is neither
+DISLIKED = 2  # at most so many of 5 stars
 FAVOURITES = 3
 MOST_GENRES = 3
 MOST_AUTHORS = 3  # of a favourite; an anthology has dozens
@@ -34,12 +34,12 @@ def split_readers(library: Library, parts: Sequence[float], seed: int) -> dict[s
 def profiles(library: Library, reader: str, count: int, seed: int) -> list[Profile]:
     """At most `count` profiles, each with other favourites drawn from the books the reader gave the most stars.
 
-    These are the books with 5 stars, where there are fewer than three the books with 4 too; none if that are fewer still.
+    These are the books with 5 stars, where there are fewer than three those with 4 too; none if that are fewer still.
     """
     stars = library.ratings[reader]
     best = _works(library, [book for book, rating in stars.items() if rating == 5])
     if len(best) < FAVOURITES:
-        best = _works(library, [book for book, rating in stars.items() if rating >= LIKED])
+        best = _works(library, [book for book, rating in stars.items() if rating >= 4])
     if len(best) < FAVOURITES:
         return []
     rng = keyed_random(seed, "favourites", reader)
