@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _WIKIPEDIA = "wikipedia"
+_EVERY_RECIPE = ("recipe", "data", "out", "seed", "offline")
 _INDEX_HELP = "index folder; the bundled starter corpus if not given"
 
 
@@ -183,7 +184,8 @@ def _dataset(options: argparse.Namespace) -> None:
 def _dataset_of_recipe(options: argparse.Namespace) -> None:
     from ragqa.recipes import load_recipe
 
-    given = [name for name in options.only if getattr(options, name) != options.parser.get_default(name)]
+    usual = options.parser.get_default
+    given = [name for name, value in vars(options).items() if name not in _EVERY_RECIPE and value != usual(name)]
     if not options.data or given:
         wrong = f", not --{given[0].replace('_', '-')}" if given else ""
         raise InputError(f"the recipe {options.recipe} takes --data, --out and --seed{wrong}")
@@ -539,8 +541,7 @@ def _add_dataset(commands: Any) -> None:
     )
     parser.add_argument("--title", default="Questions and passages", help="of the card")
     parser.add_argument("--licence", default="cc-by-sa-4.0", help="of the texts, for the card (default Wikipedia's)")
-    only = "passages judged forms negatives shares parts miner teacher teacher_weight style title licence"
-    parser.set_defaults(parser=parser, only=only.split())
+    parser.set_defaults(parser=parser)
 
 
 def _add_train(commands: Any) -> None:

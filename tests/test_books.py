@@ -44,7 +44,7 @@ Rows = list[list[object]]
 
 
 def write_library(folder: Path, *, zipped: bool = False, seed: int = 7) -> Path:
-    """Write made-up goodbooks-10k files: three tastes, popular books first, readers who like one taste and dislike another."""
+    """Write made-up goodbooks-10k files: three tastes, and readers who pick two thirds of one they like and dislike another."""
     rng = random.Random(seed)
     tastes = list(TASTES)
     taste_of = {book: tastes[book % 3] for book in range(1, BOOKS + 1)}
@@ -64,7 +64,8 @@ def write_library(folder: Path, *, zipped: bool = False, seed: int = 7) -> Path:
     ratings: Rows = [["user_id", "book_id", "rating"]]
     for reader in range(1, READERS + 1):
         liked, disliked = rng.sample(tastes, 2)
-        for book in rng.sample(range(1, BOOKS + 1), 60):
+        picked, rest = ([b for b, taste in taste_of.items() if (taste == liked) == own] for own in (True, False))
+        for book in (*rng.sample(picked, 40), *rng.sample(rest, 20)):
             stars = {liked: rng.choice((4, 5, 5)), disliked: rng.choice((1, 2))}.get(taste_of[book], 3)
             ratings.append([reader, book, stars])
     folder.mkdir(parents=True, exist_ok=True)
@@ -521,6 +522,18 @@ def test_wrong_arguments_are_told_in_one_line(
     assert main(["dataset", "--out", str(tmp_path / "out"), *arguments]) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_the_benchmark_ranks_taste_above_chance(data: Path) -> None:
+    script = Path(__file__).parent.parent / "benchmarks" / "books.py"
+    command = [sys.executable, str(script), "--data", str(data), "--set", "test-matched", "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    rows = [line.split("|")[1:3] for line in done.stdout.splitlines() if line.startswith("| ")]
+    found = {name.strip(): float(cell.split()[0]) for name, cell in rows if cell.strip()[0].isdigit()}
+    assert len(found) == 6
+    assert found["collaborative filtering"] > found["random"] + 0.2
+    assert found["BM25"] > found["random"]
 
 
 # The layout

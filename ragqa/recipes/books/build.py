@@ -148,7 +148,7 @@ def sizes(books: Books) -> dict[str, str]:
 
 def _pairs(sets: Sequence[Candidates]) -> list[Pair]:
     return [
-        Pair(c.query, document(book), label, drawn=not label)
+        Pair(c.query, document(book), label)
         for c in sets
         for books, label in ((c.liked, 1.0), (c.others, 0.0))
         for book in books
