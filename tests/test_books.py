@@ -353,6 +353,15 @@ def test_liked_books_were_liked_and_no_other_was(books: Books) -> None:
         assert all(stars[book.id] <= 2 if book.id in stars else book.work not in rated for book in c.others)
 
 
+def test_of_many_readers_some_are_drawn(data: Path, books: Books) -> None:
+    some = build(data, replace(CONFIG, readers=9, measured=4))
+    drawn = {c.profile.reader for c in some.train}
+    assert len(drawn) <= 9 < len({c.profile.reader for c in books.train})
+    assert set(some.train) <= set(books.train)
+    assert len(some.sets["test-standard"]) <= 4
+    assert some.source.popularity == books.source.popularity
+
+
 def test_what_is_liked_may_be_narrowed_to_five_stars(data: Path) -> None:
     made = build(data, replace(CONFIG, stars=5))
     assert all(made.source.library.ratings[c.profile.reader][b.id] == 5 for c in _every(made) for b in c.liked)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ragqa.card import write_dataset
-from ragqa.dataset import SPLITS, check_weights
+from ragqa.dataset import SPLITS, check_weights, keyed_random
 from ragqa.errors import CorpusError, InputError
 from ragqa.recipes.books.candidates import KINDS, Candidates, Source, draw, draw_matched
 from ragqa.recipes.books.library import document, read_library
@@ -26,13 +26,16 @@ Made by `ragqa dataset --recipe books`. Split by reader: no reader is in two spl
 class BooksConfig:
     """How pairs and candidate sets are made.
 
-    A reader likes a book with at least so many `stars`. `profiles` of a training reader at most, each with `liked` books and
-    `others`; `candidates` of a reader that is measured, in the same proportion, all of one profile; `shares` of the kinds of
-    others (`candidates.KINDS`); `parts` of the readers in the splits. Readers who liked fewer than `least` books beside the
+    A reader likes a book with at least so many `stars`. Lists are made for at most `readers` to train on, each with so many
+    `profiles` of `liked` books and `others`, and for at most `measured` in each other split, one profile each, of so many
+    `candidates` in the same proportion; where there are more readers, some are drawn. `shares` of the kinds of others
+    (`candidates.KINDS`); `parts` of the readers in the splits. Readers who liked fewer than `least` books beside the
     favourites are left out.
     """
 
     stars: int = 4
+    readers: int = 2000
+    measured: int = 500
     profiles: int = 8
     liked: int = 7
     others: int = 20
@@ -45,7 +48,7 @@ class BooksConfig:
     def __post_init__(self) -> None:
         if not DISLIKED < self.stars <= 5:
             raise InputError(f"stars is {self.stars}; it must be from {DISLIKED + 1} to 5")
-        for name in ("profiles", "liked", "others", "candidates", "least"):
+        for name in ("readers", "measured", "profiles", "liked", "others", "candidates", "least"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; at least 1 is needed")
         check_weights("shares", self.shares, KINDS)
@@ -81,7 +84,9 @@ def build(data: str | Path, config: BooksConfig) -> Books:
     asked: set[str] = set()  # a query that another reader has already would be judged twice
     train = tuple(
         draw(source, profile, config.liked, config.others, config.shares)
-        for profile in _profiles(source, readers["train"], config.profiles, config, asked)
+        for profile in _profiles(
+            source, _some(readers["train"], config.readers, config), config.profiles, config, asked
+        )
     )
     if not train:
         raise CorpusError(f"{data} has no reader to train on: none liked enough books; give more ratings")
@@ -89,12 +94,18 @@ def build(data: str | Path, config: BooksConfig) -> Books:
     sizes = liked, config.candidates - liked
     sets: dict[str, tuple[Candidates, ...]] = {}
     for split in SPLITS[1:]:
-        measured = list(_profiles(source, readers[split], 1, config, asked))
+        measured = list(_profiles(source, _some(readers[split], config.measured, config), 1, config, asked))
         alike = (0.0, 0.0, 0.0, 1.0)
         sets[f"{split}-standard"] = tuple(draw(source, profile, *sizes, config.shares) for profile in measured)
         sets[f"{split}-library"] = tuple(draw(source, profile, *sizes, alike) for profile in measured)
         sets[f"{split}-matched"] = tuple(draw_matched(source, profile, *sizes) for profile in measured)
     return Books(source, train, sets)
+
+
+def _some(readers: Sequence[str], most: int, config: BooksConfig) -> Sequence[str]:
+    """The readers, or so many of them, which depend on their ids and the seed alone."""
+    drawn = sorted(readers, key=lambda reader: keyed_random(config.seed, "drawn", reader).random())[:most]
+    return readers if len(readers) <= most else sorted(drawn, key=int)
 
 
 def _profiles(
