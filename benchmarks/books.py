@@ -104,7 +104,7 @@ def baselines(source: Source, seed: int) -> dict[str, Score]:
         "random": lambda _, books: rng.random(len(books)),
         "popularity among the training readers": lambda _, books: popularity(source, books),
         "popularity on Goodreads": lambda _, books: np.array([book.ratings_count for book in books]),
-        "BM25": lambda c, books: source.index.scores(c.query).take([place[book.id] for book in books]),
+        "BM25": lambda c, books: np.take(source.index.scores(c.query), [place[book.id] for book in books]),
     }
 
 
