@@ -100,11 +100,16 @@ def baselines(source: Source, seed: int) -> dict[str, Score]:
     """What knows nothing of the reader, and BM25."""
     rng = np.random.default_rng(seed)
     place = {book: number for number, book in enumerate(source.library.books)}
+
+    def bm25(candidates: Candidates, books: Sequence[Book]) -> np.ndarray:
+        scores: np.ndarray = source.index.scores(candidates.query)
+        return scores[[place[book.id] for book in books]]
+
     return {
         "random": lambda _, books: rng.random(len(books)),
         "popularity among the training readers": lambda _, books: popularity(source, books),
         "popularity on Goodreads": lambda _, books: np.array([book.ratings_count for book in books]),
-        "BM25": lambda c, books: np.take(source.index.scores(c.query), [place[book.id] for book in books]),
+        "BM25": bm25,
     }
 
 
