@@ -128,7 +128,7 @@ def collaborative(source: Source) -> dict[str, Score]:
         return np.asarray(similarity[favourites].sum(axis=0)).ravel()[[place[book.id] for book in books]]
 
     def fused(candidates: Candidates, books: Sequence[Book]) -> np.ndarray:
-        return together(candidates, books) + POPULARITY_WEIGHT * np.log1p(popularity(source, books))
+        return np.asarray(together(candidates, books) + POPULARITY_WEIGHT * np.log1p(popularity(source, books)))
 
     return {"collaborative filtering + popularity": fused, "collaborative filtering": together}
 
