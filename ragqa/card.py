@@ -4,13 +4,13 @@ import json
 import re
 import statistics
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ragqa.analyzer import Analyzer
-from ragqa.dataset import KINDS, SPLITS, DatasetConfig
+from ragqa.dataset import SPLITS
 from ragqa.errors import CorpusError, MissingExtraError
 from ragqa.files import replace_folder
 from ragqa.records import PARTLY, Pair, write_json_lines
@@ -22,7 +22,20 @@ if TYPE_CHECKING:
 COLUMNS = ("sentence_0", "sentence_1", "label")
 MARK = "lint.json"  # every such folder has it
 
+ABOUT = """\
+Questions (`sentence_0`) and passages (`sentence_1`); `label` is 1.0 where the passage answers, 0.0 where it does
+not, between where it answers in part or where a bi-encoder among the sources has softened it.
+Made by `ragqa dataset`. Split by page: no page has passages in two splits."""
+
 _SAMPLES = 3
+
+
+class Config(Protocol):
+    """How a dataset was made."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings by name, as the card gives them."""
 
 
 def write_dataset(
@@ -32,9 +45,13 @@ def write_dataset(
     title: str,
     sources: Iterable[str],
     licence: str,
-    config: DatasetConfig,
+    config: Config,
+    about: str = ABOUT,
+    add: Callable[[Path], object] | None = None,
 ) -> dict[str, Any]:
     """Write `train`, `eval` and `test` as `.jsonl` and `.parquet`, a card, the lint and checksums; return the lint.
+
+    `about` opens the card; `add` writes into the new folder what else belongs there.
 
     `datasets.load_dataset(folder)` reads it. Raises `CorpusError` if there are no pairs to train on, `InputError` if `out`
     exists and is not a dataset, `MissingExtraError` without pyarrow.
@@ -51,7 +68,9 @@ def write_dataset(
             write_json_lines(new / f"{split}.jsonl", (dict(zip(COLUMNS, _row(p), strict=True)) for p in pairs[split]))
             pyarrow.parquet.write_table(_table(pairs[split]), new / f"{split}.parquet")
         (new / MARK).write_text(json.dumps(report, indent=1) + "\n", encoding="utf8")
-        (new / "README.md").write_text(_card(pairs, report, title, sources, licence, config), encoding="utf8")
+        (new / "README.md").write_text(_card(pairs, report, title, sources, licence, config, about), encoding="utf8")
+        if add:
+            add(new)
         seal(new)
     return report
 
@@ -98,9 +117,11 @@ def _leaking(pairs: Mapping[str, Sequence[Pair]], field: str) -> set[str]:
 
 def _overlap_shortcut(pairs: Sequence[Pair]) -> float:
     analyzer = Analyzer()
+    asked = cache(lambda question: frozenset(analyzer.question_terms(question)))
+    told = cache(lambda passage: frozenset(analyzer.terms(passage)))
     shared: dict[str, tuple[list[int], list[int]]] = {}
     for pair in pairs:
-        overlap = len(set(analyzer.question_terms(pair.question)) & set(analyzer.terms(pair.passage)))
+        overlap = len(asked(pair.question) & told(pair.passage))
         shared.setdefault(pair.question, ([], []))[pair.label >= PARTLY].append(overlap)
     wins = [(p > n) + (p == n) / 2 for negatives, positives in shared.values() for p in positives for n in negatives]
     return statistics.mean(wins) if wins else 0.5
@@ -124,12 +145,9 @@ def _card(
     title: str,
     sources: Iterable[str],
     licence: str,
-    config: DatasetConfig,
+    config: Config,
+    about: str,
 ) -> str:
-    settings = asdict(config) | {
-        "shares": dict(zip(KINDS, config.shares, strict=True)),
-        "parts": dict(zip(SPLITS, config.parts, strict=True)),
-    }
     return "\n".join(
         [
             "---",
@@ -145,9 +163,7 @@ def _card(
             "",
             f"# {title}",
             "",
-            "Questions (`sentence_0`) and passages (`sentence_1`); `label` is 1.0 where the passage answers, 0.0 where it does",
-            "not, between where it answers in part or where a bi-encoder among the sources has softened it.",
-            "Made by `ragqa dataset`. Split by page: no page has passages in two splits.",
+            about,
             "",
             "| split | pairs | positives | questions | passages |",
             "|---|---|---|---|---|",
@@ -165,7 +181,7 @@ def _card(
             "",
             "## Settings",
             "",
-            *(f"- `{name}`: {value}" for name, value in settings.items()),
+            *(f"- `{name}`: {value}" for name, value in config.settings.items()),
             "",
             "## Lint",
             "",

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from ragqa.fates import CrawlReport
     from ragqa.index import IndexReport
 
+_WIKIPEDIA = "wikipedia"
+_EVERY_RECIPE = ("recipe", "data", "out", "seed", "offline")
 _INDEX_HELP = "index folder; the bundled starter corpus if not given"
 
 
@@ -179,6 +181,11 @@ def _split(pages: Iterable[Page], options: argparse.Namespace) -> Iterator[Passa
 
 
 def _dataset(options: argparse.Namespace) -> None:
+    if options.recipe != _WIKIPEDIA:
+        _dataset_of_recipe(options)
+        return
+    if options.data:
+        raise InputError("--data is for other recipes: give --passages or --judged, or --recipe")
     from ragqa import dataset
     from ragqa.card import write_dataset
     from ragqa.judged import read_judged
@@ -224,6 +231,17 @@ def _dataset(options: argparse.Namespace) -> None:
         config=config,
     )
     print(json.dumps(report, indent=1))
+
+
+def _dataset_of_recipe(options: argparse.Namespace) -> None:
+    from ragqa.recipes import load_recipe
+
+    usual = options.parser.get_default
+    given = [name for name, value in vars(options).items() if name not in _EVERY_RECIPE and value != usual(name)]
+    if not options.data or given:
+        wrong = f", not --{given[0].replace('_', '-')}" if given else ""
+        raise InputError(f"the recipe {options.recipe} takes --data, --out and --seed{wrong}")
+    print(json.dumps(load_recipe(options.recipe).make_dataset(options.data, options.out, options.seed), indent=1))
 
 
 def _embed(passages: Sequence[Passage], embedder: "ragqa.Embedder") -> "ragqa.DenseIndex":
@@ -565,11 +583,19 @@ def _add_passages(commands: Any) -> None:
 
 def _add_dataset(commands: Any) -> None:
     from ragqa.questions import FORMS
+    from ragqa.recipes import RECIPES
 
     parser = _command(
         commands, "dataset", _dataset, "make labelled pairs from passages and from judged questions",
         "ragqa dataset --passages passages.jsonl --forms what how explain --out dataset/",
     )  # fmt: skip
+    parser.add_argument(
+        "--recipe",
+        choices=(_WIKIPEDIA, *RECIPES),
+        default=_WIKIPEDIA,
+        help=f"what to make pairs of (default {_WIKIPEDIA})",
+    )
+    parser.add_argument("--data", metavar="DIR", help="of another recipe; it takes only this, --out and --seed")
     parser.add_argument("--passages", metavar="FILE", help="questions are generated for these")
     parser.add_argument(
         "--judged", action="append", default=[], metavar="FOLDER", help="questions of a BEIR folder; may be repeated"
@@ -609,6 +635,7 @@ def _add_dataset(commands: Any) -> None:
     )
     parser.add_argument("--title", default="Questions and passages", help="of the card")
     parser.add_argument("--licence", default="cc-by-sa-4.0", help="of the texts, for the card (default Wikipedia's)")
+    parser.set_defaults(parser=parser)
 
 
 def _add_train(commands: Any) -> None:

@@ -7,9 +7,10 @@ answers, less where it answers in part, else 0.0.
 import hashlib
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import zip_longest
+from typing import Any
 
 from ragqa.bm25 import Bm25Index
 from ragqa.dense import DenseIndex
@@ -47,9 +48,23 @@ class DatasetConfig:
     def __post_init__(self) -> None:
         if self.negatives < 1:
             raise InputError(f"negatives is {self.negatives}; at least 1 is needed")
-        for name, weights in (("shares", self.shares), ("parts", self.parts)):
-            if len(weights) != 3 or min(weights) < 0 or sum(weights) <= 0:
-                raise InputError(f"{name} is {weights}; three numbers of at least 0 are needed, not all 0")
+        check_weights("shares", self.shares, KINDS)
+        check_weights("parts", self.parts, SPLITS)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings by name, shares and parts with the names of what they are of."""
+        named = {
+            "shares": dict(zip(KINDS, self.shares, strict=True)),
+            "parts": dict(zip(SPLITS, self.parts, strict=True)),
+        }
+        return asdict(self) | named
+
+
+def check_weights(name: str, weights: Sequence[float], kinds: Sequence[str]) -> None:
+    """Raise `InputError` unless there is a weight of at least 0 for each kind, and one that is more."""
+    if len(weights) != len(kinds) or min(weights) < 0 or sum(weights) <= 0:
+        raise InputError(f"{name} is {weights}; {len(kinds)} numbers of at least 0 are needed, not all 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +210,7 @@ def _reference_pairs(windows: Sequence[Passage], number: int, config: DatasetCon
     question = reference_question(window.text)
     yield Pair(question, window.text, 1.0)
     if len(windows) > 1:
-        other = _rng(config.seed, window.id).randrange(len(windows) - 1)
+        other = keyed_random(config.seed, window.id).randrange(len(windows) - 1)
         yield Pair(question, windows[other + (other >= number)].text, 0.0)
 
 
@@ -220,7 +235,7 @@ def split_by_page(source: Source, config: DatasetConfig) -> dict[str, Source]:
 
 def split_of(passage: Passage, config: DatasetConfig) -> str:
     """The split of a passage's page (without a title: of the passage itself); it depends on that and the seed alone."""
-    place = _rng(config.seed, _page(passage)).random() * sum(config.parts)
+    place = keyed_random(config.seed, _page(passage)).random() * sum(config.parts)
     train, evaluation, _ = config.parts
     return "train" if place < train else "eval" if place < train + evaluation else "test"
 
@@ -229,7 +244,7 @@ def _pairs(example: Example, source: Source, config: DatasetConfig) -> Iterator[
     for negative in example.rejected:
         yield Pair(example.question, full_text(negative), 0.0)
     for positive, label in zip(example.positives, example.labels or [1.0] * len(example.positives), strict=True):
-        rng = _rng(config.seed, example.question, positive.id)
+        rng = keyed_random(config.seed, example.question, positive.id)
         yield Pair(example.question, full_text(positive), label)
         for negative in _negatives(example, source, config, rng):
             yield Pair(example.question, full_text(negative), 0.0, drawn=True)
@@ -290,6 +305,6 @@ def _share_offsets(one: Passage, other: Passage) -> bool:
     return bool(one.url) and one.url.partition("#")[0] == other.url.partition("#")[0]
 
 
-def _rng(*key: object) -> random.Random:
+def keyed_random(*key: object) -> random.Random:
     """A generator that depends on the key alone, whatever has been drawn before and in whatever order."""
     return random.Random(hashlib.sha256(repr(key).encode()).digest())  # noqa: S311

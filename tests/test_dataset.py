@@ -58,7 +58,7 @@ def _titles(pairs: Iterable[Pair], passages: Iterable[Passage]) -> set[str]:
     ("settings", "message"),
     [
         ({"negatives": 0}, "negatives is 0; at least 1 is needed"),
-        ({"shares": (0, 0, 0)}, r"shares is \(0, 0, 0\); three numbers of at least 0 are needed, not all 0"),
+        ({"shares": (0, 0, 0)}, r"shares is \(0, 0, 0\); 3 numbers of at least 0 are needed, not all 0"),
         ({"shares": (1, 1)}, "shares is"),
         ({"shares": (1, -1, 1)}, "shares is"),
         ({"parts": (0, 0, 0)}, "parts is"),

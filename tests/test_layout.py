@@ -12,7 +12,7 @@ ORDER = (
     "errors offline files seal records progress tex clean removed seeds mediawiki fates listing fetch crawl markup wikitext "
     "xmldump links dump passages corpus questions analyzer terms postings stored generations bm25 inference attention embed "
     "dense judged dataset card rerank index export losses dropout train train_embedder teach answer retrieve evaluate verify "
-    "__init__ demo cli __main__"
+    "__init__ demo recipes cli __main__"
 ).split()
 HEAVY = {
     "numpy",
@@ -45,21 +45,31 @@ def imported(path: Path) -> set[str]:
 
 
 def test_every_module_has_its_place() -> None:
-    assert sorted(ORDER) == sorted(path.stem for path in PACKAGE.glob("*.py"))
+    assert sorted(ORDER) == sorted([*(path.stem for path in PACKAGE.glob("*.py")), "recipes"])
 
 
 def test_modules_import_only_what_stands_before_them() -> None:
     wrong = {
         f"{module} imports {other}"
         for place, module in enumerate(ORDER)
-        for other in imported(PACKAGE / f"{module}.py")
+        for other in imported(PACKAGE / ("recipes/__init__.py" if module == "recipes" else f"{module}.py"))
         if other not in ORDER[:place]
     }
     assert not wrong
 
 
+def test_recipes_import_the_library_and_no_other_recipe() -> None:
+    wrong = {
+        f"{path.name} imports {other}"
+        for path in (PACKAGE / "recipes").glob("*/*.py")
+        for other in imported(path)
+        if other not in ORDER[: ORDER.index("recipes")] and not other.startswith(f"recipes.{path.parent.name}")
+    }
+    assert not wrong
+
+
 def test_public_names_are_the_documented_ones() -> None:
-    public = {name for name in vars(ragqa) if not name.startswith("_")} - {p.stem for p in PACKAGE.glob("*.py")}
+    public = {name for name in vars(ragqa) if not name.startswith("_")} - set(ORDER)
     assert public == set(ragqa.__all__)
 
 

@@ -1,0 +1,166 @@
+"""Ratings into labelled pairs to train with, and into candidate sets to measure with, split by reader."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ragqa.card import write_dataset
+from ragqa.dataset import SPLITS, check_weights, keyed_random
+from ragqa.errors import CorpusError, InputError
+from ragqa.recipes.books.candidates import KINDS, Candidates, Source, draw, draw_matched
+from ragqa.recipes.books.library import document, read_library
+from ragqa.recipes.books.readers import DISLIKED, Profile, profiles, split_readers
+from ragqa.recipes.books.sets import write_set
+from ragqa.records import Pair
+
+SETS = ("standard", "library", "matched")
+ABOUT = """\
+Readers with three favourite books (`sentence_0`) and books (`sentence_1`); `label` is 1.0 where the reader gave the book
+at least so many `stars`, 0.0 where one or two, or none at all.
+Made by `ragqa dataset --recipe books`. Split by reader: no reader is in two splits, but the books are the same in all.
+`eval` and `test` are the pairs of the candidate sets `candidates/eval-standard` and `candidates/test-standard`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BooksConfig:
+    """How pairs and candidate sets are made.
+
+    A reader likes a book with at least so many `stars`. Lists are made for at most `readers` to train on, each with so many
+    `profiles` of `liked` books and `others`, and for at most `measured` in each other split, one profile each, of so many
+    `candidates` in the same proportion; where there are more readers, some are drawn. `shares` of the kinds of others
+    (`candidates.KINDS`); `parts` of the readers in the splits. Readers who liked fewer than `least` books beside the
+    favourites are left out.
+    """
+
+    stars: int = 4
+    readers: int = 2000
+    measured: int = 500
+    profiles: int = 8
+    liked: int = 7
+    others: int = 20
+    candidates: int = 50
+    shares: tuple[float, float, float, float] = (0.1, 0.1, 0.1, 0.7)
+    parts: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    least: int = 5
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        if not DISLIKED < self.stars <= 5:
+            raise InputError(f"stars is {self.stars}; it must be from {DISLIKED + 1} to 5")
+        for name in ("readers", "measured", "profiles", "liked", "others", "candidates", "least"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} is {getattr(self, name)}; at least 1 is needed")
+        check_weights("shares", self.shares, KINDS)
+        check_weights("parts", self.parts, SPLITS)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings by name, shares and parts with the names of what they are of."""
+        named = {
+            "shares": dict(zip(KINDS, self.shares, strict=True)),
+            "parts": dict(zip(SPLITS, self.parts, strict=True)),
+        }
+        return asdict(self) | named
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What `build` makes: what the readers to train on are to rank, and by names such as `eval-standard` the candidate sets."""
+
+    source: Source
+    train: tuple[Candidates, ...]
+    sets: Mapping[str, tuple[Candidates, ...]]
+
+
+def build(data: str | Path, config: BooksConfig) -> Books:
+    """Read goodbooks-10k and draw profiles and candidates; the same data and config give the same ones in the same order.
+
+    Of the readers to evaluate and test with, nothing is known but the candidates: popularity is counted without them.
+    """
+    library = read_library(data)
+    readers = split_readers(library, config.parts, config.seed)
+    source = Source(library, tuple(readers["train"]), config.stars, config.seed)
+    asked: set[str] = set()  # a query that another reader has already would be judged twice
+    train = tuple(
+        draw(source, profile, config.liked, config.others, config.shares)
+        for profile in _profiles(
+            source, _some(readers["train"], config.readers, config), config.profiles, config, asked
+        )
+    )
+    if not train:
+        raise CorpusError(f"{data} has no reader to train on: none liked enough books; give more ratings")
+    liked = round(config.candidates * config.liked / (config.liked + config.others))
+    sizes = liked, config.candidates - liked
+    sets: dict[str, tuple[Candidates, ...]] = {}
+    for split in SPLITS[1:]:
+        measured = list(_profiles(source, _some(readers[split], config.measured, config), 1, config, asked))
+        alike = (0.0, 0.0, 0.0, 1.0)
+        sets[f"{split}-standard"] = tuple(draw(source, profile, *sizes, config.shares) for profile in measured)
+        sets[f"{split}-library"] = tuple(draw(source, profile, *sizes, alike) for profile in measured)
+        sets[f"{split}-matched"] = tuple(draw_matched(source, profile, *sizes) for profile in measured)
+    return Books(source, train, sets)
+
+
+def _some(readers: Sequence[str], most: int, config: BooksConfig) -> Sequence[str]:
+    """The readers, or so many of them, which depend on their ids and the seed alone."""
+    drawn = sorted(readers, key=lambda reader: keyed_random(config.seed, "drawn", reader).random())[:most]
+    return readers if len(readers) <= most else sorted(drawn, key=int)
+
+
+def _profiles(
+    source: Source, readers: Iterable[str], count: int, config: BooksConfig, asked: set[str]
+) -> Iterator[Profile]:
+    for reader in readers:
+        for profile in profiles(source.library, reader, count, config.seed):
+            query = source.query(profile)
+            if query not in asked and len(source.liked(profile)) >= config.least:
+                asked.add(query)
+                yield profile
+
+
+def make_dataset(data: str | Path, out: str | Path, seed: int = 42) -> dict[str, Any]:
+    """Write a dataset folder from one of goodbooks-10k and return its lint with sizes of the candidate sets in `candidates/`.
+
+    Raises `InputError` or `RecordError` for data that cannot be used, `CorpusError` if no reader is left to train on.
+    """
+    config = BooksConfig(seed=seed)
+    books = build(data, config)
+    pairs = {"train": _pairs(books.train)} | {split: _pairs(books.sets[f"{split}-standard"]) for split in SPLITS[1:]}
+
+    def add_sets(folder: Path) -> None:
+        for name, candidates in books.sets.items():
+            write_set(folder / "candidates" / name, candidates, books.source.library)
+
+    report = write_dataset(
+        pairs,
+        out,
+        title="Readers and books",
+        sources=["goodbooks-10k", *(f"`candidates/{name}`: {size}" for name, size in sizes(books).items())],
+        licence="cc-by-sa-4.0",
+        config=config,
+        about=ABOUT,
+        add=add_sets,
+    )
+    return report | {"candidates": sizes(books)}
+
+
+def sizes(books: Books) -> dict[str, str]:
+    """In words, how large each candidate set is."""
+    found = {}
+    for name, sets in books.sets.items():
+        counts = [len(c.liked) + len(c.others) for c in sets]
+        share = sum(len(c.liked) for c in sets) / max(1, sum(counts))
+        found[name] = (
+            f"{len(sets)} readers, {min(counts, default=0)} to {max(counts, default=0)} candidates, {share:.1%} liked"
+        )
+    return found
+
+
+def _pairs(sets: Sequence[Candidates]) -> list[Pair]:
+    return [
+        Pair(c.query, document(book), label)
+        for c in sets
+        for books, label in ((c.liked, 1.0), (c.others, 0.0))
+        for book in books
+    ]

@@ -1,0 +1,200 @@
+"""goodbooks-10k: books with genres and, where there are some, descriptions, and what readers rated them.
+
+The files as published (CC BY-SA 4.0, https://github.com/zygmuntz/goodbooks-10k), plain or gzipped: `books.csv`, `ratings.csv`,
+`book_tags.csv`, `tags.csv`; instead of the last two or beside them `book_metadata.csv`, which lists genres. Descriptions are
+not part of it; they are taken from a column `description` of `books.csv`, from `descriptions.csv` (`Book`, `Author`,
+`Description`) or from `descriptions_isbn13.txt` (lines of an ISBN-13 and a text).
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ragqa.errors import InputError, RecordError
+from ragqa.recipes.books.genres import LEAST_OF_COUNTS, LEAST_OF_NAMES, genres_of_book
+from ragqa.recipes.books.tables import Row, find_table, need_table, read_table, whole_number
+from ragqa.records import read_lines
+
+LONGEST_DESCRIPTION = 1000  # characters; the authors, who come after it, must stay in what a reranker reads
+
+Ratings = Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """A book; all editions of one have the same `work`. `ratings_count` is the number of ratings on the site it comes from."""
+
+    id: str
+    title: str
+    authors: tuple[str, ...]
+    genres: tuple[str, ...] = ()
+    description: str = ""
+    work: str = ""
+    ratings_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Books by id, and by reader the ratings, 1 to 5, by book id; both in the order of the ids."""
+
+    books: Mapping[str, Book]
+    ratings: Ratings
+
+
+def read_library(folder: str | Path) -> Library:
+    """Read a folder of goodbooks-10k.
+
+    Raises `InputError` for a missing file, `RecordError` naming file and line for a missing column or a bad row.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder; give the one that holds goodbooks-10k's books.csv")
+    books = _read_books(folder)
+    return Library(books, _read_ratings(folder, books))
+
+
+def document(book: Book) -> str:
+    """A book as the reranker reads it; parts that are not known are left out."""
+    parts = {
+        "Title": book.title,
+        "Genres": ", ".join(book.genres),
+        "Description": book.description,
+        "Authors": ", ".join(book.authors),
+    }
+    return " | ".join(f"{name}: {text}" for name, text in parts.items() if text)
+
+
+def _read_books(folder: Path) -> dict[str, Book]:
+    path = need_table(folder, "books.csv")
+    genres, descriptions = _Genres(folder), _Descriptions(folder)
+    books: dict[str, Book] = {}
+    work_ids: dict[str, str] = {}
+    for line, row in read_table(path, ("book_id", "title", "authors")):
+        key = str(whole_number(path, line, row, "book_id"))
+        title, authors = _one_line(row["title"]), tuple(filter(None, map(_one_line, row["authors"].split(","))))
+        if not title or not authors:
+            raise RecordError(path, line, f"book {key} has no {'authors' if title else 'title'}")
+        if key in books:
+            raise RecordError(path, line, f"book {key} is there twice")
+        books[key] = Book(
+            key,
+            title,
+            authors,
+            genres.find(row),
+            descriptions.find(row),
+            ratings_count=whole_number(path, line, row, "ratings_count") if row.get("ratings_count") else 0,
+        )
+        work_ids[key] = row.get("work_id", "")
+    if not books:
+        raise InputError(f"{path} holds no books")
+    return dict(_with_works([books[key] for key in sorted(books, key=int)], work_ids))
+
+
+def _with_works(books: Iterable[Book], work_ids: Mapping[str, str]) -> Iterator[tuple[str, Book]]:
+    """Books with the ids of the first editions of their works: editions share a work id, or title and first author."""
+    first: dict[str, str] = {}
+    for book in books:
+        keys = [key for key in (work_ids[book.id], _title_key(book.title, book.authors[0])) if key]
+        work = next((first[key] for key in keys if key in first), book.id)
+        first.update((key, work) for key in keys if key not in first)
+        yield book.id, replace(book, work=work)
+
+
+def _read_ratings(folder: Path, books: Mapping[str, Book]) -> dict[str, dict[str, int]]:
+    path = need_table(folder, "ratings.csv")
+    ratings: dict[str, dict[str, int]] = {}
+    for line, row in read_table(path, ("user_id", "book_id", "rating")):
+        book, rating = row["book_id"], whole_number(path, line, row, "rating")
+        if book not in books:
+            raise RecordError(path, line, f"book {book!r:.40} is not among the books")
+        if not 1 <= rating <= 5:
+            raise RecordError(path, line, f"rating is {rating}, not 1 to 5")
+        ratings.setdefault(str(whole_number(path, line, row, "user_id")), {})[book] = rating
+    if not ratings:
+        raise InputError(f"{path} holds no ratings")
+    return {
+        reader: dict(sorted(ratings[reader].items(), key=lambda item: int(item[0])))
+        for reader in sorted(ratings, key=int)
+    }
+
+
+class _Genres:
+    """Genres of books: those that many put them on the shelf of, and those that several listed names stand for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._shelves: dict[str, list[tuple[str, int]]] = {}
+        self._listed: dict[str, list[tuple[str, int]]] = {}
+        tagged, listed = (
+            find_table(folder, "book_tags.csv", "book_tags_reduced.csv"),
+            find_table(folder, "book_metadata.csv"),
+        )
+        if tagged is None and listed is None:
+            need_table(folder, "book_tags.csv", "book_metadata.csv")
+        if tagged is not None:
+            names = dict(_tag_names(need_table(folder, "tags.csv", "tags_reduced.csv")))
+            for line, row in read_table(tagged, ("goodreads_book_id", "tag_id", "count")):
+                count = max(0, int(row["count"])) if re.fullmatch(r"-?\d+", row["count"]) else None
+                if count is None or row["tag_id"] not in names:
+                    raise RecordError(tagged, line, "a tag_id that tags.csv has and a whole count are needed")
+                self._shelves.setdefault(row["goodreads_book_id"], []).append((names[row["tag_id"]], count))
+        if listed is not None:
+            for _, row in read_table(listed, ("book_id", "genres")):
+                self._listed[row["book_id"]] = [(name.strip(), 1) for name in row["genres"].split(",")]
+
+    def find(self, row: Row) -> tuple[str, ...]:
+        shelved = self._shelves.get(row.get("goodreads_book_id", ""), ())
+        listed = self._listed.get(row["book_id"], ())
+        return tuple(sorted(genres_of_book(shelved, LEAST_OF_COUNTS) | genres_of_book(listed, LEAST_OF_NAMES)))
+
+
+def _tag_names(path: Path) -> Iterator[tuple[str, str]]:
+    for _, row in read_table(path, ("tag_id", "tag_name")):
+        yield row["tag_id"], row["tag_name"]
+
+
+class _Descriptions:
+    """Descriptions of books, by whatever tells which book they describe."""
+
+    def __init__(self, folder: Path) -> None:
+        self._texts: dict[str, str] = {}
+        if by_isbn := find_table(folder, "descriptions_isbn13.txt"):
+            for number, raw in read_lines(by_isbn):
+                found = re.fullmatch(r"(97[89]\d{10})\s+(?:\1\s+)?(.*)", raw.decode(errors="replace").strip())
+                if found is None:
+                    raise RecordError(by_isbn, number, "an ISBN-13 and a text are needed")
+                self._texts[found[1]] = found[2]
+        if by_title := find_table(folder, "descriptions.csv"):
+            for _, row in read_table(by_title, ("Book", "Author", "Description")):
+                self._texts.setdefault(_title_key(row["Book"], row["Author"]), row["Description"])
+
+    def find(self, row: Row) -> str:
+        keys = _title_key(row["title"], row["authors"]), _isbn13(row.get("isbn", ""))
+        found = [row.get("description", ""), *(self._texts.get(key, "") for key in keys if key)]
+        return _shorten(_one_line(next(filter(None, found), "")))
+
+
+def _title_key(title: str, authors: str) -> str:
+    """Title without the series in parentheses, and first author, letters and digits only."""
+    bare = re.sub(r"\([^()]*\)\s*$", "", title) or title
+    parts = (unicodedata.normalize("NFKD", part).casefold() for part in (bare, authors.partition(",")[0]))
+    return "/".join("".join(c for c in part if c.isalnum()) for part in parts)
+
+
+def _isbn13(isbn: str) -> str:
+    """The ISBN-13 of an ISBN-10, which may lack leading zeros; empty where it is none."""
+    if not re.fullmatch(r"\d{1,9}[\dXx]", isbn):
+        return ""
+    body = "978" + isbn.zfill(10)[:9]
+    return body + str(-sum(int(digit) * (1, 3)[place % 2] for place, digit in enumerate(body)) % 10)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= LONGEST_DESCRIPTION:
+        return text
+    return text[:LONGEST_DESCRIPTION].rpartition(" ")[0] + " …"

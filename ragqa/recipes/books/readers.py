@@ -1,0 +1,81 @@
+"""Readers: what they like, told as a query the way the reference model takes it, and which part of the data they are in."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ragqa.dataset import SPLITS, keyed_random
+from ragqa.recipes.books.library import Book, Library
+
+DISLIKED = 2  # at most so many of 5 stars
+FAVOURITES = 3
+MOST_GENRES = 3
+MOST_AUTHORS = 3  # of a favourite; an anthology has dozens
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Favourites of a reader."""
+
+    reader: str
+    favourites: tuple[Book, ...]
+
+
+def split_readers(library: Library, parts: Sequence[float], seed: int) -> dict[str, list[str]]:
+    """The readers by split; where one goes depends on reader and seed alone."""
+    readers: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for reader in library.ratings:
+        place = keyed_random(seed, "split", reader).random() * sum(parts)
+        train, evaluation, _ = parts
+        readers[SPLITS[0 if place < train else 1 if place < train + evaluation else 2]].append(reader)
+    return readers
+
+
+def profiles(library: Library, reader: str, count: int, seed: int) -> list[Profile]:
+    """At most `count` profiles, each with other favourites drawn from the books the reader gave the most stars.
+
+    These are the books with 5 stars, where there are fewer than three those with 4 too; none if that are fewer still.
+    """
+    stars = library.ratings[reader]
+    best = _works(library, [book for book, rating in stars.items() if rating == 5])
+    if len(best) < FAVOURITES:
+        best = _works(library, [book for book, rating in stars.items() if rating >= 4])
+    if len(best) < FAVOURITES:
+        return []
+    rng = keyed_random(seed, "favourites", reader)
+    drawn: dict[frozenset[str], Profile] = {}
+    for _ in range(2 * count):  # a reader of few favourites has few profiles
+        favourites = tuple(rng.sample(best, FAVOURITES))
+        drawn.setdefault(frozenset(book.id for book in favourites), Profile(reader, favourites))
+    return list(drawn.values())[:count]
+
+
+def _works(library: Library, books: Sequence[str]) -> list[Book]:
+    """The books, one edition of each work."""
+    return list({library.books[book].work: library.books[book] for book in books}.values())
+
+
+def query(favourites: Sequence[Book], shares: Mapping[str, float]) -> str:
+    """The query of a reader with these favourites; `shares` is how many of all books are of each genre (`genre_shares`)."""
+    books = enumerate_names([f"{book.title} by {' and '.join(book.authors[:MOST_AUTHORS])}" for book in favourites])
+    genres = common_genres(favourites, shares)
+    return f"Favorite books: {books}." + (f" Favorite genres: {enumerate_names(genres)}." if genres else "")
+
+
+def common_genres(books: Sequence[Book], shares: Mapping[str, float]) -> list[str]:
+    """The at most three genres that most of the books have, two of them at least if any are; of equals the rarer first."""
+    counts = Counter(genre for book in books for genre in book.genres)
+    least = min(2, max(counts.values(), default=0))
+    shared = [genre for genre, count in counts.items() if count >= least]
+    return sorted(shared, key=lambda genre: (-counts[genre], shares.get(genre, 0.0), genre))[:MOST_GENRES]
+
+
+def genre_shares(library: Library) -> dict[str, float]:
+    """The share of the books that are of each genre."""
+    counts = Counter(genre for book in library.books.values() for genre in book.genres)
+    return {genre: count / len(library.books) for genre, count in counts.items()}
+
+
+def enumerate_names(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

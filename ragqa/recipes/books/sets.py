@@ -1,0 +1,35 @@
+"""Candidate sets in BEIR layout: every judged book of a query is to be ranked, and nothing else."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ragqa.files import replace_file
+from ragqa.judged import Judged, read_beir
+from ragqa.recipes.books.candidates import Candidates
+from ragqa.recipes.books.library import Library, document
+from ragqa.records import write_json_lines
+
+
+def write_set(folder: Path, sets: Iterable[Candidates], library: Library) -> None:
+    """Write the library as `corpus.jsonl`, the readers as `queries.jsonl`, liked and other books as `qrels.tsv`, 1 and 0.
+
+    Queries have their readers' ids and name the favourites.
+    """
+    sets = list(sets)
+    write_json_lines(folder / "corpus.jsonl", ({"_id": b.id, "text": document(b)} for b in library.books.values()))
+    write_json_lines(
+        folder / "queries.jsonl",
+        (
+            {"_id": c.profile.reader, "text": c.query, "favourites": [book.id for book in c.profile.favourites]}
+            for c in sets
+        ),
+    )
+    with replace_file(folder / "qrels.tsv") as file:
+        for c in sets:
+            for books, grade in ((c.liked, 1), (c.others, 0)):
+                file.writelines(f"{c.profile.reader}\t{book.id}\t{grade}\n".encode() for book in books)
+
+
+def read_set(folder: Path) -> Judged:
+    """Read a candidate set; the candidates of a query are its `relevance` and its `rejected`."""
+    return read_beir(folder, max_chars=1 << 20)  # a document is one passage
