@@ -25,6 +25,7 @@ from ragqa.fates import CrawlReport, Fate, tell
 from ragqa.links import Links, Names, open_links
 from ragqa.listing import ARTICLE, CATEGORY, Filter, make_filter
 from ragqa.records import LONGEST_LINE, Page, json_line, read_json_lines, write_json_lines
+from ragqa.removed import add_removed
 from ragqa.wikitext import plain_text
 from ragqa.xmldump import Entry, Site, open_dump
 
@@ -195,6 +196,7 @@ class _Import:
     def _page(self, entry: Entry) -> Page:
         url = self._address and self._address + quote(entry.title.replace(" ", "_"), safe=_KEPT_BY_MEDIAWIKI)
         text = plain_text(entry.text, self._names.hidden)
+        text = add_removed(text, entry.text) if text.strip() else ""
         page = Page(entry.title, url, entry.page_id, entry.revision, entry.timestamp, text)
         return replace(clean_page(page), aliases=self._links.aliases(entry.title))
 
@@ -223,7 +225,6 @@ def _check(dump: Path, asked: _Asked) -> None:
     if asked.depth < 0:
         raise InputError(f"depth is {asked.depth}; at least 0 is needed")
     make_filter(asked.include, asked.exclude)
-    plain_text("")  # needs an extra
 
 
 def _gather(links: Links, site: Site, entries: Iterable[Entry], asked: _Asked) -> None:

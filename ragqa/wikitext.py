@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
-from ragqa.errors import InputError, MissingExtraError
+from ragqa.errors import InputError
 from ragqa.markup import BLANK, BLOCK, GONE, KEPT, KEPT_END, balance, take_out
 
 if TYPE_CHECKING:
@@ -55,10 +55,8 @@ def without_comments(wikitext: str) -> str:
 
 
 def _parse(text: str) -> "Wikicode":
-    try:
-        import mwparserfromhell
-    except ImportError as error:
-        raise MissingExtraError("reading wikitext", "dump") from error
+    import mwparserfromhell
+
     try:
         return mwparserfromhell.parse(text, skip_style_tags=True)
     except mwparserfromhell.parser.ParserError as error:

@@ -222,6 +222,14 @@ def test_text_keeps_its_headings_and_is_clean(wiki: Wiki, out: Path) -> None:
     assert "displaystyle" not in sigmoid
 
 
+def test_tables_are_noted_where_they_stood(wiki: Wiki, out: Path) -> None:
+    run(out, wiki.api_url, titles=["Activation (mathematics)"])
+    (page,) = pages(out)
+    assert "They differ in their range: [A table was here: Activations and their ranges]" in page.text
+    (passage,) = (passage for passage in split(page) if passage.section == "Comparison")
+    assert passage.text.endswith("Which one is best depends on the task.")
+
+
 def test_pages_say_which_revision_they_are(wiki: Wiki, out: Path) -> None:
     run(out, wiki.api_url, titles=["Steepest descent", "C++", 'What is "x"?'])
     for page in pages(out):

@@ -93,7 +93,8 @@ def test_gives_the_pages_that_a_crawl_of_the_wiki_gives(
     code = "Activation (mathematics)"  # this wiki has no extension for <syntaxhighlight> and shows it as it is written
     assert "<syntaxhighlight" in crawled[code].text
     assert imported == {**crawled, code: replace(crawled[code], text=imported[code].text)}
-    assert imported[code].text.endswith("A step is short:\n\nAn older way to write it:\n\nIF X < 0 THEN X = 0")
+    assert "[A table was here: Activations and their ranges]" in imported[code].text
+    assert "A step is short:\ndef step(x):\n    return max(0, x)\n\nAn older way" in imported[code].text
     assert len(crawled) > 40
     assert set(report.titles("empty")) == {"Stub", "Only a comment"}
     assert {"Nowhere"} == set(report.titles("missing"))
@@ -473,11 +474,8 @@ def test_negative_depth_is_no_depth(small: tuple[Path, bytes], out: Path) -> Non
         run(small[0], out, depth=-1)
 
 
-@pytest.mark.parametrize("missing", ["mwxml", "mwparserfromhell"])
-def test_names_the_extra_that_is_missing(
-    small: tuple[Path, bytes], out: Path, monkeypatch: pytest.MonkeyPatch, missing: str
-) -> None:
-    monkeypatch.setitem(sys.modules, missing, None)
+def test_names_the_extra_that_is_missing(small: tuple[Path, bytes], out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mwxml", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'ragqa\[dump\]'"):
         run(small[0], out)
 
