@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,6 +94,18 @@ def test_a_device_of_torch_may_be_named(trained: Path) -> None:
         Reranker.load(device="cpu")
     with pytest.raises(ModelError, match="cannot be loaded"):
         Reranker.load(trained, device="abacus")
+
+
+def test_a_training_whose_gradients_are_no_numbers_ends(tmp_path: Path, dataset: Path, tiny: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(tiny, tmp_path / "broken")
+    weights = load_file(tmp_path / "broken" / "model.safetensors")
+    weights["classifier.weight"][:] = float("nan")
+    save_file(weights, tmp_path / "broken" / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"the gradients are no numbers any more at step \d+"):
+        train([dataset], tmp_path / "out", TrainConfig(base=str(tmp_path / "broken")), progress=False)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_card_tells_how_the_model_was_made(trained: Path) -> None:
