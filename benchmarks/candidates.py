@@ -1,6 +1,7 @@
 r"""Measure what each part of the candidate search contributes: fields, abbreviations, expansion, k1 and b, the embedder.
 
     python benchmarks/candidates.py ../shared/data/mlq_dev starter-graded
+    python benchmarks/candidates.py ../shared/data/mlq_dev --aliases benchmarks/mlq_dev_aliases.tsv
 
 Prints a Markdown table for each judged set. "Usual settings" is bm25s as it comes: words of two letters and more (`\w\w+`), no
 stemming, no stop words, text alone, k1 1.5, b 0.75.
@@ -8,6 +9,8 @@ stemming, no stop words, text alone, k1 1.5, b 0.75.
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import bm25s
 
@@ -63,15 +66,28 @@ def systems(judged: Judged, embedder: Embedder) -> Iterator[tuple[str, Search]]:
     yield "BM25 and embedder fused", of(Retriever(index, None, dense=dense))
 
 
+def read_aliases(path: Path) -> dict[str, tuple[str, ...]]:
+    """The aliases of pages by their titles."""
+    aliases: dict[str, tuple[str, ...]] = {}
+    for line in path.read_text(encoding="utf8").splitlines():
+        title, alias = line.split("\t")
+        aliases[title] = (*aliases.get(title, ()), alias)
+    return aliases
+
+
 def main() -> None:
     """Read the arguments and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("judged", nargs="+", help='BEIR folders, "starter" or "starter-graded"')
     parser.add_argument("--embedder", help="folder or hub id; the bundled one if not given")
+    parser.add_argument("--aliases", type=Path, help="titles of pages and of their redirects, with a tab between them")
     options = parser.parse_args()
+    aliases = read_aliases(options.aliases) if options.aliases else {}
     embedder = Embedder.load(options.embedder)
     for name in options.judged:
         judged = read_judged(name)
+        named = tuple(replace(passage, aliases=aliases.get(passage.title, ())) for passage in judged.passages)
+        judged = replace(judged, passages=named)
         print(f"\n{judged.name}: {len(judged.questions):,} questions, {len(judged.passages):,} passages\n")
         print(f"| candidates | {' | '.join(NAMES.get(m, m) for m in SHOWN)} |\n|{'---|' * (len(SHOWN) + 1)}")
         for system, search in systems(judged, embedder):
