@@ -1,4 +1,5 @@
-# make demo: the chat on 127.0.0.1; make test: every check; make bench: how fast. All make what they need in .venv.
+# make demo: the chat on 127.0.0.1; make test: every check but the slow ones; make test-all: these too (the notebooks, a short
+# run of every benchmark); make bench: how fast. All make what they need in .venv.
 # make debian: what the tests use of Debian, as root: a MediaWiki to crawl, a browser for the chat. They say what they skip without.
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,16 +8,21 @@ CPU_TORCH ?= torch>=2.6,<2.14
 # micro-httpd and php8.2-cgi only keep apt from bringing a web server that starts by itself
 WIKI := mediawiki micro-httpd php8.2-cgi php-cli php-sqlite3
 
-.PHONY: demo test bench debian lint format clean
+.PHONY: demo test test-all checks bench debian format clean
 
 demo: .venv/serving
 	$(BIN)/ragqa demo
 
-test: .venv/development
+test: checks
+	$(BIN)/pytest -m "not slow"
+
+test-all: checks
+	$(BIN)/pytest
+
+checks: .venv/development
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/pytest
 
 # BENCH="--pages pages.jsonl --only rerank" chooses; python benchmarks/bench.py --help
 bench: .venv/development
@@ -28,10 +34,6 @@ debian:
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$packages >/dev/null \
 			|| echo "could not be installed: $$packages"; \
 	done
-
-lint: .venv/development
-	$(BIN)/ruff check .
-	$(BIN)/mypy
 
 format: .venv/development
 	$(BIN)/ruff format .

@@ -11,6 +11,7 @@ BENCH = Path(__file__).parent.parent / "benchmarks" / "bench.py"
 COMPARISONS = ("rerank", "search", "bm25", "index", "start", "answers", "training")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_every_comparison_runs(tmp_path: Path, name: str) -> None:
     cores = str(min(2, os.cpu_count() or 1))

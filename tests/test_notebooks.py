@@ -23,6 +23,7 @@ def test_outputs_are_cleared_and_nothing_is_defined(path: Path) -> None:
     assert not any(re.search(r"^\s*(def|class) |lambda", cell.source, re.MULTILINE) for cell in code)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the kernel's own libraries
 def test_it_runs_top_to_bottom(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
