@@ -89,7 +89,8 @@ def _crawl(options: argparse.Namespace) -> int:
             _say(f"{fate.became}: {fate.title}" + (f": {fate.reason}" if fate.reason else ""))
     if options.dry_run:
         planned = len(report.titles(PLANNED))
-        print(f"{options.out}: {planned} pages to fetch, in as many requests or a few more; {_counts(report, FATES)}")
+        known = _counts(report, FATES[1:])
+        print(f"{options.out}: {planned} pages to fetch, in as many requests or a few more; {known}")
         return 0
     print(f"{options.out}: {_counts(report, FATES)} (what became of each title: {options.out}.titles)")
     _print_changes(report)
@@ -98,7 +99,7 @@ def _crawl(options: argparse.Namespace) -> int:
 
 def _print_changes(report: "CrawlReport") -> None:
     for old, new in report.renamed:
-        _say(f"renamed: {old}: {new}")
+        _say(f"renamed: {old} → {new}")
     for title in report.deleted:
         _say(f"deleted: {title}")
     changes = {kind: len(getattr(report, kind)) for kind in ("added", "changed", "renamed", "deleted")}
