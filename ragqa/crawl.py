@@ -12,11 +12,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ragqa.errors import CrawlError, InputError
 from ragqa.fates import PLANNED, CrawlReport, Fate, Pages, by_key, compare, page_key, tell
-from ragqa.fetch import fetch, find_changed, find_targets
-from ragqa.listing import CATEGORY_PREFIX, capitalize, list_titles, make_filter, normalize, title_flaw
+from ragqa.fetch import fetch, find_changed, find_host, find_targets
+from ragqa.listing import capitalize, list_titles, make_filter, name_category, normalize, title_flaw
 from ragqa.mediawiki import LONGEST_WAIT_S, Wiki, open_wiki
 from ragqa.offline import REASON, is_offline
 from ragqa.progress import counter
@@ -25,6 +26,7 @@ from ragqa.seeds import Seeds
 
 MOST_IN_FLIGHT = 3  # https://foundation.wikimedia.org/wiki/Policy:Wikimedia_Foundation_API_Usage_Guidelines
 
+_LONGEST_DELAY_S = 86_400
 _FAILURES_IN_A_ROW = 5  # after which nobody is there any more
 _CONTACT = re.compile(r"\S@\S|https?://\S")
 
@@ -75,20 +77,20 @@ def crawl(
     out, journal, ledger = Path(out), Path(f"{out}.partial"), Path(f"{out}.titles")
     past = list(read_json_lines(ledger, Fate)) if ledger.exists() else []
     again = _failed(past, ledger) if retry_failed else []
-    if retry_failed:
-        titles = [*titles, *(title for title in again if not title.startswith(CATEGORY_PREFIX))]
-        categories = [*categories, *(title for title in again if title.startswith(CATEGORY_PREFIX))]
+    titles = [*titles, *(fate.title for fate in again if not fate.is_category)]
+    categories = [*categories, *(fate.title for fate in again if fate.is_category)]
     seeds = Seeds(lang, depth, tuple(categories), tuple(titles))
-    _check(contact, seeds, in_flight)
+    _check(contact, seeds, in_flight, delay_s)
     kept = by_key(read_json_lines(out, Page)) if out.exists() else {}
     before = kept | by_key(read_journal(journal, Page))
     wanted = make_filter(include, exclude)
     cache = Path(cache) if cache and not retry_failed else None
     with open_wiki(contact, lang, api_url, longest_wait_s, delay_s, cache) as wiki:
+        _check_origin(wiki, out, before.values())
         asked, fates = list_titles(wiki, seeds, wanted, progress)
         crawled = _Crawl(wiki, journal, before, frozenset(map(normalize, seeds.titles)))
         if retry_failed:
-            crawled.doubt(again)
+            crawled.doubt(fate.title for fate in again)
         else:
             asked = [*dict.fromkeys([*asked, *crawled.refresh(kept, asked)])]
         if dry_run:
@@ -97,7 +99,9 @@ def crawl(
     after = crawled.pages(kept)
     write_json_lines(out, after.values())
     now = {fate.title: fate for fate in fates}
-    write_json_lines(ledger, {**{fate.title: fate for fate in past}, **now}.values())
+    listed = set(map(name_category, seeds.categories))
+    settled = {fate.title: fate for fate in past if not (fate.is_category and fate.title in listed)}
+    write_json_lines(ledger, {**settled, **now}.values())
     journal.unlink(missing_ok=True)
     return compare(now.values(), kept, after)
 
@@ -112,7 +116,7 @@ class _Crawl:
         self._changed: dict[
             int | str, tuple[str, ...]
         ] = {}  # the titles that pages which are no longer as they were may have
-        self._failed: set[str] = set()
+        self._unanswered: set[str] = set()
 
     def refresh(self, kept: Pages, asked: Iterable[str]) -> list[str]:
         """The titles to ask for again: of pages that are not as they were, and old titles of those that were renamed.
@@ -155,17 +159,18 @@ class _Crawl:
                 if in_a_row == most:
                     raise CrawlError(f"{title}, the {most}. page in a row to fail: {answer}")
                 fates.append(self._settle(title, answer))
-        self._failed = {fate.title for fate in fates if fate.became == "failed"}
         return fates
 
     def pages(self, kept: Pages) -> Pages:
         """All pages there are now: those of before in their places, then what was found, then the rest of the journal."""
         order, newest = dict.fromkeys([*kept, *self._found, *self._before]), self._before | self._found
-        return {key: newest[key] for key in order if key in self._found or not self._is_gone(key)}
+        there = {key: newest[key] for key in order if key in self._found or not self._is_gone(key)}
+        led = {alias: key for key in self._found for alias in newest[key].aliases}  # a redirect leads to one page only
+        return {key: _without(page, [a for a in page.aliases if led.get(a, key) != key]) for key, page in there.items()}
 
     def _is_gone(self, key: int | str) -> bool:
         """Whether a page was asked for again and not found; where asking failed, the old one is better than none."""
-        return key in self._changed and self._failed.isdisjoint(self._changed[key])
+        return key in self._changed and self._unanswered.isdisjoint(self._changed[key])
 
     def _fetch_all(self, asked: Sequence[str], in_flight: int) -> Iterator[tuple[str, Page | Fate | CrawlError]]:
         """Answers in the order of the titles; while one is looked at, the next ones are on their way."""
@@ -180,6 +185,12 @@ class _Crawl:
                     return
                 title, coming = waiting.popleft()
                 yield title, self._known.get(title) or _result(coming)
+        except GeneratorExit:  # somebody has had enough
+            self._wiki.stop()
+            raise
+        except KeyboardInterrupt:
+            self._wiki.stop()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -188,6 +199,7 @@ class _Crawl:
 
     def _settle(self, title: str, answer: Page | Fate | CrawlError) -> Fate:
         if isinstance(answer, CrawlError):
+            self._unanswered.add(title)
             return Fate(title, "failed", reason=str(answer))
         return answer if isinstance(answer, Fate) else self._keep(title, answer)
 
@@ -206,6 +218,20 @@ class _Crawl:
         return tell(title, became, page)
 
 
+def _without(page: Page, aliases: Sequence[str]) -> Page:
+    return replace(page, aliases=tuple(a for a in page.aliases if a not in aliases)) if aliases else page
+
+
+def _check_origin(wiki: Wiki, out: Path, pages: Iterable[Page]) -> None:
+    """Ids tell pages apart within one wiki only."""
+    if Path(f"{out}.import").exists():
+        raise InputError(f"{out}.partial is the journal of an import; finish that with ragqa import-dump")
+    urls = [page.url for page in pages if page.page_id is not None and page.url]
+    host = find_host(wiki) if urls else ""
+    if other := next((url for url in urls if urlsplit(url).netloc != host), ""):
+        raise InputError(f"{out} holds pages of another wiki ({other}); choose another file for those of {host}")
+
+
 def _result(coming: "Future[Page | Fate]") -> Page | Fate | CrawlError:
     try:
         return coming.result()
@@ -213,14 +239,14 @@ def _result(coming: "Future[Page | Fate]") -> Page | Fate | CrawlError:
         return error
 
 
-def _failed(past: Iterable[Fate], ledger: Path) -> list[str]:
-    again = [fate.title for fate in past if fate.became == "failed"]
+def _failed(past: Iterable[Fate], ledger: Path) -> list[Fate]:
+    again = [fate for fate in past if fate.became == "failed"]
     if not again:
         raise InputError(f"{ledger} names nothing that failed")
     return again
 
 
-def _check(contact: str, seeds: Seeds, in_flight: int) -> None:
+def _check(contact: str, seeds: Seeds, in_flight: int, delay_s: float) -> None:
     if is_offline():
         raise CrawlError(f"a crawl needs the network, and {REASON}")
     if not _CONTACT.search(contact) or not (contact.isascii() and contact.isprintable()):
@@ -230,6 +256,8 @@ def _check(contact: str, seeds: Seeds, in_flight: int) -> None:
         )
     if not seeds.categories and not seeds.titles:
         raise InputError("nothing to crawl: name categories or titles")
+    if not (0 <= delay_s < _LONGEST_DELAY_S):
+        raise InputError(f"delay is {delay_s} seconds; from 0 to {_LONGEST_DELAY_S:,} can be waited")
     if seeds.depth < 0:
         raise InputError(f"depth is {seeds.depth}; at least 0 is needed")
     if not 1 <= in_flight <= MOST_IN_FLIGHT:

@@ -27,6 +27,7 @@ class Fate:
     length: int = 0  # characters of the page's text
     sha1: str = ""  # of that text in UTF-8, in hexadecimal digits
     reason: str = ""  # why it was skipped or failed
+    is_category: bool = False  # whose members were asked for
 
 
 @dataclass(frozen=True, slots=True)

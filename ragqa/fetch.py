@@ -1,17 +1,19 @@
 """One article at a time: its page, or what became of it; and which articles have changed since they were fetched."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any
+from urllib.parse import urlsplit
 
 from ragqa.clean import clean_page
 from ragqa.errors import CrawlError
 from ragqa.fates import Fate
 from ragqa.listing import ARTICLE, capitalize, title_flaw
-from ragqa.mediawiki import Wiki
-from ragqa.records import Page
+from ragqa.mediawiki import WRONG, Wiki
+from ragqa.records import LONGEST_LINE, Page, construct, json_line
 from ragqa.removed import add_removed
 
 _AT_ONCE = 50  # pages that a wiki tells strangers of in one reply
@@ -34,6 +36,8 @@ def fetch(wiki: Wiki, title: str, *, named: bool = True) -> Page | Fate:
         number = told.pageid  # the first thing that is asked of it brings all the others
     except KeyError:  # the reply speaks of no page
         return Fate(title, no_article, reason=_reason_for_no_page(wiki, title))
+    except WRONG as error:
+        raise CrawlError(f"half a reply ({error})") from error
     if told.ns != ARTICLE:
         return Fate(title, no_article, reason="not an article")
     try:
@@ -46,9 +50,17 @@ def fetch(wiki: Wiki, title: str, *, named: bool = True) -> Page | Fate:
         if not told.extract.strip():
             _confirm_empty(wiki, page.title)
             page = replace(page, text="")  # whatever was noted of a table
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except WRONG as error:
         raise CrawlError(f"half a reply ({error})") from error
     return page if page.text else Fate(title, "empty", page.title, page.revision)
+
+
+def find_host(wiki: Wiki) -> str:
+    """The host that a wiki's URLs name. Raises `CrawlError` for whatever is no answer."""
+    try:
+        return str(urlsplit(wiki.ask(meta="siteinfo")["query"]["general"]["server"]).netloc)
+    except WRONG as error:
+        raise CrawlError(f"half a reply ({error})") from error
 
 
 def find_changed(wiki: Wiki, pages: Iterable[Page]) -> Iterator[tuple[Page, str]]:
@@ -95,14 +107,18 @@ def _page(title: str, told: Any) -> Page:
     url = script if is_script else told.fullurl
     text = add_removed(told.extract, revision.get("slots", {}).get("main", {}).get("*", ""))
     number, timestamp = revision["revid"], revision["timestamp"]
-    return clean_page(Page(told.title, url, told.pageid, number, timestamp, text, _aliases(title, told)))
+    page = clean_page(Page(told.title, url, told.pageid, number, timestamp, text, _aliases(title, told)))
+    line = json_line(page)  # as strict as those who will read it
+    if len(line) > LONGEST_LINE:
+        raise ValueError(f"it has more than {LONGEST_LINE:,} bytes")
+    return construct(Page, json.loads(line))
 
 
 def _aliases(title: str, told: Any) -> tuple[str, ...]:
     """The titles that lead to a page, not to one of its sections; those that lead to another redirect only if asked for."""
     redirects = {redirect["title"]: "fragment" in redirect for redirect in getattr(told, "redirects", ())}
     names = {name for name, to_section in redirects.items() if not to_section}
-    if capitalize(title) not in {told.title, *redirects}:
+    if {title, capitalize(title)}.isdisjoint({told.title, *redirects}):
         names.add(title)
     return tuple(sorted(names))
 

@@ -8,12 +8,13 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from ragqa.fates import page_key
-from ragqa.listing import ARTICLE, CATEGORY, normalize
+from ragqa.listing import ARTICLE, CATEGORY, capitalize, normalize
 from ragqa.records import Page
 from ragqa.wikitext import HIDDEN, without_comments
 from ragqa.xmldump import FILE, Entry, Site
 
 _REDIRECT = re.compile(r"\s*#redirect\s*:?\s*\[\[", re.IGNORECASE)
+_LONGEST_CHAIN = 20  # of redirects; MediaWiki itself follows fewer
 _FIRST_LINK = re.compile(r"\[\[([^\[\]|#]*)(#[^\[\]|]*)?")
 _TABLES = """
 CREATE TABLE redirect (title TEXT PRIMARY KEY, target TEXT, section INTEGER) WITHOUT ROWID;
@@ -44,11 +45,12 @@ class Names:
     def title(self, text: str) -> str:
         """A title as the wiki writes it: single spaces, a capital first where all titles have one."""
         text = normalize(text)
-        return text[:1].upper() + text[1:] if self._first_letter and len(text[:1].upper()) == 1 else text
+        return capitalize(text) if self._first_letter else text
 
     def category(self, name: str) -> str:
         """The name of a category, without its namespace."""
-        return self.title(self._prefix.sub("", name, count=1))
+        prefix = self._prefix.match(name)
+        return self.title(name[prefix.end() :] if prefix else name)
 
     def categories(self, wikitext: str, among: Collection[str] | None = None) -> set[str]:
         """The categories that wikitext names, of those that count."""
@@ -117,14 +119,16 @@ class Links:
         return self._database.execute("SELECT title, namespace FROM member WHERE category = ?", (category,)).fetchall()
 
     def follow(self, title: str) -> str:
-        """The title that a redirect leads to in the end, or the title itself; nothing where it leads in a circle."""
-        seen = {title}
-        while row := self._one("SELECT target FROM redirect WHERE title = ?", title):
+        """The title that a redirect leads to in the end, or the title itself; nothing where it leads in a circle.
+
+        A circle is also what has not ended after 20 redirects.
+        """
+        for _ in range(_LONGEST_CHAIN + 1):
+            row = self._one("SELECT target FROM redirect WHERE title = ?", title)
+            if not row:
+                return title
             (title,) = row
-            if title in seen:
-                return ""
-            seen.add(title)
-        return title
+        return ""
 
     def aliases(self, title: str) -> tuple[str, ...]:
         """The titles that redirect to a page, through others too, sorted, but not those that lead to a section of a page."""

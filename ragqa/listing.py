@@ -1,6 +1,7 @@
 """The titles that a crawl asks for: those named, and the members of categories as the wiki lists them."""
 
 import re
+import unicodedata
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from typing import Any
 
 from ragqa.errors import CrawlError, InputError
 from ragqa.fates import Fate
-from ragqa.mediawiki import Wiki
+from ragqa.mediawiki import WRONG, Wiki
 from ragqa.progress import bar
 from ragqa.seeds import Seeds
 
@@ -16,7 +17,10 @@ ARTICLE, CATEGORY = 0, 14  # namespaces
 CATEGORY_PREFIX = "Category:"
 
 _MEMBERS_AT_ONCE = 500
-_NOT_IN_TITLES = re.compile(r"[#<>\[\]|{}\x00-\x1f\x7f\ufffd]")  # https://www.mediawiki.org/wiki/Manual:Page_title
+_GEORGIAN = re.compile("[\u10d0-\u10ff]")
+_NOT_IN_TITLES = re.compile(
+    r"[#<>\[\]|{}\x00-\x1f\x7f\ufffd\ud800-\udfff]"
+)  # https://www.mediawiki.org/wiki/Manual:Page_title
 _NO_ARTICLE = re.compile(r"^(Lists? of|Index of|Outline of|Timeline of) |\(disambiguation\)$", re.IGNORECASE)
 
 
@@ -54,10 +58,8 @@ def list_titles(wiki: Wiki, seeds: Seeds, wanted: Filter, progress: bool) -> tup
     Subcategories are followed level by level, each once. Raises `CrawlError` where a category cannot be listed as a whole.
     """
     titles = dict.fromkeys(map(normalize, seeds.titles))
-    roots = dict.fromkeys(
-        normalize(re.sub(r"(?i)^(\s*category:)?\s*", CATEGORY_PREFIX, name)) for name in seeds.categories
-    )
-    fates = [Fate(root, "failed", reason=flaw) for root in roots if (flaw := title_flaw(root))]
+    roots = dict.fromkeys(map(name_category, seeds.categories))
+    fates = [Fate(root, "failed", reason=flaw, is_category=True) for root in roots if (flaw := title_flaw(root))]
     usable = [root for root in roots if not title_flaw(root)]
     for name, members in bar(_walk(wiki, usable, seeds.depth, wanted), "categories", show=progress and bool(usable)):
         articles = [member for member in members if member["ns"] == ARTICLE]
@@ -67,18 +69,24 @@ def list_titles(wiki: Wiki, seeds: Seeds, wanted: Filter, progress: bool) -> tup
             elif member["ns"] == ARTICLE:
                 titles[member["title"]] = None
         if name in roots and not articles and not (seeds.depth and members):
-            fates.append(Fate(name, "failed", reason="no articles in it"))
+            fates.append(Fate(name, "failed", reason="no articles in it", is_category=True))
     return list(titles), [fate for fate in dict.fromkeys(fates) if fate.title not in titles]
 
 
 def normalize(title: str) -> str:
-    """A title with single spaces, as a wiki has it, but for the case of its first letter."""
-    return " ".join(title.replace("_", " ").split())
+    """A title as a wiki has it, with single spaces and composed letters, but for the case of its first."""
+    return unicodedata.normalize("NFC", " ".join(title.replace("_", " ").split())).removeprefix(":").lstrip()
+
+
+def name_category(name: str) -> str:
+    """The title of a category, named with or without its namespace."""
+    return normalize(re.sub(r"(?i)^(\s*category:)?\s*", CATEGORY_PREFIX, name))
 
 
 def capitalize(title: str) -> str:
-    """A title with its first letter as most wikis, Wikipedia among them, have it."""
-    return title[:1].upper() + title[1:]
+    """A title with its first letter as most wikis, Wikipedia among them, have it; "ß" and Georgian have no capital there."""
+    capital = title[:1].upper()
+    return title if len(capital) != 1 or _GEORGIAN.match(title) else capital + title[1:]
 
 
 def title_flaw(title: str) -> str:
@@ -131,9 +139,13 @@ def _list_once(wiki: Wiki, name: str, at_once: int) -> tuple[list[dict[str, Any]
         reply = wiki.ask(cmlimit=at_once, **of_it, **more)
         try:
             (category,) = reply["query"].get("pages", {"": {}}).values()  # only the first reply counts
-            members += [{"title": member["title"], "ns": member["ns"]} for member in reply["query"]["categorymembers"]]
+            members += [
+                {"title": str(member["title"]), "ns": member["ns"]} for member in reply["query"]["categorymembers"]
+            ]
             count = max(count, category.get("categoryinfo", {}).get("size", 0))
-            more = dict(reply.get("continue", {}))
-        except (LookupError, ValueError, TypeError, AttributeError) as error:
+            before, more = more, dict(reply.get("continue", {}))
+            if more == before or not more.keys() <= {"continue", "cmcontinue"}:
+                raise ValueError("it goes on where it was")
+        except WRONG as error:
             raise CrawlError(f"{name}: half a reply ({error}); run it again to resume") from error
     return members, count

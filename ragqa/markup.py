@@ -35,7 +35,7 @@ _SWALLOWED = re.compile(
 )
 _TOKEN = re.compile(
     r"^[ \t:*#]*(\{\|)|^[ \t]*(\|\})(?!\})|\{\{+|\}\}+|\[\[|\]\]|\[(?=(?:https?:|ftp:)?//|mailto:)|\]|\n|"
-    r"<(/?)([a-zA-Z][a-zA-Z0-9]*)([^<>]*)>|<",
+    r"<(/?)([a-zA-Z][a-zA-Z0-9]*)(?![a-zA-Z0-9])([^<>]*)>|<",
     re.MULTILINE,
 )
 _HARMLESS = str.maketrans({character: f"&#{ord(character)};" for character in "{[<"})

@@ -4,12 +4,13 @@ Requests name who sends them, keep their distance, and give way to a busy server
 https://www.mediawiki.org/wiki/API:Etiquette
 """
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
-from time import monotonic, sleep
+from queue import Empty, SimpleQueue
+from threading import Event, Lock, Thread
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import CrawlError, InputError
@@ -21,6 +22,7 @@ RETRY_WAITS_S = (1.0, 2.0, 4.0)  # longer where the server says so (Retry-After)
 LONGEST_WAIT_S = 120.0  # however long the server says
 TIMEOUT_S = 30.0  # for anything to come
 DEADLINE_S = 120.0  # for all to come
+LARGEST_REPLY = 1 << 26  # bytes, unpacked
 CACHED_S = 24 * 3600  # how long replies are taken from a cache
 
 _PARAMETERS = {  # of every request, over wikipedia-api's own: `Wikipedia.info` then brings the whole page
@@ -36,6 +38,8 @@ _PARAMETERS = {  # of every request, over wikipedia-api's own: `Wikipedia.info` 
     "ppprop": "disambiguation",
     "maxlag": 5,
 }
+WRONG = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)  # what wrong JSON leads to
+_GLANCE_S = 0.2  # after which it is looked whether the crawl has been stopped
 _PASSING = ("maxlag", "ratelimited", "readonly", "internal_api_error")  # how the codes of errors begin that may pass
 _TEXTLESS = frozenset({"missing", "invalid", "special", "interwiki", "iw"})  # what marks a page that has no text
 
@@ -43,9 +47,13 @@ _TEXTLESS = frozenset({"missing", "invalid", "special", "interwiki", "iw"})  # w
 class Wiki:
     """A MediaWiki, asked by wikipedia-api (`pages`) or directly (`ask`); threads may share it."""
 
-    def __init__(self, pages: Any, transport: "_AnyWiki", agent: str) -> None:
+    def __init__(self, pages: Any, transport: "_AnyWiki", agent: str, stopped: Event) -> None:
         self.pages = pages
-        self._transport, self._agent = transport, agent
+        self._transport, self._agent, self._stopped = transport, agent, stopped
+
+    def stop(self) -> None:
+        """Let requests that wait end at once, with `CrawlError`."""
+        self._stopped.set()
 
     def ask(self, **parameters: str | int) -> dict[str, Any]:
         """The wiki's reply to a query of these parameters. Raises `CrawlError` as all requests do."""
@@ -82,7 +90,7 @@ def open_wiki(
     with closing(_Patient(longest_wait_s, delay_s)) as patient, closing(_cached(patient, cache)) as answering:
         transport = _AnyWiki(url, answering)
         settings: Any = {"extra_api_params": _PARAMETERS, "timeout": TIMEOUT_S, "transport": transport}
-        yield Wiki(wikipediaapi.Wikipedia(agent, lang, **settings), transport, agent)
+        yield Wiki(wikipediaapi.Wikipedia(agent, lang, **settings), transport, agent, patient.stopped)
 
 
 def _parse(api_url: str) -> "httpx.URL":
@@ -110,10 +118,12 @@ def _cached(patient: "_Patient", cache: Path | None) -> Any:
         cache.parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(cache)) as database:
             database.execute("PRAGMA schema_version")
-    except (sqlite3.Error, OSError) as error:
+        storage = SqliteStorage(database_path=cache, default_ttl=CACHED_S)
+        storage.get_entries("")
+    except (sqlite3.Error, OSError, RuntimeError) as error:
         raise InputError(f"{cache} cannot be used as a cache: {error}") from error
     transport: Any = patient
-    return CacheTransport(transport, SqliteStorage(database_path=cache, default_ttl=CACHED_S))
+    return CacheTransport(transport, storage)
 
 
 class _AnyWiki:
@@ -154,6 +164,7 @@ class _Patient:
         self._longest_wait_s, self._delay_s = longest_wait_s, delay_s
         self._next = 0.0  # when the next request may go out
         self._lock = Lock()
+        self.stopped = Event()
 
     def handle_request(self, request: "httpx.Request") -> "httpx.Response":
         request.extensions = {**request.extensions, "timeout": dict.fromkeys(_PHASES, TIMEOUT_S)}
@@ -178,15 +189,18 @@ class _Patient:
             response = self._read(request)
         except httpx.RequestError as error:
             return _Trouble(f"no connection: {error or type(error).__name__}")
-        return _find_trouble(request, response) or response
+        try:
+            return _find_trouble(request, response) or response
+        except WRONG as error:
+            return _Trouble(f"half a reply ({error})")
 
     def _wait(self) -> None:
         with self._lock:
             now = monotonic()
             mine = max(now, self._next)
             self._next = mine + self._delay_s
-        if mine > now:
-            sleep(mine - now)
+        if self.stopped.is_set() or (mine > now and _rest(self.stopped, mine - now)):
+            raise CrawlError("stopped")
 
     def _hold(self, wait_s: float) -> None:
         """Let no thread ask for so long: a server that is busy for one is busy for all."""
@@ -198,21 +212,50 @@ class _Patient:
         import httpx
 
         deadline = monotonic() + DEADLINE_S
-        response = self._http.handle_request(request)
+        read: SimpleQueue[httpx.Response | Exception] = SimpleQueue()
+        Thread(target=self._receive, args=(request, deadline, read.put), daemon=True).start()
+        while monotonic() < deadline and not self.stopped.is_set():
+            with suppress(Empty):
+                answer = read.get(timeout=_GLANCE_S)
+                if isinstance(answer, Exception):
+                    raise answer
+                return answer
+        raise httpx.ReadTimeout(f"the answer took more than {DEADLINE_S:.0f} seconds", request=request)
+
+    def _receive(
+        self, request: "httpx.Request", deadline: float, put: "Callable[[httpx.Response | Exception], None]"
+    ) -> None:
+        try:
+            put(self._unpack(request, deadline))
+        except Exception as error:  # told by the one who waits
+            put(error)
+
+    def _unpack(self, request: "httpx.Request", deadline: float) -> "httpx.Response":
+        import httpx
+
+        packed = self._http.handle_request(request)
         body = bytearray()
         try:
-            for chunk in response.stream:  # type: ignore[union-attr]  # of a synchronous transport
+            response = httpx.Response(packed.status_code, headers=packed.headers, stream=packed.stream, request=request)
+            for chunk in response.iter_bytes():
                 body += chunk
-                if monotonic() > deadline:
-                    raise httpx.ReadTimeout(f"the answer took more than {DEADLINE_S:.0f} seconds", request=request)
+                if monotonic() > deadline or len(body) > LARGEST_REPLY:
+                    raise httpx.ReadTimeout("the answer does not end", request=request)
         finally:
-            response.close()
-        return httpx.Response(response.status_code, headers=response.headers, content=bytes(body), request=request)
+            packed.close()
+        headers = {name: value for name, value in packed.headers.items() if name not in _OF_THE_PACKED}
+        return httpx.Response(packed.status_code, headers=headers, content=bytes(body), request=request)
 
     def close(self) -> None:
         self._http.close()
 
 
+def _rest(stopped: Event, seconds: float) -> bool:
+    """Wait so long, or until it is stopped; whether it is."""
+    return stopped.wait(seconds)
+
+
+_OF_THE_PACKED = ("content-encoding", "content-length", "transfer-encoding")
 _PHASES = ("connect", "read", "write", "pool")  # what httpx has time-outs for
 
 
@@ -250,8 +293,20 @@ def _find_gap(asked: "httpx.QueryParams", query: dict[str, Any]) -> _Trouble | N
         return _Trouble("half a reply, without pages")
     if "pageids" in asked and not pages.keys() >= set(asked["pageids"].split("|")):
         return _Trouble("half a reply, without some of the pages")
-    flaws = (_page_flaw(page, asked.get("prop", "")) for page in pages.values())
+    flaws = [*(_page_flaw(page, asked.get("prop", "")) for page in pages.values()), _flaw_of_titles(asked, query)]
     return next((_Trouble(f"half a reply, {flaw}") for flaw in flaws if flaw), None)
+
+
+def _flaw_of_titles(asked: "httpx.QueryParams", query: dict[str, Any]) -> str:
+    """Whether pages are told of that the titles asked for do not lead to."""
+    steps = [step for kind in ("normalized", "converted", "redirects") for step in query.get(kind, ())]
+    if "titles" not in asked or any("fromencoded" in step for step in steps):
+        return ""
+    leads = {step["from"]: step["to"] for step in steps}
+    ends = set(asked["titles"].split("|"))
+    for _ in leads:
+        ends = {leads.get(title, title) for title in ends}
+    return "" if all(page["title"] in ends for page in query["pages"].values()) else "of another page"
 
 
 def _goes_in_circles(redirects: Any) -> bool:

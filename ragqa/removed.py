@@ -4,6 +4,7 @@ TextExtracts drops tables and highlighted code without a trace; the wikitext of 
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
@@ -14,9 +15,11 @@ from ragqa.clean import HEADING
 TABLE_NOTE = re.compile(r"\[A table was here(?:: [^\[\]\n]*)?\]")
 
 _LONGEST_LABEL = 150  # characters of a caption or of column headings
-_MOST_REMOVED = 500  # tables and blocks of code of a page
+_MOST_REMOVED = 100  # tables and blocks of code of a section
+_MOST_SECTIONS = 500  # that are paired
 _MOST_UNCLOSED = 50  # what is never closed makes mwparserfromhell read the rest of a page again and again
-_OPENED = (r"(\{\{)|\}\}", r"(\{\|)|\|\}", r"(\[\[)|\]\]", r"(<!--)|-->", r"(<[a-zA-Z][^<>/]*>)|</[a-zA-Z]")
+_OPENED_TAG = r"(<(?!/|!|(?:br|hr|wbr|li|dt|dd|p|nowiki)\b)[a-zA-Z])|</[a-zA-Z]|/>"
+_OPENED = (r"(\{\{)|\}\}", r"(\{\|)|\|\}", r"(\[\[)|\]\]", r"(<!--)|-->", _OPENED_TAG)
 _DEEP_LIST = re.compile(r"[*#:;]{50}")  # no list; it takes mwparserfromhell very long as well
 _GRAM, _LEAST, _SLACK = (
     5,
@@ -51,35 +54,23 @@ class _Section:
 
 
 def add_removed(text: str, wikitext: str) -> str:
-    """Note the tables and put back the code that `text`, the raw extract of the same revision, has lost."""
-    return _add(text, wikitext, tables=True, code=True)
+    """Note the tables and put back the code that `text`, the raw extract of the same revision, has lost.
 
-
-def note_tables(text: str, wikitext: str) -> str:
-    """Put `[A table was here: …]`, with its caption or its column headings, where a table was.
-
-    The note ends the line before the table, or begins the one after it where the section has none before. The place is
-    found by the section and the words next to the table; where they are not found, the note ends the section. Infoboxes,
-    boxes of links and whatever templates make are not noted.
+    A table becomes `[A table was here: …]` with its caption or its column headings. The note ends the line before the table,
+    or begins the one after it where the section has none before; infoboxes, boxes of links and whatever templates make are not
+    noted. The contents of `<syntaxhighlight>` and `<source>` blocks become lines of their own, one that would be a heading
+    indented by a space; code inside a sentence is in extracts already. The place is found by the section and the words next to
+    it; where they are not found, it is the section's end. Wikitext that is broken or too deep to be read changes nothing.
     """
-    return _add(text, wikitext, tables=True, code=False)
-
-
-def restore_code(text: str, wikitext: str) -> str:
-    """Put the contents of `<syntaxhighlight>` and `<source>` blocks back where they stood, as lines of their own.
-
-    A line of code that would be a heading is indented by a space. Code inside a sentence is in extracts already.
-    """
-    return _add(text, wikitext, tables=False, code=True)
-
-
-def _add(text: str, wikitext: str, *, tables: bool, code: bool) -> str:
     if not _MAY_HOLD.search(wikitext) or _is_broken(wikitext):
         return text
+    try:
+        sections = _read(wikitext)
+    except RecursionError:
+        return text
     pieces, position = [], 0
-    for section, start, end in _pair(_read(wikitext), text):
-        wanted = [removed for removed in section.removed if (code if removed.is_code else tables)]
-        pieces += [text[position:start], _insert(text[start:end], section.words, wanted[:_MOST_REMOVED])]
+    for section, start, end in _pair(sections, text):
+        pieces += [text[position:start], _insert(text[start:end], section.words, section.removed[:_MOST_REMOVED])]
         position = end
     return "".join(pieces) + text[position:]
 
@@ -100,6 +91,8 @@ def _count_unclosed(wikitext: str, pair: str) -> int:
 def _pair(sections: Sequence[_Section], text: str) -> Iterator[tuple[_Section, int, int]]:
     """The sections with the start and the end of their text, in order; one that only one side has is passed over."""
     headings = list(HEADING.finditer(text))
+    if max(len(sections), len(headings)) > _MOST_SECTIONS:
+        return
     starts = [0, *(match.end() for match in headings)]
     ends = [*(match.start() for match in headings), len(text)]
     ours = [_key(section.heading) for section in sections]
@@ -114,7 +107,7 @@ def _key(heading: str) -> str:
 
 def _insert(body: str, words: Sequence[str | None], removed: Iterable[_Removed]) -> str:
     """The text of a section with what was removed from it."""
-    found = [(match[0].casefold(), match.start()) for match in _WORD.finditer(body)]
+    found = _Found(body)
     pieces: list[str] = []
     position, last = 0, None
     for one in removed:
@@ -136,7 +129,27 @@ def _set(one: _Removed, body: str, place: int, beside: _Removed | None) -> str:
     return f"{one.text} "
 
 
-def _find_place(body: str, found: Sequence[tuple[str, int]], words: Sequence[str | None], count: int) -> int:
+class _Found:
+    """The words of a section's text and where they begin."""
+
+    def __init__(self, body: str) -> None:
+        matches = list(_WORD.finditer(body))
+        self.starts = [match.start() for match in matches]
+        self._words = [match[0].casefold() for match in matches]
+        self._numbers: dict[str, list[int]] = defaultdict(list)
+        for number, word in enumerate(self._words):
+            self._numbers[word].append(number)
+
+    def find(self, gram: Sequence[str], count: int) -> int | None:
+        """The number of the word where those of `gram` stand in a row, nearest to the word number `count`."""
+        size = len(gram)
+        rarest = min(range(size), key=lambda m: len(self._numbers.get(gram[m], ())))
+        starts = (number - rarest for number in self._numbers.get(gram[rarest], ()))
+        hits = (n for n in starts if n >= 0 and self._words[n : n + size] == [*gram])
+        return min(hits, key=lambda n: abs(n + size - count), default=None)
+
+
+def _find_place(body: str, found: _Found, words: Sequence[str | None], count: int) -> int:
     """Where in a section's text its first `count` words end: at the end of a line, or before all text."""
     if not body.strip():
         return 0
@@ -144,15 +157,15 @@ def _find_place(body: str, found: Sequence[tuple[str, int]], words: Sequence[str
         return len(body) - len(body.lstrip())
     before = list(_grams(words[:count][::-1]))  # their words are in reverse
     for skipped, gram in before:
-        if None not in words[count - skipped : count] and (hit := _find(found, gram[::-1], count)) is not None:
-            return _line_end(body, found[hit + len(gram) - 1][1], "\n")
+        if None not in words[count - skipped : count] and (hit := found.find(gram[::-1], count)) is not None:
+            return _line_end(body, found.starts[hit + len(gram) - 1], "\n")
     for _, gram in _grams(words[count:]):
-        if (hit := _find(found, gram, count)) is not None:
-            line = body.rfind("\n", 0, found[hit][1]) + 1
+        if (hit := found.find(gram, count)) is not None:
+            line = body.rfind("\n", 0, found.starts[hit]) + 1
             return len(body[:line].rstrip()) or line
     for _, gram in before:
-        if (hit := _find(found, gram[::-1], count)) is not None:
-            return _line_end(body, found[hit + len(gram) - 1][1], "\n\n")
+        if (hit := found.find(gram[::-1], count)) is not None:
+            return _line_end(body, found.starts[hit + len(gram) - 1], "\n\n")
     return len(body.rstrip())
 
 
@@ -166,13 +179,6 @@ def _grams(words: Sequence[str | None]) -> Iterator[tuple[int, list[str]]]:
             gram.append(word)
         if len(gram) >= _LEAST or (gram and len(gram) == len(words)):
             yield skipped, gram
-
-
-def _find(found: Sequence[tuple[str, int]], gram: Sequence[str], count: int) -> int | None:
-    """Where the words of `gram` stand in a row, nearest to the word number `count`."""
-    size = len(gram)
-    hits = (n for n in range(len(found) - size + 1) if all(found[n + m][0] == gram[m] for m in range(size)))
-    return min(hits, key=lambda n: abs(n + size - count), default=None)
 
 
 def _line_end(body: str, start: int, mark: str) -> int:

@@ -23,7 +23,9 @@ LONGEST_REVISION = LONGEST_LINE  # bytes of XML; a page of Wikipedia's has at mo
 MOST_TAGS = 1 << 16  # of a revision, which has about 20
 
 _HEAD_BYTES = 1 << 12
-_HEAD = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml\s([^<>]*)\?>)?(?:\s|<!--.*?-->)*<mediawiki[\s>]", re.DOTALL)
+_HEAD = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml\s([^<>]*)\?>)?(?:\s|<!--(?:(?!-->).)*-->)*<mediawiki[\s>]", re.DOTALL
+)
 _ENCODING = re.compile(rb"""\bencoding\s*=\s*["'](?!utf-8["'])([^"']*)""", re.IGNORECASE)
 _PACKED = {
     b"7z\xbc\xaf": "7z",

@@ -2,9 +2,11 @@ import hashlib
 import html
 import json
 import re
+import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -20,7 +22,7 @@ from ragqa.crawl import crawl
 from ragqa.errors import CrawlError, InputError, RecordError
 from ragqa.fates import CrawlReport, Fate
 from ragqa.passages import split
-from ragqa.records import Page, read_json_lines
+from ragqa.records import Page, read_json_lines, write_json_lines
 from ragqa.seeds import Seeds, read_seeds
 
 CONTACT = "tests@example.org"
@@ -138,7 +140,7 @@ def test_lists_and_disambiguation_pages_of_a_category_are_skipped(out: Path, tit
 
     with serve(reply) as url:
         assert run(out, url, categories=["X"]).titles("skipped") == ((title,) if skipped else ())
-        assert run(out, url, titles=[title]).titles("skipped") == ()
+        assert run(out.with_name("named"), url, titles=[title]).titles("skipped") == ()
 
 
 def test_what_failed_is_asked_for_again_categories_as_such(wiki: Wiki, out: Path) -> None:
@@ -181,7 +183,9 @@ def test_a_dry_run_says_what_would_be_fetched_and_writes_nothing(wiki: Wiki, out
         report = run(out, url, categories=["Learning"], titles=["Stub"], dry_run=True)
     assert report.titles("planned") == ("Stub", "Gradient descent", "Steepest descent")
     assert report.titles("kept") == ("C++",)
-    assert len(asked) == 3  # the members, whether what is there has changed, whether another title leads there
+    assert (
+        len(asked) == 4
+    )  # which wiki it is, the members, what has changed, whether another title leads to what is there
     assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == before
 
 
@@ -377,6 +381,110 @@ def test_edits_and_deletions_during_a_crawl_give_no_wrong_page(wiki: Wiki, out: 
 def fetch_all(wiki: Wiki, out: Path) -> list[Page]:
     run(out, wiki.api_url, categories=["Learning"], depth=3)
     return pages(out)
+
+
+def test_pages_of_another_wiki_are_not_mixed_in(wiki: Wiki, out: Path) -> None:
+    run(out, wiki.api_url, titles=["C++"])
+    page = pages(out)[0]
+    write_json_lines(out, [replace(page, url="https://en.wikipedia.org/w/index.php?title=Other", title="Other")])
+    before = out.read_bytes()
+    with pytest.raises(InputError, match=r"pages\.jsonl holds pages of another wiki \(https://en\.wikipedia"):
+        run(out, wiki.api_url, titles=["AC/DC"])
+    assert out.read_bytes() == before
+
+
+def test_a_title_that_looks_like_a_category_stays_a_title(wiki: Wiki, out: Path) -> None:
+    assert run(out, wiki.api_url, titles=["Category:Learning", "C++"]).failed == ("Category:Learning: not an article",)
+    assert run(out, wiki.api_url, retry_failed=True).failed == ("Category:Learning: not an article",)
+    assert titles(out) == ["C++"]
+
+
+def test_what_is_no_article_any_more_goes(wiki: Wiki, out: Path) -> None:
+    run(out, wiki.api_url, titles=["C++", "AC/DC"])
+    with wiki.undone():
+        wiki.move("AC/DC", "User:AC/DC", "--noredirects")
+        wiki.edit("AC/DC", "#REDIRECT [[AC/DC]]")
+        report = run(out, wiki.api_url, titles=["C++", "AC/DC"])
+    assert report.deleted == ("AC/DC",)
+    assert titles(out) == ["C++"]
+
+
+def test_a_redirect_is_the_alias_of_one_page(wiki: Wiki, out: Path) -> None:
+    with wiki.undone():
+        run(out, wiki.api_url, titles=["Gradient descent", "C++"])
+        wiki.edit("Steepest descent", "#REDIRECT [[C++]]")
+        wiki.edit("C++", "Descends '''steeply'''.")
+        run(out, wiki.api_url, titles=["Gradient descent", "C++"])
+    assert {page.title: page.aliases for page in pages(out)} == {
+        "Gradient descent": ("Downhill walk",) if "Downhill walk" in pages(out)[0].aliases else (),
+        "C++": ("Steepest descent",),
+    }
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"revisions": ["x"]},
+        {"revisions": [{"revid": "9", "timestamp": "2024-05-06T07:08:09Z"}], "lastrevid": "9"},
+        {"revisions": [{"revid": 9, "timestamp": 7}]},
+        {"extract": "half a pair: \ud83e"},
+        {"fullurl": None},
+        {"redirects": [{}]},
+        {"title": 5},
+        {"title": "D"},
+        {"pageid": "x"},
+    ],
+)
+def test_wrong_json_is_no_page(out: Path, wrong: dict[str, Any]) -> None:
+    page = WITHOUT_EXTRACT | {"extract": "Text.", "lastrevid": 9}
+    answer = json.dumps({"query": {"pages": {"7": page | wrong}}})
+    with serve(always(200, answer)) as url, pytest.raises(CrawlError, match="half a reply"):
+        run(out, url, titles=["C"])
+    with serve(always(200, json.dumps({"query": {"pages": {"7": page}}}))) as url:
+        assert run(out, url, titles=["C"]).titles("fetched") == ("C",)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"redirects": [{}]},
+        {"redirects": 5},
+        {"pages": []},
+        {"pages": {"7": WITHOUT_EXTRACT | {"title": "C", "extract": "T", "lastrevid": 9}}, "normalized": [{}]},
+    ],
+)
+def test_wrong_json_about_titles_is_no_answer(out: Path, query: dict[str, Any]) -> None:
+    with serve(always(200, json.dumps({"query": query}))) as url, pytest.raises(CrawlError, match="half a reply"):
+        run(out, url, titles=["C"])
+
+
+def test_a_list_that_does_not_go_on_ends(out: Path) -> None:
+    told = {"pages": {"7": {"ns": 14, "title": "Category:X"}}, "categorymembers": [{"ns": 0, "title": "C"}]}
+    answer = {"query": told, "continue": {"continue": "-||", "cmcontinue": "page|1|2"}}
+    with serve(always(200, json.dumps(answer))) as url, pytest.raises(CrawlError, match="goes on where it was"):
+        run(out, url, categories=["X"])
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGINT"), reason="signals are posix")
+def test_ctrl_c_ends_a_crawl_that_waits(wiki: Wiki, out: Path) -> None:
+    asked = threading.Event()
+
+    def reply(path: str, _: object) -> Reply:
+        asked.set()
+        return 503, {"Retry-After": "40"}, b""
+
+    with serve(reply) as url:
+        titles_file = out.with_name("titles.txt")
+        titles_file.parent.mkdir()
+        titles_file.write_text("A\nB\nC\nD\n")
+        arguments = ["crawl", "--titles", str(titles_file), "--contact", CONTACT, "--api-url", url]
+        command = [sys.executable, "-m", "ragqa", *arguments, "--in-flight", "3", "--out", str(out)]
+        crawling = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+        assert asked.wait(60)
+        time.sleep(0.5)
+        crawling.send_signal(signal.SIGINT)
+        assert crawling.communicate(timeout=15)[1].splitlines()[-1] == "ragqa: interrupted"
+        assert crawling.returncode == 130
 
 
 def test_up_to_three_requests_wait_together_and_change_nothing(wiki: Wiki, out: Path, tmp_path: Path) -> None:

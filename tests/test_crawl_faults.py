@@ -80,6 +80,17 @@ def drip(reply: Reply) -> Answer:
     return behave
 
 
+def drip_headers(handler: BaseHTTPRequestHandler) -> None:
+    handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
+    try:
+        for number in range(40):
+            handler.wfile.write(f"X-{number}: x\r\n".encode())
+            handler.wfile.flush()
+            time.sleep(0.05)
+    except OSError:
+        pass
+
+
 def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[Reply], Answer]:
     """The wiki's own reply with something changed in its query."""
 
@@ -117,6 +128,7 @@ PASSING: dict[str, Callable[[Reply], Answer]] = {
     "a time-out": lambda _: hang,
     "a cut": cut,
     "a drip": drip,
+    "a drip of headers": lambda _: drip_headers,
     "HTML": status(200, b"<!DOCTYPE html><title>Captive portal</title>"),
     "nothing": status(200),
     "half of the JSON": lambda reply: (200, reply[1], reply[2][: len(reply[2]) // 2]),

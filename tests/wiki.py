@@ -190,13 +190,14 @@ def skip_waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     waits: list[int] = []
     ahead = 0.0
 
-    def sleep(seconds: float) -> None:
+    def rest(_: threading.Event, seconds: float) -> bool:
         nonlocal ahead
         waits.append(round(seconds))
         ahead += seconds
+        return False
 
     now = time.monotonic
-    monkeypatch.setattr("ragqa.mediawiki.sleep", sleep)
+    monkeypatch.setattr("ragqa.mediawiki._rest", rest)
     monkeypatch.setattr("ragqa.mediawiki.monotonic", lambda: now() + ahead)
     return waits
 
