@@ -80,27 +80,28 @@ def neighbours(index: Bm25Index, passage: Passage, before: int = 1, after: int =
 
 
 def _walk(index: Bm25Index, passage: Passage, step: int, count: int) -> Iterator[Passage]:
+    place = index.place(passage.id)
     for _ in range(count):
-        other = _next(index, passage, step)
-        if other is None:
+        place = _next(index, passage, place, step)
+        if place < 0:
             return
-        yield other
-        passage = other
+        passage = index.passages[place]
+        yield passage
 
 
-def _next(index: Bm25Index, passage: Passage, step: int) -> Passage | None:
-    """The passage that follows (`step` 1) or precedes (-1) on the page, or None at its end."""
-    place = index.place(passage.id) + step
-    if 0 <= place < len(index.passages) and _are_neighbours(passage, index.passages[place], step):
-        return index.passages[place]  # as `split` leaves them
+def _next(index: Bm25Index, passage: Passage, place: int, step: int) -> int:
+    """The place of the passage that follows (`step` 1) or precedes (-1) the one at `place` on its page, or -1 at its end."""
+    beside = place + step
+    if 0 <= beside < len(index.passages) and _are_neighbours(passage, index.passages[beside], step):
+        return beside  # as `split` leaves them
     name, mark, number = passage.id.rpartition("#")
     if not (mark and number.isdecimal()):
-        return None
+        return -1
     try:
-        other = index.passages[index.place(f"{name}#{int(number) + step}")]
+        numbered = index.place(f"{name}#{int(number) + step}")
     except InputError:
-        return None
-    return other if _are_neighbours(passage, other, step) else None
+        return -1
+    return numbered if _are_neighbours(passage, index.passages[numbered], step) else -1
 
 
 def _are_neighbours(passage: Passage, other: Passage, step: int) -> bool:
