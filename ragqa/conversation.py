@@ -35,7 +35,7 @@ _HELPERS = frozenset(  # verbs and adverbs that go with any topic
     "needs needed fail fails perform come comes came go goes invented invent developed introduced proposed differ differs "
     "compare compares relate prefer useful worth still actually exactly really ever always usually look looks take takes "
     "bother care start done ok okay hurt hurts matter matters trust read run happened show gives add adds handle handles solve "
-    "there just more else up out off".split()
+    "there just more else up out off any some".split()
 )
 _LIGHT = STOP_WORDS | QUESTION_WORDS | _HELPERS
 _EMPTY = _LIGHT | _ASPECTS
