@@ -16,7 +16,7 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _OPENING = re.compile(r"<(?=[a-z/!?])", re.IGNORECASE)
-_TARGET = r"\((?:[^()]|\([^()]*\))*(?:\)|$)"
+_TARGET = r"\((?:[^()\n]|\([^()\n]{0,200}\)){0,500}(?:\)|$)"
 _IMAGE = re.compile(rf"!+\[([^\[\]]*)\](?:{_TARGET}|\[[^\[\]]*\])?")
 _CITED_LINK = re.compile(rf"\[?\[(\d{{1,3}}(?:\s*[,;]\s*\d{{1,3}})*)\]\]?{_TARGET}")
 _LINK = re.compile(rf"\[([^\[\]]*)\]{_TARGET}")
@@ -25,7 +25,7 @@ _ADDRESS = re.compile(
     r"<?\b(?:[a-z][a-z0-9+.-]{1,20}://|www\.|(?:javascript|vbscript|mailto):(?=\S)|data:(?=[a-z]+/))[^\s<>\[\]]*>?",
     re.IGNORECASE,
 )
-_MARKS = re.compile(r"(\*\*|__|`{1,3}|~~)(?=\S)(.+?)(?<=\S)\1", re.DOTALL)
+_MARKS = re.compile(r"(\*\*|__|`{1,3}|~~)(?=\S)(.{1,200}?)(?<=\S)\1")
 _LINE_MARKS = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+|>[ \t]?|(?:-{3,}|\*{3,}|```\w*)[ \t]*$)", re.MULTILINE)
 
 
@@ -41,12 +41,18 @@ def plain_text(written: str) -> str:
     return text
 
 
+def is_thinking(written: str) -> bool:
+    """Whether a growing text has not come to its answer yet."""
+    begun = written.lstrip()[:9].lower()
+    return "<think>".startswith(begun[:7]) and "</think" not in written and bool(begun)
+
+
 def _clean_once(text: str) -> str:
     text = _DEFINITION.sub("", _TAG.sub("", _HIDDEN.sub("", text)))
     text = _CITED_LINK.sub(r"[\1]", _IMAGE.sub(r"\1", text))
     text = _ADDRESS.sub(NO_LINK, _LINK.sub(r"\1", text))
     text = _MARKS.sub(r"\2", _LINE_MARKS.sub("", text))
-    text = _OPENING.sub("< ", text).replace("![", "[")
+    text = _OPENING.sub("< ", text).replace("![", "[").replace("](", "] (")
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from ragqa.errors import InputError, MissingExtraError, WriterError, first_line
 from ragqa.offline import REASON, is_loopback, may_reach
 from ragqa.passages import sentences
-from ragqa.plain import plain_text
+from ragqa.plain import is_thinking, plain_text
 from ragqa.records import Hit, Passage
 from ragqa.rerank import Reranker
 from ragqa.support import CITATION, PENDING, check_sentence, cited_numbers, without_citations
@@ -126,7 +126,7 @@ class Writer:
         if passages:
             for piece in self._pieces(messages(question, passages)):
                 raw += piece
-                text = plain_text(_UNFINISHED.sub("", raw))
+                text = "" if is_thinking(raw) else plain_text(_UNFINISHED.sub("", raw))
                 if len(text) > MAX_CHARS or len(raw) > MAX_THINKING_CHARS:
                     raise WriterError(
                         f"{_shown(self._url)} does not end its answer: it has {len(raw):,} characters already"

@@ -11,8 +11,8 @@ PACKAGE = Path(ragqa.__file__).parent
 ORDER = (
     "errors offline files seal records progress clean seeds mediawiki fates listing fetch crawl passages corpus questions "
     "analyzer terms postings stored generations bm25 inference embed dense judged dataset card rerank index export losses "
-    "dropout train train_embedder teach answer retrieve explain conversation feedback plain support written evaluate verify "
-    "__init__ demo cli __main__"
+    "dropout train train_embedder teach answer retrieve explain topics pronouns conversation feedback plain support "
+    "written evaluate verify __init__ demo cli __main__"
 ).split()
 HEAVY = {
     "numpy",

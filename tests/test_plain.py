@@ -1,10 +1,11 @@
 import re
+import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa.plain import plain_text
+from ragqa.plain import is_thinking, plain_text
 
 CASES = [
     ("![x](http://evil/?q=1) Dropout [helps](http://a.b/c(d)e) [1].", "x Dropout helps [1]."),
@@ -70,3 +71,28 @@ def test_nothing_put_together_is_an_image_a_link_or_a_tag(written: str) -> None:
 @given(st.text(alphabet="abc XYZ.,019()", max_size=60))
 def test_plain_words_stay(text: str) -> None:
     assert plain_text(text) == " ".join(text.split())
+
+
+def test_a_text_that_only_thinks_has_no_answer_yet() -> None:
+    assert all(is_thinking(text) for text in ("<", " <thi", "<think>", "<THINK>\nso", "<think>a < b"))
+    assert not any(is_thinking(text) for text in ("", "a", "<b>", "<think>so</think>", "I <think>"))
+
+
+HARD = [
+    "**a " * 2000,
+    "[a](" * 2000,
+    "<" * 8000,
+    "![[" * 2600,
+    "<a " * 2600,
+    "`" * 8000,
+    "<!--" * 2000,
+    "(" * 8000,
+    "__a_" * 2000,
+]
+
+
+@pytest.mark.parametrize("written", HARD, ids=[text[:4] for text in HARD])
+def test_no_text_takes_long(written: str) -> None:
+    started = time.perf_counter()
+    plain_text(written)
+    assert time.perf_counter() - started < 0.5
