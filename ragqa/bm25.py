@@ -6,8 +6,10 @@ delta 0) computes the same scores in another way; it is the reference that these
 
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -103,10 +105,34 @@ class Bm25Index:
         """The scores of all passages, in their order: float32, shape (passages,), 0 where no term is shared."""
         import numpy as np
 
+        terms = self.question_terms(question)
+        return self._scorer.scores(terms) if terms else np.zeros(len(self.passages), dtype=np.float32)
+
+    def question_terms(self, question: str) -> list[str]:
+        """The terms that a question is searched by, each once."""
         from ragqa.terms import question_terms
 
-        terms = question_terms(question, self._analyzer, self._abbreviations)
-        return self._scorer.scores(terms) if terms else np.zeros(len(self.passages), dtype=np.float32)
+        return question_terms(question, self._analyzer, self._abbreviations)
+
+    def term_scores(self, question: str, place: int) -> dict[str, float]:
+        """What each of the question's terms adds to the score of the passage at this place, 0 where it does not occur."""
+        return {term: float(self._scorer.scores([term])[place]) for term in self.question_terms(question)}
+
+    def place(self, passage_id: str) -> int:
+        """Where the passage with this id stands in `passages`, found without looking at all. Raises `InputError` for none."""
+        rank = bisect_left(self._by_id, passage_id, key=lambda place: self.passages[place].id)
+        if rank == len(self._by_id) or self.passages[self._by_id[rank]].id != passage_id:
+            raise InputError(f"no passage of the index has the id {passage_id!r}")
+        return int(self._by_id[rank])
+
+    @cached_property
+    def _by_id(self) -> "np.ndarray":
+        """The places of the passages in the order of their ids."""
+        import numpy as np
+
+        places = np.empty(len(self.ranks), dtype=np.int32)
+        places[self.ranks] = np.arange(len(places), dtype=np.int32)
+        return places
 
     def search(self, question: str, k: int = 100) -> list[tuple[Passage, float]]:
         """The at most `k` passages that share a term with the question, best first, ties by passage id.

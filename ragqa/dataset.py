@@ -19,7 +19,7 @@ from ragqa.errors import CorpusError, InputError
 from ragqa.judged import Judged
 from ragqa.passages import full_text
 from ragqa.questions import QuestionGenerator, reference_question
-from ragqa.records import Pair, Passage
+from ragqa.records import PARTLY, Pair, Passage
 
 SPLITS = ("train", "eval", "test")
 KINDS = ("random", "page", "hard")
@@ -163,6 +163,28 @@ def from_judged(judged: Judged) -> Source:
             )
         )
     return Source(judged.passages, tuple(examples))
+
+
+def from_feedback(pairs: Iterable[Pair], passages: Iterable[Passage]) -> Source:
+    """Take the questions whose passages readers have judged (`ragqa.feedback`): liked ones are positives, others rejected.
+
+    Passages that no longer stand in the corpus as they were read are left out, and so are questions without a liked one.
+    Raises `CorpusError` if nothing is left.
+    """
+    passages = tuple(passages)
+    by_text = {full_text(passage): passage for passage in passages}
+    votes: dict[str, tuple[list[Passage], list[Passage]]] = {}
+    for pair in pairs:
+        if pair.passage in by_text:
+            votes.setdefault(pair.question, ([], []))[pair.label < PARTLY].append(by_text[pair.passage])
+    examples = tuple(
+        Example(question, tuple(liked), rejected=tuple(rejected))
+        for question, (liked, rejected) in votes.items()
+        if liked
+    )
+    if not examples:
+        raise CorpusError("no question has a passage that readers liked and that is in the corpus")
+    return Source(passages, examples)
 
 
 def build(

@@ -7,6 +7,7 @@ RagqaError
 ├── IndexStoreError    an index folder that is missing, damaged or of another version
 ├── ModelError         a model folder or hub id that cannot be loaded
 ├── CrawlError         a wiki that does not answer as a wiki should
+├── WriterError        a language model's server that does not answer as it should
 └── MissingExtraError  an optional package is not installed (also an ImportError)
 
 Messages name the offending thing and the next thing to do. Only the command line catches them.
@@ -52,6 +53,10 @@ class ModelError(RagqaError):
 
 class CrawlError(RagqaError):
     """A wiki that does not answer as a wiki should."""
+
+
+class WriterError(RagqaError):
+    """A language model's server that does not answer as it should."""
 
 
 class MissingExtraError(RagqaError, ImportError):

@@ -12,6 +12,23 @@ def is_offline() -> bool:
     return os.environ.get(OFFLINE, "0") not in ("", "0")
 
 
+def may_reach(url: str) -> bool:
+    """Whether a URL may be asked: offline only one whose host is this machine by its name `localhost` or its address."""
+    return not is_offline() or is_loopback(url)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether the host of a URL is this machine by its name or its address; a name that only leads to it is not."""
+    from ipaddress import ip_address
+    from urllib.parse import urlsplit
+
+    try:
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:  # no URL, or a name
+        return False
+
+
 def hub_options(source: str | Path) -> dict[str, bool]:
     """What sentence-transformers' models are loaded with, so that no hub is asked for what is a folder.
 

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
@@ -99,7 +100,13 @@ class QuestionGenerator:
             raise InputError(f"question form {unknown[0]!r} is unknown; there are {', '.join(FORMS)}")
         passages = tuple(passages)
         self._lower, self._capital = _count_cases(passages)
-        self._first = set({(p.title, p.section): p.id for p in reversed(passages)}.values())
+        self._first = _first_of_sections(passages)
+
+    def narrowed(self, passages: Sequence[Passage]) -> "QuestionGenerator":
+        """A generator for these passages, whole pages, that knows the names that this one has found."""
+        other = copy(self)
+        other._first = _first_of_sections(passages)
+        return other
 
     def questions(self, passage: Passage) -> list[Question]:
         """The questions that this passage answers, each once, in the chosen forms; often there are none."""
@@ -176,6 +183,11 @@ class QuestionGenerator:
 
     def _is_common(self, word: str) -> bool:
         return self._lower[word.lower()] > self._capital[word.lower()]
+
+
+def _first_of_sections(passages: Sequence[Passage]) -> frozenset[str]:
+    """The ids of the passages that come first below their headings."""
+    return frozenset({(p.title, p.section): p.id for p in reversed(passages)}.values())
 
 
 def expansions(text: str) -> Iterator[tuple[str, str]]:

@@ -182,10 +182,18 @@ def read_journal(path: str | Path, record: type[Record]) -> list[Record]:
     path = Path(path)
     if not path.exists():
         return []
-    whole = path.read_bytes().rfind(b"\n") + 1
-    if whole < path.stat().st_size:
-        os.truncate(path, whole)
+    cut_unfinished(path)
     return list(read_json_lines(path, record))
+
+
+def cut_unfinished(path: Path) -> None:
+    """Cut off what stands behind the last line end of a journal: a line that a crash left unfinished."""
+    with path.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        if file.read(1) not in (b"", b"\n"):
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)
 
 
 def json_line(record: Any) -> bytes:

@@ -11,8 +11,8 @@ PACKAGE = Path(ragqa.__file__).parent
 ORDER = (
     "errors offline files seal records progress tex clean removed seeds mediawiki fates listing fetch crawl markup wikitext "
     "xmldump links dump passages corpus questions analyzer terms postings stored generations bm25 inference attention embed "
-    "dense judged dataset card rerank index export losses dropout train train_embedder teach answer retrieve evaluate verify "
-    "__init__ demo recipes cli __main__"
+    "dense judged dataset card rerank index export losses dropout train train_embedder teach answer retrieve explain topics "
+    "pronouns conversation feedback plain support written evaluate verify __init__ demo recipes cli __main__"
 ).split()
 HEAVY = {
     "numpy",
@@ -27,6 +27,7 @@ HEAVY = {
     "tqdm",
     "filelock",
     "mwparserfromhell",
+    "openai",
     "importlib.metadata",
 }
 

@@ -13,7 +13,7 @@ from ragqa.crawl import crawl
 from ragqa.embed import Embedder
 from ragqa.errors import CrawlError, ModelError
 from ragqa.export import export
-from ragqa.offline import is_offline
+from ragqa.offline import OFFLINE, is_loopback, is_offline, may_reach
 from ragqa.records import Pair
 from ragqa.rerank import Reranker
 from ragqa.train import RECIPES, load_cross_encoder
@@ -131,3 +131,31 @@ def test_the_option_is_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAGQA_OFFLINE", "1")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+
+
+LOOPBACK = [
+    "http://localhost:11434/v1",
+    "https://127.0.0.1/v1",
+    "http://127.8.9.1",
+    "http://[::1]:8000/v1",
+    "http://u:p@LOCALHOST/",
+]
+ELSEWHERE = [
+    "https://api.example/v1",
+    "http://localhost.example/v1",
+    "http://127.0.0.1.example",
+    "http://0.0.0.0:8000",
+    "http://10.0.0.1",
+    "http://localhost@example.org",
+    "http://[::ffff:10.0.0.1]/",
+    "http://[::1",
+    "",
+]
+
+
+@pytest.mark.parametrize("url", [*LOOPBACK, *ELSEWHERE])
+def test_offline_only_this_machine_may_be_reached(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(OFFLINE, raising=False)
+    assert may_reach(url)
+    monkeypatch.setenv(OFFLINE, "1")
+    assert may_reach(url) == is_loopback(url) == (url in LOOPBACK)

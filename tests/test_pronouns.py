@@ -1,0 +1,46 @@
+import time
+
+import pytest
+
+from ragqa.pronouns import replace_pronoun
+from ragqa.topics import Topic
+
+ONE = Topic("a random forest")
+TWO = Topic("bagging and boosting", ("bagging", "boosting"))
+
+REPLACED = [
+    ("who invented it?", ONE, "who invented a random forest?"),
+    ("how do I defend against them?", ONE, "how do I defend against a random forest?"),
+    ("which layers does it have?", ONE, "which layers does a random forest have?"),
+    ("what are its limits?", ONE, "what are a random forest's limits?"),
+    ("does this help?", ONE, "does a random forest help?"),
+    ("is that fast?", ONE, "is a random forest fast?"),
+    ("is it possible to prune it?", ONE, "is it possible to prune a random forest?"),
+    ("how do the two differ?", TWO, "how do bagging and boosting differ?"),
+    ("is the former better?", TWO, "is bagging better?"),
+]
+KEPT = [
+    ("what is bagging and does it help?", ONE),
+    ("is it true that trees overfit?", ONE),
+    ("how long does it take to train trees?", ONE),
+    ("which one is faster?", ONE),
+    ("is the former better?", ONE),
+    ("how are trees pruned?", ONE),
+]
+
+
+@pytest.mark.parametrize(("question", "topic", "expected"), REPLACED)
+def test_a_pronoun_without_a_meaning_is_replaced(question: str, topic: Topic, expected: str) -> None:
+    assert replace_pronoun(question, topic) == expected
+
+
+@pytest.mark.parametrize(("question", "topic"), KEPT)
+def test_others_are_not(question: str, topic: Topic) -> None:
+    assert replace_pronoun(question, topic) is None
+
+
+@pytest.mark.parametrize("part", ["it ", "is it to ", "which one of ", "it for ", "a one ", "it, "])
+def test_no_question_takes_long(part: str) -> None:
+    started = time.perf_counter()
+    replace_pronoun(part * (2000 // len(part)), TWO)
+    assert time.perf_counter() - started < 0.5
