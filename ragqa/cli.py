@@ -189,6 +189,7 @@ def _dataset(options: argparse.Namespace) -> None:
         raise InputError("--data is for other recipes: give --passages or --judged, or --recipe")
     from ragqa import dataset
     from ragqa.card import write_dataset
+    from ragqa.feedback import read_feedback
     from ragqa.judged import read_judged
 
     config = dataset.DatasetConfig(
@@ -200,14 +201,16 @@ def _dataset(options: argparse.Namespace) -> None:
     )
     passages = tuple(read_json_lines(options.passages, Passage)) if options.passages else ()
     if options.style == "reference":
-        if not passages or options.judged or options.miner:
+        if not passages or options.judged or options.miner or options.feedback:
             raise InputError(
-                "the reference style takes --passages made with `ragqa passages --style reference`, no --judged and no --miner"
+                "the reference style takes --passages of `ragqa passages --style reference`, no --judged, --feedback or --miner"
             )
         pairs = dataset.build_reference(passages, config)
     else:
         sources = [dataset.from_passages(passages, config.forms)] if passages else []
         sources += [dataset.from_judged(read_judged(folder)) for folder in options.judged]
+        if options.feedback:
+            sources.append(dataset.from_feedback(read_feedback(options.feedback), passages))
         if not sources:
             raise InputError("nothing to make pairs of: give --passages or --judged")
         if options.miner:
@@ -601,6 +604,7 @@ def _add_dataset(commands: Any) -> None:
     parser.add_argument(
         "--judged", action="append", default=[], metavar="FOLDER", help="questions of a BEIR folder; may be repeated"
     )
+    parser.add_argument("--feedback", metavar="FILE", help="what readers said of hits, in the chat, on these passages")
     parser.add_argument("--out", required=True, metavar="FOLDER")
     parser.add_argument(
         "--forms", nargs="+", default=["what"], choices=FORMS, help="of generated questions (default what)"

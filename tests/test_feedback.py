@@ -9,10 +9,12 @@ import pytest
 
 from ragqa import Hit, Pair, Passage
 from ragqa.card import COLUMNS
+from ragqa.cli import main
 from ragqa.dataset import DatasetConfig, build, from_feedback
 from ragqa.errors import CorpusError, InputError, RecordError
 from ragqa.feedback import read_feedback, save_feedback
 from ragqa.passages import full_text
+from ragqa.records import write_json_lines
 
 SOUP = Passage(
     "Soup#3", "Soup", "Salt", text="Salt makes soup taste of more.\nSo does time.", url="https://example.org/Soup"
@@ -116,3 +118,17 @@ def test_feedback_becomes_pairs_to_train_on(tmp_path: Path) -> None:
         assert judged[f"What is fact {n}?", full_text(passages[n + 1])] == 0.0
     with pytest.raises(CorpusError, match="no question has a passage that readers liked"):
         from_feedback([Pair("Only disliked?", full_text(passages[0]), 0.0)], passages)
+
+
+def test_the_command_makes_a_dataset_of_it(
+    tmp_path: Path, starter_passages: tuple[Passage, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    passages = starter_passages[:60]
+    write_json_lines(tmp_path / "passages.jsonl", passages)
+    for number, passage in enumerate(passages):
+        save_feedback(tmp_path / "votes.jsonl", f"Question {number}?", Hit(passage, 1.0, 0.5, 1.0, 1), number % 4 > 0)
+    given = ["--passages", str(tmp_path / "passages.jsonl"), "--feedback", str(tmp_path / "votes.jsonl")]
+    assert main(["dataset", *given, "--out", str(tmp_path / "data")]) == 0
+    rows = "".join((tmp_path / "data" / f"{split}.jsonl").read_text() for split in ("train", "eval", "test"))
+    assert "Question 1?" in rows
+    assert "Question 4?" not in rows  # nobody liked what it found
