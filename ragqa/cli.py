@@ -65,7 +65,7 @@ def _crawl(options: argparse.Namespace) -> int:
     from ragqa.seeds import read_seeds
 
     seeds = [read_seeds(path) for path in options.titles]
-    language = options.lang or next((s.language for s in seeds), "en")
+    language = options.lang or next((s.language for s in seeds if s.language != "en"), "en")
     depth = options.depth if options.depth is not None else max((s.depth for s in seeds), default=0)
     report = crawl(
         options.out,
