@@ -14,7 +14,7 @@ ORDER = (
     "dropout train train_embedder teach answer retrieve explain topics pronouns conversation feedback plain support "
     "written evaluate verify __init__ "
     "demo.style demo.turns demo.corpora demo.markup demo.chart demo.panel demo.messages demo.growth demo.extras "
-    "demo.converse demo.corpus_tab demo.api demo.chat demo.page demo.serve demo cli __main__"
+    "demo.converse demo.corpus_tab demo.details demo.api demo.chat demo.page demo.serve demo cli __main__"
 ).split()
 HEAVY = {
     "numpy",

@@ -8,6 +8,7 @@ What a passage, a question or a model holds reaches the page only through `marku
     markup, messages, chart, panel   turns as Markdown and HTML
     extras    a writer, a file for likes, crawls: what a demo may have beside the chat
     growth    pages crawled and indexed meanwhile
+    details   what opens below a hit
     chat, corpus_tab, api, page      the components and their events
     serve     the server
 """

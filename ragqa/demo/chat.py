@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
-from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any
 
 from ragqa.demo.converse import (
@@ -18,16 +17,15 @@ from ragqa.demo.converse import (
     RESULTS,
     Settings,
     respond,
-    sentence_of,
 )
 from ragqa.demo.corpora import Corpus
+from ragqa.demo.details import teller
 from ragqa.demo.extras import Extras
 from ragqa.demo.messages import messages, turn_of
-from ragqa.demo.panel import render_around, render_notice, render_panel, render_why
+from ragqa.demo.panel import render_panel
 from ragqa.demo.style import PANEL, SHOW_QUESTION
 from ragqa.demo.turns import Turn, as_data, from_data
-from ragqa.errors import InputError, RagqaError
-from ragqa.explain import explain, neighbours
+from ragqa.errors import RagqaError
 from ragqa.feedback import save_feedback
 from ragqa.retrieve import CANDIDATES
 from ragqa.written import Writer
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 MOST_TYPED = 20_000  # characters that are taken from the box, to say that they are too many to be asked
 MOST_CHATS = 10  # kept in the browser beside the one that is open
 KEPT_UNDER = "ragqa"  # in the browser; what is stored there is not kept from whoever can use the browser
-DETAILS_AT_ONCE = BoundedSemaphore(2)
 
 Data = list[dict[str, Any]]
 
@@ -115,7 +112,7 @@ def _lay_out(corpora: Mapping[str, Corpus], writer: Writer | None, examples: Seq
             panel = gr.HTML(
                 render_panel([], 0),
                 js_on_load=PANEL,
-                server_functions=[_teller(corpora)],
+                server_functions=[teller(corpora)],
                 apply_default_css=False,
             )
     return _Parts(question, chat, panel, settings, turns, chats, earlier, forget)
@@ -297,30 +294,3 @@ def _keep_feedback(path: Path) -> Callable[..., None]:
             gr.Info("Saved on this machine. Thank you!")
 
     return keep
-
-
-def _teller(corpora: Mapping[str, Corpus]) -> Callable[[dict[str, str]], str]:
-    def tell_more(wanted: dict[str, str]) -> str:
-        """What opens below a hit: why it stands where it does, or what stands around it on its page."""
-        try:
-            part, corpus, question, passage = (str(wanted[key]) for key in ("part", "corpus", "question", "passage"))
-            with DETAILS_AT_ONCE:
-                return _tell(corpora[corpus], part, question, passage)
-        except RagqaError as error:
-            return render_notice(sentence_of(error))
-        except (KeyError, TypeError):
-            return render_notice("This is not known any more.")
-
-    return tell_more
-
-
-def _tell(corpus: Corpus, part: str, question: str, passage: str) -> str:
-    retriever = corpus.retriever
-    hits, _ = retriever.find(question, MOST_CANDIDATES)
-    hit = next((hit for hit in hits if hit.passage.id == passage), None)
-    if hit is None:
-        raise InputError("the passage is not found by this question any more")
-    if part == "why":
-        return render_why(explain(retriever, question, hit))
-    before, after = (neighbours(retriever.index, hit.passage, *sides) for sides in ((2, 0), (0, 2)))
-    return render_around(hit.passage, before, after)
