@@ -368,9 +368,36 @@ def _ask(options: argparse.Namespace) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
-    from ragqa.demo import serve
+    from ragqa import demo
+    from ragqa.written import Writer
 
-    serve(_open_retriever(options), host=options.host, port=options.port)
+    folders = options.index or [None]
+    for folder in filter(None, folders if options.allow_crawl else ()):
+        demo.begin_folder(folder)
+    corpora: list[demo.Corpus] = []
+    for folder in folders:
+        reranker = corpora[0].retriever.reranker if corpora else options.model
+        opened = _open_retriever(argparse.Namespace(**{**vars(options), "index": folder, "model": reranker}))
+        corpora.append(demo.Corpus(opened, folder))
+    feedback, notice = demo.find_feedback(options.feedback)
+    writer = None
+    if options.llm_base_url:
+        writer = Writer(
+            options.llm_base_url,
+            options.llm_model,
+            reranker=corpora[0].retriever.reranker,
+        )
+    growth = demo.Growth(options.allow_crawl, options.api_url) if options.allow_crawl and options.index else None
+    auth = options.auth or os.environ.get("RAGQA_AUTH")
+    demo.serve(
+        corpora,
+        host=options.host,
+        port=options.port,
+        auth=demo.read_auth(auth) if auth else None,
+        open_to_all=options.no_auth,
+        mcp=options.mcp,
+        extras=demo.Extras(writer, feedback, growth, notice),
+    )
 
 
 def _open_retriever(options: argparse.Namespace) -> "ragqa.Retriever":
@@ -769,9 +796,30 @@ def _add_ask(commands: Any) -> None:
 
 def _add_demo(commands: Any) -> None:
     parser = _command(commands, "demo", _demo, "serve the chat", "ragqa demo --index index/ --port 7860")
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--host", default="127.0.0.1", help="another one demands --auth or --no-auth")
     parser.add_argument("--port", type=int, default=7860, help="0 takes a free one (default 7860)")
-    _add_retriever(parser)
+    parser.add_argument(
+        "--auth",
+        metavar="USER:PASSWORD",
+        help="who may come in; @FILE reads it from a file, RAGQA_AUTH may hold it too",
+    )
+    parser.add_argument("--no-auth", action="store_true", help="let everybody in who reaches the host")
+    parser.add_argument("--mcp", action="store_true", help="serve search and ask as tools for language models too")
+    parser.add_argument("--feedback", metavar="FILE", help="for likes and dislikes; in the cache folder if not given")
+    parser.add_argument(
+        "--llm-base-url",
+        metavar="URL",
+        help="of a server with OpenAI's interface that writes answers; its key: RAGQA_LLM_KEY",
+    )
+    parser.add_argument("--llm-model", metavar="NAME")
+    parser.add_argument(
+        "--allow-crawl",
+        metavar="CONTACT",
+        help="let pages be crawled into the --index folders, on behalf of this e-mail address or URL; "
+        "a folder that is not there begins as a copy of the starter corpus",
+    )
+    parser.add_argument("--api-url", metavar="URL", help="api.php of the MediaWiki to crawl; Wikipedia's if not given")
+    _add_retriever(parser, index="append")
 
 
 def _add_embedder(parser: Any) -> None:
@@ -790,8 +838,9 @@ def _add_candidates(parser: Any) -> None:
     parser.add_argument("--candidates", type=int, default=CANDIDATES, help=f"that are reranked (default {CANDIDATES})")
 
 
-def _add_retriever(parser: Any) -> None:
-    parser.add_argument("--index", metavar="FOLDER", help=_INDEX_HELP)
+def _add_retriever(parser: Any, *, index: str = "store") -> None:
+    again = "; may be repeated" if index == "append" else ""
+    parser.add_argument("--index", action=index, metavar="FOLDER", help=f"{_INDEX_HELP}{again}")
     parser.add_argument("--model", metavar="MODEL", help="model folder or hub id; the bundled one if not given")
     parser.add_argument("--embedder", metavar="MODEL", help="that the index was made with, if it has been moved")
     parser.add_argument("--no-dense", action="store_true", help="BM25 alone finds candidates")

@@ -94,6 +94,16 @@ class Retriever:
         Raises `InputError` for `k` below 1 and for a question that is empty, holds no letter or digit, or is longer than
         2,000 characters.
         """
+        hits, cosines = self.find(question, k)
+        if self.reranker is not None:
+            hits = rerank(self.reranker, check_question(question), hits, cosines)
+        return hits[:k]
+
+    def find(self, question: str, k: int = 10) -> "tuple[list[Hit], np.ndarray | None]":
+        """The candidates that `rerank` orders, at least `k` if there are so many: hits in the order of their sources.
+
+        Beside them the cosines of question and passages, shape (hits,), None without vectors. Raises as `search` does.
+        """
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is needed")
         question = check_question(question)
@@ -108,9 +118,7 @@ class Retriever:
             scores = fuse(by_bm25, near) if self.bm25 else {place: float(cosines[place]) for place in near}
         places = sorted(scores, key=lambda place: (-scores[place], ranks[place]))[:count]
         hits = [Hit(passages[i], scores[i], None, float(bm25[i]), _rank(bm25, i, by_bm25)) for i in places]
-        if self.reranker is not None:
-            hits = rerank(self.reranker, question, hits, None if cosines is None else cosines[places])
-        return hits[:k]
+        return hits, None if cosines is None else cosines[places]
 
     def ask(self, question: str, k: int = 10, *, threshold: float = THRESHOLD) -> Answer:
         """The best sentence of the best hits, or an abstention where the best hit's probability is below `threshold`.

@@ -1,90 +1,42 @@
-import asyncio
 import html
 import json
-import os
 import re
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import urllib.request
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
+from demo_server import ANSWER, PASSAGES, QUESTION, WIKI, closing_event_loops, environment, small_retriever
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 from ragqa.answer import NO_ANSWER, NOTHING_FOUND
 from ragqa.bm25 import Bm25Index
-from ragqa.demo import (
-    EXAMPLES,
-    build_demo,
-    describe,
-    render_answer,
-    render_card,
-    render_link,
-    render_movement,
-    render_probability,
-    render_question,
-    render_text,
-    reply,
-    serve,
-)
+from ragqa.demo import Corpus, Extras, begin_folder, build_demo, find_feedback, read_auth
+from ragqa.demo.chart import describe_movement, draw_movement, find_rows
+from ragqa.demo.converse import BM25, BOTH, Settings, duration, respond
+from ragqa.demo.corpora import by_name
+from ragqa.demo.corpus_tab import find_titles, read_wanted, render_summary
+from ragqa.demo.markup import escape, escape_markdown, highlight, link, link_markdown, matches
+from ragqa.demo.messages import messages, turn_of
+from ragqa.demo.page import EXAMPLES, describe
+from ragqa.demo.panel import render_card, render_move, render_panel, render_probability, render_why
+from ragqa.demo.serve import Door, check_door, is_loopback
+from ragqa.demo.turns import MOST_TURNS, Cited, Turn, as_data, from_data
 from ragqa.errors import InputError
+from ragqa.explain import explain
+from ragqa.index import save_index, update_index
 from ragqa.records import Answer, Hit, Passage, Sentence
-from ragqa.rerank import Reranker
 from ragqa.retrieve import Retriever
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Dialog, Page
 
-WIKI = "https://en.wikipedia.org/wiki"
-HOSTILE_TEXT = (
-    "Hostile <script>alert(1)</script><img src='https://evil.example/x.png' onerror='alert(2)'> *stars* ${alert(3)} "
-    f"{{{{braces}}}} $$x$$ [link](https://evil.example) &lt;b&gt; </div>\n\n# No heading\n\n{'long' * 100}"
-)
-PASSAGES = (
-    Passage(
-        "Dropout#0", "Dropout", "", text="Dropout, also dropout: dropout is a name.", url=f"{WIKI}/Dropout?oldid=7"
-    ),
-    Passage(
-        "Dropout#1",
-        "Dropout",
-        "Why it helps",
-        text="A network has many units. No unit can end up relying on another one. That is cheap.",
-        url=f"{WIKI}/Dropout?oldid=7#Why_it_helps",
-    ),
-    Passage("Boosting#0", "Boosting", "", text="Boosting is not dropout.", url=f"{WIKI}/Boosting"),
-    Passage("Bagging#0", "Bagging", "", text="Bagging averages many trees, without dropout.", url=f"{WIKI}/Bagging"),
-    Passage("Evil#0", "<b>Evil</b>", "</a><i>", text=HOSTILE_TEXT, url="javascript:alert(4)"),
-)
-QUESTION = "dropout?"
-ANSWER = "No unit can end up relying on another one."
-
-
-class RelyingEngine:
-    """Whatever tells of relying answers every question, but one about the weather."""
-
-    def logits(self, question: str, texts: Sequence[str]) -> np.ndarray:
-        good = ("relying", "Hostile")
-        logits = [-3.0 if "weather" in question else 2.0 * any(word in text for word in good) for text in texts]
-        return np.array(logits, dtype=np.float32)
-
-
-def small_retriever() -> Retriever:
-    return Retriever(Bm25Index.build(PASSAGES), Reranker(RelyingEngine(), "relying"))
-
-
-def serve_small() -> None:
-    """What the server process runs; a shell that started pytest in the background has switched Ctrl-C off."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    serve(small_retriever(), port=None)
+@pytest.fixture(scope="module", autouse=True)
+def close_event_loops() -> Iterator[None]:
+    with closing_event_loops():
+        yield
 
 
 def hit(rank: int = 1, probability: float | None = 0.75, text: str = "One. Two.", **fields: str) -> Hit:
@@ -92,399 +44,333 @@ def hit(rank: int = 1, probability: float | None = 0.75, text: str = "One. Two."
     return Hit(passage, 1.098, probability, 12.345, rank)
 
 
-# What is shown
+def small() -> Corpus:
+    return Corpus(small_retriever(), name="small")
+
+
+def last(question: str = QUESTION, settings: Settings | None = None, earlier: tuple[Turn, ...] = ()) -> Turn:
+    """What a question becomes in the end."""
+    return [*respond(question, small(), settings or Settings(), earlier)][-1]
+
+
+def told(*turns: Turn) -> str:
+    return "\n\n".join(message["content"] for message in messages(turns))
+
+
+# Text of others
+
+
+@given(st.text())
+def test_html_shows_text_as_it_is(text: str) -> None:
+    shown = escape(text)
+    assert not re.search("[<>{}$`\r\n]", shown)
+    assert html.unescape(shown) == re.sub("\r\n?", "\n", text)
+
+
+@given(st.text(alphabet=st.sampled_from("ab 1.)(*_[]<>&#!|~`\\-+=:/@\n\t\"'$^{}")))
+def test_markdown_shows_text_as_it_is(text: str) -> None:
+    shown = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(escape_markdown(text)).strip()
+    line = " ".join(text.split())
+    assert html.unescape(shown) == (f"<p>{line}</p>" if line else "")
+    assert not re.search("<(?!/?p>)", shown)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("see https://x.example", "see https&#58;//x.example"),
+        ("www.x", "www&#46;x"),
+        ("a@b.c", "a&#64;b.c"),
+        ("1. x", "1&#46; x"),
+        ("[x](//e)", "&#91;x&#93;(//e)"),
+    ],
+)
+def test_markdown_finds_no_links_in_text(text: str, shown: str) -> None:
+    assert escape_markdown(text) == shown
+
+
+@given(st.text(), st.integers(0, 20), st.integers(0, 20))
+def test_highlighted_text_is_whole(text: str, start: int, length: int) -> None:
+    parts = text[:start], text[start : start + length], text[start + length :]
+    words = [match.span() for match in re.finditer(r"\w+", text)]
+    shown = highlight(text, (start, start + length), words)
+    assert shown.count("<mark>") == (length > 0)
+    bare = re.sub("</?(mark|b)>", "", shown)
+    assert not re.search("[<>\r\n]", bare)
+    assert html.unescape(bare) == "".join(re.sub("\r\n?", "\n", part) for part in parts)
+
+
+def test_words_of_the_question_are_found_in_other_forms() -> None:
+    text = "Clusters: the k-means algorithm clusters points."
+    assert [text[a:b] for a, b in matches("What is a cluster in k means?", text)] == ["Clusters", "k-means", "clusters"]
+
+
+@pytest.mark.parametrize("url", ["", "javascript:alert(1)", "data:text/html,x", "//evil.example"])
+def test_only_web_addresses_are_links(url: str) -> None:
+    assert link(hit(url=url).passage) == "<span>Page › Section</span>"
+    assert link_markdown(hit(url=url).passage) == "Page › Section"
+
+
+def test_a_page_without_section_is_cited_by_its_title() -> None:
+    assert link(hit(section="", url="").passage) == "<span>Page</span>"
+
+
+def test_an_address_cannot_leave_its_attribute() -> None:
+    url = 'https://x/" onclick="alert(1)'
+    assert 'href="https://x/&quot; onclick=&quot;alert(1)"' in link(hit(url=url).passage)
+    assert link_markdown(hit(url="https://x/>) <b>").passage) == r"[Page › Section](<https://x/%3E)%20%3Cb%3E>)"
+
+
+# The ranking
 
 
 @pytest.mark.parametrize(
     ("bm25_rank", "rank", "shown"),
     [
-        (14, 1, 'BM25 #14 → #1, <b class="up">▲13</b>'),
-        (1, 3, 'BM25 #1 → #3, <b class="down">▼2</b>'),
-        (2, 2, "BM25 #2 → #2, unchanged"),
+        (14, 1, 'BM25 #14 → #1 <b class="up">▲13</b>'),
+        (1, 3, 'BM25 #1 → #3 <b class="down">▼2</b>'),
+        (2, 2, 'BM25 #2 → #2 <b class="same">=</b>'),
     ],
 )
 def test_movement_from_the_first_ranking_to_the_second(bm25_rank: int, rank: int, shown: str) -> None:
-    assert render_movement(bm25_rank, rank) == shown
+    assert render_move(hit(bm25_rank), rank) == shown
 
 
-@pytest.mark.parametrize(
-    ("probability", "width", "number"), [(0.0, "0%", "0.00"), (0.874, "87%", "0.87"), (1, "100%", "1.00")]
-)
-def test_probability_is_a_bar_and_a_number(probability: float, width: str, number: str) -> None:
-    assert f'style="width:{width}"' in render_probability(probability)
-    assert render_probability(probability).endswith(f"probability {number}")
+@pytest.mark.parametrize(("probability", "number"), [(0.0, "0%"), (0.874, "87%"), (1, "100%")])
+def test_probability_is_a_bar_and_a_number(probability: float, number: str) -> None:
+    assert f'style="width:{number}"' in render_probability(probability)
+    assert f">{number}</span> likely" in render_probability(probability)
 
 
 def test_card_holds_ranks_scores_page_and_text() -> None:
     card = render_card(1, hit(14), (5, 9))
-    assert "▲13" in card
-    assert "probability 0.75" in card
-    assert "final score 1.10" in card
-    assert "BM25 score 12.35" in card or "BM25 score 12.34" in card
-    assert f'<a href="{WIKI}/Page" target="_blank" rel="noopener">Page › Section</a>' in card
-    assert "One. <mark>Two.</mark>" in card
+    for part in ("▲13", "75%", "score 1.10", "BM25 12.3", "One. <mark>Two.</mark>"):
+        assert part in card
+    assert f'<a href="{WIKI}/Page" target="_blank" rel="noopener noreferrer">Page › Section</a>' in card
 
 
 def test_card_without_a_reranker_shows_bm25_alone() -> None:
     card = render_card(1, hit(1, None), (0, 0))
-    assert "BM25 score" in card
-    assert not re.search("probability|→|reranker|mark", card)
+    assert "BM25 12.3" in card
+    assert not re.search("likely|→|mark", card)
 
 
-@pytest.mark.parametrize("url", ["", "javascript:alert(1)", "data:text/html,x", "//evil.example"])
-def test_only_web_addresses_are_links(url: str) -> None:
-    assert render_link(hit(url=url).passage) == "Page › Section"
+def test_lines_of_the_chart_rise_with_the_passages() -> None:
+    hits = [hit(7), hit(1), replace(hit(40), bm25_score=0.0), hit(4), hit(9)]
+    rows = find_rows(hits)
+    assert rows == [6, 1, 8, 4, 7]
+    assert len(set(rows)) == len(rows)
+    assert re.findall('class="(up|down|same)"', draw_movement(hits)) == ["up", "down", "up", "same", "up"]
+    assert (
+        describe_movement(hits) == "Ranks by BM25 and after reranking: #7 to 1, #1 to 2, none to 3, #4 to 4, #9 to 5."
+    )
 
 
-def test_a_page_without_section_is_cited_by_its_title() -> None:
-    assert render_link(hit(section="", url="").passage) == "Page"
+def test_both_rankings_stand_side_by_side() -> None:
+    turn = last(settings=Settings(ranking=BOTH))
+    assert [found.bm25_rank for found in turn.bm25] == [1, 2, 3, 4]
+    shown = render_panel([turn], 0)
+    assert shown.index("BM25 only") < shown.index("reranked #") < shown.index("BM25 + reranker") < shown.index("likely")
 
 
-def test_an_address_cannot_leave_its_attribute() -> None:
-    assert '"https://x/&quot; onclick=&quot;alert(1)"' in render_link(hit(url='https://x/" onclick="alert(1)').passage)
+def test_why_shows_terms_and_sentences() -> None:
+    retriever = small_retriever()
+    shown = render_why(explain(retriever, "dropout units", retriever.search("dropout units")[0]))
+    assert re.search(r"<td>dropout</td><td class=\"number\">\d\.\d\d</td>", shown)
+    assert '<td class="number">+2.00</td><td>No unit can end up relying on another one.</td>' in shown
 
 
-@given(st.text(), st.integers(0, 20), st.integers(0, 20))
-def test_text_is_shown_whole_and_as_text(text: str, start: int, length: int) -> None:
-    parts = text[:start], text[start : start + length], text[start + length :]
-    shown = render_text(text, (start, start + length))
-    assert shown.count("<mark>") == (length > 0)
-    bare = re.sub("</?mark>", "", shown)
-    assert not re.search("[<>\r\n]", bare)
-    assert html.unescape(bare) == "".join(re.sub("\r\n?", "\n", part) for part in parts)
+# A question into a turn
 
 
-def test_the_answer_is_quoted_cited_and_marked_where_it_stands() -> None:
-    hits = (hit(title="First", text="Alpha."), hit(title="Second", text="Beta < 1. Gamma."))
-    shown = render_answer(Answer("q", "Beta < 1.", hits, (Sentence(1, 0, 9, "Beta < 1.", 3.0),), abstained=False))
-    assert "“Beta &lt; 1.”" in shown
-    assert shown.index("“Beta") < shown.index("Second › Section") < shown.index("First › Section")
-    assert re.findall("<mark>.*?</mark> Gamma", shown) == ["<mark>Beta &lt; 1.</mark> Gamma"]
-    assert shown.count("<mark>") == 1
+def test_each_step_is_told_with_the_time_it_took() -> None:
+    turns = [*respond(QUESTION, small(), Settings(), ())]
+    assert [len(turn.stages) for turn in turns] == [1, 2, 3]
+    seconds = r"(\d{1,3} ms|\d\.\d s)"
+    steps = [f"searched 5 passages in {seconds}", f"reranked 4 in {seconds}", rf"read \d sentences in {seconds}"]
+    assert all(re.fullmatch(step, stage) for step, stage in zip(steps, turns[-1].stages, strict=True))
+    assert turns[-1].answer == small_retriever().ask(QUESTION, 5)
 
 
-def test_an_abstention_quotes_and_marks_nothing() -> None:
-    shown = render_answer(Answer("q", "", (hit(),), (Sentence(0, 0, 4, "One.", -3.0),), abstained=True))
-    assert shown.index(NO_ANSWER) < shown.index("One. Two.")
-    assert "<mark>" not in shown
-    assert "“" not in shown
+@pytest.mark.parametrize(("seconds", "shown"), [(0.0001, "1 ms"), (0.11, "110 ms"), (1.26, "1.3 s")])
+def test_durations(seconds: float, shown: str) -> None:
+    assert duration(seconds) == shown
 
 
-def test_nothing_found_says_so() -> None:
-    assert NOTHING_FOUND in render_answer(Answer("q", "", (), (), abstained=True))
-
-
-def test_without_a_reranker_the_first_passage_is_the_answer() -> None:
-    shown = reply(Retriever(Bm25Index.build(PASSAGES), None), "boosting", 3)
-    assert "“Boosting is not dropout.”" in shown
+def test_the_settings_choose_the_ranking_and_how_much_of_it() -> None:
+    turn = last(settings=Settings(ranking=BM25, results=2))
+    assert turn.answer
+    assert [found.passage.id for found in turn.answer.hits] == [
+        passage.id for passage, _ in Bm25Index.build(PASSAGES).search(QUESTION, 2)
+    ]
+    assert turn.answer.hits[0].probability is None
+    assert last(settings=Settings(results=21)).failed == "K is 21; at most 20 passages are shown."
 
 
 @pytest.mark.parametrize(
     ("question", "message"),
     [
-        (" \n", "The question is empty."),
-        ("?!", "The question &#x27;?!&#x27; holds no letter or digit."),
+        ("?!", "The question '?!' holds no letter or digit."),
         ("a" * 2001, "The question has 2,001 characters; at most 2,000 can be asked."),
     ],
 )
 def test_what_cannot_be_asked_is_answered_in_one_line(question: str, message: str) -> None:
-    assert reply(small_retriever(), question, 3) == f'<div class="ragqa error notice">{message}</div>'
+    assert last(question).failed == message
+    assert escape_markdown(message) in told(last(question))
 
 
-def test_more_passages_than_the_slider_allows_are_refused() -> None:
-    assert "K is 21; at most 20" in reply(small_retriever(), QUESTION, 21)
+def test_a_follow_up_is_asked_in_full_and_shown_so() -> None:
+    first = last("What is dropout?")
+    second = last("and why does it help?", earlier=(first,))
+    assert second.rewritten
+    assert second.answer
+    assert "dropout" in second.answer.question.lower()
+    assert f"*Asked as:* {escape_markdown(second.answer.question)}" in told(first, second)
+    assert "Asked as" not in told(first)
+
+
+# The messages
+
+
+def test_the_answer_is_quoted_and_cited_before_the_passages() -> None:
+    shown = told(last())
+    quote = f"> “{ANSWER}”\n>\n> — [Dropout › Why it helps](<{WIKI}/Dropout?oldid=7#Why_it_helps>) [[1]](#turn-1-1)"
+    assert quote in shown
+    assert shown.index(quote) < shown.index("1. [Dropout › Why it helps](#turn-1-1) · 88%")
+
+
+def test_an_abstention_quotes_nothing() -> None:
+    shown = told(last("dropout in this weather"))
+    assert NO_ANSWER in shown
+    assert "“" not in shown
+    assert "(#turn-1-4)" in shown
+    assert NOTHING_FOUND in told(last("zebra"))
+
+
+def test_without_a_reranker_the_first_passage_is_the_answer() -> None:
+    assert "“Boosting is not dropout.”" in told(last("boosting", Settings(ranking=BM25)))
 
 
 def test_a_question_too_long_to_be_asked_is_shown_in_part() -> None:
-    assert "a" * 2000 in render_question("a" * 2000)
-    assert f">{'a' * 200}…<" in render_question("a" * 2001)
+    assert f"{'a' * 200}…\n" in told(last("a" * 2001))
+
+
+def test_sentences_that_nothing_bears_out_are_marked() -> None:
+    written = (
+        Cited("Good.", (1,), "supported"),
+        Cited("<img src=x>", (), "uncited"),
+        Cited("Bad.", (2,), "unsupported"),
+    )
+    shown = told(replace(last(), written=written))
+    assert "Good. [[1]](#turn-1-1) &#60;img src=x&#62; ⚠ *cites no passage* Bad. [[2]](#turn-1-2) ⚠ *not borne" in shown
+
+
+def test_a_message_is_traced_to_its_turn() -> None:
+    turns = (last(), last("?!"), last("zebra"))
+    shown = messages(turns)
+    asked = [index for index, message in enumerate(shown) if message["role"] == "user"]
+    assert [turn_of(index, turns) for index in asked] == [0, 1, 2]
+    assert turn_of(len(shown) - 1, turns) == 2
+
+
+# What the browser keeps
+
+
+def test_turns_come_back_from_the_browser() -> None:
+    turns = (
+        last(settings=Settings(ranking=BOTH)),
+        last("?!"),
+        replace(last("zebra"), written=(Cited("A.", (1,), "uncited"),)),
+    )
+    back = from_data(json.loads(json.dumps(as_data(turns))))
+    assert [replace(turn, answer=None) for turn in back] == [replace(turn, answer=None) for turn in turns]
+    assert messages(back) == messages(turns)
+    assert render_panel(back, 0) == render_panel(turns, 0)
+    assert len(as_data([turns[1]] * 50)) == MOST_TURNS
+
+
+JUNK: tuple[object, ...] = (None, 1, -1, "x", [], {}, [{}], [1], [None], [[]], {"a": 1})
+
+
+def nested(data: object) -> Iterator[list[object]]:
+    """All paths to values within plain data."""
+    items = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    for key, value in items:
+        yield [key]
+        yield from ([key, *path] for path in nested(value))
+
+
+def test_whatever_a_browser_sends_is_no_conversation_or_one_that_can_be_shown() -> None:
+    plain = json.dumps(as_data([last(settings=Settings(ranking=BOTH))]))
+    for *path, key in nested(json.loads(plain)):
+        for junk in JUNK:
+            data = json.loads(plain)
+            place = data
+            for step in path:
+                place = place[step]
+            place[key] = junk
+            turns = from_data(data)
+            messages(turns)
+            render_panel(turns, 0)
+    for junk in JUNK:
+        assert from_data(junk) == ()
+
+
+# The corpora and the server
+
+
+def test_corpora_have_names_of_their_own(tmp_path: Path) -> None:
+    retriever = small_retriever()
+    folders = [tmp_path / "a" / "index", tmp_path / "b" / "index"]
+    named = by_name([Corpus(retriever, folders[0]), Corpus(retriever, folders[1]), Corpus(retriever)])
+    assert list(named) == ["index", str(folders[1]), "starter corpus"]
+    with pytest.raises(InputError, match="is given twice"):
+        by_name([Corpus(retriever, folders[0])] * 3)
+
+
+def test_a_corpus_answers_from_its_new_generation(tmp_path: Path) -> None:
+    save_index(tmp_path / "index", Bm25Index.build(PASSAGES[:2]), None)
+    corpus = Corpus(Retriever.open(tmp_path / "index", reranker=small_retriever().reranker), tmp_path / "index")
+    before = corpus.retriever
+    assert list(corpus.contents().pages) == ["Dropout"]
+    update_index(tmp_path / "index", PASSAGES[2:3])
+    assert list(corpus.contents().pages) == ["Dropout"]
+    corpus.reopen()
+    assert list(corpus.contents().pages) == ["Dropout", "Boosting"]
+    assert corpus.retriever.reranker is before.reranker
+    assert before.search(QUESTION)[0].passage.title == "Dropout"  # whoever was answering goes on
+    assert "Indexed" in render_summary(corpus)
+
+
+def test_a_folder_begins_as_a_copy_of_the_starter_corpus(tmp_path: Path) -> None:
+    begin_folder(tmp_path / "index")
+    opened = Retriever.open(tmp_path / "index", reranker=None)
+    assert opened.dense is not None
+    assert opened.search("What is overfitting?", 1)[0].passage.title == "Overfitting"
+    written = (tmp_path / "index" / "CURRENT").read_bytes()
+    begin_folder(tmp_path / "index")
+    assert (tmp_path / "index" / "CURRENT").read_bytes() == written
+
+
+def test_titles_are_found_by_their_parts() -> None:
+    assert find_titles(small(), "") == ["<b>Evil</b> [x](//e)", "Bagging", "Boosting", "Dropout"]
+    assert find_titles(small(), "b") == ["Bagging", "Boosting", "<b>Evil</b> [x](//e)"]
+    assert find_titles(small(), "out DROP") == ["Dropout"]
+    assert find_titles(small(), "(") == ["<b>Evil</b> [x](//e)"]
+
+
+def test_what_is_to_be_crawled_is_read_line_by_line() -> None:
+    assert read_wanted(" A \n\nB", " C ", 1).titles == ("A", "B")
+    assert read_wanted("", " C ", 1).categories == ("C",)
+    with pytest.raises(InputError, match="name a page or a category"):
+        read_wanted(" \n", " ", 0)
+    with pytest.raises(InputError, match="at most 200"):
+        read_wanted("x\n" * 201, "", 0)
 
 
 def test_the_header_counts_passages_and_pages() -> None:
-    assert "**5 passages** of **4 pages**" in describe(small_retriever())
-    assert "reranked" in describe(small_retriever())
-    assert "reranked" not in describe(Retriever(Bm25Index.build(PASSAGES), None))
-
-
-def test_gradio_is_loaded_only_to_build_the_page() -> None:
-    code = "import sys, ragqa.demo; sys.exit('gradio' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], env=environment(), check=False).returncode == 0
-
-
-# What is served
-
-
-def environment() -> dict[str, str]:
-    here = Path(__file__).parent
-    return {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]),
-    }
-
-
-@contextmanager
-def running() -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A demo in a process of its own, and its address."""
-    command = [sys.executable, "-c", "import test_demo; test_demo.serve_small()"]
-    with subprocess.Popen(command, env=environment(), stdout=-1, stderr=subprocess.STDOUT, text=True) as process:
-        try:
-            assert process.stdout
-            line = process.stdout.readline()
-            address = re.fullmatch(r"ragqa demo on (http://127\.0\.0\.1:\d+/) \(Ctrl-C ends it\)\n", line)
-            assert address, line + process.stdout.read()
-            yield process, address[1]
-        finally:
-            process.kill()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def close_event_loops() -> Iterator[None]:
-    """Close the event loops that Gradio makes for each demo outside a running one, and leaves to the garbage collector."""
-    make, made = asyncio.new_event_loop, []
-
-    def remember() -> asyncio.AbstractEventLoop:
-        made.append(make())
-        return made[-1]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asyncio, "new_event_loop", remember)
-        yield
-    for loop in made:
-        if not loop.is_running():
-            loop.close()
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with running() as (_, address):
-        yield address
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="playwright is not installed: pip install playwright"
-    )
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if path is None:
-        pytest.skip("Chromium is not installed: make debian")
-    quiet = ["background-networking", "component-update", "sync", "gpu"]
-    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in quiet)]
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()
-
-
-@dataclass
-class Visit:
-    """An open page, and all that it asked the network for and complained of."""
-
-    page: "Page"
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def ask(self, question: str) -> None:
-        """Ask and wait for the reply."""
-        replies = self.page.locator("#ragqa-chat .bot .ragqa")
-        before = replies.count()
-        self.page.get_by_placeholder("Ask a question").fill(question)
-        self.page.keyboard.press("Enter")
-        replies.nth(before).wait_for()
-
-    def refuse(self, dialog: "Dialog") -> None:
-        self.complaints.append(f"dialog: {dialog.message}")
-        dialog.dismiss()
-
-    def texts(self, selector: str) -> list[str]:
-        return self.page.locator(f"#ragqa-chat {selector}").all_inner_texts()
-
-
-@contextmanager
-def visiting(browser: "Browser", address: str, **options: Any) -> Iterator[Visit]:
-    """Open the demo in a fresh context; fails if the page goes to another host, or complains."""
-    context = browser.new_context(**options)
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    visit = Visit(page)
-    page.on("request", lambda request: visit.requests.append(request.url))
-    page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-    page.on("console", lambda message: visit.complaints.append(f"{message.type}: {message.text}"))
-    page.on("dialog", visit.refuse)
-    try:
-        page.goto(address)
-        page.get_by_placeholder("Ask a question").wait_for()
-        yield visit
-        page.wait_for_timeout(200)
-        assert visit.requests
-        assert [url for url in visit.requests if not url.startswith((address, "data:", "blob:"))] == []
-        assert visit.complaints == []
-    finally:
-        context.close()
-
-
-@pytest.fixture
-def visit(browser: "Browser", address: str) -> Iterator[Visit]:
-    with visiting(browser, address) as visit:
-        yield visit
-
-
-def test_asking_shows_answer_and_cards(visit: Visit) -> None:
-    best = small_retriever().search(QUESTION)[0]
-    assert best.bm25_rank > 1  # else there is no movement to be seen
-    visit.ask(QUESTION)
-    assert visit.texts(".question") == [QUESTION]
-    assert visit.texts(".answer") == [f"“{ANSWER}”"]
-    assert visit.texts(".citation") == ["— Dropout › Why it helps"]
-    assert visit.texts(".rank") == ["1", "2", "3", "4"]
-    assert f"BM25 #{best.bm25_rank} → #1, ▲{best.bm25_rank - 1}" in visit.texts(".facts")[0]
-    assert "probability 0.88" in visit.texts(".facts")[0]
-    assert visit.texts("mark") == [ANSWER]
-    link = visit.page.locator(".card a").first
-    assert link.get_attribute("href") == PASSAGES[1].url
-    assert link.get_attribute("target") == "_blank"
-    assert "noopener" in (link.get_attribute("rel") or "")
-    assert visit.page.get_by_placeholder("Ask a question").input_value() == ""
-
-
-def test_an_example_is_asked_with_a_click(visit: Visit) -> None:
-    visit.page.get_by_text(EXAMPLES[0]).click()
-    visit.page.locator(".card").first.wait_for()
-    assert visit.texts(".question") == [EXAMPLES[0]]
-    assert visit.texts(".answer") == [f"“{ANSWER}”"]
-
-
-def test_a_question_without_answer_is_told_so(visit: Visit) -> None:
-    visit.ask("dropout in this weather")
-    assert visit.texts(".notice") == [NO_ANSWER]
-    assert len(visit.texts(".card")) == 4
-    assert visit.texts("mark") == []
-    visit.ask("zebra")
-    assert visit.texts(".notice") == [NO_ANSWER, NOTHING_FOUND]
-
-
-def test_questions_that_cannot_be_asked(visit: Visit) -> None:
-    visit.ask("   ")
-    assert visit.texts(".question") == []
-    visit.ask("🤖" * 2001)
-    visit.ask("🤖")
-    assert visit.texts(".notice") == [
-        "The question is empty.",
-        "The question has 2,001 characters; at most 2,000 can be asked.",
-        "The question '🤖' holds no letter or digit.",
-    ]
-    assert visit.page.locator(".notice").last.is_visible()
-    assert visit.texts(".question") == ["🤖" * 200 + "…", "🤖"]
-
-
-def test_hostile_questions_and_passages_are_text(visit: Visit) -> None:
-    question = "hostile <script>alert(1)</script> <img src=x onerror=alert(2)> **bold** ${alert(3)} {{x}} [a](//b) 🚀"
-    visit.ask(question)
-    assert visit.texts(".question") == [question]
-    shown = visit.texts(".passage")[0]
-    assert shown == HOSTILE_TEXT
-    assert visit.texts(".page")[0].endswith("<b>Evil</b> › </a><i>")
-    assert visit.page.locator("#ragqa-chat :is(script, img, h1, em, strong, i)").count() == 0
-    assert visit.page.locator(".card").first.locator("a").count() == 0
-
-
-def test_the_next_question_comes_into_view_and_clear_removes_all(browser: "Browser", address: str) -> None:
-    with visiting(browser, address, viewport={"width": 800, "height": 500}) as visit:
-        visit.ask(QUESTION)
-        visit.ask(QUESTION)
-        assert visit.texts(".question") == [QUESTION, QUESTION]
-        assert len(visit.texts(".answer")) == 2
-        visit.page.wait_for_function("document.querySelectorAll('.question')[1].getBoundingClientRect().top < 100")
-        visit.page.get_by_role("button", name="Clear", exact=True).click()
-        visit.page.get_by_text(EXAMPLES[0]).wait_for()
-        assert visit.texts(".ragqa") == []
-
-
-def test_the_slider_sets_the_number_of_passages(visit: Visit) -> None:
-    slider = visit.page.get_by_role("slider")
-    assert not slider.is_visible()
-    visit.page.get_by_role("button", name="Settings").click()
-    slider.hover()  # which waits until the panel has come to rest: what is set before that is lost
-    slider.fill("3")
-    number = visit.page.get_by_role("spinbutton")
-    visit.page.wait_for_function("number => number.value === '3'", arg=number.element_handle())
-    visit.ask(QUESTION)
-    assert len(visit.texts(".card")) == 3
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_phone_shows_all_without_scrolling_sideways(browser: "Browser", address: str, scheme: str) -> None:
-    size = {"width": 375, "height": 667}
-    with visiting(browser, address, viewport=size, color_scheme=scheme, is_mobile=True, has_touch=True) as visit:
-        visit.ask("hostile dropout " + "w" * 500)
-        assert visit.page.evaluate("document.documentElement.scrollWidth") == 375
-        edge = "Math.max(...[...document.querySelectorAll('.ragqa *')].map(e => e.getBoundingClientRect().right))"
-        assert visit.page.evaluate(edge) <= 375
-        assert visit.page.get_by_placeholder("Ask a question").is_visible()
-        assert visit.page.evaluate("document.body.classList.contains('dark')") == (scheme == "dark")
-        contrast = visit.page.locator("mark").first.evaluate(CONTRAST)
-        assert contrast > 4.5  # WCAG 2.2, 1.4.3
-
-
-CONTRAST = """element => {
-  const luminance = color => color.match(/[\\d.]+/g).slice(0, 3).map(value => value / 255)
-    .map(value => value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4)
-    .reduce((sum, value, i) => sum + value * [0.2126, 0.7152, 0.0722][i], 0);
-  const style = getComputedStyle(element);
-  const [dark, light] = [luminance(style.color), luminance(style.backgroundColor)].sort((a, b) => a - b);
-  return (light + 0.05) / (dark + 0.05);
-}"""
-
-
-def call(address: str, *arguments: Any) -> tuple[str, Any]:
-    """Call the endpoint as Gradio documents it: post, then read the event's outcome."""
-    body = json.dumps({"data": arguments}).encode()
-    request = urllib.request.Request(f"{address}gradio_api/call/ask", body, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=20) as response:
-        event = json.load(response)["event_id"]
-    with urllib.request.urlopen(f"{address}gradio_api/call/ask/{event}", timeout=20) as response:
-        name, data = response.read().decode().strip().split("\n")[-2:]
-    return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
-
-
-def test_the_endpoint_answers_in_json(address: str) -> None:
-    with urllib.request.urlopen(f"{address}gradio_api/info", timeout=20) as response:
-        assert list(json.load(response)["named_endpoints"]) == ["/ask"]
-    event, data = call(address, QUESTION, 2)
-    assert event == "complete"
-    assert data[0]["text"] == ANSWER
-    assert data[0]["hits"][0]["passage"]["id"] == "Dropout#1"
-    assert len(data[0]["hits"]) == 2
-    assert call(address, "", 2)[0] == "error"
-
-
-def test_ctrl_c_ends_the_demo_without_a_word() -> None:
-    with running() as (process, address):
-        with urllib.request.urlopen(address, timeout=20) as response:
-            assert response.status == 200
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=20)[0] == ""
-        assert process.returncode == 0
-
-
-def test_a_port_in_use_is_named() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        port = other.getsockname()[1]
-        with pytest.raises(InputError, match=rf"^127\.0\.0\.1:{port} is in use; choose another host or port$"):
-            serve(small_retriever(), port=port)
-
-
-@pytest.mark.parametrize(
-    ("host", "port", "message"),
-    [
-        ("127.0.0.1", 65536, "^port 65536 is not between 0 and 65535$"),
-        ("127.0.0.1", -1, "^port -1 is not between 0 and 65535$"),
-        ("no host", 7860, r"^no host:7860 cannot be listened on \(.*\); choose another host or port$"),
-    ],
-)
-def test_an_address_that_is_none_is_named(host: str, port: int, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        serve(small_retriever(), host=host, port=port)
+    assert "small, 4 pages, 5 passages" in describe({"small": small()})
+    assert describe({"small": small()}, "No [likes](//x)").endswith("No &#91;likes&#93;(//x)")
 
 
 def test_the_examples_can_be_chosen() -> None:
@@ -492,3 +378,50 @@ def test_the_examples_can_be_chosen() -> None:
     shown = json.dumps(demo.get_config_file(), default=str)
     assert "What is a zebra?" in shown
     assert EXAMPLES[0] not in shown
+
+
+def test_likes_are_not_saved_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    path, notice = find_feedback(tmp_path / "file" / "likes.jsonl")
+    assert path is None
+    assert notice.startswith("Likes and dislikes are not saved: ")
+    assert find_feedback(tmp_path / "new" / "likes.jsonl") == (tmp_path / "new" / "likes.jsonl", "")
+    shown = json.dumps(build_demo(small_retriever(), extras=Extras(notice=notice)).get_config_file(), default=str)
+    assert "are not saved" in shown
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1"])
+def test_this_machine_needs_no_password(host: str) -> None:
+    assert is_loopback(host)
+    check_door(Door(host), open_to_all=False)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", "127.0.0.1.example.org"])
+def test_others_need_a_password_or_the_users_word(host: str) -> None:
+    with pytest.raises(InputError, match="give --auth USER:PASSWORD, or --no-auth"):
+        check_door(Door(host), open_to_all=False)
+    check_door(Door(host, auth=("a", "b")), open_to_all=False)
+    check_door(Door(host), open_to_all=True)
+
+
+def test_passwords_are_read(tmp_path: Path) -> None:
+    assert read_auth("ada:a:b") == ("ada", "a:b")
+    (tmp_path / "password").write_text("ada:secret\n")
+    assert read_auth(f"@{tmp_path / 'password'}") == ("ada", "secret")
+    for wrong in ("ada", ":x", "ada:", ""):
+        with pytest.raises(InputError, match="USER:PASSWORD"):
+            read_auth(wrong)
+
+
+def test_gradio_is_loaded_only_to_build_the_page() -> None:
+    code = "import sys, ragqa.demo; sys.exit('gradio' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=environment(), check=False).returncode == 0
+
+
+def test_an_answer_from_another_sentence_is_cited_from_its_own_passage() -> None:
+    hits = (hit(title="First", text="Alpha."), hit(title="Second", text="Beta < 1. Gamma."))
+    answered = Answer("q", "Beta < 1.", hits, (Sentence(1, 0, 9, "Beta < 1.", 3.0),), abstained=False)
+    shown = told(Turn("q", "small", ("searched",), answered))
+    assert shown.index("“Beta &#60; 1.”") < shown.index("Second › Section") < shown.index("First › Section")
+    panel = render_panel([Turn("q", "small", (), answered)], 0)
+    assert re.findall("<mark>[^<]*</mark> Gamma", panel) == ["<mark>Beta &lt; 1.</mark> Gamma"]

@@ -12,7 +12,9 @@ ORDER = (
     "errors offline files seal records progress tex clean removed seeds mediawiki fates listing fetch crawl markup wikitext "
     "xmldump links dump passages corpus questions analyzer terms postings stored generations bm25 inference attention embed "
     "dense judged dataset card rerank index export losses dropout train train_embedder teach answer retrieve explain topics "
-    "pronouns conversation feedback plain support written evaluate verify __init__ demo recipes cli __main__"
+    "pronouns conversation feedback plain support written evaluate verify __init__ "
+    "demo.style demo.turns demo.corpora demo.markup demo.chart demo.panel demo.messages demo.growth demo.extras "
+    "demo.converse demo.corpus_tab demo.details demo.api demo.chat demo.page demo.serve demo recipes cli __main__"
 ).split()
 HEAVY = {
     "numpy",
@@ -45,15 +47,22 @@ def imported(path: Path) -> set[str]:
     return found
 
 
+def path_of(module: str) -> Path:
+    """The file of a module: its own, or that of a package's names."""
+    path = PACKAGE.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
 def test_every_module_has_its_place() -> None:
-    assert sorted(ORDER) == sorted([*(path.stem for path in PACKAGE.glob("*.py")), "recipes"])
+    own = [path for path in PACKAGE.rglob("*.py") if path.parent.parent.name != "recipes"]
+    assert sorted(map(path_of, ORDER)) == sorted(own)
 
 
 def test_modules_import_only_what_stands_before_them() -> None:
     wrong = {
         f"{module} imports {other}"
         for place, module in enumerate(ORDER)
-        for other in imported(PACKAGE / ("recipes/__init__.py" if module == "recipes" else f"{module}.py"))
+        for other in imported(path_of(module))
         if other not in ORDER[:place]
     }
     assert not wrong

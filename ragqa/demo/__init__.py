@@ -1,0 +1,34 @@
+"""A page to ask questions on: a Gradio chat that quotes the answer and shows how the passages it comes from were ranked.
+
+What a passage, a question or a model holds reaches the page only through `markup`, and nothing is loaded from another host.
+
+    corpora   what is asked, swapped when a new index is there
+    turns     a conversation as data, kept in the browser
+    converse  a question into a turn, step by step
+    markup, messages, chart, panel   turns as Markdown and HTML
+    extras    a writer, a file for likes, crawls: what a demo may have beside the chat
+    growth    pages crawled and indexed meanwhile
+    details   what opens below a hit
+    chat, corpus_tab, api, page      the components and their events
+    serve     the server
+"""
+
+from ragqa.demo.corpora import Corpus, begin_folder
+from ragqa.demo.extras import Extras, find_feedback
+from ragqa.demo.growth import Growth
+from ragqa.demo.page import EXAMPLES, build_demo
+from ragqa.demo.serve import Door, launch, read_auth, serve
+
+__all__ = [
+    "EXAMPLES",
+    "Corpus",
+    "Door",
+    "Extras",
+    "Growth",
+    "begin_folder",
+    "build_demo",
+    "find_feedback",
+    "launch",
+    "read_auth",
+    "serve",
+]

@@ -1,0 +1,65 @@
+"""The two public endpoints, for programs and, as tools, for language models (MCP)."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from ragqa.answer import as_dict
+from ragqa.demo.converse import RESULTS, check_results
+from ragqa.demo.corpora import Corpus
+from ragqa.errors import RagqaError
+
+
+def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> None:
+    """Add `/search` and `/ask` to the page that is being built; `limits` are options of Gradio's."""
+    import gradio as gr
+    from gradio.events import api
+
+    first = next(iter(corpora))
+
+    def find(name: str) -> Corpus:
+        if name and name not in corpora:
+            raise gr.Error(f"There is no corpus {name}; there are: {', '.join(corpora)}", print_exception=False)
+        return corpora[name or first]
+
+    def search(question: str, k: int = RESULTS, corpus: str = "") -> list[dict[str, Any]]:
+        """Find the passages of the indexed Wikipedia pages that answer a question about machine learning, best first.
+
+        Args:
+            question: The question, in English, at most 2,000 characters.
+            k: How many passages to return, from 1 to 20.
+            corpus: The name of the corpus to search; empty for the first one.
+
+        Returns:
+            A list of hits, each with its rank, its passage (title, section, text, url of the cited revision), the reranker's
+            score and probability, and its score and rank by BM25.
+        """
+        retriever = find(corpus).retriever
+        try:
+            check_results(k)
+            hits = retriever.search(question, k)
+        except RagqaError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+        return [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(hits, 1)]
+
+    def ask(question: str, k: int = RESULTS, corpus: str = "") -> dict[str, Any]:
+        """Answer a question about machine learning with the sentence of the indexed Wikipedia pages that answers it best.
+
+        Args:
+            question: The question, in English, at most 2,000 characters.
+            k: How many passages to return with the answer, from 1 to 20.
+            corpus: The name of the corpus to search; empty for the first one.
+
+        Returns:
+            The answer: its text (empty, with abstained true, where no passage answers), the hits as `search` gives them, and
+            the best sentences with their scores, each with the number of its hit, from 0.
+        """
+        retriever = find(corpus).retriever
+        try:
+            check_results(k)
+            return as_dict(retriever.ask(question, k))
+        except RagqaError as error:
+            raise gr.Error(str(error), print_exception=False) from error
+
+    api(search, api_name="search", **limits)
+    api(ask, api_name="ask", **limits)

@@ -1,0 +1,128 @@
+"""A question into a turn, step by step: each step is told when it has been taken, with the time that it took."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+from ragqa.answer import READ_HITS, answer
+from ragqa.conversation import standalone, suggest
+from ragqa.demo.corpora import Corpus
+from ragqa.demo.turns import Cited, Turn, answers
+from ragqa.errors import InputError, RagqaError, WriterError
+from ragqa.passages import sentences
+from ragqa.records import Answer
+from ragqa.retrieve import CANDIDATES, Retriever, rerank
+from ragqa.written import Writer, Written
+
+RERANKED, BM25, BOTH = "BM25 + reranker", "BM25 only", "Side by side"
+RESULTS, LEAST_RESULTS, MOST_RESULTS = 5, 1, 20
+LEAST_CANDIDATES, MOST_CANDIDATES = 10, 100
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a question is to be answered."""
+
+    ranking: str = RERANKED
+    results: int = RESULTS
+    candidates: int = CANDIDATES
+    write: bool = False
+
+
+def respond(
+    question: str, corpus: Corpus, settings: Settings, earlier: Sequence[Turn], writer: Writer | None = None
+) -> Iterator[Turn]:
+    """The turn that answers a question after the `earlier` ones, as far as it has come after each step.
+
+    What cannot be asked gives one turn that says why.
+    """
+    turn = Turn(question, corpus.name)
+    try:
+        for step in _steps(turn, corpus.retriever, settings, earlier):
+            yield (turn := step)
+    except RagqaError as error:
+        yield replace(turn, failed=sentence_of(error))
+        return
+    if writer is not None and settings.write and turn.answer and not turn.answer.abstained:
+        yield from _write(writer, turn, turn.answer)
+
+
+def _steps(turn: Turn, retriever: Retriever, settings: Settings, earlier: Sequence[Turn]) -> Iterator[Turn]:
+    check_results(settings.results)
+    retriever = _with(retriever, settings)
+    clock = _Clock()
+    asked = standalone(turn.typed, answers(earlier))
+    hits, cosines = retriever.find(asked, settings.results)
+    turn = clock.note(turn, f"searched {len(retriever.index.passages):,} passages")
+    yield turn
+    if settings.ranking == BOTH:
+        turn = replace(turn, bm25=tuple(Retriever(retriever.index, None).search(asked, settings.results)))
+    if retriever.reranker is not None:
+        hits = rerank(retriever.reranker, asked, hits, cosines)
+        turn = clock.note(turn, f"reranked {len(hits)}")
+        yield turn
+    answered = answer(asked, hits[: settings.results], retriever.reranker)
+    if answered.sentences:
+        read = sum(len(sentences(hit.passage.text)) for hit in answered.hits[:READ_HITS])
+        turn = clock.note(turn, f"read {read} sentences")
+    following = suggest(answered, retriever.index)
+    yield replace(turn, answer=answered, next=tuple(following))
+
+
+def _with(retriever: Retriever, settings: Settings) -> Retriever:
+    """The same index and models, used as the settings say."""
+    bm25_only = settings.ranking == BM25 or retriever.reranker is None
+    return Retriever(
+        retriever.index,
+        None if bm25_only else retriever.reranker,
+        dense=None if settings.ranking == BM25 else retriever.dense,
+        candidates=settings.candidates,
+    )
+
+
+def check_results(count: int) -> None:
+    """Raise `InputError` for more hits than are shown."""
+    if count > MOST_RESULTS:
+        raise InputError(f"k is {count}; at most {MOST_RESULTS} passages are shown")
+
+
+def sentence_of(error: Exception) -> str:
+    """An error's message as a sentence."""
+    message = str(error)
+    return f"{message[:1].upper()}{message[1:]}."
+
+
+class _Clock:
+    """Measures what has passed since the step before."""
+
+    def __init__(self, now: Callable[[], float] = perf_counter) -> None:
+        self._now, self._last = now, now()
+
+    def note(self, turn: Turn, what: str) -> Turn:
+        """The turn with one more stage: what has just been done, and the time it took."""
+        last, self._last = self._last, self._now()
+        return replace(turn, stages=(*turn.stages, f"{what} in {duration(self._last - last)}"))
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them: `3 ms`, `1.2 s`."""
+    return f"{max(1, round(seconds * 1000)):,} ms" if seconds < 1 else f"{seconds:.1f} s"
+
+
+def _write(writer: Writer, turn: Turn, answered: Answer) -> Iterator[Turn]:
+    """The turn while its written answer grows; what a failing server has written by then is dropped."""
+    started = perf_counter()
+    try:
+        for written in writer.write(answered.question, answered.hits):
+            turn = replace(turn, written=_cited(written, len(answered.hits)))
+            yield turn
+    except WriterError as error:
+        yield replace(turn, written=(), note=f"No written answer: {error}")
+        return
+    note = "" if turn.written else "No written answer: the model finds none in the passages"
+    yield replace(turn, stages=(*turn.stages, f"written in {duration(perf_counter() - started)}"), note=note)
+
+
+def _cited(written: Written, hits: int) -> tuple[Cited, ...]:
+    """The sentences; numbers that no hit has are left out."""
+    return tuple(Cited(s.text, tuple(n for n in s.cited if 1 <= n <= hits), s.support) for s in written.sentences)

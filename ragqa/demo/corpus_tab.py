@@ -1,0 +1,116 @@
+"""The tab that shows what is indexed, lets a page be read and, where that is allowed, more pages be crawled."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ragqa.demo.converse import sentence_of
+from ragqa.demo.corpora import Corpus
+from ragqa.demo.growth import MOST_DEPTH, Growth, Wanted
+from ragqa.demo.markup import escape
+from ragqa.demo.panel import render_notice, render_page
+from ragqa.errors import InputError
+
+MOST_FOUND = 12
+
+HOW_TO_GROW = """To add pages from Wikipedia while the chat is open, start it with a folder of your own and an address where
+Wikipedia's operators can reach you; a folder that is not there yet begins as a copy of the starter corpus:
+
+    ragqa demo --index my-index/ --allow-crawl you@example.org
+"""
+
+
+def add_corpus_tab(corpora: Mapping[str, Corpus], growth: Growth | None, private: Mapping[str, Any]) -> None:
+    """Build the tab in the page that is being built; `private` are the options of events that are not part of the API."""
+    import gradio as gr
+
+    names = list(corpora)
+    with gr.Row(elem_id="ragqa-corpus"):
+        with gr.Column(scale=2, min_width=280):
+            chosen = gr.Dropdown(names, value=names[0], label="Corpus", visible=len(names) > 1)
+            summary = gr.HTML(render_summary(corpora[names[0]]), apply_default_css=False)
+            wanted = gr.Textbox(label="Find a page", placeholder="Part of its title", max_length=200)
+            found = gr.Radio(find_titles(corpora[names[0]], ""), label="Pages", elem_id="ragqa-found")
+            if growth is None:
+                gr.Markdown(HOW_TO_GROW)
+            else:
+                _add_growth(corpora, growth, chosen, [summary, found], private)
+        with gr.Column(scale=3, min_width=280):
+            page = gr.HTML(
+                '<p class="ragqa hint">Choose a page to read it here.</p>',
+                elem_id="ragqa-page",
+                apply_default_css=False,
+            )
+
+    def look(name: str, part: str) -> Any:
+        return gr.Radio(find_titles(corpora[name], part), value=None)
+
+    def read(name: str, title: str | None) -> Any:
+        return (
+            render_page(corpora[name].page(title)) if title and title in corpora[name].contents().pages else gr.skip()
+        )
+
+    chosen.change(lambda name: render_summary(corpora[name]), chosen, summary, **private)
+    gr.on([chosen.change, wanted.change], look, [chosen, wanted], found, show_progress="hidden", **private)
+    found.input(read, [chosen, found], page, **private)
+
+
+def _add_growth(
+    corpora: Mapping[str, Corpus], growth: Growth, chosen: Any, shown: list[Any], private: Mapping[str, Any]
+) -> None:
+    import gradio as gr
+
+    own = [name for name, corpus in corpora.items() if corpus.folder]
+    with gr.Accordion("Add pages", open=False):
+        into = gr.Dropdown(own, value=own[0], label="To", visible=len(own) > 1)
+        titles = gr.Textbox(label="Pages", placeholder="One title a line", lines=3, max_length=20_000)
+        category = gr.Textbox(label="Category", placeholder="Cluster analysis", max_length=300)
+        depth = gr.Slider(0, MOST_DEPTH, 0, step=1, label="Levels of subcategories")
+        start = gr.Button("Crawl and index", variant="primary")
+        told = gr.HTML(render_notice(""), elem_id="ragqa-growth", apply_default_css=False)
+
+    def grow(name: str, titles: str, category: str, depth: float) -> Iterator[str]:
+        try:
+            growth.start(corpora[name], read_wanted(titles, category, int(depth)))
+        except InputError as error:
+            yield render_notice(sentence_of(error))
+            return
+        for told in growth.follow():
+            yield render_notice(told)
+
+    def look_again(name: str) -> tuple[str, Any]:
+        return render_summary(corpora[name]), gr.Radio(find_titles(corpora[name], ""), value=None)
+
+    grown = start.click(grow, [into, titles, category, depth], told, show_progress="hidden", **private)
+    grown.then(look_again, chosen, shown, **private)
+
+
+def read_wanted(titles: str, category: str, depth: int) -> Wanted:
+    """What is typed into the form: titles line by line, one category. Raises `InputError` if it is nothing."""
+    named = tuple(filter(None, (line.strip() for line in titles.splitlines())))
+    return Wanted(named, (category.strip(),) if category.strip() else (), depth)
+
+
+def find_titles(corpus: Corpus, part: str) -> list[str]:
+    """The first titles that hold all the words of `part`, those that begin with it first, then by the alphabet."""
+    words = part.casefold().split()
+    found = [title for title in corpus.contents().pages if all(word in title.casefold() for word in words)]
+    start = re.compile(re.escape(part.strip()), re.IGNORECASE)
+    return sorted(found, key=lambda title: (not start.match(title), title.casefold()))[:MOST_FOUND]
+
+
+def render_summary(corpus: Corpus) -> str:
+    """How many pages and passages there are, what they cite, and when they were indexed."""
+    contents, retriever = corpus.contents(), corpus.retriever
+    cited = sum(number is not None for number in contents.pages.values())
+    facts = {
+        "Pages": f"{len(contents.pages):,}",
+        "Passages": f"{len(retriever.index.passages):,}",
+        "Pages cited by revision": f"{cited:,}",
+        "Found by": "words and meaning" if retriever.dense else "words",
+        "Reranked by": retriever.reranker.name if retriever.reranker else "nothing",
+    }
+    if contents.written:
+        facts["Indexed"] = f"{contents.written:%d %B %Y, %H:%M} UTC"
+    rows = "".join(f"<tr><td>{name}</td><td>{escape(value)}</td></tr>" for name, value in facts.items())
+    return f'<div class="ragqa"><h2>{escape(corpus.name)}</h2><table>{rows}</table></div>'

@@ -1,0 +1,31 @@
+"""What a demo may have beside the chat."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ragqa.demo.growth import Growth
+from ragqa.files import cache_folder
+from ragqa.written import Writer
+
+FEEDBACK = "feedback.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """A writer of answers, a file for likes and dislikes, crawls from the page; `notice` is a line for the top of the page."""
+
+    writer: Writer | None = None
+    feedback: Path | None = None
+    growth: Growth | None = None
+    notice: str = ""
+
+
+def find_feedback(given: str | Path | None = None) -> tuple[Path | None, str]:
+    """The file that likes and dislikes are added to, in the cache folder if none is given, or None and why there is none."""
+    try:
+        path = Path(given) if given else cache_folder() / FEEDBACK
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab"):
+            return path, ""
+    except (OSError, RuntimeError) as error:
+        return None, f"Likes and dislikes are not saved: {error}"

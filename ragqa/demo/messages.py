@@ -1,0 +1,110 @@
+"""A conversation as the messages of Gradio's chat: Markdown, in which whatever others wrote is text.
+
+A link to `#turn-2-1` leads to the first hit of the second turn in the panel.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from ragqa.answer import NO_ANSWER, NOTHING_FOUND
+from ragqa.demo.markup import escape_markdown, link_markdown
+from ragqa.demo.turns import Cited, Turn
+from ragqa.passages import place
+from ragqa.records import Answer, Hit
+from ragqa.retrieve import MAX_QUESTION_CHARS
+
+Message = dict[str, Any]
+
+MARKS = {
+    "unsupported": "⚠ *not borne out by the passages*",
+    "uncited": "⚠ *cites no passage*",
+    "pending": "…",
+    "supported": "",
+}
+
+
+def messages(turns: Sequence[Turn]) -> list[Message]:
+    """All messages of a conversation; those of the last turn end with the questions that may follow."""
+    shown = [message for number, turn in enumerate(turns, 1) for message in _messages(number, turn)]
+    if turns and turns[-1].next:
+        shown[-1]["options"] = [{"value": question} for question in turns[-1].next]
+    return shown
+
+
+def turn_of(index: int, turns: Sequence[Turn]) -> int:
+    """The place of the turn that the message with this index belongs to."""
+    ends, end = [], 0
+    for number, turn in enumerate(turns, 1):
+        end += len(_messages(number, turn))
+        ends.append(end)
+    return next(place for place, end in enumerate(ends) if index < end)
+
+
+def _messages(number: int, turn: Turn) -> list[Message]:
+    shown = [_said("user", escape_markdown(_short(turn.typed)))]
+    if turn.failed:
+        return [*shown, _said("assistant", f"**{escape_markdown(turn.failed)}**")]
+    if turn.stages:
+        shown.append(_stages(turn))
+    if turn.answer:
+        shown.append(_said("assistant", _reply(number, turn, turn.answer)))
+    return shown
+
+
+def _said(role: str, content: str) -> Message:
+    return {"role": role, "content": content}
+
+
+def _short(question: str) -> str:
+    return question if len(question) <= MAX_QUESTION_CHARS else f"{question[:200]}…"
+
+
+def _stages(turn: Turn) -> Message:
+    """What has been done, as one line that opens."""
+    title = " · ".join(turn.stages)
+    title = f"{title[:1].upper()}{title[1:]}"
+    steps = "\n".join(f"- {escape_markdown(stage)}" for stage in turn.stages)
+    status = "done" if turn.answer else "pending"
+    content = f"In the {escape_markdown(turn.corpus)}:\n{steps}"
+    return {**_said("assistant", content), "metadata": {"title": escape_markdown(title), "status": status}}
+
+
+def _reply(number: int, turn: Turn, answer: Answer) -> str:
+    parts = [f"*Asked as:* {escape_markdown(answer.question)}"] if turn.rewritten else []
+    if not answer.hits:
+        return "\n\n".join([*parts, f"**{NOTHING_FOUND}**"])
+    if answer.abstained:
+        parts.append(f"**{NO_ANSWER}**")
+    else:
+        source = answer.sentences[0].hit if answer.sentences else 0
+        quoted, passage = escape_markdown(answer.text), answer.hits[source].passage
+        parts.append(f"> “{quoted}”\n>\n> — {link_markdown(passage)} {_reference(number, source + 1)}")
+    if turn.written:
+        parts.append(_written(number, turn.written))
+    if turn.note:
+        parts.append(f"⚠ *{escape_markdown(turn.note)}*")
+    return "\n\n".join([*parts, _passages(number, answer.hits)])
+
+
+def _passages(number: int, hits: Sequence[Hit]) -> str:
+    return "\n".join(f"{rank}. {_line(number, rank, hit)}" for rank, hit in enumerate(hits, 1))
+
+
+def _line(number: int, rank: int, hit: Hit) -> str:
+    name = escape_markdown(place(hit.passage)) or "passage"
+    chance = "" if hit.probability is None else f" · {hit.probability:.0%}"
+    return f"[{name}](#turn-{number}-{rank}){chance}"
+
+
+def _written(number: int, sentences: Sequence[Cited]) -> str:
+    told = " ".join(_sentence(number, sentence) for sentence in sentences)
+    return f"**In a model’s words** (check them against the passages)\n\n{told}"
+
+
+def _sentence(number: int, sentence: Cited) -> str:
+    references = [_reference(number, rank) for rank in sentence.ranks]
+    return " ".join(filter(None, [escape_markdown(sentence.text), *references, MARKS.get(sentence.support, "")]))
+
+
+def _reference(number: int, rank: int) -> str:
+    return f"[[{rank}]](#turn-{number}-{rank})"

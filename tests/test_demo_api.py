@@ -1,0 +1,219 @@
+import ast
+import asyncio
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from demo_server import ANSWER, QUESTION, closing_event_loops, environment, running, small_retriever
+
+from ragqa.answer import as_dict
+from ragqa.cli import main
+from ragqa.demo import serve
+from ragqa.errors import InputError
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
+from users import crowd
+
+
+@pytest.fixture(scope="module", autouse=True)
+def close_event_loops() -> Iterator[None]:
+    with closing_event_loops():
+        yield
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    with running(mcp="yes") as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def address(served: tuple["subprocess.Popen[str]", str]) -> str:
+    return served[1]
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=20) as response:
+        return json.load(response)
+
+
+def call(address: str, endpoint: str, *arguments: Any) -> tuple[str, Any]:
+    """Call an endpoint as Gradio documents it: post, then read the event's outcome."""
+    body = json.dumps(dict(zip(("question", "k", "corpus"), arguments, strict=False))).encode()
+    url = f"{address}gradio_api/call"
+    request = urllib.request.Request(f"{url}/v2/{endpoint}", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=20) as response:
+        event = json.load(response)["event_id"]
+    with urllib.request.urlopen(f"{url}/{endpoint}/{event}", timeout=20) as response:
+        name, data = response.read().decode().strip().split("\n")[-2:]
+    return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
+
+
+def test_there_are_two_endpoints(address: str) -> None:
+    info = get(f"{address}gradio_api/info")
+    assert sorted(info["named_endpoints"]) == ["/ask", "/search"]
+    assert info["unnamed_endpoints"] == {}
+    for endpoint in info["named_endpoints"].values():
+        assert [parameter["parameter_name"] for parameter in endpoint["parameters"]] == ["question", "k", "corpus"]
+        assert endpoint["description"]
+
+
+def test_ask_gives_the_answer_as_json(address: str) -> None:
+    event, data = call(address, "ask", QUESTION, 2)
+    assert event == "complete"
+    assert data == json.loads(json.dumps([as_dict(small_retriever().ask(QUESTION, 2))]))
+    assert data[0]["text"] == ANSWER
+
+
+def test_search_gives_the_hits_as_json(address: str) -> None:
+    event, data = call(address, "search", "boosting", 2, "other")
+    assert event == "complete"
+    assert [(hit["rank"], hit["passage"]["title"]) for hit in data[0]] == [(1, "Boosting")]
+    assert data[0][0]["probability"] is None
+
+
+@pytest.mark.parametrize("arguments", [("", 2), (QUESTION, 0), (QUESTION, 21), (QUESTION, 2, "none"), ("a" * 3000, 2)])
+@pytest.mark.parametrize("endpoint", ["ask", "search"])
+def test_what_cannot_be_asked_is_an_error_without_a_trace(
+    served: tuple["subprocess.Popen[str]", str], endpoint: str, arguments: tuple[Any, ...]
+) -> None:
+    event, data = call(served[1], endpoint, *arguments)
+    assert event == "error"
+    assert "Traceback" not in json.dumps(data)
+
+
+def test_the_tools_are_served_over_mcp(address: str) -> None:
+    mcp = pytest.importorskip("mcp", reason="mcp is not installed: pip install 'ragqa[mcp]'")
+    from mcp.client.streamable_http import streamable_http_client
+
+    async def use() -> tuple[Any, Any, Any]:
+        async with (
+            streamable_http_client(f"{address}gradio_api/mcp/") as (read, write, _),
+            mcp.ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            tools = await session.list_tools()
+            found = await session.call_tool("search", {"question": QUESTION, "k": 1})
+            return tools, found, await session.call_tool("ask", {"question": QUESTION})
+
+    tools, found, answered = asyncio.run(use())
+    assert sorted(tool.name for tool in tools.tools) == ["ask", "search"]
+    for tool in tools.tools:
+        assert re.search("Wikipedia", tool.description)
+        assert "at most 2,000 characters" in tool.inputSchema["properties"]["question"]["description"]
+        assert tool.inputSchema["required"] == ["question"]
+    assert ANSWER in found.content[0].text
+    assert ast.literal_eval(answered.content[0].text)["text"] == ANSWER
+
+
+def test_fifty_at_once_get_their_own_answers(served: tuple["subprocess.Popen[str]", str]) -> None:
+    process, address = served
+    questions = [f"{word} {number}" for number in range(5) for word in ("dropout", "boosting", "units", "zebra")]
+    report = crowd(address, users=50, seconds=6, questions=questions, pid=process.pid)
+    assert report.errors == []
+    assert report.mixed_up == []
+    assert len(report.seconds) > 50
+    before, after = report.summary(6)["memory MB, first and last fifth"]
+    assert (
+        after < before + 40
+    )  # the queue and 50 connections; the script, which runs longer, shows that it does not go on
+
+
+def test_every_page_forbids_other_hosts(address: str) -> None:
+    with urllib.request.urlopen(address, timeout=20) as response:
+        policy = response.headers["Content-Security-Policy"]
+        assert "default-src 'self';" in policy
+        assert "http" not in policy
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    "path", ["gradio_api/file=/etc/passwd", "monitoring", "gradio_api/monitoring", "gradio_api/runs"]
+)
+def test_what_the_chat_does_not_need_is_not_served(address: str, path: str) -> None:
+    with pytest.raises(urllib.error.HTTPError) as caught:
+        urllib.request.urlopen(f"{address}{path}", timeout=20)
+    assert caught.value.code in {401, 403, 404}
+    caught.value.close()
+
+
+def test_a_password_is_asked_for() -> None:
+    with running(auth="ada:secret") as (_, address):
+        for path in ("config", "gradio_api/info"):
+            with pytest.raises(urllib.error.HTTPError) as caught:
+                get(f"{address}{path}")
+            assert caught.value.code == 401
+            caught.value.close()
+        body = b"username=ada&password=secret"
+        opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+        with opener.open(f"{address}login", body, timeout=20) as response:
+            assert json.load(response) == {"success": True}
+        with opener.open(f"{address}gradio_api/info", timeout=20) as response:
+            assert "/ask" in json.load(response)["named_endpoints"]
+
+
+def test_ctrl_c_ends_the_demo_without_a_word() -> None:
+    with running() as (process, address):
+        with urllib.request.urlopen(address, timeout=20) as response:
+            assert response.status == 200
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20)[0] == ""
+        assert process.returncode == 0
+
+
+def test_a_port_in_use_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(InputError, match=rf"^127\.0\.0\.1:{port} is in use; choose another host or port$"):
+            serve(small_retriever(), port=port)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "message"),
+    [
+        ("127.0.0.1", 65536, "^port 65536 is not between 0 and 65535$"),
+        ("127.0.0.1", -1, "^port -1 is not between 0 and 65535$"),
+        ("no host", 7860, r"^no host:7860 cannot be listened on \(.*\); choose another host or port$"),
+    ],
+)
+def test_an_address_that_is_none_is_named(host: str, port: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        serve(small_retriever(), host=host, port=port, open_to_all=True)
+
+
+def test_the_command_refuses_other_machines_without_a_password(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--host", "0.0.0.0", "--bm25-only"]) == 1
+    assert "give --auth USER:PASSWORD, or --no-auth" in capsys.readouterr().err
+
+
+def test_the_command_serves_several_folders(tmp_path: Path) -> None:
+    code = f"""
+import sys
+from ragqa.bm25 import Bm25Index
+from ragqa.cli import main
+from demo_server import PASSAGES
+Bm25Index.build(PASSAGES[:2]).save({str(tmp_path / "one")!r})
+Bm25Index.build(PASSAGES[2:]).save({str(tmp_path / "two")!r})
+folders = ["--index", {str(tmp_path / "one")!r}, "--index", {str(tmp_path / "two")!r}]
+main(["demo", "--port", "0", "--bm25-only", "--feedback", {str(tmp_path / "likes.jsonl")!r}, *folders])
+"""
+    with subprocess.Popen([sys.executable, "-c", code], env=environment(), stdout=-1, text=True) as process:
+        try:
+            assert process.stdout
+            line = process.stdout.readline()
+            found = re.search(r"http://127\.0\.0\.1:\d+/", line)
+            assert found, line
+            assert call(found[0], "search", "boosting", 1, "one")[1] == [[]]
+            assert call(found[0], "search", "boosting", 1, "two")[1][0][0]["passage"]["title"] == "Boosting"
+        finally:
+            process.kill()
