@@ -22,6 +22,7 @@ from ragqa.records import Answer, Hit, Page, Passage, read_json_lines, write_jso
 if TYPE_CHECKING:
     from ragqa.fates import CrawlReport
     from ragqa.index import IndexReport
+    from ragqa.seeds import Seeds
 
 _WIKIPEDIA = "wikipedia"
 _EVERY_RECIPE = ("recipe", "data", "out", "seed", "offline")
@@ -62,20 +63,17 @@ def _drop_output() -> None:
 def _crawl(options: argparse.Namespace) -> int:
     from ragqa.crawl import crawl
     from ragqa.fates import FATES, PLANNED
-    from ragqa.seeds import read_seeds
 
-    seeds = [read_seeds(path) for path in options.titles]
-    language = options.lang or next((s.language for s in seeds if s.language != "en"), "en")
-    depth = options.depth if options.depth is not None else max((s.depth for s in seeds), default=0)
+    seeds = _read_seeds(options)
     report = crawl(
         options.out,
         contact=options.contact or "",
-        categories=[*options.category, *(name for s in seeds for name in s.categories)],
-        depth=depth,
-        titles=[title for s in seeds for title in s.titles],
+        categories=seeds.categories,
+        depth=seeds.depth,
+        titles=seeds.titles,
         retry_failed=options.retry_failed,
         api_url=options.api_url,
-        lang=language,
+        lang=options.lang or seeds.language,
         include=options.include,
         exclude=options.exclude,
         longest_wait_s=options.max_wait,
@@ -84,9 +82,7 @@ def _crawl(options: argparse.Namespace) -> int:
         cache=options.cache,
         dry_run=options.dry_run,
     )
-    for fate in report.fates:
-        if fate.became in ("missing", "empty", "failed"):
-            _say(f"{fate.became}: {fate.title}" + (f": {fate.reason}" if fate.reason else ""))
+    _say_what_is_not_there(report)
     if options.dry_run:
         planned = len(report.titles(PLANNED))
         known = _counts(report, FATES[1:])
@@ -95,6 +91,25 @@ def _crawl(options: argparse.Namespace) -> int:
     print(f"{options.out}: {_counts(report, FATES)} (what became of each title: {options.out}.titles)")
     _print_changes(report)
     return 1 if report.failed else 0
+
+
+def _read_seeds(options: argparse.Namespace) -> "Seeds":
+    """What the options and the files they name ask for, together."""
+    from ragqa.seeds import Seeds, read_seeds
+
+    read = [read_seeds(path) for path in options.titles]
+    return Seeds(
+        language=next((s.language for s in read if s.language != Seeds().language), Seeds().language),
+        depth=options.depth if options.depth is not None else max((s.depth for s in read), default=0),
+        categories=(*options.category, *(name for s in read for name in s.categories)),
+        titles=(*options.title, *(title for s in read for title in s.titles)),
+    )
+
+
+def _say_what_is_not_there(report: "CrawlReport") -> None:
+    for fate in report.fates:
+        if fate.became in ("missing", "empty", "failed"):
+            _say(f"{fate.became}: {fate.title}" + (f": {fate.reason}" if fate.reason else ""))
 
 
 def _print_changes(report: "CrawlReport") -> None:
@@ -113,22 +128,19 @@ def _counts(report: "CrawlReport", kinds: Iterable[str]) -> str:
 def _import_dump(options: argparse.Namespace) -> int:
     from ragqa.dump import import_dump
     from ragqa.fates import FATES
-    from ragqa.seeds import read_seeds
 
-    seeds = [read_seeds(path) for path in options.titles]
+    seeds = _read_seeds(options)
     report = import_dump(
         options.dump,
         options.out,
-        categories=[*options.category, *(name for s in seeds for name in s.categories)],
-        depth=options.depth if options.depth is not None else max((s.depth for s in seeds), default=0),
-        titles=[*options.title, *(title for s in seeds for title in s.titles)],
+        categories=seeds.categories,
+        depth=seeds.depth,
+        titles=seeds.titles,
         include=options.include,
         exclude=options.exclude,
         index_url=options.index_url,
     )
-    for fate in report.fates:
-        if fate.became in ("missing", "empty", "failed"):
-            _say(f"{fate.became}: {fate.title}" + (f": {fate.reason}" if fate.reason else ""))
+    _say_what_is_not_there(report)
     print(
         f"{options.out}: "
         + ", ".join(f"{report.counts.get(kind, 0):,} {kind}" for kind in FATES if kind not in ("missing", "folded"))
@@ -492,16 +504,7 @@ def _add_crawl(commands: Any) -> None:
         commands, "crawl", _crawl, "fetch articles of Wikipedia or another MediaWiki into pages.jsonl",
         "ragqa crawl --titles corpus/wikipedia.toml --contact you@example.org --out pages.jsonl",
     )  # fmt: skip
-    parser.add_argument("--category", action="append", default=[], metavar="NAME", help="may be repeated")
-    parser.add_argument("--depth", type=int, help="levels of subcategories to follow (default 0)")
-    parser.add_argument(
-        "--titles",
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="titles, one a line, or a TOML file with categories too",
-    )
-    _add_filter(parser)
+    _add_seeds(parser)
     parser.add_argument("--dry-run", action="store_true", help="list the categories, say how much would be fetched")
     parser.add_argument(
         "--delay", type=float, default=0.0, metavar="SECONDS", help="from one request to the next, at least (default 0)"
@@ -538,15 +541,17 @@ def _add_import_dump(commands: Any) -> None:
         'ragqa import-dump enwiki-latest-pages-articles-multistream.xml.bz2 --category "Machine learning" --out pages.jsonl',
     )  # fmt: skip
     parser.add_argument("dump", metavar="DUMP", help="XML, plain or packed with bzip2 (multistream too) or gzip")
+    _add_seeds(parser)
     parser.add_argument(
-        "--category",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="only its articles, as their wikitext says; may be repeated",
+        "--index-url", metavar="URL", help="the wiki's index.php, if the dump does not tell where it is"
     )
+    parser.add_argument("--out", required=True, metavar="FILE", help="the pages that are there already stay")
+
+
+def _add_seeds(parser: Any) -> None:
+    parser.add_argument("--category", action="append", default=[], metavar="NAME", help="its articles; may be repeated")
     parser.add_argument("--depth", type=int, help="levels of subcategories to follow (default 0)")
-    parser.add_argument("--title", action="append", default=[], metavar="TITLE", help="only this; may be repeated")
+    parser.add_argument("--title", action="append", default=[], metavar="TITLE", help="may be repeated")
     parser.add_argument(
         "--titles",
         action="append",
@@ -554,14 +559,6 @@ def _add_import_dump(commands: Any) -> None:
         metavar="FILE",
         help="titles, one a line, or a TOML file with categories too",
     )
-    _add_filter(parser)
-    parser.add_argument(
-        "--index-url", metavar="URL", help="the wiki's index.php, if the dump does not tell where it is"
-    )
-    parser.add_argument("--out", required=True, metavar="FILE", help="the pages that are there already stay")
-
-
-def _add_filter(parser: Any) -> None:
     parser.add_argument(
         "--include",
         action="append",
