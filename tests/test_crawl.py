@@ -478,7 +478,11 @@ def test_ctrl_c_ends_a_crawl_that_waits(wiki: Wiki, out: Path) -> None:
         titles_file.parent.mkdir()
         titles_file.write_text("A\nB\nC\nD\n")
         arguments = ["crawl", "--titles", str(titles_file), "--contact", CONTACT, "--api-url", url]
-        command = [sys.executable, "-m", "ragqa", *arguments, "--in-flight", "3", "--out", str(out)]
+        heed = (
+            "signal.signal(signal.SIGINT, signal.default_int_handler)"  # what a shell starts in the background does not
+        )
+        code = f"import signal, sys; {heed}; from ragqa.cli import main; sys.exit(main(sys.argv[1:]))"
+        command = [sys.executable, "-c", code, *arguments, "--in-flight", "3", "--out", str(out)]
         crawling = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert asked.wait(60)
         time.sleep(0.5)
