@@ -107,18 +107,22 @@ class Recommender:
             raise InputError(f"k is {k}; at least 1 is needed")
         asked = self.genres(favourites, genres)
         query = tell(favourites, asked)
-        scores = self.scores(favourites, asked)
-        likely = (self._all[place] for place in scores.argsort(kind="stable")[::-1].tolist())
-        books = choose(likely, favourites, max(k, self.candidates), same_series=same_series)
+        books = self._choose(favourites, asked, max(k, self.candidates), same_series)
         logits = self._reranker.score(query, [document(book) for book in books]).tolist()
         ranked = sorted(zip(books, logits, strict=True), key=lambda scored: (-scored[1], scored[0].id))[:k]
         return [Recommendation(book, score, tuple(self._reasons(book, favourites, asked))) for book, score in ranked]
 
-    def scores(self, favourites: Sequence[Book], genres: Sequence[str]) -> "np.ndarray":
-        """How likely the books may suit, in their order, before any is reranked: shape (books,), unbounded."""
+    def find_candidates(self, favourites: Sequence[Book]) -> list[Book]:
+        """The books that `recommend` reranks for these favourites, the likeliest first."""
+        return self._choose(favourites, self.genres(favourites), self.candidates, same_series=False)
+
+    def _choose(self, favourites: Sequence[Book], genres: Sequence[str], count: int, same_series: bool) -> list[Book]:
+        import numpy as np
+
         scores = self._popularity + GENRE_WEIGHT * _standardize(self._genres.likeness(favourites, genres))
         scores += BM25_WEIGHT * _standardize(self._index.scores(tell(favourites, genres)))
-        return scores
+        likely = (self._all[place] for place in np.argsort(-scores, kind="stable").tolist())
+        return choose(likely, favourites, count, same_series=same_series)
 
     def _reasons(self, book: Book, favourites: Sequence[Book], genres: Sequence[str]) -> Iterable[str]:
         for favourite in favourites:

@@ -25,6 +25,7 @@ class Titles:
 
     def __init__(self, books: Iterable[Book]) -> None:
         self._books = sorted(books, key=lambda book: -book.ratings_count)
+        self._first = {book.work: book for book in reversed(self._books)}
         self._by_name: dict[str, list[tuple[int, Book]]] = defaultdict(list)
         for book in self._books:
             for name, cut in _names(book.title).items():
@@ -40,7 +41,7 @@ class Titles:
         if not asked:
             raise InputError(f"the title {title[:40]!r} holds no letter or digit")
         for look in (self._exact, self._with_author, self._with_part, self._with_typos):
-            works = list({book.work: book for book in reversed(look(title))}.values())[::-1]
+            works = [self._first[work] for work in dict.fromkeys(book.work for book in look(title))]
             if len(works) == 1:
                 return works[0]
             if works:
@@ -50,7 +51,10 @@ class Titles:
         raise InputError(f"there is no book {title[:80]!r} in the library; nearest: {'; '.join(near) or 'none'}")
 
     def _exact(self, title: str) -> list[Book]:
-        named = self._by_name.get(plain(title), [])
+        return self._named(plain(title))
+
+    def _named(self, name: str) -> list[Book]:
+        named = self._by_name.get(name, [])
         least = min((cut for cut, _ in named), default=0)  # "Emma" is "Emma (Classics)" sooner than "Emma: A Life"
         return [book for cut, book in named if cut == least]
 
@@ -81,7 +85,7 @@ class Titles:
         alike = [(SequenceMatcher(None, asked, name, autojunk=False).ratio(), name) for name in some]
         found: dict[str, tuple[float, Book]] = {}
         for ratio, name in sorted(alike, key=lambda item: (-item[0], item[1])):
-            for _, book in self._by_name[name]:
+            for book in self._named(name):
                 found.setdefault(book.id, (ratio, book))
         return list(found.values())
 
