@@ -48,7 +48,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of goodbooks-10k")
     parser.add_argument("--set", nargs="+", default=SETS, help=f"default {' '.join(SETS)}")
     parser.add_argument("--model", action="append", default=[], help="a trained reranker; may be repeated")
-    parser.add_argument("--candidates", type=int, default=BooksConfig().candidates, help="in a set (default %(default)s)")
+    parser.add_argument(
+        "--candidates", type=int, default=BooksConfig().candidates, help="in a set (default %(default)s)"
+    )
     parser.add_argument(
         "--recommend", choices=SPLITS[1:], help="the recipe's recommender instead, on readers of a split"
     )

@@ -21,7 +21,7 @@ from ragqa.recipes.books.library import library_files, starter_file
 from ragqa.recipes.books.readers import genre_shares
 from ragqa.recipes.books.recommend import BUNDLED, choose
 from ragqa.recipes.books.shelf import make_shelf, open_shelf
-from ragqa.recipes.books.titles import Titles, is_edition, plain, series_of
+from ragqa.recipes.books.titles import Titles, is_edition, opening_parts, plain, series_of
 from ragqa.records import write_json_lines
 from ragqa.rerank import Reranker
 from ragqa.seal import find_flaw
@@ -195,6 +195,13 @@ def test_the_same_series_stays_if_asked_for(recommender: Recommender) -> None:
 def test_of_any_series_one_part_is_named_the_most_promising() -> None:
     assert [book.id for book in choose(SHELF, [SHELF[8]], 20)] == ["1", "5", "6", "7", "8", "10"]
     assert [book.id for book in choose(SHELF, [SHELF[8]], 2)] == ["1", "5"]
+
+
+def test_of_a_series_the_first_part_is_named(recommender: Recommender) -> None:
+    named = {found.book.id for found in recommender.recommend(["It"], k=20)}
+    assert named == {"1", "5", "6", "7", "8", "10"}
+    assert opening_parts(reversed(SHELF))["orchard"].id == "1"
+    assert opening_parts(SHELF).keys() == {"orchard", "inspector vane", "quill universe"}
 
 
 def test_reasons_name_what_is_shared(recommender: Recommender) -> None:

@@ -16,7 +16,7 @@ from ragqa.recipes.books.genres import GENRES, genres_of_shelf
 from ragqa.recipes.books.library import Book, document
 from ragqa.recipes.books.readers import common_genres, enumerate_names, genre_shares, tell
 from ragqa.recipes.books.shelf import Shelf, open_shelf
-from ragqa.recipes.books.titles import Titles, is_edition, series_of
+from ragqa.recipes.books.titles import Titles, is_edition, opening_parts, series_of
 from ragqa.rerank import Reranker
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Recommender:
         self._index, self._reranker = shelf.index, reranker
         self._all = tuple(shelf.books.values())
         self._titles = Titles(self._all)
+        self._openings = opening_parts(self._all)
         self._shares = genre_shares(self._all)
         self._genres = _GenreVectors(self._all, self._shares)
         self._popularity = _standardize(_logarithms(self._all))
@@ -95,7 +96,7 @@ class Recommender:
         """At most `k` books for a reader of these favourites, best first, ties by id.
 
         Editions of the favourites are left out, of other books one is named. Other parts of the favourites' series are left
-        out and of any other series one is named, unless `same_series`. Three favourites are what the reranker has learned
+        out and of any other series the first is named, unless `same_series`. Three favourites are what the reranker has learned
         from. Raises `InputError` for a title that is unknown or may be several books, for an unknown genre, and for numbers
         that make no sense.
         """
@@ -122,7 +123,12 @@ class Recommender:
         scores = self._popularity + GENRE_WEIGHT * _standardize(self._genres.likeness(favourites, genres))
         scores += BM25_WEIGHT * _standardize(self._index.scores(tell(favourites, genres)))
         likely = (self._all[place] for place in np.argsort(-scores, kind="stable").tolist())
-        return choose(likely, favourites, count, same_series=same_series)
+        books = likely if same_series else map(self._opening, likely)
+        return choose(books, favourites, count, same_series=same_series)
+
+    def _opening(self, book: Book) -> Book:
+        """The first part of the book's series; the book itself if it is in none."""
+        return next((self._openings[name] for name in series_of(book.title) if name in self._openings), book)
 
     def _reasons(self, book: Book, favourites: Sequence[Book], genres: Sequence[str]) -> Iterable[str]:
         for favourite in favourites:

@@ -120,6 +120,18 @@ def series_of(title: str) -> dict[str, str]:
     return {plain(name): number.strip() for name, mark, number in parts if mark and plain(name)}
 
 
+def opening_parts(books: Iterable[Book]) -> dict[str, Book]:
+    """The first part of each series that a library has, from part 1 on; of several editions the one that most have rated."""
+    found: dict[str, tuple[float, int, Book]] = {}
+    for book in books:
+        for name, number in series_of(book.title).items():
+            if re.fullmatch(r"\d+(\.\d+)?", number) and float(number) >= 1:
+                part = (float(number), -book.ratings_count, book)
+                if name not in found or part[:2] < found[name][:2]:
+                    found[name] = part
+    return {name: book for name, (_, _, book) in found.items()}
+
+
 def name_of(book: Book) -> str:
     """A book as messages name it."""
     return f"{book.title} by {' and '.join(book.authors[:2])}" + (" and others" if len(book.authors) > 2 else "")
