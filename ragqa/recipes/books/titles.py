@@ -11,6 +11,7 @@ from ragqa.errors import InputError
 from ragqa.recipes.books.library import Book
 
 ALIKE = 0.87  # of two titles that may be the same with typos: the share of letters in common, in order
+NEAR = 0.5  # the same of titles that are named where none is found
 _AS_ALIKE = 0.02  # less than the nearest title: then the one may be meant as well as the other
 _LEAST_PART = 4  # characters of a title that is named by a part of it
 _NAMED = 5  # titles in a message
@@ -47,7 +48,7 @@ class Titles:
             if works:
                 some = "; ".join(map(name_of, works[:_NAMED])) + ("; …" if len(works) > _NAMED else "")
                 raise InputError(f"{title!r} may be {some}: say more of the title, or name the author after 'by'")
-        near = dict.fromkeys(name_of(book) for _, book in self._nearest(asked)[:3])
+        near = dict.fromkeys(name_of(book) for alike, book in self._nearest(asked)[:3] if alike >= NEAR)
         raise InputError(f"there is no book {title[:80]!r} in the library; nearest: {'; '.join(near) or 'none'}")
 
     def _exact(self, title: str) -> list[Book]:
