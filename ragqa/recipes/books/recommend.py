@@ -1,8 +1,9 @@
 """Books for a reader who names a few favourites: what may suit is found among all of a library, the reranker orders it.
 
-Found by what costs little: how many have rated a book, how much its genres are the favourites', and BM25 of its document for
-the reader's query. Each is standardized over the library; the weights were chosen on readers to tune on, as was the number of
-candidates that are reranked (benchmarks/README.md).
+Found by what costs little, its likelihood: how many have rated a book, how much its genres are the favourites', and BM25 of its
+document for the reader's query, each standardized over the library. The final score is the reranker's logit plus
+`LIKELIHOOD_WEIGHT` times that. The weights and the number of candidates were chosen on readers to tune on
+(benchmarks/README.md).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,14 +24,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 BUNDLED = Path(__file__).parent / "reranker"
-CANDIDATES = 100
+CANDIDATES = 30
+LIKELIHOOD_WEIGHT = 0.6
 GENRE_WEIGHT, BM25_WEIGHT = 0.6, 0.4  # beside 1 of the logarithm of the number of ratings
 MOST_FAVOURITES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """A book for a reader: `score` is the reranker's logit, `reasons` what it shares with the favourites, the closest first."""
+    """A book for a reader: `score` is the final one, unbounded; `reasons` say what it shares with the favourites."""
 
     book: Book
     score: float
@@ -48,6 +50,7 @@ class Recommender:
         self.candidates = candidates
         self._index, self._reranker = shelf.index, reranker
         self._all = tuple(shelf.books.values())
+        self._places = {book.id: place for place, book in enumerate(self._all)}
         self._titles = Titles(self._all)
         self._openings = opening_parts(self._all)
         self._shares = genre_shares(self._all)
@@ -108,21 +111,27 @@ class Recommender:
             raise InputError(f"k is {k}; at least 1 is needed")
         asked = self.genres(favourites, genres)
         query = tell(favourites, asked)
-        books = self._choose(favourites, asked, max(k, self.candidates), same_series)
-        logits = self._reranker.score(query, [document(book) for book in books]).tolist()
-        ranked = sorted(zip(books, logits, strict=True), key=lambda scored: (-scored[1], scored[0].id))[:k]
+        likelihoods = self._likelihoods(favourites, asked)
+        books = self._choose(likelihoods, favourites, max(k, self.candidates), same_series)
+        logits = self._reranker.score(query, [document(book) for book in books])
+        scores = logits + LIKELIHOOD_WEIGHT * likelihoods[[self._places[book.id] for book in books]]
+        ranked = sorted(zip(books, scores.tolist(), strict=True), key=lambda scored: (-scored[1], scored[0].id))[:k]
         return [Recommendation(book, score, tuple(self._reasons(book, favourites, asked))) for book, score in ranked]
 
     def find_candidates(self, favourites: Sequence[Book]) -> list[Book]:
         """The books that `recommend` reranks for these favourites, the likeliest first."""
-        return self._choose(favourites, self.genres(favourites), self.candidates, same_series=False)
+        likelihoods = self._likelihoods(favourites, self.genres(favourites))
+        return self._choose(likelihoods, favourites, self.candidates, same_series=False)
 
-    def _choose(self, favourites: Sequence[Book], genres: Sequence[str], count: int, same_series: bool) -> list[Book]:
-        import numpy as np
+    def _likelihoods(self, favourites: Sequence[Book], genres: Sequence[str]) -> "np.ndarray":
+        likeness, bm25 = self._genres.likeness(favourites, genres), self._index.scores(tell(favourites, genres))
+        weighted: np.ndarray = GENRE_WEIGHT * _standardize(likeness) + BM25_WEIGHT * _standardize(bm25)
+        return self._popularity + weighted
 
-        scores = self._popularity + GENRE_WEIGHT * _standardize(self._genres.likeness(favourites, genres))
-        scores += BM25_WEIGHT * _standardize(self._index.scores(tell(favourites, genres)))
-        likely = (self._all[place] for place in np.argsort(-scores, kind="stable").tolist())
+    def _choose(
+        self, likelihoods: "np.ndarray", favourites: Sequence[Book], count: int, same_series: bool
+    ) -> list[Book]:
+        likely = (self._all[place] for place in (-likelihoods).argsort(kind="stable").tolist())
         books = likely if same_series else map(self._opening, likely)
         return choose(books, favourites, count, same_series=same_series)
 
@@ -151,7 +160,6 @@ class _GenreVectors:
 
         self._column = {genre: column for column, genre in enumerate(sorted(shares))}
         self._weights = np.sqrt([-np.log(shares[genre]) for genre in self._column])
-        self._rows = {book.id: row for row, book in enumerate(books)}
         self._vectors = np.array([self.vector(book.genres) for book in books])
 
     def vector(self, genres: Iterable[str]) -> "np.ndarray":
@@ -165,13 +173,12 @@ class _GenreVectors:
 
     def between(self, book: Book, other: Book) -> float:
         """How much the genres of two books are alike, 0 to 1."""
-        return float(self._vectors[self._rows[book.id]] @ self._vectors[self._rows[other.id]])
+        return float(self.vector(book.genres) @ self.vector(other.genres))
 
     def likeness(self, favourites: Sequence[Book], genres: Sequence[str]) -> "np.ndarray":
         """How much the books' genres are like the favourites' and those, in the order of the books: 0 to 1."""
-        wanted = [self._vectors[self._rows[book.id]] for book in favourites]
-        wanted += [self.vector(genres)] if genres else []
-        mean: np.ndarray = self._vectors @ (sum(wanted) / len(wanted))
+        wanted = [self.vector(named) for named in (*(book.genres for book in favourites), genres) if named]
+        mean: np.ndarray = self._vectors @ (sum(wanted, self.vector(())) / max(1, len(wanted)))
         return mean
 
 
