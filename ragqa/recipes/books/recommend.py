@@ -126,7 +126,8 @@ class Recommender:
     def _likelihoods(self, favourites: Sequence[Book], genres: Sequence[str]) -> "np.ndarray":
         likeness, bm25 = self._genres.likeness(favourites, genres), self._index.scores(tell(favourites, genres))
         weighted: np.ndarray = GENRE_WEIGHT * _standardize(likeness) + BM25_WEIGHT * _standardize(bm25)
-        return self._popularity + weighted
+        weighted += self._popularity
+        return weighted
 
     def _choose(
         self, likelihoods: "np.ndarray", favourites: Sequence[Book], count: int, same_series: bool
