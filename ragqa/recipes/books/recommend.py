@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 BUNDLED = Path(__file__).parent / "reranker"
-CANDIDATES = 30
+CANDIDATES = 20
 LIKELIHOOD_WEIGHT = 0.6
 GENRE_WEIGHT, BM25_WEIGHT = 0.6, 0.4  # beside 1 of the logarithm of the number of ratings
 MOST_FAVOURITES = 10

@@ -13,7 +13,7 @@ from ragqa.files import cache_folder, sha256
 from ragqa.recipes.books.library import Book, document, library_files, read_books, starter_file
 from ragqa.records import Passage, read_json_lines, write_json_lines
 
-KEPT = 4  # libraries in the cache folder; one of 10,000 books takes 30 MB
+KEPT = 4  # libraries in the cache folder; one of 10,000 books takes 13 MB
 
 _BOOKS, _INDEX = "books.jsonl", "index"
 
