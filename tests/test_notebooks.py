@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 
+from ragqa.recipes import RECIPES
+
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
 
-def test_there_are_two() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["1_quickstart.ipynb", "2_dataset_and_training.ipynb"]
+def test_there_are_two_and_one_for_each_recipe() -> None:
+    own = [f"{number}_{recipe}.ipynb" for number, recipe in enumerate(RECIPES, 3)]
+    assert [path.name for path in NOTEBOOKS] == ["1_quickstart.ipynb", "2_dataset_and_training.ipynb", *own]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -5,14 +5,22 @@ from pathlib import Path
 
 import pytest
 
+from ragqa.recipes import RECIPES
+
 pytest.importorskip("hatchling", reason="pip install hatchling")
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_wheel_holds_the_corpus_the_models_and_the_types(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path], cwd=ROOT, check=True)
-    (wheel,) = tmp_path.glob("*.whl")
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder], cwd=ROOT, check=True)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_the_wheel_holds_the_corpus_the_models_and_the_types(wheel: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
         "ragqa/py.typed",
@@ -24,4 +32,13 @@ def test_the_wheel_holds_the_corpus_the_models_and_the_types(tmp_path: Path) -> 
         "ragqa/reranker/tokenizer.json",
         "ragqa/reranker/openvino/openvino_model.bin",
     } <= names
-    assert wheel.stat().st_size < 60_000_000
+    assert wheel.stat().st_size < 80_000_000
+
+
+def test_the_wheel_holds_the_recipes_with_their_models_and_libraries(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    files = [path for path in (ROOT / "ragqa" / "recipes").rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    assert {path.relative_to(ROOT).as_posix() for path in files} <= names
+    for recipe in RECIPES:
+        own = (ROOT / "corpus" / recipe).iterdir()
+        assert {f"ragqa/recipes/{recipe}/starter/{path.name}" for path in own} <= names

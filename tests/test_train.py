@@ -6,7 +6,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from ragqa.dataset import DatasetConfig
 from ragqa.errors import CorpusError, InputError, ModelError, RecordError
 from ragqa.export import export
 from ragqa.records import Pair
-from ragqa.rerank import BUNDLED, Reranker
+from ragqa.rerank import Reranker
 from ragqa.train import (
     BASE,
     OFFLINE_BASE,
@@ -49,21 +48,6 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "dataset"
     pairs = {"train": pairs_about(TOPICS[:7]) * 4, "eval": pairs_about(TOPICS[7:]), "test": []}
     write_dataset(pairs, folder, title="Toy", sources=["made here"], licence="cc0-1.0", config=DatasetConfig())
-    return folder
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of two narrow layers with random weights and the bundled vocabulary."""
-    import transformers
-
-    tools: Any = transformers
-    folder = tmp_path_factory.mktemp("base") / "tiny"
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    torch.manual_seed(0)
-    tools.BertForSequenceClassification(tools.BertConfig(**shape, num_labels=1)).save_pretrained(folder)
-    special = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
-    tools.PreTrainedTokenizerFast(tokenizer_file=str(BUNDLED / "tokenizer.json"), **special).save_pretrained(folder)
     return folder
 
 

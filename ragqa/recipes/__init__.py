@@ -9,5 +9,9 @@ RECIPES: tuple[str, ...] = (
 
 
 def load_recipe(name: str) -> ModuleType:
-    """The module of a recipe: it has `make_dataset(data, out, seed)`."""
+    """The module of a recipe.
+
+    It has `make_dataset(data, out, seed)`, `TRAINING`, a `TrainConfig`, and `add_commands(command)`, which adds the commands of
+    its own to the command line's by `command(name, run, what, example)`, a parser of arguments.
+    """
     return import_module(f"ragqa.recipes.{name}")

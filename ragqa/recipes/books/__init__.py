@@ -1,19 +1,36 @@
-"""Ranking books for a reader: a dataset and candidate sets from goodbooks-10k, in the input format of the reference model."""
+"""Books for a reader: a dataset from goodbooks-10k in the input format of the reference model, its reranker, recommendations.
+
+from ragqa.recipes.books import Recommender
+
+recommender = Recommender.open()  # the starter library; Recommender.open("books.jsonl") for your own
+for found in recommender.recommend(["The Hobbit", "Emma", "Dracula"]):
+    print(found.book.title, found.reasons)
+"""
 
 from ragqa.recipes.books.build import Books, BooksConfig, build, make_dataset
-from ragqa.recipes.books.library import Book, Library, document, read_library
+from ragqa.recipes.books.commands import add_commands
+from ragqa.recipes.books.library import Book, Library, document, read_books, read_library
 from ragqa.recipes.books.readers import query
+from ragqa.recipes.books.recommend import Recommendation, Recommender
 from ragqa.recipes.books.sets import read_set
+from ragqa.train import TrainConfig
+
+TRAINING = TrainConfig(batch_size=48, warmup=0.1, max_length=384)  # as the reference model for books, and a warm-up
 
 __all__ = [
+    "TRAINING",
     "Book",
     "Books",
     "BooksConfig",
     "Library",
+    "Recommendation",
+    "Recommender",
+    "add_commands",
     "build",
     "document",
     "make_dataset",
     "query",
+    "read_books",
     "read_library",
     "read_set",
 ]

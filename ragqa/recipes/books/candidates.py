@@ -76,7 +76,7 @@ class Source:
 
     @cached_property
     def _shares(self) -> Mapping[str, float]:
-        return genre_shares(self.library)
+        return genre_shares(self.library.books.values())
 
     def query(self, profile: Profile) -> str:
         """The profile's query."""

@@ -11,13 +11,21 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from ragqa.errors import InputError, RecordError
-from ragqa.recipes.books.genres import LEAST_OF_COUNTS, LEAST_OF_NAMES, genres_of_book
+from ragqa.recipes.books.genres import LEAST_OF_COUNTS, LEAST_OF_NAMES, genres_of_book, genres_of_shelf
 from ragqa.recipes.books.tables import Row, find_table, need_table, read_table, whole_number
-from ragqa.records import read_lines
+from ragqa.records import construct, read_lines, read_rows
 
 LONGEST_DESCRIPTION = 1000  # characters; the authors, who come after it, must stay in what a reranker reads
+STARTER = "books.jsonl"
+TABLES = (
+    "books.csv", "book_tags.csv", "book_tags_reduced.csv", "tags.csv", "tags_reduced.csv", "book_metadata.csv",
+    "descriptions.csv", "descriptions_isbn13.txt",
+)  # fmt: skip
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 Ratings = Mapping[str, Mapping[str, int]]
 
@@ -53,6 +61,58 @@ def read_library(folder: str | Path) -> Library:
         raise InputError(f"{folder} is not a folder; give the one that holds goodbooks-10k's books.csv")
     books = _read_books(folder)
     return Library(books, _read_ratings(folder, books))
+
+
+def read_books(source: str | Path) -> dict[str, Book]:
+    """Read books by id from a folder of goodbooks-10k, or from a JSON Lines file, in the order there.
+
+    A line has `id`, `title` and `authors`, and may have `genres` (names that shelves have, too), `description`, and
+    `ratings_count`. Raises `InputError` or `RecordError` for what cannot be read.
+    """
+    source = Path(source)
+    if source.is_dir():
+        return _read_books(source)
+    books: dict[str, Book] = {}
+    for number, row in read_rows(source):
+        try:
+            book = _from_row(row)
+        except InputError as error:
+            raise RecordError(source, number, str(error)) from error
+        if book.id in books:
+            raise RecordError(source, number, f"book {book.id!r:.40} is there twice")
+        books[book.id] = book
+    if not books:
+        raise InputError(f"{source} holds no books")
+    return dict(_with_works(books.values(), {}))
+
+
+def _from_row(row: Mapping[str, Any]) -> Book:
+    book = construct(Book, {name: value for name, value in row.items() if name != "work"})
+    title, authors = _one_line(book.title), tuple(filter(None, map(_one_line, book.authors)))
+    if not book.id or not title or not authors:
+        raise InputError("an id, a title and an author are needed")
+    genres = {genre for name in book.genres for genre in genres_of_shelf(name) or (_one_line(name).casefold(),)}
+    return replace(
+        book,
+        title=title,
+        authors=authors,
+        genres=tuple(sorted(filter(None, genres))),
+        description=_shorten(_one_line(book.description)),
+    )
+
+
+def starter_file() -> Path:
+    """The file of the bundled library: in an installed package, else in the source tree."""
+    installed = Path(__file__).parent / "starter" / STARTER
+    return installed if installed.is_file() else Path(__file__).parents[3] / "corpus" / "books" / STARTER
+
+
+def library_files(source: Path) -> list[Path]:
+    """The files that `read_books` may read; none if there is nothing at `source`."""
+    if not source.is_dir():
+        return [source] if source.is_file() else []
+    names = {name + end for name in TABLES for end in ("", ".gz")}
+    return sorted(path for path in source.iterdir() if path.name in names and path.is_file())
 
 
 def document(book: Book) -> str:
@@ -96,7 +156,7 @@ def _with_works(books: Iterable[Book], work_ids: Mapping[str, str]) -> Iterator[
     """Books with the ids of the first editions of their works: editions share a work id, or title and first author."""
     first: dict[str, str] = {}
     for book in books:
-        keys = [key for key in (work_ids[book.id], _title_key(book.title, book.authors[0])) if key]
+        keys = [key for key in (work_ids.get(book.id, ""), _title_key(book.title, book.authors[0])) if key]
         work = next((first[key] for key in keys if key in first), book.id)
         first.update((key, work) for key in keys if key not in first)
         yield book.id, replace(book, work=work)
@@ -191,7 +251,8 @@ def _isbn13(isbn: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """Text without line breaks and control characters, which a terminal would obey."""
+    return " ".join(_CONTROL.sub(" ", text).split())
 
 
 def _shorten(text: str) -> str:

@@ -1,7 +1,7 @@
 """Readers: what they like, told as a query the way the reference model takes it, and which part of the data they are in."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ragqa.dataset import SPLITS, keyed_random
@@ -57,8 +57,12 @@ def _works(library: Library, books: Sequence[str]) -> list[Book]:
 
 def query(favourites: Sequence[Book], shares: Mapping[str, float]) -> str:
     """The query of a reader with these favourites; `shares` is how many of all books are of each genre (`genre_shares`)."""
+    return tell(favourites, common_genres(favourites, shares))
+
+
+def tell(favourites: Sequence[Book], genres: Sequence[str]) -> str:
+    """The query of a reader with these favourites and favourite genres."""
     books = enumerate_names([f"{book.title} by {' and '.join(book.authors[:MOST_AUTHORS])}" for book in favourites])
-    genres = common_genres(favourites, shares)
     return f"Favorite books: {books}." + (f" Favorite genres: {enumerate_names(genres)}." if genres else "")
 
 
@@ -70,10 +74,10 @@ def common_genres(books: Sequence[Book], shares: Mapping[str, float]) -> list[st
     return sorted(shared, key=lambda genre: (-counts[genre], shares.get(genre, 0.0), genre))[:MOST_GENRES]
 
 
-def genre_shares(library: Library) -> dict[str, float]:
+def genre_shares(books: Collection[Book]) -> dict[str, float]:
     """The share of the books that are of each genre."""
-    counts = Counter(genre for book in library.books.values() for genre in book.genres)
-    return {genre: count / len(library.books) for genre, count in counts.items()}
+    counts = Counter(genre for book in books for genre in book.genres)
+    return {genre: count / len(books) for genre, count in counts.items()}
 
 
 def enumerate_names(names: Sequence[str]) -> str:

@@ -1,0 +1,65 @@
+"""The recipe's command line: `ragqa recommend`."""
+
+import argparse
+import json
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ragqa.recipes.books.library import Book
+from ragqa.recipes.books.readers import enumerate_names
+from ragqa.recipes.books.recommend import Recommendation, Recommender
+from ragqa.recipes.books.titles import name_of
+
+Command = Callable[[str, Callable[[argparse.Namespace], int | None], str, str], Any]
+
+
+def add_commands(command: Command) -> None:
+    """Add `recommend` to the command line."""
+    parser = command(
+        "recommend", _recommend, "find books for a reader who names some favourites",
+        'ragqa recommend --favorite "The Hobbit" --favorite "Emma by Jane Austen"',
+    )  # fmt: skip
+    parser.add_argument(
+        "--favorite", action="append", required=True, metavar="TITLE", help="three are best; 'by AUTHOR' may follow"
+    )
+    parser.add_argument(
+        "--genre", action="append", default=[], metavar="NAME", help="what the favourites share, if not given"
+    )
+    parser.add_argument(
+        "--library", metavar="PATH", help="JSON Lines file or folder of goodbooks-10k; the starter library if not given"
+    )
+    parser.add_argument("-k", type=int, default=10, help="books to name (default 10)")
+    parser.add_argument(
+        "--same-series", action="store_true", help="name several parts of a series, the favourites' too"
+    )
+    parser.add_argument("--model", metavar="FOLDER", help="reranker; the recipe's own if not given")
+    parser.add_argument("--json", action="store_true", help="for machines")
+
+
+def _recommend(options: argparse.Namespace) -> None:
+    recommender = Recommender.open(options.library, reranker=options.model)
+    favourites = [recommender.find(title) for title in options.favorite]
+    genres = recommender.genres(favourites, options.genre)
+    found = recommender.recommend(favourites, genres, options.k, same_series=options.same_series)
+    print(_as_json(favourites, genres, found) if options.json else _as_text(favourites, genres, found))
+
+
+def _as_json(favourites: Sequence[Book], genres: Sequence[str], found: Sequence[Recommendation]) -> str:
+    named = [{"id": book.id, "title": book.title, "authors": book.authors} for book in favourites]
+    plain = {"favorites": named, "genres": genres, "recommendations": [asdict(one) for one in found]}
+    return json.dumps(plain, ensure_ascii=False, indent=1)
+
+
+def _as_text(favourites: Sequence[Book], genres: Sequence[str], found: Sequence[Recommendation]) -> str:
+    head = f"For a reader of {enumerate_names([name_of(book) for book in favourites])}" + (
+        f" ({', '.join(genres)}):" if genres else ":"
+    )
+    if not found:
+        head = "The library holds no other book than the favourites, their editions and their series."
+    lines = [textwrap.fill(head, 100)]
+    for rank, one in enumerate(found, 1):
+        lines.append(f"{rank:2}. {name_of(one.book)}")
+        lines.append(textwrap.fill("; ".join(one.reasons), 100, initial_indent="    ", subsequent_indent="    "))
+    return "\n".join(lines)

@@ -1,0 +1,159 @@
+"""Titles as people write them: in any case, without article, accents, subtitle or series, with an author, with small typos."""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+from functools import cached_property
+
+from ragqa.errors import InputError
+from ragqa.recipes.books.library import Book
+
+ALIKE = 0.87  # of two titles that may be the same with typos: the share of letters in common, in order
+NEAR = 0.5  # the same of titles that are named where none is found
+_AS_ALIKE = 0.02  # less than the nearest title: then the one may be meant as well as the other
+_LEAST_PART = 4  # characters of a title that is named by a part of it
+_NAMED = 5  # titles in a message
+_LOOKED_AT = 40
+
+_IN_PARENTHESES = re.compile(r"\s*\(([^()]*)\)\s*$")
+_ARTICLES = frozenset(("a", "an", "the"))
+
+
+class Titles:
+    """The books of a library by their titles."""
+
+    def __init__(self, books: Iterable[Book]) -> None:
+        self._books = sorted(books, key=lambda book: -book.ratings_count)
+        self._first = {book.work: book for book in reversed(self._books)}
+        self._by_name: dict[str, list[tuple[int, Book]]] = defaultdict(list)
+        for book in self._books:
+            for name, cut in _names(book.title).items():
+                self._by_name[name].append((cut, book))
+
+    def find(self, title: str) -> Book:
+        """The book with this title, of several editions the one that most have rated.
+
+        "by" and an author may follow. Raises `InputError` naming the nearest titles if there is none, and the titles that it
+        may be if there are several.
+        """
+        asked = plain(title)
+        if not asked:
+            raise InputError(f"the title {title[:40]!r} holds no letter or digit")
+        for look in (self._exact, self._with_author, self._with_part, self._with_typos):
+            works = [self._first[work] for work in dict.fromkeys(book.work for book in look(title))]
+            if len(works) == 1:
+                return works[0]
+            if works:
+                some = "; ".join(map(name_of, works[:_NAMED])) + ("; …" if len(works) > _NAMED else "")
+                raise InputError(f"{title!r} may be {some}: say more of the title, or name the author after 'by'")
+        near = dict.fromkeys(name_of(book) for alike, book in self._nearest(asked)[:3] if alike >= NEAR)
+        raise InputError(f"there is no book {title[:80]!r} in the library; nearest: {'; '.join(near) or 'none'}")
+
+    def _exact(self, title: str) -> list[Book]:
+        return self._named(plain(title))
+
+    def _named(self, name: str) -> list[Book]:
+        named = self._by_name.get(name, [])
+        least = min((cut for cut, _ in named), default=0)  # "Emma" is "Emma (Classics)" sooner than "Emma: A Life"
+        return [book for cut, book in named if cut == least]
+
+    def _with_author(self, title: str) -> list[Book]:
+        bare, _, author = title.rpartition(" by ")
+        names = plain(author).split()
+        if not bare or not names:
+            return []
+        looks = (look(bare) for look in (self._exact, self._with_part, self._with_typos))
+        own = ([b for b in books if names[-1] in plain(" ".join(b.authors)).split()] for books in looks)
+        return next(filter(None, own), [])
+
+    def _with_part(self, title: str) -> list[Book]:
+        part = plain(title)
+        if len(part) < _LEAST_PART:
+            return []
+        return [book for book in self._books if f" {part} " in f" {plain(book.title)} "]
+
+    def _with_typos(self, title: str) -> list[Book]:
+        near = self._nearest(plain(title))
+        best = max((alike for alike, _ in near), default=0.0)
+        return [book for alike, book in near if alike >= max(ALIKE, best - _AS_ALIKE)]
+
+    def _nearest(self, asked: str) -> list[tuple[float, Book]]:
+        """Books and how alike one of their names is, the most alike first; only those that share many groups of letters."""
+        shared = Counter(name for group in _groups(asked) for name in self._by_group.get(group, ()))
+        some = sorted(shared, key=lambda name: (-shared[name] / (len(name) + len(asked)), name))[:_LOOKED_AT]
+        alike = [(SequenceMatcher(None, asked, name, autojunk=False).ratio(), name) for name in some]
+        found: dict[str, tuple[float, Book]] = {}
+        for ratio, name in sorted(alike, key=lambda item: (-item[0], item[1])):
+            for book in self._named(name):
+                found.setdefault(book.id, (ratio, book))
+        return list(found.values())
+
+    @cached_property
+    def _by_group(self) -> dict[str, list[str]]:
+        groups = defaultdict(list)
+        for name in self._by_name:
+            for group in _groups(name):
+                groups[group].append(name)
+        return dict(groups)
+
+
+def plain(text: str) -> str:
+    """Words of letters and digits in small letters, without accents and leading articles: names that look alike are equal."""
+    marked = unicodedata.normalize("NFKD", text.casefold().replace("&", " and "))
+    letters = "".join(c for c in marked if not unicodedata.combining(c) and c not in "'’‘`")
+    words = re.sub(r"[\W_]+", " ", letters).split()
+    while len(words) > 1 and words[0] in _ARTICLES:
+        del words[0]
+    return " ".join(words)
+
+
+def without_series(title: str) -> str:
+    """A title without what stands in parentheses at its end."""
+    return _IN_PARENTHESES.sub("", title) or title
+
+
+def series_of(title: str) -> dict[str, str]:
+    """The series that a title like `Two (Cycle, #2; Great Cycle, #7-9)` names, by plain name, and which part it is."""
+    found = _IN_PARENTHESES.search(title)
+    parts = (part.partition("#") for part in found[1].split(";")) if found else ()
+    return {plain(name): number.strip() for name, mark, number in parts if mark and plain(name)}
+
+
+def opening_parts(books: Iterable[Book]) -> dict[str, Book]:
+    """The first part of each series that a library has, from part 1 on; of several editions the one that most have rated."""
+    found: dict[str, tuple[float, int, Book]] = {}
+    for book in books:
+        for name, number in series_of(book.title).items():
+            if re.fullmatch(r"\d+(\.\d+)?", number) and float(number) >= 1:
+                part = (float(number), -book.ratings_count, book)
+                if name not in found or part[:2] < found[name][:2]:
+                    found[name] = part
+    return {name: book for name, (_, _, book) in found.items()}
+
+
+def name_of(book: Book) -> str:
+    """A book as messages name it."""
+    return f"{book.title} by {' and '.join(book.authors[:2])}" + (" and others" if len(book.authors) > 2 else "")
+
+
+def is_edition(book: Book, other: Book) -> bool:
+    """Whether a book is another edition of one, or a collection or companion by an author of it that has its title."""
+    if book.work == other.work:
+        return True
+    own, title = plain(without_series(other.title)), plain(without_series(book.title))
+    return len(own) >= _LEAST_PART and bool({*book.authors} & {*other.authors}) and f" {own} " in f" {title} "
+
+
+def _names(title: str) -> dict[str, int]:
+    """What a book may be called, and how much of its title that leaves out: 0 nothing, 1 the series, 2 the subtitle too."""
+    bare = without_series(title)
+    names = (plain(title), plain(bare), plain(bare.partition(":")[0]))
+    return {name: cut for cut, name in reversed([*enumerate(names)]) if name}
+
+
+def _groups(name: str) -> set[str]:
+    """The groups of three letters in a name."""
+    padded = f" {name} "
+    return {padded[place : place + 3] for place in range(len(padded) - 2)}
