@@ -36,6 +36,7 @@ PAIR = re.compile(
     re.IGNORECASE,
 )
 _PARENTHESIS = re.compile(r"\s*\([^()]*\)\s*$")
+_GERUND = re.compile("[A-Z][a-z]+ing")
 _ARTICLE = re.compile(r"\b(?:an?|the) $", re.IGNORECASE)
 _LONGEST = 5  # words of a topic
 _WEIGHTS = (1.0, 0.5, 0.3)  # of what the first hits say about which words are the topic
@@ -69,6 +70,8 @@ def topic_of(answer: Answer) -> Topic | None:
     named, own = _terms(title), _terms(phrase)
     if len(own) > 1 and set(own) <= set(named) and not _in_order(own, named):
         return Topic(title[:1].lower() + title[1:])  # "vanishing gradient problem" for "gradients vanish"
+    if own == named and _GERUND.fullmatch(title):
+        return Topic(title.lower())  # "overfitting" for "my model overfits"
     wider = [
         (a, b)
         for a, b in _phrases(answer.question)

@@ -20,6 +20,7 @@ CASES = [
     ("What is the kernel trick?", [("Kernel method", "The kernel trick replaces dot products.")], "the kernel trick"),
     ("Why do gradients vanish?", [("Vanishing gradient problem", "Products shrink.")], "vanishing gradient problem"),
     ("What is the difference between bagging and boosting?", [("Ensemble", "x")], "bagging and boosting"),
+    ("How can I tell whether my model overfits?", [("Overfitting", "It shows in a gap.")], "overfitting"),
     ("who did that?", [("Perceptron (history)", "Rosenblatt did.")], "Perceptron"),
 ]
 
