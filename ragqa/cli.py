@@ -388,6 +388,12 @@ def _ask(options: argparse.Namespace) -> None:
     print(json.dumps(as_dict(answer), ensure_ascii=False, indent=1) if options.json else _as_text(answer))
 
 
+def _recipe_tabs() -> dict[str, Any]:
+    from ragqa.recipes import RECIPES, load_recipe
+
+    return {recipe.TAB: recipe.add_tab for recipe in map(load_recipe, RECIPES)}
+
+
 def _demo(options: argparse.Namespace) -> None:
     from ragqa import demo
     from ragqa.written import Writer
@@ -417,7 +423,7 @@ def _demo(options: argparse.Namespace) -> None:
         auth=demo.read_auth(auth) if auth else None,
         open_to_all=options.no_auth,
         mcp=options.mcp,
-        extras=demo.Extras(writer, feedback, growth, notice),
+        extras=demo.Extras(writer, feedback, growth, notice, _recipe_tabs()),
     )
 
 

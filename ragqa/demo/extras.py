@@ -1,7 +1,9 @@
 """What a demo may have beside the chat."""
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ragqa.demo.growth import Growth
 from ragqa.files import cache_folder
@@ -12,12 +14,16 @@ FEEDBACK = "feedback.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """A writer of answers, a file for likes and dislikes, crawls from the page; `notice` is a line for the top of the page."""
+    """A writer of answers, a file for likes and dislikes, crawls from the page; `notice` is a line for the top of the page.
+
+    `tabs` are further tabs by their names, each built by a function that takes the options of its events.
+    """
 
     writer: Writer | None = None
     feedback: Path | None = None
     growth: Growth | None = None
     notice: str = ""
+    tabs: Mapping[str, Callable[[Mapping[str, Any]], None]] = field(default_factory=dict)
 
 
 def find_feedback(given: str | Path | None = None) -> tuple[Path | None, str]:

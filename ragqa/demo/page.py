@@ -49,6 +49,9 @@ def build_demo(
                 add_chat(demo, anew, corpora, extras, examples, limits)
             with gr.Tab("Corpus"):
                 add_corpus_tab(corpora, extras.growth, {"api_visibility": "private"})
+            for name, add_tab in extras.tabs.items():
+                with gr.Tab(name):
+                    add_tab({**limits, "api_visibility": "private"})
         add_endpoints(corpora, limits)
     demo.queue(max_size=WAITING)
     return demo

@@ -7,6 +7,9 @@ for found in recommender.recommend(["The Hobbit", "Emma", "Dracula"]):
     print(found.book.title, found.reasons)
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from ragqa.recipes.books.build import Books, BooksConfig, build, make_dataset
 from ragqa.recipes.books.commands import add_commands
 from ragqa.recipes.books.library import Book, Library, document, read_books, read_library
@@ -17,7 +20,18 @@ from ragqa.train import TrainConfig
 
 TRAINING = TrainConfig(batch_size=48, warmup=0.1, max_length=384)  # as the reference model for books, and a warm-up
 
+TAB = "Books"
+
+
+def add_tab(events: Mapping[str, Any]) -> None:
+    """Build the recipe's tab in the demo (`ragqa.recipes.books.tab`)."""
+    from ragqa.recipes.books import tab
+
+    tab.add_tab(events)
+
+
 __all__ = [
+    "TAB",
     "TRAINING",
     "Book",
     "Books",
@@ -26,6 +40,7 @@ __all__ = [
     "Recommendation",
     "Recommender",
     "add_commands",
+    "add_tab",
     "build",
     "document",
     "make_dataset",

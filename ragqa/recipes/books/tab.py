@@ -1,0 +1,79 @@
+"""The recipe's tab in the demo: books that a reader likes go in, a ranked shelf comes out."""
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from ragqa.demo.converse import sentence_of
+from ragqa.demo.markup import escape
+from ragqa.demo.panel import render_notice
+from ragqa.errors import InputError
+from ragqa.recipes.books.library import Book, read_books, starter_file
+from ragqa.recipes.books.recommend import MOST_FAVOURITES, Recommendation, Recommender
+from ragqa.recipes.books.titles import name_of
+
+SHOWN = 10
+_LONGEST = 280  # characters of a description
+
+HINT = "Choose some books that you like; three are best."
+
+
+def add_tab(events: Mapping[str, Any]) -> None:
+    """Build the tab in the page that is being built; `events` are the options of its events. Models load when first needed."""
+    import gradio as gr
+
+    books = read_books(starter_file())
+    genres = sorted({genre for book in books.values() for genre in book.genres})
+    with gr.Row():
+        with gr.Column(scale=2, min_width=280):
+            liked = gr.Dropdown(
+                sorted((name_of(book), book.id) for book in books.values()),
+                multiselect=True,
+                max_choices=MOST_FAVOURITES,
+                label="Books you like",
+                info="Type a part of the title or the author.",
+                elem_id="ragqa-liked",
+            )
+            wanted = gr.Dropdown(genres, multiselect=True, label="Genres", info="Those that the books share, if none.")
+            find = gr.Button("Find books", variant="primary")
+        with gr.Column(scale=3, min_width=280):
+            shelf = gr.HTML(render_notice(HINT), elem_id="ragqa-shelf", apply_default_css=False)
+
+    def recommend(chosen: Sequence[str], genres: Sequence[str]) -> str:
+        if not chosen:
+            return render_notice(HINT)
+        try:
+            return render_shelf(_recommender().recommend([books[number] for number in chosen], genres, SHOWN))
+        except InputError as error:
+            return render_notice(sentence_of(error))
+
+    find.click(recommend, [liked, wanted], shelf, show_progress="minimal", **events)
+
+
+@cache
+def _recommender() -> Recommender:
+    return Recommender.open()
+
+
+def render_shelf(found: Sequence[Recommendation]) -> str:
+    """Recommendations as a ranked list, each with its reasons and the beginning of its description."""
+    cards = "".join(render_book(rank, one) for rank, one in enumerate(found, 1))
+    return (
+        f'<div class="ragqa" aria-live="polite"><ol>{cards}</ol></div>' if cards else render_notice("No other books.")
+    )
+
+
+def render_book(rank: int, one: Recommendation) -> str:
+    """One recommended book."""
+    return (
+        f'<li class="card"><div class="head"><span class="rank">{rank}</span>'
+        f'<span class="page">{escape(name_of(one.book))}</span></div>'
+        f'<div class="facts">{escape("; ".join(one.reasons))}</div>'
+        f'<div class="passage">{escape(shorten(one.book))}</div></li>'
+    )
+
+
+def shorten(book: Book) -> str:
+    """A book's description, cut at a word if it is long."""
+    text = book.description
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST].rsplit(' ', 1)[0]} …"
