@@ -12,7 +12,7 @@ from ragqa.clean import clean_page
 from ragqa.errors import CrawlError
 from ragqa.fates import Fate
 from ragqa.listing import ARTICLE, capitalize, title_flaw
-from ragqa.mediawiki import WRONG, Wiki
+from ragqa.mediawiki import WRONG, Wiki, reading
 from ragqa.records import LONGEST_LINE, Page, construct, json_line
 from ragqa.removed import add_removed
 
@@ -40,7 +40,7 @@ def fetch(wiki: Wiki, title: str, *, named: bool = True) -> Page | Fate:
         raise CrawlError(f"half a reply ({error})") from error
     if told.ns != ARTICLE:
         return Fate(title, no_article, reason="not an article")
-    try:
+    with reading():
         if number < 0:
             _confirm_missing(wiki, title)
             return Fate(title, "missing")
@@ -50,17 +50,14 @@ def fetch(wiki: Wiki, title: str, *, named: bool = True) -> Page | Fate:
         if not told.extract.strip():
             _confirm_empty(wiki, page.title)
             page = replace(page, text="")  # whatever was noted of a table
-    except WRONG as error:
-        raise CrawlError(f"half a reply ({error})") from error
     return page if page.text else Fate(title, "empty", page.title, page.revision)
 
 
 def find_host(wiki: Wiki) -> str:
     """The host that a wiki's URLs name. Raises `CrawlError` for whatever is no answer."""
-    try:
-        return str(urlsplit(wiki.ask(meta="siteinfo")["query"]["general"]["server"]).netloc)
-    except WRONG as error:
-        raise CrawlError(f"half a reply ({error})") from error
+    with reading():
+        server = wiki.ask(meta="siteinfo")["query"]["general"]["server"]
+    return str(urlsplit(server).netloc)
 
 
 def find_changed(wiki: Wiki, pages: Iterable[Page]) -> Iterator[tuple[Page, str]]:
@@ -70,7 +67,8 @@ def find_changed(wiki: Wiki, pages: Iterable[Page]) -> Iterator[tuple[Page, str]
     """
     known = {str(page.page_id): page for page in pages if page.page_id is not None}
     for numbers in _batches(known):
-        told = wiki.ask(pageids="|".join(numbers), prop="info")["query"]["pages"]
+        with reading():
+            told = wiki.ask(pageids="|".join(numbers), prop="info")["query"]["pages"]
         for number in numbers:
             page, now = known[number], told[number]
             if (now.get("title"), now.get("lastrevid")) != (page.title, page.revision) or "redirect" in now:
@@ -83,9 +81,10 @@ def find_targets(wiki: Wiki, titles: Iterable[str]) -> Iterator[tuple[str, int, 
     Titles that lead nowhere are left out. Raises `CrawlError` for whatever is no answer.
     """
     for some in _batches(titles):
-        query = wiki.ask(titles="|".join(some), prop="info", redirects=1)["query"]
-        steps = {step["from"]: step for kind in ("normalized", "redirects") for step in query.get(kind, ())}
-        numbers = {page["title"]: page["pageid"] for page in query.get("pages", {}).values() if "pageid" in page}
+        with reading():
+            query = wiki.ask(titles="|".join(some), prop="info", redirects=1)["query"]
+            steps = {step["from"]: step for kind in ("normalized", "redirects") for step in query.get(kind, ())}
+            numbers = {page["title"]: page["pageid"] for page in query.get("pages", {}).values() if "pageid" in page}
         for title in some:
             end, to_section = title, False
             for _ in steps:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import httpx
 
 RETRY_WAITS_S = (1.0, 2.0, 4.0)  # longer where the server says so (Retry-After)
+MOST_IN_FLIGHT = 3  # https://foundation.wikimedia.org/wiki/Policy:Wikimedia_Foundation_API_Usage_Guidelines
 LONGEST_WAIT_S = 120.0  # however long the server says
 TIMEOUT_S = 30.0  # for anything to come
 DEADLINE_S = 120.0  # for all to come
@@ -91,6 +92,15 @@ def open_wiki(
         transport = _AnyWiki(url, answering)
         settings: Any = {"extra_api_params": _PARAMETERS, "timeout": TIMEOUT_S, "transport": transport}
         yield Wiki(wikipediaapi.Wikipedia(agent, lang, **settings), transport, agent, patient.stopped)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """A block that reads a reply: what a wrong one leads to is raised as `CrawlError`."""
+    try:
+        yield
+    except WRONG as error:
+        raise CrawlError(f"half a reply ({error})") from error
 
 
 def _parse(api_url: str) -> "httpx.URL":

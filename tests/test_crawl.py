@@ -458,6 +458,15 @@ def test_wrong_json_about_titles_is_no_answer(out: Path, query: dict[str, Any]) 
         run(out, url, titles=["C"])
 
 
+def test_wrong_json_about_known_pages_is_no_answer(wiki: Wiki, out: Path) -> None:
+    def reply(path: str, _: object) -> Reply | None:
+        return (200, {}, b'{"query": {"interwiki": []}}') if "pageids=" in path else relay(wiki, path)
+
+    run(out, wiki.api_url, titles=["C++"])
+    with serve(reply) as url, pytest.raises(CrawlError, match="half a reply"):
+        run(out, url, titles=["C++"])
+
+
 def test_a_list_that_does_not_go_on_ends(out: Path) -> None:
     told = {"pages": {"7": {"ns": 14, "title": "Category:X"}}, "categorymembers": [{"ns": 0, "title": "C"}]}
     answer = {"query": told, "continue": {"continue": "-||", "cmcontinue": "page|1|2"}}
