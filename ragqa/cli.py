@@ -516,8 +516,7 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int |
 
 
 def _add_crawl(commands: Any) -> None:
-    from ragqa.crawl import MOST_IN_FLIGHT
-    from ragqa.mediawiki import LONGEST_WAIT_S
+    from ragqa.mediawiki import LONGEST_WAIT_S, MOST_IN_FLIGHT
 
     parser = _command(
         commands, "crawl", _crawl, "fetch articles of Wikipedia or another MediaWiki into pages.jsonl",

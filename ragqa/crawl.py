@@ -18,13 +18,11 @@ from ragqa.errors import CrawlError, InputError
 from ragqa.fates import PLANNED, CrawlReport, Fate, Pages, by_key, compare, page_key, tell
 from ragqa.fetch import fetch, find_changed, find_host, find_targets
 from ragqa.listing import capitalize, list_titles, make_filter, name_category, normalize, title_flaw
-from ragqa.mediawiki import LONGEST_WAIT_S, Wiki, open_wiki
+from ragqa.mediawiki import LONGEST_WAIT_S, MOST_IN_FLIGHT, Wiki, open_wiki
 from ragqa.offline import REASON, is_offline
 from ragqa.progress import counter
 from ragqa.records import Page, append_json_line, read_journal, read_json_lines, write_json_lines
 from ragqa.seeds import Seeds
-
-MOST_IN_FLIGHT = 3  # https://foundation.wikimedia.org/wiki/Policy:Wikimedia_Foundation_API_Usage_Guidelines
 
 _LONGEST_DELAY_S = 86_400
 _FAILURES_IN_A_ROW = 5  # after which nobody is there any more
@@ -185,10 +183,7 @@ class _Crawl:
                     return
                 title, coming = waiting.popleft()
                 yield title, self._known.get(title) or _result(coming)
-        except GeneratorExit:  # somebody has had enough
-            self._wiki.stop()
-            raise
-        except KeyboardInterrupt:
+        except (GeneratorExit, KeyboardInterrupt):  # somebody has had enough
             self._wiki.stop()
             raise
         finally:

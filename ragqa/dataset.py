@@ -54,11 +54,16 @@ class DatasetConfig:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings by name, shares and parts with the names of what they are of."""
-        named = {
-            "shares": dict(zip(KINDS, self.shares, strict=True)),
-            "parts": dict(zip(SPLITS, self.parts, strict=True)),
-        }
-        return asdict(self) | named
+        return name_weights(self, KINDS)
+
+
+def name_weights(config: Any, kinds: Sequence[str]) -> dict[str, Any]:
+    """The fields of a configuration, its `shares` with the names of the `kinds` and its `parts` with those of the splits."""
+    named = {
+        "shares": dict(zip(kinds, config.shares, strict=True)),
+        "parts": dict(zip(SPLITS, config.parts, strict=True)),
+    }
+    return asdict(config) | named
 
 
 def check_weights(name: str, weights: Sequence[float], kinds: Sequence[str]) -> None:

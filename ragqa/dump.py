@@ -24,13 +24,12 @@ from ragqa.errors import InputError
 from ragqa.fates import CrawlReport, Fate, tell
 from ragqa.links import Links, Names, open_links
 from ragqa.listing import ARTICLE, CATEGORY, Filter, make_filter
-from ragqa.records import LONGEST_LINE, Page, json_line, read_json_lines, write_json_lines
+from ragqa.records import LONGEST_LINE, Page, cut_unfinished, json_line, read_json_lines, write_json_lines
 from ragqa.removed import add_removed
 from ragqa.wikitext import plain_text
 from ragqa.xmldump import Entry, Site, open_dump
 
 _SYNCED_EVERY_S = 1.0
-_BLOCK = 1 << 16
 _WIKIMEDIA = re.compile(
     r"(https?://[^/]+\.(?:wiki(?:pedia|books|news|quote|source|versity|voyage|media|data)|wiktionary|mediawiki)\.org)/wiki/.*"
 )
@@ -234,7 +233,8 @@ def _gather(links: Links, site: Site, entries: Iterable[Entry], asked: _Asked) -
 
 def _check_journal(journal: Path, ledger: Path, origin: _Origin) -> None:
     """See to it that the journal, if there is one, is of this import and ends with a whole line."""
-    _cut_last_line(journal)
+    if journal.exists():
+        cut_unfinished(journal)
     begun = next(read_json_lines(ledger, _Origin), None) if ledger.exists() else None
     if journal.exists() and begun != origin:
         was = "something else than an import"
@@ -245,22 +245,6 @@ def _check_journal(journal: Path, ledger: Path, origin: _Origin) -> None:
             f"{journal} is of {was}, not of what is asked of {origin.dump} ({origin.size:,} bytes): finish what began it, "
             "choose another --out, or remove it to begin anew"
         )
-
-
-def _cut_last_line(journal: Path) -> None:
-    """Cut off a last line that a crash left unfinished."""
-    if not journal.exists():
-        return
-    with journal.open("r+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        while end:
-            start = max(end - _BLOCK, 0)
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
-            end = start + newline + 1
-            if newline >= 0:
-                break
-        file.truncate(end)
 
 
 @contextmanager

@@ -111,6 +111,7 @@ class Answer:
     abstained: bool
 
 
+_BLOCK = 1 << 16  # bytes
 LONGEST_LINE = 1 << 24  # bytes; Wikipedia's longest article has two million
 
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -189,11 +190,15 @@ def read_journal(path: str | Path, record: type[Record]) -> list[Record]:
 def cut_unfinished(path: Path) -> None:
     """Cut off what stands behind the last line end of a journal: a line that a crash left unfinished."""
     with path.open("r+b") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - 1))
-        if file.read(1) not in (b"", b"\n"):
-            file.seek(0)
-            file.truncate(file.read().rfind(b"\n") + 1)
+        end = size = file.seek(0, os.SEEK_END)
+        newline = -1
+        while end and newline < 0:  # block by block from the end: a journal may be as large as a wiki
+            start = max(end - _BLOCK, 0)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            end = start + newline + 1
+        if end < size:
+            file.truncate(end)
 
 
 def json_line(record: Any) -> bytes:

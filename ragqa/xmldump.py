@@ -16,9 +16,10 @@ from typing import IO, Any
 from xml.etree.ElementTree import ParseError
 
 from ragqa.errors import InputError, MissingExtraError
+from ragqa.listing import CATEGORY
 from ragqa.records import LONGEST_LINE
 
-ARTICLE, FILE, CATEGORY = 0, 6, 14  # namespaces
+FILE = 6  # the namespace
 LONGEST_REVISION = LONGEST_LINE  # bytes of XML; a page of Wikipedia's has at most two million
 MOST_TAGS = 1 << 16  # of a revision, which has about 20
 

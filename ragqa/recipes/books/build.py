@@ -1,12 +1,12 @@
 """Ratings into labelled pairs to train with, and into candidate sets to measure with, split by reader."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ragqa.card import write_dataset
-from ragqa.dataset import SPLITS, check_weights, keyed_random
+from ragqa.dataset import SPLITS, check_weights, keyed_random, name_weights
 from ragqa.errors import CorpusError, InputError
 from ragqa.recipes.books.candidates import KINDS, Candidates, Source, draw, draw_matched
 from ragqa.recipes.books.library import document, read_library
@@ -57,11 +57,7 @@ class BooksConfig:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings by name, shares and parts with the names of what they are of."""
-        named = {
-            "shares": dict(zip(KINDS, self.shares, strict=True)),
-            "parts": dict(zip(SPLITS, self.parts, strict=True)),
-        }
-        return asdict(self) | named
+        return name_weights(self, KINDS)
 
 
 @dataclass(frozen=True, slots=True)
