@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 from ragqa.bm25 import Bm25Index
 from ragqa.explain import neighbours
 from ragqa.pronouns import replace_pronoun
-from ragqa.questions import Question, QuestionGenerator
+from ragqa.questions import QuestionGenerator
 from ragqa.records import Answer, Passage
 from ragqa.retrieve import MAX_QUESTION_CHARS
 from ragqa.topics import ASPECTS, PAIR, Topic, is_empty, topic_of, words_of
@@ -101,8 +101,9 @@ def suggest(answer: Answer, index: Bm25Index, count: int = 3) -> list[str]:
     best = answer.hits[answer.sentences[0].hit if answer.sentences else 0].passage
     others = {hit.passage.title: hit.passage for hit in reversed(answer.hits) if hit.passage.title != best.title}
     taken = {frozenset(index.question_terms(answer.question))}
-    own = list(islice(_fresh(_asked_nearby(best, index, answering=True), index, taken), count))
-    pages = [_fresh(_asked_nearby(passage, index), index, taken) for passage in reversed(others.values())]
+    words = f" {' '.join(words_of(answer.question))} "
+    own = list(islice(_fresh(_asked_nearby(best, index, words, answering=True), index, taken), count))
+    pages = [_fresh(_asked_nearby(passage, index, words), index, taken) for passage in reversed(others.values())]
     rounds = chain.from_iterable(
         zip_longest(*(islice(page, count) for page in pages))
     )  # one question of each page, then more
@@ -120,14 +121,20 @@ def _fresh(asked: Iterable[tuple[str, Passage]], index: Bm25Index, taken: set[fr
             yield question
 
 
-def _asked_nearby(passage: Passage, index: Bm25Index, *, answering: bool = False) -> Iterator[tuple[str, Passage]]:
-    """The questions that a page's passages answer, those nearest to one of them first; not its own section's if `answering`."""
+def _asked_nearby(
+    passage: Passage, index: Bm25Index, words: str, *, answering: bool = False
+) -> Iterator[tuple[str, Passage]]:
+    """The questions that a page's passages answer, those nearest to one of them first; not its own section's if `answering`.
+
+    They call the page's topic as the `words` of the question before do, if that is a name which its first passage defines.
+    """
     around = neighbours(index, passage, _AROUND, _AROUND)
     page = sorted([passage, *around], key=lambda p: p.start)
     place = page.index(passage)
     generator = _generator(index).narrowed(page)
     topic = generator.topic(passage.title)
-    whole = _with_article(topic, generator.questions(page[0]))
+    opening = [question.text for question in generator.questions(page[0])]
+    whole = _named_as_in(words, opening) or _with_article(topic, opening)
     nearby = (near for _, _, near in sorted((abs(n - place), -n, p) for n, p in enumerate(page)))
     others = [p for p in nearby if not answering or (p.id != passage.id and p.section != passage.section)]
     made = [
@@ -148,10 +155,16 @@ def _is_of_heading(question: str, topic: str) -> bool:
     return match is None or bool(match["page"]) or topic in question
 
 
-def _with_article(topic: str, asked: Iterable[Question]) -> str:
+def _named_as_in(words: str, opening: Iterable[str]) -> str | None:
+    """What the first passage of a page defines, as it stands in the question for that, if it is among the `words`."""
+    subjects = filter(None, map(_SUBJECT.fullmatch, opening))
+    return next((match["subject"] for match in subjects if f" {' '.join(words_of(match['noun']))} " in words), None)
+
+
+def _with_article(topic: str, opening: Iterable[str]) -> str:
     """A page's topic as it stands in the question that its first passage answers, else with the article that it should have."""
     pattern = re.compile(rf"What (?:is|are) ((?:an? |the ){re.escape(topic)})\?")
-    if named := next((match[1] for question in asked if (match := pattern.fullmatch(question.text))), ""):
+    if named := next((match[1] for question in opening if (match := pattern.fullmatch(question))), ""):
         return named
     return f"{'an' if topic[0] in 'aeiouAEIO' else 'a'} {topic}" if _ONE_OF_MANY.search(topic) else topic
 

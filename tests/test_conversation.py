@@ -141,6 +141,12 @@ def test_suggestions_come_from_the_same_page_first(ask: Ask) -> None:
     assert suggest(answered, index, 0) == []
 
 
+def test_suggestions_call_a_page_as_the_question_did(ask: Ask) -> None:
+    index = Retriever.open(dense=False, reranker=None).index
+    assert suggest(ask("Why does dropout help?"), index)[0] == "How does dropout work?"
+    assert suggest(ask("What is dilution in a neural network?"), index)[0] == "How does Dilution work?"
+
+
 def test_without_hits_nothing_is_suggested() -> None:
     index = Bm25Index.build([Passage("a", "", text="Nothing to ask here.")])
     assert suggest(Answer("xyzzy?", "", (), (), True), index) == []

@@ -65,12 +65,18 @@ def test_pages_are_crawled_from_the_page(wiki: Wiki, corpus: Corpus) -> None:
         open_browser() as browser,
         visiting(browser, address) as visit,
     ):
+        head = visit.page.locator("#ragqa-head")
+        before = head.inner_text()
         visit.page.get_by_role("tab", name="Corpus").click()
         visit.page.get_by_role("button", name="Add pages").click()
         visit.page.get_by_label("Pages", exact=True).first.fill("Perceptron")
         visit.page.get_by_role("button", name="Crawl and index").click()
         visit.page.get_by_text("are searched now").wait_for()
         visit.page.locator("#ragqa-found").get_by_text("Perceptron").wait_for()
+        grown = head.inner_text()
+        assert grown != before
+        visit.page.reload()
+        visit.page.wait_for_function("told => document.querySelector('#ragqa-head')?.innerText === told", arg=grown)
         visit.page.get_by_role("tab", name="Chat").click()
         visit.ask("What does a perceptron weigh?")
         assert "Perceptron" in visit.said()[0]

@@ -88,6 +88,20 @@ def test_a_follow_up_is_asked_in_full(visit: Visit) -> None:
     assert "dropout" in visit.page.locator("#ragqa-side .asked").inner_text()
 
 
+def test_a_later_question_comes_to_the_top_with_its_reply_in_view(visit: Visit) -> None:
+    visit.ask(QUESTION)
+    visit.ask("weather")
+    visit.page.wait_for_function(
+        """() => { const top = [...document.querySelectorAll("#ragqa-chat .user-row")].at(-1).getBoundingClientRect().top;
+          return top >= 0 && top < 40; }"""
+    )
+    last = visit.page.locator("#ragqa-chat .bot-row").last.bounding_box()
+    ask = visit.page.locator("#ragqa-ask").bounding_box()
+    assert last
+    assert ask
+    assert last["y"] + last["height"] < ask["y"]
+
+
 def test_a_question_without_answer_is_told_so(visit: Visit) -> None:
     visit.ask("dropout in this weather")
     assert NO_ANSWER in visit.said()[0]
@@ -244,6 +258,7 @@ def test_a_written_answer_grows_below_the_quoted_one(browser: "Browser", written
         visit.ask(QUESTION)
         said = visit.said()[0]
         assert said.index(f"“{ANSWER}”") < said.index("In a model’s words") < said.index("The moon")
+        assert said.count("relying on another one. [1] The moon") == 1  # what is cited is told once
         assert re.search(r"made of cheese.* \[2\] ⚠ not borne out by the passages", said)
         assert "⚠ cites no passage" in said
         assert re.search(r"· written in \d", said)
@@ -329,7 +344,7 @@ def test_everything_can_be_reached_by_keyboard(visit: Visit) -> None:
 NAME = """(e => (e.getAttribute("aria-label") || e.labels?.[0]?.textContent || e.textContent).trim())(document.activeElement)"""
 FOCUS_IS_SEEN = """(e => {
   const seen = style => style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0 || style.boxShadow !== "none";
-  return e === document.body || seen(getComputedStyle(e)) || seen(getComputedStyle(e.closest(".input-container") ?? e));
+  return e === document.body || seen(getComputedStyle(e)) || seen(getComputedStyle(e.closest(".input-container, .wrap") ?? e));
 })(document.activeElement)"""
 
 

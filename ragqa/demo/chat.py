@@ -291,6 +291,6 @@ def _keep_feedback(path: Path) -> Callable[..., None]:
         except (RagqaError, OSError) as error:
             gr.Warning(f"It could not be saved: {error}")
         else:
-            gr.Info("Saved on this machine. Thank you!")
+            gr.Info("Saved on this machine. Thank you!", duration=4)
 
     return keep

@@ -12,6 +12,7 @@ from ragqa.errors import InputError, RagqaError, WriterError
 from ragqa.passages import sentences
 from ragqa.records import Answer
 from ragqa.retrieve import CANDIDATES, Retriever, rerank
+from ragqa.support import without_citations
 from ragqa.written import Writer, Written
 
 RERANKED, BM25, BOTH = "BM25 + reranker", "BM25 only", "Side by side"
@@ -124,5 +125,8 @@ def _write(writer: Writer, turn: Turn, answered: Answer) -> Iterator[Turn]:
 
 
 def _cited(written: Written, hits: int) -> tuple[Cited, ...]:
-    """The sentences; numbers that no hit has are left out."""
-    return tuple(Cited(s.text, tuple(n for n in s.cited if 1 <= n <= hits), s.support) for s in written.sentences)
+    """The sentences without their citations, which are told beside them; numbers that no hit has are left out."""
+    return tuple(
+        Cited(without_citations(s.text), tuple(n for n in s.cited if 1 <= n <= hits), s.support)
+        for s in written.sentences
+    )

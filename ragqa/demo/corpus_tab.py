@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ragqa.demo.converse import sentence_of
 from ragqa.demo.corpora import Corpus
@@ -10,6 +10,10 @@ from ragqa.demo.growth import MOST_DEPTH, Growth, Wanted
 from ragqa.demo.markup import escape
 from ragqa.demo.panel import render_notice, render_page
 from ragqa.errors import InputError
+
+if TYPE_CHECKING:
+    import gradio as gr
+    from gradio.events import Dependency
 
 MOST_FOUND = 12
 
@@ -20,11 +24,17 @@ Wikipedia's operators can reach you; a folder that is not there yet begins as a 
 """
 
 
-def add_corpus_tab(corpora: Mapping[str, Corpus], growth: Growth | None, private: Mapping[str, Any]) -> None:
-    """Build the tab in the page that is being built; `private` are the options of events that are not part of the API."""
+def add_corpus_tab(
+    demo: "gr.Blocks", corpora: Mapping[str, Corpus], growth: Growth | None, private: Mapping[str, Any]
+) -> "Dependency | None":
+    """Build the tab in the page that is being built; `private` are the options of events that are not part of the API.
+
+    Returns the event after which a corpus has more pages, if they can be added.
+    """
     import gradio as gr
 
     names = list(corpora)
+    grown = None
     with gr.Row(elem_id="ragqa-corpus"):
         with gr.Column(scale=2, min_width=280):
             chosen = gr.Dropdown(names, value=names[0], label="Corpus", visible=len(names) > 1)
@@ -34,7 +44,7 @@ def add_corpus_tab(corpora: Mapping[str, Corpus], growth: Growth | None, private
             if growth is None:
                 gr.Markdown(HOW_TO_GROW)
             else:
-                _add_growth(corpora, growth, chosen, [summary, found], private)
+                grown = _add_growth(corpora, growth, private)
         with gr.Column(scale=3, min_width=280):
             page = gr.HTML(
                 '<p class="ragqa hint">Choose a page to read it here.</p>',
@@ -50,14 +60,19 @@ def add_corpus_tab(corpora: Mapping[str, Corpus], growth: Growth | None, private
             render_page(corpora[name].page(title)) if title and title in corpora[name].contents().pages else gr.skip()
         )
 
+    def look_again(name: str) -> tuple[str, Any]:
+        return render_summary(corpora[name]), look(name, "")
+
+    if grown is not None:
+        for happens in (grown.then, demo.load):
+            happens(look_again, chosen, [summary, found], **private)
     chosen.change(lambda name: render_summary(corpora[name]), chosen, summary, **private)
     gr.on([chosen.change, wanted.change], look, [chosen, wanted], found, show_progress="hidden", **private)
     found.input(read, [chosen, found], page, **private)
+    return grown
 
 
-def _add_growth(
-    corpora: Mapping[str, Corpus], growth: Growth, chosen: Any, shown: list[Any], private: Mapping[str, Any]
-) -> None:
+def _add_growth(corpora: Mapping[str, Corpus], growth: Growth, private: Mapping[str, Any]) -> "Dependency":
     import gradio as gr
 
     own = [name for name, corpus in corpora.items() if corpus.folder]
@@ -78,11 +93,7 @@ def _add_growth(
         for told in growth.follow():
             yield render_notice(told)
 
-    def look_again(name: str) -> tuple[str, Any]:
-        return render_summary(corpora[name]), gr.Radio(find_titles(corpora[name], ""), value=None)
-
-    grown = start.click(grow, [into, titles, category, depth], told, show_progress="hidden", **private)
-    grown.then(look_again, chosen, shown, **private)
+    return start.click(grow, [into, titles, category, depth], told, show_progress="hidden", **private)
 
 
 def read_wanted(titles: str, category: str, depth: int) -> Wanted:
@@ -106,9 +117,9 @@ def render_summary(corpus: Corpus) -> str:
     facts = {
         "Pages": f"{len(contents.pages):,}",
         "Passages": f"{len(retriever.index.passages):,}",
-        "Pages cited by revision": f"{cited:,}",
+        **({"Pages cited by revision": f"{cited:,}"} if cited else {}),
         "Found by": "words and meaning" if retriever.dense else "words",
-        "Reranked by": retriever.reranker.name if retriever.reranker else "nothing",
+        "Reranked by": f"a cross-encoder ({retriever.reranker.name})" if retriever.reranker else "nothing",
     }
     if contents.written:
         facts["Indexed"] = f"{contents.written:%d %B %Y, %H:%M} UTC"

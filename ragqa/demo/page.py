@@ -1,7 +1,7 @@
 """The page: a tab to ask in and a tab for the corpus, and the endpoints beside them."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ragqa.demo.api import add_endpoints
 from ragqa.demo.chat import add_chat
@@ -39,19 +39,23 @@ def build_demo(
     corpora = by_name([Corpus(source)] if isinstance(source, Retriever) else source)
     extras = extras or Extras()
     limits = {"concurrency_limit": AT_ONCE, "concurrency_id": "ask"}
+    private: dict[str, Any] = {"api_visibility": "private"}
     demo = gr.Blocks(title="ragqa", analytics_enabled=False)
     with demo:
         with gr.Row(elem_id="ragqa-top"):
-            gr.Markdown(describe(corpora, extras.notice), elem_id="ragqa-head")
+            head = gr.Markdown(describe(corpora, extras.notice), elem_id="ragqa-head")
             anew = gr.Button("New chat", size="sm", scale=0, min_width=90)
         with gr.Tabs():
             with gr.Tab("Chat"):
                 add_chat(demo, anew, corpora, extras, examples, limits)
             with gr.Tab("Corpus"):
-                add_corpus_tab(corpora, extras.growth, {"api_visibility": "private"})
+                grown = add_corpus_tab(demo, corpora, extras.growth, private)
             for name, add_tab in extras.tabs.items():
                 with gr.Tab(name):
-                    add_tab({**limits, "api_visibility": "private"})
+                    add_tab({**limits, **private})
+        if grown is not None:
+            for happens in (grown.then, demo.load):
+                happens(lambda: describe(corpora, extras.notice), None, head, **private)
         add_endpoints(corpora, limits)
     demo.queue(max_size=WAITING)
     return demo

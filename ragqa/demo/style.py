@@ -10,13 +10,7 @@ SYSTEM_FONTS = ["system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "s
 HEAD = f"<style>{(Path(__file__).parent / 'page.css').read_text(encoding='utf8')}</style>"
 PANEL = (Path(__file__).parent / "panel.js").read_text(encoding="utf8")
 
-# when the chat has one more question than it had, that question is moved to the top; `change` comes before it is drawn
-SHOW_QUESTION = """() => requestAnimationFrame(() => {
-  const asked = document.querySelectorAll("#ragqa-chat .user-row");
-  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
-  if (asked.length > (window.ragqaAsked ?? 0)) asked[asked.length - 1].scrollIntoView({block: "start", behavior});
-  window.ragqaAsked = asked.length;
-})"""
+SHOW_QUESTION = (Path(__file__).parent / "chat.js").read_text(encoding="utf8")
 
 
 def theme() -> Any:

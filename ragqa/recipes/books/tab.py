@@ -35,7 +35,6 @@ def add_tab(events: Mapping[str, Any]) -> None:
                 elem_id="ragqa-liked",
             )
             wanted = gr.Dropdown(genres, multiselect=True, label="Genres", info="Those that the books share, if none.")
-            find = gr.Button("Find books", variant="primary")
         with gr.Column(scale=3, min_width=280):
             shelf = gr.HTML(render_notice(HINT), elem_id="ragqa-shelf", apply_default_css=False)
 
@@ -47,7 +46,7 @@ def add_tab(events: Mapping[str, Any]) -> None:
         except InputError as error:
             return render_notice(sentence_of(error))
 
-    find.click(recommend, [liked, wanted], shelf, show_progress="minimal", **events)
+    gr.on([liked.change, wanted.change], recommend, [liked, wanted], shelf, trigger_mode="always_last", **events)
 
 
 @cache
