@@ -220,13 +220,14 @@ def test_copying_gives_readable_text(browser: "Browser", address: str) -> None:
 def test_retry_undo_and_new_chat(visit: Visit) -> None:
     visit.ask(QUESTION)
     visit.ask("boosting")
-    visit.page.get_by_role("button", name="Retry").click()
-    visit.page.wait_for_timeout(100)
+    with visit.page.expect_event("requestfinished", lambda request: "queue/data" in request.url):
+        visit.page.get_by_role("button", name="Retry").click()
     visit.wait_for_reply(2)
     assert visit.page.locator("#ragqa-chat .user-row").all_inner_texts() == [QUESTION, "boosting"]
     visit.page.get_by_role("button", name="Undo").click()
     visit.page.locator("#ragqa-chat .user-row").nth(1).wait_for(state="detached")
     assert visit.page.locator("#ragqa-side .asked").inner_text() == QUESTION
+    assert visit.page.get_by_placeholder("Ask a question").input_value() == "boosting"  # to be asked otherwise
     visit.page.get_by_role("button", name="New chat").click()
     visit.page.get_by_role("button", name=EXAMPLES[0]).wait_for()
     assert visit.cards().count() == 0

@@ -171,13 +171,14 @@ def _connect_asking(
     def take(event: gr.SelectData) -> str:
         return str(event.value["text"] if isinstance(event.value, dict) else event.value)
 
-    def retry(data: Data) -> tuple[str, Data]:
+    def take_back(data: Data) -> tuple[str, Data]:
         turns = from_data(data)
         return (turns[-1].typed, as_data(turns[:-1])) if turns else ("", [])
 
     def undo(data: Data) -> tuple[Any, ...]:
         turns = from_data(data)[:-1]
-        return messages(turns), render_panel(turns, len(turns) - 1), as_data(turns)
+        typed, left = take_back(data)
+        return typed, messages(turns), render_panel(turns, len(turns) - 1), left
 
     def stop(data: Data) -> tuple[Any, Any]:
         return _idle(), messages(from_data(data))
@@ -195,9 +196,9 @@ def _connect_asking(
         parts.question.submit(**asking),
         parts.chat.example_select(take, None, parts.question, **at_once).then(**asking),
         parts.chat.option_select(take, None, parts.question, **at_once).then(**asking),
-        parts.chat.retry(retry, parts.turns, [parts.question, parts.turns], **at_once).then(**asking),
+        parts.chat.retry(take_back, parts.turns, [parts.question, parts.turns], **at_once).then(**asking),
     ]
-    parts.chat.undo(undo, parts.turns, [parts.chat, parts.panel, parts.turns], **at_once)
+    parts.chat.undo(undo, parts.turns, [parts.question, parts.chat, parts.panel, parts.turns], **at_once)
     parts.question.stop(stop, parts.turns, [parts.question, parts.chat], cancels=started, **at_once)
     parts.chat.change(None, js=SHOW_QUESTION)
 
