@@ -185,7 +185,10 @@ class Writer:
         with client.chat.completions.create(model=self.model, **options) as stream:
             for chunk in stream:
                 choice = chunk.choices[0] if chunk.choices else None
-                yield (choice.delta.content if choice and choice.delta else None) or ""  # "": a sign of life
+                content = (choice.delta.content if choice and choice.delta else None) or ""  # "": a sign of life
+                if not isinstance(content, str):  # the client takes whatever it is sent
+                    raise TypeError(f"{type(content).__name__} where there should be text")
+                yield content
                 finished = (choice and choice.finish_reason) or finished
         if finished in ("length", "content_filter"):
             raise WriterError(f"its answer was cut short ({finished})")

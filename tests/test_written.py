@@ -138,6 +138,7 @@ FAILURES = [
     ("plain-json", "broke off in the middle of its answer, or sent none"),
     ("wrong-json", "no answer of such a server"),
     ("other-json", "no answer of such a server"),
+    ("other-content", "no answer of such a server"),
     ("not-models", "no answer of such a server"),
     ("not-utf8", "no answer of such a server"),
     ("error-chunk", "reports an error: out of memory$"),
