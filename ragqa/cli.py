@@ -415,12 +415,12 @@ def _demo(options: argparse.Namespace) -> None:
             reranker=corpora[0].retriever.reranker,
         )
     growth = demo.Growth(options.allow_crawl, options.api_url) if options.allow_crawl and options.index else None
-    auth = options.auth or os.environ.get("RAGQA_AUTH")
+    auth = options.auth if options.auth is not None else os.environ.get("RAGQA_AUTH") or None
     demo.serve(
         corpora,
         host=options.host,
         port=options.port,
-        auth=demo.read_auth(auth) if auth else None,
+        auth=None if auth is None else demo.read_auth(auth),
         open_to_all=options.no_auth,
         mcp=options.mcp,
         extras=demo.Extras(writer, feedback, growth, notice, _recipe_tabs()),

@@ -393,21 +393,29 @@ def test_likes_are_not_saved_where_nothing_can_be_written(tmp_path: Path) -> Non
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1"])
 def test_this_machine_needs_no_password(host: str) -> None:
     assert is_loopback(host)
-    check_door(Door(host), open_to_all=False)
+    check_door(Door(host))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", "127.0.0.1.example.org"])
 def test_others_need_a_password_or_the_users_word(host: str) -> None:
     with pytest.raises(InputError, match="give --auth USER:PASSWORD, or --no-auth"):
-        check_door(Door(host), open_to_all=False)
-    check_door(Door(host, auth=("a", "b")), open_to_all=False)
-    check_door(Door(host), open_to_all=True)
+        check_door(Door(host))
+    check_door(Door(host, auth=("a", "b")))
+    check_door(Door(host, open_to_all=True))
+
+
+def test_tools_that_could_not_be_used_are_not_served() -> None:
+    with pytest.raises(InputError, match="ask for no password"):
+        check_door(Door(auth=("a", "b"), mcp=True))
 
 
 def test_passwords_are_read(tmp_path: Path) -> None:
     assert read_auth("ada:a:b") == ("ada", "a:b")
     (tmp_path / "password").write_text("ada:secret\n")
     assert read_auth(f"@{tmp_path / 'password'}") == ("ada", "secret")
+    (tmp_path / "password").write_bytes(b"ada:\xff\n")
+    with pytest.raises(InputError, match="password is not UTF-8"):
+        read_auth(f"@{tmp_path / 'password'}")
     for wrong in ("ada", ":x", "ada:", ""):
         with pytest.raises(InputError, match="USER:PASSWORD"):
             read_auth(wrong)
