@@ -90,6 +90,25 @@ def test_what_cannot_be_asked_is_an_error_without_a_trace(
     assert "Traceback" not in json.dumps(data)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((5, 2), "question is 5; text is needed"),
+        ((None, 2), "question is None; text is needed"),
+        ((QUESTION, 2.5), "k is 2.5; a whole number is needed"),
+        ((QUESTION, "2"), "k is '2'; a whole number is needed"),
+        ((QUESTION, True), "k is True; a whole number is needed"),
+        ((QUESTION, 2, ["small"]), "There is no corpus ['small']; there are: small, other"),
+    ],
+)
+@pytest.mark.parametrize("endpoint", ["ask", "search"])
+def test_arguments_of_another_kind_are_named(
+    address: str, endpoint: str, arguments: tuple[Any, ...], message: str
+) -> None:
+    event, data = call(address, endpoint, *arguments)
+    assert (event, data["error"]) == ("error", message)
+
+
 def test_the_tools_are_served_over_mcp(address: str) -> None:
     mcp = pytest.importorskip("mcp", reason="mcp is not installed: pip install 'ragqa[mcp]'")
     from mcp.client.streamable_http import streamable_http_client
