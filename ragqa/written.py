@@ -33,7 +33,9 @@ NO_KEY = "none"
 MAX_CHARS = 8000  # of an answer; one that goes on is not a short answer from a few passages
 MAX_THINKING_CHARS = 80_000  # of what a model writes before its answer and in all
 PATIENCE = 4  # times `timeout_s` is what an answer may take in all
-_UNFINISHED = re.compile(r"(?:<[^<>\n]{0,20}|!?\[[^\[\]\n]{0,40})$")  # what may become a tag, a link or a citation
+_UNFINISHED = re.compile(
+    r"(?:<[^<>\n]{0,20}|!?[\[【][^\[\]【】\n]{0,40})$"
+)  # what may become a tag, a link or a citation
 _LEADING = re.compile(rf"(?:{CITATION.pattern}[ .,;]*)+")
 REFUSAL = "The passages do not answer the question."
 

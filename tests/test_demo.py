@@ -17,7 +17,7 @@ from ragqa.answer import NO_ANSWER, NOTHING_FOUND
 from ragqa.bm25 import Bm25Index
 from ragqa.demo import Corpus, Extras, begin_folder, build_demo, find_feedback, read_auth
 from ragqa.demo.chart import describe_movement, draw_movement, find_rows
-from ragqa.demo.converse import BM25, BOTH, Settings, duration, respond
+from ragqa.demo.converse import BM25, BOTH, Settings, cited, duration, respond
 from ragqa.demo.corpora import by_name
 from ragqa.demo.corpus_tab import find_titles, read_wanted, render_summary
 from ragqa.demo.markup import escape, escape_markdown, highlight, link, link_markdown, matches
@@ -31,6 +31,7 @@ from ragqa.explain import explain
 from ragqa.index import save_index, update_index
 from ragqa.records import Answer, Hit, Passage, Sentence
 from ragqa.retrieve import Retriever
+from ragqa.written import Written, read_sentences
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -263,6 +264,16 @@ def test_sentences_that_nothing_bears_out_are_marked() -> None:
     )
     shown = told(replace(last(), written=written))
     assert "Good. [[1]](#turn-1-1) &#60;img src=x&#62; ⚠ *cites no passage* Bad. [[2]](#turn-1-2) ⚠ *not borne" in shown
+
+
+def test_each_citation_is_shown_once() -> None:
+    told = "Dropout helps [1]. It is new [9]. Values lie in [0, 1] [2, 1]."
+    written = Written("q", told, read_sentences(told), done=True)
+    assert [(sentence.text, sentence.ranks) for sentence in cited(written, 2)] == [
+        ("Dropout helps.", (1,)),
+        ("It is new [9].", ()),
+        ("Values lie in [0, 1].", (2, 1)),
+    ]
 
 
 def test_a_message_is_traced_to_its_turn() -> None:
