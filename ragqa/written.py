@@ -137,12 +137,13 @@ class Writer:
                     so_far = Written(question, text, read_sentences(text), done=False)
                     yield so_far
         text = plain_text(raw)
-        if passages and not text:
+        told = read_sentences(text)
+        if passages and not told:
             raise WriterError(f"{_shown(self._url)} sent an empty answer")
         if not passages or text.casefold().startswith(REFUSAL.casefold().rstrip(".")):
             yield Written(question, "", (), done=True)
             return
-        checked = (replace(s, support=check_sentence(s.text, passages, self.reranker)) for s in read_sentences(text))
+        checked = (replace(s, support=check_sentence(s.text, passages, self.reranker)) for s in told)
         yield Written(question, text, tuple(checked), done=True)
 
     def _pieces(self, asked: list[dict[str, str]]) -> Iterator[str]:

@@ -165,7 +165,7 @@ def test_a_failing_server_is_told_in_one_line(server: LlmServer, behaviour: str,
     assert error.value.__suppress_context__ or error.value.__context__ is None
 
 
-@pytest.mark.parametrize("pieces", [(), (" ", "\n"), ("<b></b>",), ("<think>never said",)])
+@pytest.mark.parametrize("pieces", [(), (" ", "\n"), ("<b></b>",), ("<think>never said",), ("[1]. [2]",), ("!!!",)])
 def test_an_empty_answer_is_a_failure(server: LlmServer, pieces: tuple[str, ...]) -> None:
     with pytest.raises(WriterError, match="empty answer"):
         write(server, *pieces)
