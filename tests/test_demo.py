@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from demo_server import ANSWER, PASSAGES, QUESTION, WIKI, closing_event_loops, environment, small_retriever
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -68,6 +68,7 @@ def test_html_shows_text_as_it_is(text: str) -> None:
     assert html.unescape(shown) == re.sub("\r\n?", "\n", text)
 
 
+@example("123456789. x")
 @given(st.text(alphabet=st.sampled_from("ab 1.)(*_[]<>&#!|~`\\-+=:/@\n\t\"'$^{}")))
 def test_markdown_shows_text_as_it_is(text: str) -> None:
     shown = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(escape_markdown(text)).strip()
@@ -82,7 +83,8 @@ def test_markdown_shows_text_as_it_is(text: str) -> None:
         ("see https://x.example", "see https&#58;//x.example"),
         ("www.x", "www&#46;x"),
         ("a@b.c", "a&#64;b.c"),
-        ("1. x", "1&#46; x"),
+        ("1. x", "&#49;. x"),
+        ("2012) x", "&#50;012) x"),
         ("[x](//e)", "&#91;x&#93;(//e)"),
     ],
 )
