@@ -17,6 +17,7 @@ from ragqa.answer import NO_ANSWER, NOTHING_FOUND
 from ragqa.bm25 import Bm25Index
 from ragqa.demo import Corpus, Extras, begin_folder, build_demo, find_feedback, read_auth
 from ragqa.demo.chart import describe_movement, draw_movement, find_rows
+from ragqa.demo.chat import best_hit
 from ragqa.demo.converse import BM25, BOTH, Settings, cited, duration, respond
 from ragqa.demo.corpora import by_name
 from ragqa.demo.corpus_tab import find_titles, read_wanted, render_summary
@@ -327,6 +328,22 @@ def test_whatever_a_browser_sends_is_no_conversation_or_one_that_can_be_shown() 
             render_panel(turns, 0)
     for junk in JUNK:
         assert from_data(junk) == ()
+
+
+def test_a_vote_is_about_a_passage_that_the_corpus_holds() -> None:
+    turn = from_data(json.loads(json.dumps(as_data([last()]))))[0]
+    assert turn.answer
+    found = turn.answer.hits[0]
+    assert best_hit(turn, {"small": small()}) == found
+    assert best_hit(last("zebra"), {"small": small()}) is None
+    assert best_hit(last("?!"), {"small": small()}) is None
+    passage = found.passage
+    others = (replace(passage, text="Buy. " * 999), replace(passage, id="No#0"), replace(passage, url="https://evil"))
+    forged = [replace(turn, answer=replace(turn.answer, hits=(replace(found, passage=p),))) for p in others]
+    forged.append(replace(turn, corpus="other"))
+    for turn in forged:
+        with pytest.raises(InputError, match="not in the corpus any more"):
+            best_hit(turn, {"small": small()})
 
 
 # The corpora and the server
