@@ -303,6 +303,18 @@ def test_turns_come_back_from_the_browser() -> None:
     assert len(as_data([turns[1]] * 50)) == MOST_TURNS
 
 
+def test_a_conversation_is_shown_as_far_as_it_is_kept() -> None:
+    demo = build_demo([small()])
+    talk = next(block.fn for block in demo.fns.values() if block.name == "talk")
+    assert talk
+    data = json.loads(json.dumps(as_data([last("zebra")] * (MOST_TURNS - 1))))
+    for number in range(3):
+        *_, (_, shown, _, kept) = talk(QUESTION, "small", BM25, 5, 50, False, data)
+        data = json.loads(json.dumps(kept))
+        assert len(data) == MOST_TURNS, number
+        assert shown == messages(from_data(data))  # a vote names a message by its place
+
+
 JUNK: tuple[object, ...] = (None, 1, -1, "x", [], {}, [{}], [1], [None], [[]], {"a": 1})
 
 

@@ -24,7 +24,7 @@ from ragqa.demo.extras import Extras
 from ragqa.demo.messages import messages, turn_of
 from ragqa.demo.panel import render_panel
 from ragqa.demo.style import PANEL, SHOW_QUESTION
-from ragqa.demo.turns import Turn, as_data, from_data
+from ragqa.demo.turns import MOST_TURNS, Turn, as_data, from_data
 from ragqa.errors import InputError, RagqaError
 from ragqa.feedback import save_feedback
 from ragqa.records import Hit
@@ -157,7 +157,7 @@ def _connect_asking(
         if not typed.strip():
             yield gr.skip(), gr.skip(), gr.skip(), gr.skip()
             return
-        earlier, typed = from_data(data), typed[:MOST_TYPED]
+        earlier, typed = from_data(data)[1 - MOST_TURNS :], typed[:MOST_TYPED]
         settings = Settings(ranking, int(results), int(candidates), write)
         yield _busy(), messages([*earlier, Turn(typed, name)]), gr.skip(), gr.skip()
         turn, answered = Turn(typed, name), False
