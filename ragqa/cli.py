@@ -21,6 +21,7 @@ from ragqa.progress import bar, counter
 from ragqa.records import Answer, Hit, Page, Passage, read_json_lines, write_json_lines
 
 if TYPE_CHECKING:
+    from ragqa.demo import Growth
     from ragqa.fates import CrawlReport
     from ragqa.index import IndexReport
     from ragqa.seeds import Seeds
@@ -398,33 +399,44 @@ def _demo(options: argparse.Namespace) -> None:
     from ragqa import demo
     from ragqa.written import Writer
 
-    folders = options.index or [None]
-    for folder in filter(None, folders if options.allow_crawl else ()):
-        demo.begin_folder(folder)
+    growth = _open_growth(options)
     corpora: list[demo.Corpus] = []
-    for folder in folders:
+    for folder in options.index or [None]:
         reranker = corpora[0].retriever.reranker if corpora else options.model
         opened = _open_retriever(argparse.Namespace(**{**vars(options), "index": folder, "model": reranker}))
         corpora.append(demo.Corpus(opened, folder))
     feedback, notice = demo.find_feedback(options.feedback)
     writer = None
-    if options.llm_base_url:
+    if options.llm_base_url is not None:
         writer = Writer(
             options.llm_base_url,
             options.llm_model,
             reranker=corpora[0].retriever.reranker,
         )
-    growth = demo.Growth(options.allow_crawl, options.api_url) if options.allow_crawl and options.index else None
-    auth = options.auth or os.environ.get("RAGQA_AUTH")
+    auth = options.auth if options.auth is not None else os.environ.get("RAGQA_AUTH") or None
     demo.serve(
         corpora,
         host=options.host,
         port=options.port,
-        auth=demo.read_auth(auth) if auth else None,
+        auth=None if auth is None else demo.read_auth(auth),
         open_to_all=options.no_auth,
         mcp=options.mcp,
         extras=demo.Extras(writer, feedback, growth, notice, _recipe_tabs()),
     )
+
+
+def _open_growth(options: argparse.Namespace) -> "Growth | None":
+    """Crawls into the index folders, if they are allowed; a folder that is not there begins as the starter corpus."""
+    from ragqa.demo import Growth, begin_folder
+
+    if options.allow_crawl is None:
+        return None
+    if not options.index:
+        raise InputError("--allow-crawl adds to --index folders: name one, which need not be there yet")
+    growth = Growth(options.allow_crawl, options.api_url)
+    for folder in options.index:
+        begin_folder(folder)
+    return growth
 
 
 def _open_retriever(options: argparse.Namespace) -> "ragqa.Retriever":

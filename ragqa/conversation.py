@@ -19,14 +19,15 @@ from ragqa.records import Answer, Passage
 from ragqa.retrieve import MAX_QUESTION_CHARS
 from ragqa.topics import ASPECTS, PAIR, Topic, is_empty, topic_of, words_of
 
-_OPENING = re.compile(r"(?:(?:and|but|so|or|also|then|ok|okay|thanks)\b[\s,.!:-]*)+(?=\S)", re.IGNORECASE)
+_OPENINGS = "and but so or also then ok okay thanks".split()
+_OPENING = re.compile(rf"(?:(?:{'|'.join(_OPENINGS)})\b[\s,.!:-]*)+(?=\S)", re.IGNORECASE)
 _ABOUT = re.compile(r"(?:what|how) about\s+", re.IGNORECASE)
 _ASKING = re.compile(
     r"\b(?:what|how|why|when|where|which|who|is|are|was|were|does|do|did|can|could|should|would|will|has|have|tell|explain|"
     r"show|describe|list|name)\b",
     re.IGNORECASE,
 )
-_WHY = re.compile(r"(?:why|how|how so|how come|why not|really)[\s?!.]*", re.IGNORECASE)
+_QUESTION_WORD = re.compile(r"(?:why|how|how so|how come|why not|really|when|where|who)[\s?!.]*", re.IGNORECASE)
 _DEFINITE = re.compile(r"\b(?:the|any|some|other|more|an example|main|typical|common)\b", re.IGNORECASE)
 _PREPOSITION = re.compile(r"(?:in|for|with|on|at|when|during|without|after|before|against|if) ", re.IGNORECASE)
 _FORMS = ("what", "how", "difference")
@@ -60,7 +61,7 @@ def standalone(question: str, earlier: Sequence[Answer]) -> str:
     A question that stands on its own comes back as it is, and so does every first one. The same question and answers
     always give the same.
     """
-    if len(question) > MAX_QUESTION_CHARS or not words_of(question):
+    if len(question) > MAX_QUESTION_CHARS or all(word in _OPENINGS for word in words_of(question)):
         return question
     before = next((answer for answer in reversed(earlier) if answer.hits), None)
     topic = topic_of(before) if before else None
@@ -80,7 +81,7 @@ def _extend(asked: str, earlier: str, topic: Topic, *, opened: bool) -> str | No
     `opened`: "and", or a like word, stood before it.
     """
     stem = asked.rstrip(" ?!.")
-    if _WHY.fullmatch(asked):
+    if _QUESTION_WORD.fullmatch(asked):
         return f"{stem}: {earlier}"
     if about := _ABOUT.match(asked):
         return None if _ASKING.search(asked, about.end()) else f"{stem} with {topic.text}?"

@@ -241,14 +241,19 @@ def _failed(past: Iterable[Fate], ledger: Path) -> list[Fate]:
     return again
 
 
-def _check(contact: str, seeds: Seeds, in_flight: int, delay_s: float) -> None:
-    if is_offline():
-        raise CrawlError(f"a crawl needs the network, and {REASON}")
+def check_contact(contact: str) -> None:
+    """Raise `InputError` for what is neither an e-mail address nor a URL."""
     if not _CONTACT.search(contact) or not (contact.isascii() and contact.isprintable()):
         raise InputError(
             f"contact {contact!r} is no address: Wikimedia's User-Agent policy refuses crawlers that do not say "
             "whom to reach; pass an e-mail address or URL of yours (--contact you@example.org)"
         )
+
+
+def _check(contact: str, seeds: Seeds, in_flight: int, delay_s: float) -> None:
+    if is_offline():
+        raise CrawlError(f"a crawl needs the network, and {REASON}")
+    check_contact(contact)
     if not seeds.categories and not seeds.titles:
         raise InputError("nothing to crawl: name categories or titles")
     if not (0 <= delay_s < _LONGEST_DELAY_S):

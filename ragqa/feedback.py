@@ -58,16 +58,14 @@ def read_feedback(path: str | Path) -> list[Pair]:
     path = Path(path)
     if not path.exists():
         return []
-    with _alone(path):
-        cut_unfinished(path)
-        votes = list(read_json_lines(path, Vote))
+    votes = read_json_lines(path, Vote, growing=True)
     last = {(vote.sentence_0, vote.sentence_1): vote.label for vote in votes}
     return [Pair(question, passage, float(label)) for (question, passage), label in last.items()]
 
 
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
-    """Nobody else reads or writes the file meanwhile."""
+    """Nobody else writes the file meanwhile."""
     import filelock
 
     try:

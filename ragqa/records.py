@@ -119,24 +119,32 @@ _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 Record = TypeVar("Record")  # a frozen dataclass
 
 
-def read_json_lines(path: str | Path, record: type[Record]) -> Iterator[Record]:
+def read_json_lines(path: str | Path, record: type[Record], *, growing: bool = False) -> Iterator[Record]:
     """Read records from a JSON Lines file, gzip too if the name ends in `.gz`; other keys are ignored.
+
+    Of a `growing` file a last line that somebody is writing, or that a crash left unfinished, is passed over.
 
     Raises `RecordError` with file, line and reason at the first line that is not such a record, `InputError` if there is
     no such file.
     """
-    for number, row in read_rows(path):
+    for number, row in read_rows(path, growing=growing):
         try:
             yield construct(record, row)
         except (TypeError, ValueError) as error:
             raise RecordError(path, number, str(error)) from error
 
 
-def read_rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any]]]:
+def read_rows(path: str | Path, *, growing: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
     """Read the JSON objects of a JSON Lines file with their line numbers, from 1; empty lines are passed over."""
     for number, line in read_lines(path):
         if line.strip():
-            yield number, _parse(path, number, line)
+            try:
+                row = _parse(path, number, line)
+            except RecordError:
+                if growing and not line.endswith(b"\n"):
+                    return
+                raise
+            yield number, row
 
 
 def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:

@@ -27,7 +27,12 @@ _SAME_CLAUSE = 0.6  # of a clause's words in another one, from which on both are
 _SAME_STATEMENT = 0.7  # of the words about its subject, from which on two sentences are taken to say the same
 _SAME_CONTEXT = 0.4  # of the words around a number
 
-CITATION = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]")
+_RANGE = r"\d{1,3}(?:\s*[-–]\s*\d{1,3})?"
+CITATION = re.compile(  # as models write them: [1], [1, 2], [1-3], [^1], [Passage 1], 【1†L2】; [0, 1] is an interval
+    r"[\[【]{1,2}\s*\^?(?:[Pp]assages?\s+)?(?!0\s*,)"
+    rf"({_RANGE}(?:\s*(?:[,;&]|and)\s*{_RANGE})*)\s*(?:†[^\[\]【】]*)?[\]】]{{1,2}}"
+)
+_LONGEST_RANGE = 20
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*")
 _IN_WORDS = {
     word: str(number)
@@ -93,14 +98,24 @@ def check_sentence(sentence: str, passages: Sequence[Passage], reranker: Reranke
 
 def cited_numbers(text: str) -> tuple[int, ...]:
     """The numbers of the passages that a text cites, each once, in its order."""
-    return tuple(
-        dict.fromkeys(int(number) for match in CITATION.finditer(text) for number in re.findall(r"\d+", match[1]))
-    )
+    ranges = (part for match in CITATION.finditer(text) for part in re.findall(_RANGE, match[1]))
+    return tuple(dict.fromkeys(number for part in ranges for number in _read_range(part)))
 
 
-def without_citations(text: str) -> str:
-    """The text alone."""
-    return re.sub(r"\s+([.!?,;])", r"\1", CITATION.sub("", text)).strip()
+def _read_range(text: str) -> Sequence[int]:
+    """The numbers from the first to the last, or these two, if there can be no such range."""
+    ends = [int(number) for number in re.findall(r"\d+", text)]
+    return range(ends[0], ends[-1] + 1) if 0 < ends[-1] - ends[0] < _LONGEST_RANGE else ends
+
+
+def without_citations(text: str, most: int | None = None) -> str:
+    """The text alone; a citation of a number that is not from 1 to `most`, if there is a `most`, stays in it."""
+
+    def leave(citation: re.Match[str]) -> str:
+        known = most is None or all(1 <= number <= most for number in cited_numbers(citation[0]))
+        return "" if known else citation[0]
+
+    return re.sub(r"\s+([.!?,;])", r"\1", CITATION.sub(leave, text)).strip()
 
 
 def _is_said(said: str, cited: Sequence[Passage]) -> bool:

@@ -33,7 +33,9 @@ NO_KEY = "none"
 MAX_CHARS = 8000  # of an answer; one that goes on is not a short answer from a few passages
 MAX_THINKING_CHARS = 80_000  # of what a model writes before its answer and in all
 PATIENCE = 4  # times `timeout_s` is what an answer may take in all
-_UNFINISHED = re.compile(r"(?:<[^<>\n]{0,20}|!?\[[^\[\]\n]{0,40})$")  # what may become a tag, a link or a citation
+_UNFINISHED = re.compile(
+    r"(?:<[^<>\n]{0,20}|!?[\[【][^\[\]【】\n]{0,40})$"
+)  # what may become a tag, a link or a citation
 _LEADING = re.compile(rf"(?:{CITATION.pattern}[ .,;]*)+")
 REFUSAL = "The passages do not answer the question."
 
@@ -135,12 +137,13 @@ class Writer:
                     so_far = Written(question, text, read_sentences(text), done=False)
                     yield so_far
         text = plain_text(raw)
-        if passages and not text:
+        told = read_sentences(text)
+        if passages and not told:
             raise WriterError(f"{_shown(self._url)} sent an empty answer")
         if not passages or text.casefold().startswith(REFUSAL.casefold().rstrip(".")):
             yield Written(question, "", (), done=True)
             return
-        checked = (replace(s, support=check_sentence(s.text, passages, self.reranker)) for s in read_sentences(text))
+        checked = (replace(s, support=check_sentence(s.text, passages, self.reranker)) for s in told)
         yield Written(question, text, tuple(checked), done=True)
 
     def _pieces(self, asked: list[dict[str, str]]) -> Iterator[str]:
@@ -185,7 +188,10 @@ class Writer:
         with client.chat.completions.create(model=self.model, **options) as stream:
             for chunk in stream:
                 choice = chunk.choices[0] if chunk.choices else None
-                yield (choice.delta.content if choice and choice.delta else None) or ""  # "": a sign of life
+                content = (choice.delta.content if choice and choice.delta else None) or ""  # "": a sign of life
+                if not isinstance(content, str):  # the client takes whatever it is sent
+                    raise TypeError(f"{type(content).__name__} where there should be text")
+                yield content
                 finished = (choice and choice.finish_reason) or finished
         if finished in ("length", "content_filter"):
             raise WriterError(f"its answer was cut short ({finished})")

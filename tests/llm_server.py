@@ -144,6 +144,10 @@ class Handler(BaseHTTPRequestHandler):
         self.start_stream()
         self.wfile.write(b'data: {"choices": {"a": 7}}\n\ndata: 3\n\ndata: [DONE]\n\n')
 
+    def do_other_content(self, told: LlmServer) -> None:
+        self.start_stream()
+        self.wfile.write(b'data: {"choices": [{"delta": {"content": ["so", 7]}}]}\n\n')
+
     def do_plain_json(self, told: LlmServer) -> None:
         self.reply(200, b'{"choices": []}', "application/json")
 

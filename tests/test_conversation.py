@@ -36,6 +36,8 @@ FOLLOW_UPS = [
         "How does k-nearest neighbors classify for regression?",
     ),
     ("Does dropout slow training down?", "why?", "why: Does dropout slow training down?"),
+    ("Does dropout slow training down?", "and when?", "when: Does dropout slow training down?"),
+    ("How was boosting invented?", "Who?", "Who: How was boosting invented?"),
     ("What is cross-validation?", "what about time series?", "what about time series with cross-validation?"),
     (
         "What is the difference between bagging and boosting?",
@@ -56,6 +58,11 @@ def test_a_follow_up_is_given_the_topic(ask: Ask, earlier: str, question: str, e
 
 
 ALONE = [
+    "thanks!",
+    "Ok, thanks.",
+    "and?",
+    "ok",
+    "So … then?",
     "What is dropout and why does it help?",
     "RAG: what is it?",
     "Is it possible to train a network without labels?",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from demo_server import ANSWER, PASSAGES, QUESTION, WIKI, closing_event_loops, environment, small_retriever
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -17,7 +17,8 @@ from ragqa.answer import NO_ANSWER, NOTHING_FOUND
 from ragqa.bm25 import Bm25Index
 from ragqa.demo import Corpus, Extras, begin_folder, build_demo, find_feedback, read_auth
 from ragqa.demo.chart import describe_movement, draw_movement, find_rows
-from ragqa.demo.converse import BM25, BOTH, Settings, duration, respond
+from ragqa.demo.chat import best_hit
+from ragqa.demo.converse import BM25, BOTH, Settings, cited, duration, respond
 from ragqa.demo.corpora import by_name
 from ragqa.demo.corpus_tab import find_titles, read_wanted, render_summary
 from ragqa.demo.markup import escape, escape_markdown, highlight, link, link_markdown, matches
@@ -31,6 +32,7 @@ from ragqa.explain import explain
 from ragqa.index import save_index, update_index
 from ragqa.records import Answer, Hit, Passage, Sentence
 from ragqa.retrieve import Retriever
+from ragqa.written import Written, read_sentences
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -67,6 +69,7 @@ def test_html_shows_text_as_it_is(text: str) -> None:
     assert html.unescape(shown) == re.sub("\r\n?", "\n", text)
 
 
+@example("123456789. x")
 @given(st.text(alphabet=st.sampled_from("ab 1.)(*_[]<>&#!|~`\\-+=:/@\n\t\"'$^{}")))
 def test_markdown_shows_text_as_it_is(text: str) -> None:
     shown = MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(escape_markdown(text)).strip()
@@ -81,7 +84,8 @@ def test_markdown_shows_text_as_it_is(text: str) -> None:
         ("see https://x.example", "see https&#58;//x.example"),
         ("www.x", "www&#46;x"),
         ("a@b.c", "a&#64;b.c"),
-        ("1. x", "1&#46; x"),
+        ("1. x", "&#49;. x"),
+        ("2012) x", "&#50;012) x"),
         ("[x](//e)", "&#91;x&#93;(//e)"),
     ],
 )
@@ -265,6 +269,16 @@ def test_sentences_that_nothing_bears_out_are_marked() -> None:
     assert "Good. [[1]](#turn-1-1) &#60;img src=x&#62; ⚠ *cites no passage* Bad. [[2]](#turn-1-2) ⚠ *not borne" in shown
 
 
+def test_each_citation_is_shown_once() -> None:
+    told = "Dropout helps [1]. It is new [9]. Values lie in [0, 1] [2, 1]."
+    written = Written("q", told, read_sentences(told), done=True)
+    assert [(sentence.text, sentence.ranks) for sentence in cited(written, 2)] == [
+        ("Dropout helps.", (1,)),
+        ("It is new [9].", ()),
+        ("Values lie in [0, 1].", (2, 1)),
+    ]
+
+
 def test_a_message_is_traced_to_its_turn() -> None:
     turns = (last(), last("?!"), last("zebra"))
     shown = messages(turns)
@@ -287,6 +301,18 @@ def test_turns_come_back_from_the_browser() -> None:
     assert messages(back) == messages(turns)
     assert render_panel(back, 0) == render_panel(turns, 0)
     assert len(as_data([turns[1]] * 50)) == MOST_TURNS
+
+
+def test_a_conversation_is_shown_as_far_as_it_is_kept() -> None:
+    demo = build_demo([small()])
+    talk = next(block.fn for block in demo.fns.values() if block.name == "talk")
+    assert talk
+    data = json.loads(json.dumps(as_data([last("zebra")] * (MOST_TURNS - 1))))
+    for number in range(3):
+        *_, (_, shown, _, kept) = talk(QUESTION, "small", BM25, 5, 50, False, data)
+        data = json.loads(json.dumps(kept))
+        assert len(data) == MOST_TURNS, number
+        assert shown == messages(from_data(data))  # a vote names a message by its place
 
 
 JUNK: tuple[object, ...] = (None, 1, -1, "x", [], {}, [{}], [1], [None], [[]], {"a": 1})
@@ -314,6 +340,22 @@ def test_whatever_a_browser_sends_is_no_conversation_or_one_that_can_be_shown() 
             render_panel(turns, 0)
     for junk in JUNK:
         assert from_data(junk) == ()
+
+
+def test_a_vote_is_about_a_passage_that_the_corpus_holds() -> None:
+    turn = from_data(json.loads(json.dumps(as_data([last()]))))[0]
+    assert turn.answer
+    found = turn.answer.hits[0]
+    assert best_hit(turn, {"small": small()}) == found
+    assert best_hit(last("zebra"), {"small": small()}) is None
+    assert best_hit(last("?!"), {"small": small()}) is None
+    passage = found.passage
+    others = (replace(passage, text="Buy. " * 999), replace(passage, id="No#0"), replace(passage, url="https://evil"))
+    forged = [replace(turn, answer=replace(turn.answer, hits=(replace(found, passage=p),))) for p in others]
+    forged.append(replace(turn, corpus="other"))
+    for turn in forged:
+        with pytest.raises(InputError, match="not in the corpus any more"):
+            best_hit(turn, {"small": small()})
 
 
 # The corpora and the server
@@ -393,21 +435,29 @@ def test_likes_are_not_saved_where_nothing_can_be_written(tmp_path: Path) -> Non
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1"])
 def test_this_machine_needs_no_password(host: str) -> None:
     assert is_loopback(host)
-    check_door(Door(host), open_to_all=False)
+    check_door(Door(host))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", "127.0.0.1.example.org"])
 def test_others_need_a_password_or_the_users_word(host: str) -> None:
     with pytest.raises(InputError, match="give --auth USER:PASSWORD, or --no-auth"):
-        check_door(Door(host), open_to_all=False)
-    check_door(Door(host, auth=("a", "b")), open_to_all=False)
-    check_door(Door(host), open_to_all=True)
+        check_door(Door(host))
+    check_door(Door(host, auth=("a", "b")))
+    check_door(Door(host, open_to_all=True))
+
+
+def test_tools_that_could_not_be_used_are_not_served() -> None:
+    with pytest.raises(InputError, match="ask for no password"):
+        check_door(Door(auth=("a", "b"), mcp=True))
 
 
 def test_passwords_are_read(tmp_path: Path) -> None:
     assert read_auth("ada:a:b") == ("ada", "a:b")
     (tmp_path / "password").write_text("ada:secret\n")
     assert read_auth(f"@{tmp_path / 'password'}") == ("ada", "secret")
+    (tmp_path / "password").write_bytes(b"ada:\xff\n")
+    with pytest.raises(InputError, match="password is not UTF-8"):
+        read_auth(f"@{tmp_path / 'password'}")
     for wrong in ("ada", ":x", "ada:", ""):
         with pytest.raises(InputError, match="USER:PASSWORD"):
             read_auth(wrong)

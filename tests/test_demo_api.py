@@ -1,4 +1,3 @@
-import ast
 import asyncio
 import json
 import re
@@ -91,11 +90,30 @@ def test_what_cannot_be_asked_is_an_error_without_a_trace(
     assert "Traceback" not in json.dumps(data)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((5, 2), "question is 5; text is needed"),
+        ((None, 2), "question is None; text is needed"),
+        ((QUESTION, 2.5), "k is 2.5; a whole number is needed"),
+        ((QUESTION, "2"), "k is '2'; a whole number is needed"),
+        ((QUESTION, True), "k is True; a whole number is needed"),
+        ((QUESTION, 2, ["small"]), "There is no corpus ['small']; there are: small, other"),
+    ],
+)
+@pytest.mark.parametrize("endpoint", ["ask", "search"])
+def test_arguments_of_another_kind_are_named(
+    address: str, endpoint: str, arguments: tuple[Any, ...], message: str
+) -> None:
+    event, data = call(address, endpoint, *arguments)
+    assert (event, data["error"]) == ("error", message)
+
+
 def test_the_tools_are_served_over_mcp(address: str) -> None:
     mcp = pytest.importorskip("mcp", reason="mcp is not installed: pip install 'ragqa[mcp]'")
     from mcp.client.streamable_http import streamable_http_client
 
-    async def use() -> tuple[Any, Any, Any]:
+    async def use() -> tuple[Any, ...]:
         async with (
             streamable_http_client(f"{address}gradio_api/mcp/") as (read, write, _),
             mcp.ClientSession(read, write) as session,
@@ -103,16 +121,18 @@ def test_the_tools_are_served_over_mcp(address: str) -> None:
             await session.initialize()
             tools = await session.list_tools()
             found = await session.call_tool("search", {"question": QUESTION, "k": 1})
-            return tools, found, await session.call_tool("ask", {"question": QUESTION})
+            refused = await session.call_tool("search", {"question": QUESTION, "k": 21})
+            return tools, found, refused, await session.call_tool("ask", {"question": QUESTION})
 
-    tools, found, answered = asyncio.run(use())
+    tools, found, refused, answered = asyncio.run(use())
     assert sorted(tool.name for tool in tools.tools) == ["ask", "search"]
     for tool in tools.tools:
         assert re.search("Wikipedia", tool.description)
         assert "at most 2,000 characters" in tool.inputSchema["properties"]["question"]["description"]
         assert tool.inputSchema["required"] == ["question"]
-    assert ANSWER in found.content[0].text
-    assert ast.literal_eval(answered.content[0].text)["text"] == ANSWER
+    assert json.loads(found.content[0].text)[0]["passage"]["title"] == "Dropout"
+    assert json.loads(answered.content[0].text) == json.loads(json.dumps(as_dict(small_retriever().ask(QUESTION, 5))))
+    assert (refused.isError, refused.content[0].text) == (True, "k is 21; at most 20 passages are shown")
 
 
 def test_fifty_at_once_get_their_own_answers(served: tuple["subprocess.Popen[str]", str]) -> None:
@@ -136,6 +156,31 @@ def test_every_page_forbids_other_hosts(address: str) -> None:
         assert "http" not in policy
         assert response.headers["Referrer-Policy"] == "no-referrer"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def ask_as(address: str, host: str, path: str = "gradio_api/info") -> int:
+    """The status for whoever reaches the demo by another name, as a site does whose name leads to this machine."""
+    request = urllib.request.Request(f"{address}{path}", headers={"Host": host})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+
+
+def test_other_names_do_not_lead_to_a_demo_for_this_machine(address: str) -> None:
+    for host in ("127.0.0.1", "localhost:7860", "[::1]:7860", "LOCALHOST"):
+        assert ask_as(address, host) == 200
+    for host in ("evil.example", "evil.example:7860", "127.0.0.1.evil.example", "localhost@evil.example", "[", ""):
+        assert ask_as(address, host) == 403
+    assert ask_as(address, "evil.example", "gradio_api/mcp/") == 403
+
+
+def test_behind_a_proxy_a_password_opens_the_demo_by_other_names() -> None:
+    with running(auth="ada:secret") as (_, address):
+        assert ask_as(address, "ragqa.example") == 401
+        assert ask_as(address, "ragqa.example", "") == 200
 
 
 @pytest.mark.parametrize(
@@ -195,6 +240,11 @@ def test_an_address_that_is_none_is_named(host: str, port: int, message: str) ->
 def test_the_command_refuses_other_machines_without_a_password(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--host", "0.0.0.0", "--bm25-only"]) == 1
     assert "give --auth USER:PASSWORD, or --no-auth" in capsys.readouterr().err
+
+
+def test_an_empty_password_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--auth", "", "--bm25-only", "--port", "-1"]) == 1
+    assert "USER:PASSWORD" in capsys.readouterr().err
 
 
 def test_the_command_serves_several_folders(tmp_path: Path) -> None:

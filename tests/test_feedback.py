@@ -54,10 +54,20 @@ def test_a_line_that_a_crash_left_unfinished_is_cut_off(tmp_path: Path) -> None:
     save_feedback(path, "Salt?", hit(), True)
     whole = path.read_bytes()
     path.write_bytes(whole + b'{"sentence_0": "Sal')
-    assert read_feedback(path) == [Pair("Salt?", full_text(SOUP), 1.0)]
-    path.write_bytes(whole + b'{"sentence_0": "Sal')
     save_feedback(path, "Pepper?", hit(), False)
     assert [pair.question for pair in read_feedback(path)] == ["Salt?", "Pepper?"]
+
+
+def test_reading_writes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.jsonl"
+    save_feedback(path, "Salt?", hit(), True)
+    path.with_name(f"{path.name}.lock").unlink()
+    whole = path.read_bytes()
+    for unfinished in (whole + b'{"sentence_0": "Sal', whole[:-1]):  # by a crash, by an editor
+        path.write_bytes(unfinished)
+        assert read_feedback(path) == [Pair("Salt?", full_text(SOUP), 1.0)]
+        assert path.read_bytes() == unfinished
+    assert [*tmp_path.iterdir()] == [path]
 
 
 def test_what_is_no_vote_is_named(tmp_path: Path) -> None:

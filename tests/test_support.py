@@ -73,6 +73,35 @@ def test_the_reranker_refuses_what_only_shares_words() -> None:
 def test_citations_are_read_and_left_out() -> None:
     assert cited_numbers("Both [2, 1] and [1]; [3][4] but [not] [] [1234]") == (2, 1, 3, 4)
     assert without_citations("Dropout helps [1, 2]. [3]") == "Dropout helps."
+    assert without_citations("Dropout helps [1][7]. [2, 7]", most=2) == "Dropout helps [7]. [2, 7]"
+
+
+@pytest.mark.parametrize(
+    ("citation", "numbers"),
+    [
+        ("[1-3]", (1, 2, 3)),
+        ("[2–4, 1]", (2, 3, 4, 1)),
+        ("[3-1]", (3, 1)),
+        ("[1-999]", (1, 999)),
+        ("【1】", (1,)),
+        ("【2†L1-L3】", (2,)),
+        ("[^1]", (1,)),
+        ("[[1]]", (1,)),
+        ("[ 1 ]", (1,)),
+        ("[1 and 2]", (1, 2)),
+        ("[Passage 2]", (2,)),
+        ("[passages 1, 3]", (1, 3)),
+    ],
+)
+def test_citations_are_read_as_models_write_them(citation: str, numbers: tuple[int, ...]) -> None:
+    assert cited_numbers(f"Dropout helps {citation}.") == numbers
+    assert without_citations(f"Dropout helps {citation}.") == "Dropout helps."
+
+
+@pytest.mark.parametrize("text", ["Values in [0, 1].", "In [-1, 1].", "An array a[i], b[1.5].", "In 1-3 steps."])
+def test_numbers_that_no_passage_has_are_no_citations(text: str) -> None:
+    assert cited_numbers(text) == ()
+    assert without_citations(text) == text
 
 
 @given(st.text(max_size=80))

@@ -138,6 +138,7 @@ FAILURES = [
     ("plain-json", "broke off in the middle of its answer, or sent none"),
     ("wrong-json", "no answer of such a server"),
     ("other-json", "no answer of such a server"),
+    ("other-content", "no answer of such a server"),
     ("not-models", "no answer of such a server"),
     ("not-utf8", "no answer of such a server"),
     ("error-chunk", "reports an error: out of memory$"),
@@ -164,7 +165,7 @@ def test_a_failing_server_is_told_in_one_line(server: LlmServer, behaviour: str,
     assert error.value.__suppress_context__ or error.value.__context__ is None
 
 
-@pytest.mark.parametrize("pieces", [(), (" ", "\n"), ("<b></b>",), ("<think>never said",)])
+@pytest.mark.parametrize("pieces", [(), (" ", "\n"), ("<b></b>",), ("<think>never said",), ("[1]. [2]",), ("!!!",)])
 def test_an_empty_answer_is_a_failure(server: LlmServer, pieces: tuple[str, ...]) -> None:
     with pytest.raises(WriterError, match="empty answer"):
         write(server, *pieces)

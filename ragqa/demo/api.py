@@ -7,7 +7,7 @@ from typing import Any
 from ragqa.answer import as_dict
 from ragqa.demo.converse import RESULTS, check_results
 from ragqa.demo.corpora import Corpus
-from ragqa.errors import RagqaError
+from ragqa.errors import InputError, RagqaError
 
 
 def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> None:
@@ -18,7 +18,7 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
     first = next(iter(corpora))
 
     def find(name: str) -> Corpus:
-        if name and name not in corpora:
+        if name and name not in list(corpora):  # whatever a program sends
             raise gr.Error(f"There is no corpus {name}; there are: {', '.join(corpora)}", print_exception=False)
         return corpora[name or first]
 
@@ -36,7 +36,7 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
         """
         retriever = find(corpus).retriever
         try:
-            check_results(k)
+            _check(question, k)
             hits = retriever.search(question, k)
         except RagqaError as error:
             raise gr.Error(str(error), print_exception=False) from error
@@ -56,10 +56,19 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
         """
         retriever = find(corpus).retriever
         try:
-            check_results(k)
+            _check(question, k)
             return as_dict(retriever.ask(question, k))
         except RagqaError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
     api(search, api_name="search", **limits)
     api(ask, api_name="ask", **limits)
+
+
+def _check(question: object, k: object) -> None:
+    """Raise `InputError` for what is of another kind than Gradio was told: it lets programs send anything."""
+    if not isinstance(question, str):
+        raise InputError(f"question is {repr(question)[:40]}; text is needed")
+    if not isinstance(k, int) or isinstance(k, bool):
+        raise InputError(f"k is {repr(k)[:40]}; a whole number is needed")
+    check_results(k)

@@ -24,9 +24,10 @@ from ragqa.demo.extras import Extras
 from ragqa.demo.messages import messages, turn_of
 from ragqa.demo.panel import render_panel
 from ragqa.demo.style import PANEL, SHOW_QUESTION
-from ragqa.demo.turns import Turn, as_data, from_data
-from ragqa.errors import RagqaError
+from ragqa.demo.turns import MOST_TURNS, Turn, as_data, from_data
+from ragqa.errors import InputError, RagqaError
 from ragqa.feedback import save_feedback
+from ragqa.records import Hit
 from ragqa.retrieve import CANDIDATES
 from ragqa.written import Writer
 
@@ -71,7 +72,7 @@ def add_chat(
     _connect_history(demo, anew, parts)
     _connect_panel(parts)
     if extras.feedback is not None:
-        parts.chat.like(_keep_feedback(extras.feedback), parts.turns, None, api_visibility="private")
+        parts.chat.like(_keep_feedback(extras.feedback, corpora), parts.turns, None, api_visibility="private")
 
 
 def _lay_out(corpora: Mapping[str, Corpus], writer: Writer | None, examples: Sequence[str]) -> _Parts:
@@ -156,7 +157,7 @@ def _connect_asking(
         if not typed.strip():
             yield gr.skip(), gr.skip(), gr.skip(), gr.skip()
             return
-        earlier, typed = from_data(data), typed[:MOST_TYPED]
+        earlier, typed = from_data(data)[1 - MOST_TURNS :], typed[:MOST_TYPED]
         settings = Settings(ranking, int(results), int(candidates), write)
         yield _busy(), messages([*earlier, Turn(typed, name)]), gr.skip(), gr.skip()
         turn, answered = Turn(typed, name), False
@@ -278,20 +279,36 @@ def _connect_panel(parts: _Parts) -> None:
     parts.panel.show(show, parts.turns, parts.panel, queue=False, api_visibility="private", show_progress="hidden")
 
 
-def _keep_feedback(path: Path) -> Callable[..., None]:
+def _keep_feedback(path: Path, corpora: Mapping[str, Corpus]) -> Callable[..., None]:
     import gradio as gr
 
     def keep(data: Data, event: gr.LikeData) -> None:
         turns = from_data(data)
-        answer = turns[turn_of(int(event.index), turns)].answer  # type: ignore[arg-type]
-        if answer is None or not answer.hits or event.liked not in (True, False):
+        turn = turns[turn_of(int(event.index), turns)]  # type: ignore[arg-type]
+        if event.liked not in (True, False):
             return
-        best = answer.hits[answer.sentences[0].hit if answer.sentences else 0]
         try:
-            save_feedback(path, answer.question, best, bool(event.liked))
+            best = best_hit(turn, corpora)
+            if best is None or turn.answer is None:
+                return
+            save_feedback(path, turn.answer.question, best, bool(event.liked))
         except (RagqaError, OSError) as error:
             gr.Warning(f"It could not be saved: {error}")
         else:
             gr.Info("Saved on this machine. Thank you!", duration=4)
 
     return keep
+
+
+def best_hit(turn: Turn, corpora: Mapping[str, Corpus]) -> Hit | None:
+    """The hit that a vote on a turn is about, None where nothing was found.
+
+    Raises `InputError` if the corpus does not hold its passage as it is: a browser may send any.
+    """
+    answer = turn.answer
+    if answer is None or not answer.hits:
+        return None
+    best = answer.hits[answer.sentences[0].hit if answer.sentences else 0]
+    if turn.corpus not in corpora or not corpora[turn.corpus].holds(best.passage):
+        raise InputError("the passage is not in the corpus any more")
+    return best

@@ -115,7 +115,7 @@ def _write(writer: Writer, turn: Turn, answered: Answer) -> Iterator[Turn]:
     started = perf_counter()
     try:
         for written in writer.write(answered.question, answered.hits):
-            turn = replace(turn, written=_cited(written, len(answered.hits)))
+            turn = replace(turn, written=cited(written, len(answered.hits)))
             yield turn
     except WriterError as error:
         yield replace(turn, written=(), note=f"No written answer: {error}")
@@ -124,9 +124,9 @@ def _write(writer: Writer, turn: Turn, answered: Answer) -> Iterator[Turn]:
     yield replace(turn, stages=(*turn.stages, f"written in {duration(perf_counter() - started)}"), note=note)
 
 
-def _cited(written: Written, hits: int) -> tuple[Cited, ...]:
-    """The sentences without their citations, which are told beside them; numbers that no hit has are left out."""
+def cited(written: Written, hits: int) -> tuple[Cited, ...]:
+    """The sentences, each with the ranks that it cites beside it instead of in it; numbers that no hit has stay in it."""
     return tuple(
-        Cited(without_citations(s.text), tuple(n for n in s.cited if 1 <= n <= hits), s.support)
+        Cited(without_citations(s.text, hits), tuple(n for n in s.cited if 1 <= n <= hits), s.support)
         for s in written.sentences
     )

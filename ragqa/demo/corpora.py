@@ -64,6 +64,14 @@ class Corpus:
             return [passage for passage in index.passages if passage.title == title]
         return [first, *neighbours(index, first, 0, len(index.passages))]
 
+    def holds(self, passage: Passage) -> bool:
+        """Whether the passage is one of the index as it is now."""
+        index = self.retriever.index
+        try:
+            return index.passages[index.place(passage.id)] == passage
+        except InputError:
+            return False
+
     def _written(self) -> datetime | None:
         generation = self.retriever.index.generation
         if self.folder is None or generation is None:

@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from ragqa.crawl import crawl
+from ragqa.crawl import check_contact, crawl
 from ragqa.demo.corpora import Corpus
 from ragqa.errors import InputError, RagqaError
-from ragqa.fates import CrawlReport
+from ragqa.fates import FATES, CrawlReport
 from ragqa.index import update_index
 from ragqa.passages import split
 from ragqa.records import Page, read_json_lines
 
 MOST_TITLES = 200  # that are typed for one job
 MOST_DEPTH = 2
+MOST_NAMED = 5  # titles that are not there or failed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Growth:
     """Crawls on behalf of `contact`, from the wiki at `api_url` or Wikipedia, into the folders of corpora."""
 
     def __init__(self, contact: str, api_url: str | None = None) -> None:
+        """Raises `InputError` for a contact that is no address."""
+        check_contact(contact)
         self.contact, self.api_url = contact, api_url
         self._lock, self._done = Lock(), Event()
         self._running: Thread | None = None
@@ -78,11 +81,13 @@ class Growth:
         return f"{fetched} pages fetched …"
 
     def _run(self, corpus: Corpus, folder: Path, wanted: Wanted) -> None:
+        told = "It broke off; where the chat was started it is told why."
         try:
-            self._told = self._grow(corpus, folder, wanted)
+            told = self._grow(corpus, folder, wanted)
         except (RagqaError, OSError) as error:
-            self._told = f"It failed: {error}. What was fetched is kept; the same again goes on from there."
+            told = f"It failed: {error}. What was fetched is kept; the same again goes on from there."
         finally:
+            self._told = told
             self._done.set()
 
     def _grow(self, corpus: Corpus, folder: Path, wanted: Wanted) -> str:
@@ -100,13 +105,13 @@ class Growth:
         new = [page for page in read_json_lines(out, Page) if _is_new(corpus, page)]
         gone = [title for title in (*report.deleted, *(old for old, _ in report.renamed)) if title in known]
         if not new and not gone:
-            return f"Nothing is new. {_fates(report)}"
+            return f"Nothing is new. {tell_fates(report)}"
         passages = [passage for page in new for passage in split(page)]
         self._told = f"Indexing {len(passages):,} passages of {len(new):,} pages …"
         dense = corpus.retriever.dense
         indexed = update_index(folder, passages, gone, embedder=None if dense is None else dense.embedder)
         corpus.reopen()
-        return f"Done: {indexed.passages:,} passages are searched now. {_fates(report)}"
+        return f"Done: {indexed.passages:,} passages are searched now. {tell_fates(report)}"
 
 
 def crawled_file(folder: Path) -> Path:
@@ -120,10 +125,15 @@ def _is_new(corpus: Corpus, page: Page) -> bool:
     return page.title not in pages or pages[page.title] != page.revision
 
 
-def _fates(report: CrawlReport) -> str:
-    names: dict[str, Sequence[str]] = {kind: report.titles(kind) for kind in ("fetched", "kept", "missing", "failed")}
-    told = [f"{len(titles)} {kind}" for kind, titles in names.items() if titles]
-    lost = [*names["missing"], *names["failed"]]
-    return f"Of what was asked for: {', '.join(told) or 'nothing'}." + (
-        f" Not there: {', '.join(lost)}." if lost else ""
-    )
+def tell_fates(report: CrawlReport) -> str:
+    """What became of the titles, in numbers, with the first of those that are not there or failed."""
+    counts = {became: len(report.titles(became)) for became in FATES}
+    told = [f"{count} {became}" for became, count in counts.items() if count]
+    lost = {"Not there": report.titles("missing"), "Failed": report.failed}
+    named = (f" {what}: {_first(titles)}." for what, titles in lost.items() if titles)
+    return "".join([f"Of what was asked for: {', '.join(told) or 'nothing'}.", *named])
+
+
+def _first(titles: Sequence[str]) -> str:
+    more = f" and {len(titles) - MOST_NAMED:,} more" if len(titles) > MOST_NAMED else ""
+    return f"{', '.join(titles[:MOST_NAMED])}{more}"

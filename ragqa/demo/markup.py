@@ -12,7 +12,7 @@ from ragqa.records import Passage
 
 _LINE_END = re.compile(r"\r\n?|\n")
 _TEMPLATE = {"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;"}  # what Gradio's templates are written in
-_SPECIAL = re.compile(r"[&<>\\`*_\[\]~@$]|:(?=//)|(?<=\bwww)\.|^[-+#=]|(?<=^\d)[.)]|(?<=^\d\d)[.)]", re.IGNORECASE)
+_SPECIAL = re.compile(r"[&<>\\`*_\[\]~@$]|:(?=//)|(?<=\bwww)\.|^[-+#=]|^\d(?=\d*[.)])", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_](?:\S*[^\W_])?")
 
 

@@ -2,10 +2,12 @@
 
 import errno
 import io
+import json
 import os
+import re
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -57,6 +59,7 @@ class Door:
     port: int | None = PORT
     auth: tuple[str, str] | None = None
     mcp: bool = False
+    open_to_all: bool = False
 
 
 def serve(
@@ -72,11 +75,11 @@ def serve(
     """Serve the demo until Ctrl-C; `port` None takes a free one. Prints one line with the address.
 
     Other machines reach it only where `auth` asks them for a user's name and password, or it is `open_to_all`. `mcp` serves
-    the endpoints as tools too. Raises `InputError` for a host of others without either, and for an address that cannot be
-    listened on, such as a port in use; `MissingExtraError` if MCP is not installed.
+    the endpoints as tools too. Raises `InputError` for a host of others without either, for tools behind a password, and for
+    an address that cannot be listened on, such as a port in use; `MissingExtraError` if MCP is not installed.
     """
-    door = Door(host, port, auth, mcp)
-    check_door(door, open_to_all)
+    door = Door(host, port, auth, mcp, open_to_all)
+    check_door(door)
     demo = build_demo(source, extras=extras)
     try:
         address = launch(demo, door)
@@ -90,12 +93,17 @@ def serve(
         demo.close(verbose=False)
 
 
-def check_door(door: Door, open_to_all: bool) -> None:
-    """Raise `InputError` where strangers could come in that nobody has invited, `MissingExtraError` if MCP is not there."""
-    if not (is_loopback(door.host) or door.auth or open_to_all):
+def check_door(door: Door) -> None:
+    """Raise `InputError` where strangers could come in that nobody has invited, `MissingExtraError` if MCP is not there.
+
+    Gradio lists its tools without a password, and answers none of their calls where there is one.
+    """
+    if not (is_loopback(door.host) or door.auth or door.open_to_all):
         raise InputError(
             f"on {door.host} other machines reach the chat: give --auth USER:PASSWORD, or --no-auth if all may use it"
         )
+    if door.mcp and door.auth:
+        raise InputError("the tools of --mcp ask for no password: leave out either --mcp or --auth")
     if door.mcp:
         try:
             import mcp  # noqa: F401
@@ -114,7 +122,10 @@ def is_loopback(host: str) -> bool:
 def read_auth(given: str) -> tuple[str, str]:
     """`USER:PASSWORD` as the two, or the first line of FILE for `@FILE`; the password may hold colons. Raises `InputError`."""
     if given.startswith("@"):
-        given = Path(given[1:]).read_text(encoding="utf8").partition("\n")[0]
+        try:
+            given = Path(given[1:]).read_text(encoding="utf8").partition("\n")[0]
+        except UnicodeDecodeError as error:
+            raise InputError(f"{given[1:]} is not UTF-8: {error}") from error
     user, colon, password = given.strip().partition(":")
     if not (user and colon and password):
         raise InputError("a user's name and password are given as USER:PASSWORD")
@@ -126,6 +137,7 @@ def launch(demo: "gr.Blocks", door: Door) -> str:
     from starlette.middleware import Middleware
 
     host, port = door.host, door.port
+    invited = not is_loopback(host) or door.auth or door.open_to_all
     # it asks its own server whether it is up, and would ask it through a proxy
     os.environ["no_proxy"] = f"{host},localhost,{os.environ.get('no_proxy') or os.environ.get('NO_PROXY', '')}"
     try:
@@ -142,7 +154,7 @@ def launch(demo: "gr.Blocks", door: Door) -> str:
                 allowed_paths=[],
                 max_file_size=1,  # nothing is to be uploaded here
                 state_session_capacity=100,
-                app_kwargs={"middleware": [Middleware(SafeHeaders)]},
+                app_kwargs={"middleware": [Middleware(SafeHeaders), *([] if invited else [Middleware(OwnNames)])]},
                 prevent_thread_lock=True,
                 show_error=False,
                 quiet=True,
@@ -154,7 +166,41 @@ def launch(demo: "gr.Blocks", door: Door) -> str:
     except OSError as error:
         reason = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be listened on ({error})"
         raise InputError(f"{host}:{port} {reason}; choose another host or port") from error
+    if door.mcp:
+        _tell_in_json(demo.mcp_server_obj)
     return str(demo.local_url)
+
+
+def _tell_in_json(server: Any) -> None:
+    """Let the tools' results be JSON: Gradio tells them as Python writes them."""
+
+    def as_content(results: Iterable[Any], root_url: str) -> list[Any]:
+        texts = (json.dumps(result, ensure_ascii=False) for result in results)
+        return [server.types.TextContent(type="text", text=text) for text in texts]
+
+    server.postprocess_output_data = as_content
+
+
+class OwnNames:
+    """Refuses requests for other names than this machine's own: a site may let its name lead here, to read what is here."""
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer a request as the app does, if it was sent to this machine by its own name."""
+        from starlette.responses import PlainTextResponse
+
+        app = self._app
+        if scope["type"] == "http" and not is_loopback(_asked_host(scope)):
+            app = PlainTextResponse("This is served to its own machine only; --auth or --no-auth opens it.", 403)
+        await app(scope, receive, send)
+
+
+def _asked_host(scope: Any) -> str:
+    """The name, without a port, that a request was sent to."""
+    name = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+    return re.sub(r":\d*$", "", name).lower().removeprefix("[").removesuffix("]")
 
 
 class SafeHeaders:
