@@ -220,8 +220,9 @@ def test_copying_gives_readable_text(browser: "Browser", address: str) -> None:
 def test_retry_undo_and_new_chat(visit: Visit) -> None:
     visit.ask(QUESTION)
     visit.ask("boosting")
-    with visit.page.expect_event("requestfinished", lambda request: "queue/data" in request.url):
+    with visit.page.expect_response(lambda response: "queue/join" in response.url):
         visit.page.get_by_role("button", name="Retry").click()
+    visit.page.wait_for_timeout(300)  # until the reply has been taken back
     visit.wait_for_reply(2)
     assert visit.page.locator("#ragqa-chat .user-row").all_inner_texts() == [QUESTION, "boosting"]
     visit.page.get_by_role("button", name="Undo").click()
