@@ -28,7 +28,7 @@ from ragqa.support import CITATION, PENDING, check_sentence, cited_numbers, with
 if TYPE_CHECKING:
     import openai
 
-KEYS = ("RAGQA_LLM_KEY", "OPENAI_API_KEY")  # environment variables, the first that is set
+KEY, OPENAI_KEY = "RAGQA_LLM_KEY", "OPENAI_API_KEY"  # environment variables
 NO_KEY = "none"
 MAX_CHARS = 8000  # of an answer; one that goes on is not a short answer from a few passages
 MAX_THINKING_CHARS = 80_000  # of what a model writes before its answer and in all
@@ -91,8 +91,9 @@ class Writer:
     ) -> None:
         """`base_url` ends in `/v1` as a rule; without a `model` the first that the server lists is taken.
 
-        `key`: if not given, from `RAGQA_LLM_KEY` or `OPENAI_API_KEY`. `timeout_s` is how long a connection or the next piece
-        of text may take; a whole answer may take four times that. With a `reranker` it takes part in the check of sentences.
+        `key`: if not given, from `RAGQA_LLM_KEY`, else, for OpenAI and servers on this machine, from `OPENAI_API_KEY`.
+        `timeout_s` is how long a connection or the next piece of text may take; a whole answer may take four times that.
+        With a `reranker` it takes part in the check of sentences.
         Raises `InputError` for an address that is none, `WriterError` for one that may not be asked offline, and
         `MissingExtraError` without the client.
         """
@@ -105,7 +106,7 @@ class Writer:
         self.reranker = reranker
         self.timeout_s = timeout_s
         self._url = base_url
-        self._key = key or next((os.environ[name] for name in KEYS if os.environ.get(name)), NO_KEY)
+        self._key = key or _find_key(base_url)
         if not (self._key.isascii() and self._key.isprintable()):
             raise InputError("the key of the language model's server holds characters that no key can have")
         self._check_reachable()
@@ -271,6 +272,13 @@ def _may_refuse(text: str) -> bool:
     """Whether a text is, or begins like, the sentence that says that there is no answer."""
     refusal, begun = REFUSAL.casefold().rstrip("."), text.casefold()
     return refusal.startswith(begun) or begun.startswith(refusal)
+
+
+def _find_key(url: str) -> str:
+    """The key in the environment; no server elsewhere than at OpenAI or on this machine is to see OpenAI's."""
+    host = urlsplit(url).hostname or ""
+    names = [KEY, OPENAI_KEY] if is_loopback(url) or f".{host}".endswith(".openai.com") else [KEY]
+    return next((os.environ[name] for name in names if os.environ.get(name)), NO_KEY)
 
 
 def _first_model(client: "openai.OpenAI") -> str:

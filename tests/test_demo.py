@@ -1,5 +1,6 @@
 import html
 import json
+import math
 import re
 import subprocess
 import sys
@@ -315,7 +316,23 @@ def test_a_conversation_is_shown_as_far_as_it_is_kept() -> None:
         assert shown == messages(from_data(data))  # a vote names a message by its place
 
 
-JUNK: tuple[object, ...] = (None, 1, -1, "x", [], {}, [{}], [1], [None], [[]], {"a": 1})
+JUNK: tuple[object, ...] = (
+    None,
+    1,
+    -1,
+    10**400,
+    math.inf,
+    math.nan,
+    "x",
+    [],
+    {},
+    [{}],
+    [1],
+    [math.inf],
+    [None],
+    [[]],
+    {"a": 1},
+)
 
 
 def nested(data: object) -> Iterator[list[object]]:
@@ -327,7 +344,9 @@ def nested(data: object) -> Iterator[list[object]]:
 
 
 def test_whatever_a_browser_sends_is_no_conversation_or_one_that_can_be_shown() -> None:
-    plain = json.dumps(as_data([last(settings=Settings(ranking=BOTH))]))
+    plain = json.dumps(
+        as_data([replace(last(settings=Settings(ranking=BOTH)), written=(Cited("A.", (1,), "uncited"),))])
+    )
     for *path, key in nested(json.loads(plain)):
         for junk in JUNK:
             data = json.loads(plain)

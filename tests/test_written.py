@@ -212,6 +212,19 @@ def test_the_model_and_the_key_are_the_given_ones(server: LlmServer, monkeypatch
     assert "of-ragqa" not in repr(Writer("http://user:of-ragqa@127.0.0.1/v1?key=of-ragqa"))
 
 
+def test_openais_key_is_not_sent_to_others(server: LlmServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    server.pieces = [GOOD]
+    monkeypatch.setenv("http_proxy", server.url.removesuffix("/v1"))  # what llm.example would be sent
+    for name in ("no_proxy", "NO_PROXY", "RAGQA_LLM_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("OPENAI_API_KEY", "of-openai")
+    for host in ("llm.example", "openai.com.llm.example", "api.openai.com"):
+        list(Writer(f"http://{host}/v1", "large").write(QUESTION, HITS))
+    assert server.requests[0][0] == "http://llm.example/v1/chat/completions"
+    sent = [headers["authorization"] for _, headers, _ in server.requests]
+    assert sent == ["Bearer none", "Bearer none", "Bearer of-openai"]
+
+
 def test_a_server_without_models_is_named(server: LlmServer) -> None:
     server.models = []
     with pytest.raises(WriterError, match="it lists no model; load one, or name one"):

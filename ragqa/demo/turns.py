@@ -5,6 +5,7 @@ The server keeps nothing of anybody: two people's answers cannot be mixed up, an
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from math import isfinite
 from typing import Any
 
 from ragqa.answer import answering_span
@@ -73,7 +74,7 @@ def from_data(data: object) -> tuple[Turn, ...]:
     """The turns that a browser sends: what is not a conversation, by whatever version of this page, is none."""
     try:
         return tuple(_turn(row) for row in data[-MOST_TURNS:])  # type: ignore[index]
-    except (InputError, TypeError, KeyError, ValueError, AttributeError):
+    except (InputError, TypeError, KeyError, ValueError, AttributeError, OverflowError):
         return ()
 
 
@@ -102,7 +103,10 @@ def _answer(row: dict[str, Any]) -> Answer:
 
 
 def _hit(row: dict[str, Any]) -> Hit:
-    return construct(Hit, row | {"passage": construct(Passage, row["passage"])})
+    hit = construct(Hit, row | {"passage": construct(Passage, row["passage"])})
+    if not all(map(isfinite, (hit.score, hit.probability or 0.0, hit.bm25_score, hit.bm25_rank))):
+        raise InputError("a score that cannot be shown")
+    return hit
 
 
 def _text(value: object) -> str:
