@@ -19,9 +19,9 @@ from ragqa.dense import DenseIndex
 from ragqa.embed import Embedder
 from ragqa.evaluate import NAMES, Search, measure
 from ragqa.judged import Judged, read_judged
+from ragqa.lexical.terms import Fields
 from ragqa.records import Hit, Passage
 from ragqa.retrieve import Retriever
-from ragqa.terms import Fields
 
 DEPTH = 100
 SHOWN = ("nDCG@10", "RR@10", "R@100")

@@ -9,7 +9,7 @@ import random
 from pathlib import Path
 
 from ragqa import Retriever
-from ragqa.conversation import standalone
+from ragqa.dialogue.conversation import standalone
 from ragqa.records import Answer, Hit, Passage
 
 HERE = Path(__file__).parent

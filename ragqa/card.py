@@ -9,12 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ragqa.analyzer import Analyzer
 from ragqa.dataset import SPLITS
 from ragqa.errors import CorpusError, MissingExtraError
 from ragqa.files import replace_folder
+from ragqa.lexical.analyzer import Analyzer
 from ragqa.records import PARTLY, Pair, write_json_lines
-from ragqa.seal import seal
+from ragqa.storage.seal import seal
 
 if TYPE_CHECKING:
     import pyarrow

@@ -22,10 +22,10 @@ from ragqa.records import Answer, Hit, Page, Passage, read_json_lines, write_jso
 
 if TYPE_CHECKING:
     from ragqa.demo import Growth
-    from ragqa.fates import CrawlReport
     from ragqa.index import IndexReport
-    from ragqa.seeds import Seeds
     from ragqa.train import TrainConfig
+    from ragqa.wiki.fates import CrawlReport
+    from ragqa.wiki.seeds import Seeds
 
 _WIKIPEDIA = "wikipedia"
 _EVERY_RECIPE = ("recipe", "data", "out", "seed", "offline")
@@ -65,7 +65,7 @@ def _drop_output() -> None:
 
 def _crawl(options: argparse.Namespace) -> int:
     from ragqa.crawl import crawl
-    from ragqa.fates import FATES, PLANNED
+    from ragqa.wiki.fates import FATES, PLANNED
 
     seeds = _read_seeds(options)
     report = crawl(
@@ -98,7 +98,7 @@ def _crawl(options: argparse.Namespace) -> int:
 
 def _read_seeds(options: argparse.Namespace) -> "Seeds":
     """What the options and the files they name ask for, together."""
-    from ragqa.seeds import Seeds, read_seeds
+    from ragqa.wiki.seeds import Seeds, read_seeds
 
     read = [read_seeds(path) for path in options.titles]
     return Seeds(
@@ -130,7 +130,7 @@ def _counts(report: "CrawlReport", kinds: Iterable[str]) -> str:
 
 def _import_dump(options: argparse.Namespace) -> int:
     from ragqa.dump import import_dump
-    from ragqa.fates import FATES
+    from ragqa.wiki.fates import FATES
 
     seeds = _read_seeds(options)
     report = import_dump(
@@ -237,7 +237,7 @@ def _dataset(options: argparse.Namespace) -> None:
     mined = [f"hard negatives: BM25 and {options.miner}"] if options.miner else []
     taught = []
     if options.teacher:
-        from ragqa.teach import soften
+        from ragqa.training.teach import soften
 
         taught = [f"labels of the train split: {', '.join(options.teacher)}, weight {options.teacher_weight}"]
         pairs["train"] = soften(pairs["train"], [*map(_load_embedder, options.teacher)], options.teacher_weight)
@@ -282,7 +282,7 @@ def _load_embedder(source: str) -> "ragqa.Embedder":
 
 def _train(options: argparse.Namespace) -> None:
     from ragqa.train import TrainConfig, train
-    from ragqa.train_embedder import train_embedder
+    from ragqa.training.train_embedder import train_embedder
 
     names = [field.name for field in fields(TrainConfig)]
     given = {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
@@ -313,7 +313,7 @@ def _evaluate(options: argparse.Namespace) -> None:
     from ragqa.judged import read_judged, select
     from ragqa.rerank import Reranker
     from ragqa.retrieve import Retriever
-    from ragqa.seeds import read_seeds
+    from ragqa.wiki.seeds import read_seeds
 
     if options.chart:
         evaluate.check_chart(options.chart)
@@ -397,7 +397,7 @@ def _recipe_tabs() -> dict[str, Any]:
 
 def _demo(options: argparse.Namespace) -> None:
     from ragqa import demo
-    from ragqa.written import Writer
+    from ragqa.dialogue.written import Writer
 
     growth = _open_growth(options)
     corpora: list[demo.Corpus] = []
@@ -528,7 +528,7 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int |
 
 
 def _add_crawl(commands: Any) -> None:
-    from ragqa.mediawiki import LONGEST_WAIT_S, MOST_IN_FLIGHT
+    from ragqa.wiki.mediawiki import LONGEST_WAIT_S, MOST_IN_FLIGHT
 
     parser = _command(
         commands, "crawl", _crawl, "fetch articles of Wikipedia or another MediaWiki into pages.jsonl",

@@ -15,14 +15,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from ragqa.errors import CrawlError, InputError
-from ragqa.fates import PLANNED, CrawlReport, Fate, Pages, by_key, compare, page_key, tell
-from ragqa.fetch import fetch, find_changed, find_host, find_targets
-from ragqa.listing import capitalize, list_titles, make_filter, name_category, normalize, title_flaw
-from ragqa.mediawiki import LONGEST_WAIT_S, MOST_IN_FLIGHT, Wiki, open_wiki
 from ragqa.offline import REASON, is_offline
 from ragqa.progress import counter
 from ragqa.records import Page, append_json_line, read_journal, read_json_lines, write_json_lines
-from ragqa.seeds import Seeds
+from ragqa.wiki.fates import PLANNED, CrawlReport, Fate, Pages, by_key, compare, page_key, tell
+from ragqa.wiki.fetch import fetch, find_changed, find_host, find_targets
+from ragqa.wiki.listing import capitalize, list_titles, make_filter, name_category, normalize, title_flaw
+from ragqa.wiki.mediawiki import LONGEST_WAIT_S, MOST_IN_FLIGHT, Wiki, open_wiki
+from ragqa.wiki.seeds import Seeds
 
 _LONGEST_DELAY_S = 86_400
 _FAILURES_IN_A_ROW = 5  # after which nobody is there any more

@@ -21,13 +21,13 @@ from urllib.parse import quote
 
 from ragqa.clean import clean_page
 from ragqa.errors import InputError
-from ragqa.fates import CrawlReport, Fate, tell
-from ragqa.links import Links, Names, open_links
-from ragqa.listing import ARTICLE, CATEGORY, Filter, make_filter
 from ragqa.records import LONGEST_LINE, Page, cut_unfinished, json_line, read_json_lines, write_json_lines
 from ragqa.removed import add_removed
-from ragqa.wikitext import plain_text
-from ragqa.xmldump import Entry, Site, open_dump
+from ragqa.wiki.fates import CrawlReport, Fate, tell
+from ragqa.wiki.links import Links, Names, open_links
+from ragqa.wiki.listing import ARTICLE, CATEGORY, Filter, make_filter
+from ragqa.wiki.wikitext import plain_text
+from ragqa.wiki.xmldump import Entry, Site, open_dump
 
 _SYNCED_EVERY_S = 1.0
 _WIKIMEDIA = re.compile(

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ragqa.analyzer import Analyzer, words
 from ragqa.answer import rank_sentences
 from ragqa.bm25 import Bm25Index
 from ragqa.errors import InputError
+from ragqa.lexical.analyzer import Analyzer, words
 from ragqa.passages import full_text
 from ragqa.records import Hit, Passage, Sentence
 from ragqa.retrieve import Retriever, check_question

@@ -16,7 +16,7 @@ from ragqa.files import check_replaceable, replace_folder
 from ragqa.inference import MAX_TOKENS, MODEL_FILE, import_openvino
 from ragqa.records import Pair
 from ragqa.rerank import CALIBRATION
-from ragqa.seal import seal
+from ragqa.storage.seal import seal
 
 CALIBRATION_PAIRS = 300
 

@@ -14,11 +14,11 @@ from ragqa.bm25 import K1, B, Bm25Index, write_json
 from ragqa.dense import FOLDER, DenseIndex
 from ragqa.embed import Embedder, Progress
 from ragqa.errors import IndexStoreError, InputError
-from ragqa.generations import current, new_generation, open_current
 from ragqa.inference import digest
 from ragqa.passages import full_text
 from ragqa.records import Passage
 from ragqa.rerank import BUNDLED
+from ragqa.storage.generations import current, new_generation, open_current
 
 PAGES = "pages.json"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ragqa.errors import InputError, MissingExtraError, ModelError, first_line
 from ragqa.files import cache_folder, replace_file, sha256
 from ragqa.offline import REASON, hub_options, is_offline
-from ragqa.seal import SEAL, find_flaw, is_sealed, read_seal
+from ragqa.storage.seal import SEAL, find_flaw, is_sealed, read_seal
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ragqa.attention import sound_attention
 from ragqa.errors import ModelError
 from ragqa.inference import MAX_TOKENS, OpenVinoModel, check_source, find_exported, load_unexported
+from ragqa.training.attention import sound_attention
 
 if TYPE_CHECKING:
     import numpy as np

@@ -211,7 +211,7 @@ def _starter_key() -> str:
     import hashlib
 
     whole = hashlib.sha256()
-    for path in (*sorted(starter_folder().iterdir()), *sorted(Path(__file__).parent.glob("*.py"))):
+    for path in (*sorted(starter_folder().iterdir()), *sorted(Path(__file__).parent.rglob("*.py"))):
         whole.update(path.read_bytes())
     return whole.hexdigest()[:16]
 

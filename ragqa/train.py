@@ -2,8 +2,8 @@
 
 Recipes are named settings. "reference" has those of the published reference model: BCE loss, 3 epochs, batches of 16,
 learning rate 5e-5 falling linearly to zero, AdamW, 512 tokens, seed 42. "listwise" looks at all passages of a question
-together (`ragqa.losses`), "embedder" trains a bi-encoder (`ragqa.train_embedder`); the bundled models were trained with these,
-in the stages that `benchmarks/shipped_models.py` gives.
+together (`ragqa.training.losses`), "embedder" trains a bi-encoder (`ragqa.training.train_embedder`); the bundled models were
+trained with these, in the stages that `benchmarks/shipped_models.py` gives.
 """
 
 import hashlib
@@ -17,14 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ragqa.attention import sound_attention
 from ragqa.card import COLUMNS
 from ragqa.errors import CorpusError, InputError, MissingExtraError, ModelError, RecordError, first_line
 from ragqa.export import add_openvino
 from ragqa.files import check_replaceable, replace_file, replace_folder
 from ragqa.offline import hub_options
 from ragqa.records import PARTLY, Pair, read_rows
-from ragqa.seal import seal
+from ragqa.storage.seal import seal
+from ragqa.training.attention import sound_attention
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -106,7 +106,7 @@ def train(
     checkpoints = open_checkpoints(out, config, pairs)
     loss: Any
     if config.list_size:
-        from ragqa.losses import ListwiseLoss
+        from ragqa.training.losses import ListwiseLoss
 
         dataset, loss = list_dataset(pairs, config), ListwiseLoss(model)
     else:
@@ -333,7 +333,7 @@ def fit(trainer: Any, *, resume: bool = False) -> Mapping[str, float]:
     """Let a trainer of sentence-transformers do its steps, from its last checkpoint if it is to resume; its metrics."""
     import torch
 
-    from ragqa.dropout import QuickDropout
+    from ragqa.training.dropout import QuickDropout
 
     trainer.add_callback(_stop_at_nan())
     with sound_attention() if torch.cuda.is_available() else QuickDropout():

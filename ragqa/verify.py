@@ -6,9 +6,9 @@ from pathlib import Path
 from ragqa.bm25 import MANIFEST, Bm25Index
 from ragqa.card import MARK
 from ragqa.errors import InputError, ModelError
-from ragqa.generations import CURRENT
 from ragqa.records import Page, Passage, read_json_lines, read_rows
-from ragqa.seal import SEAL, find_flaw, is_sealed
+from ragqa.storage.generations import CURRENT
+from ragqa.storage.seal import SEAL, find_flaw, is_sealed
 
 
 def verify(path: str | Path, pages: Iterable[Page] = ()) -> str:

@@ -15,10 +15,10 @@ import pytest
 
 from ragqa.bm25 import Bm25Index
 from ragqa.demo import Corpus, Extras, Growth, find_feedback, read_auth, serve
+from ragqa.dialogue.written import Writer
 from ragqa.records import Passage
 from ragqa.rerank import Reranker
 from ragqa.retrieve import Retriever
-from ragqa.written import Writer
 
 WIKI = "https://en.wikipedia.org/wiki"
 HOSTILE_TEXT = (

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa import analyzer as module
-from ragqa.analyzer import Analyzer, words
+from ragqa.lexical import analyzer as module
+from ragqa.lexical.analyzer import Analyzer, words
 
 ANALYZER = Analyzer()
 WORDS = st.sampled_from(

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa import analyzer
-from ragqa.analyzer import Analyzer
 from ragqa.bm25 import FORMAT, Bm25Index
 from ragqa.errors import CorpusError, IndexStoreError, InputError
-from ragqa.generations import current, new_generation
+from ragqa.lexical import analyzer
+from ragqa.lexical.analyzer import Analyzer
+from ragqa.lexical.terms import Fields, find_abbreviations, passage_terms, question_terms
 from ragqa.passages import full_text
 from ragqa.records import Passage
-from ragqa.terms import Fields, find_abbreviations, passage_terms, question_terms
+from ragqa.storage.generations import current, new_generation
 
 REMEDY = r"build it again: ragqa index --passages passages\.jsonl --out"
 Damage = Callable[[Path], object]

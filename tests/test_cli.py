@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ragqa import analyzer
 from ragqa.bm25 import Bm25Index
 from ragqa.cli import main
-from ragqa.generations import current
+from ragqa.lexical import analyzer
 from ragqa.recipes import RECIPES, load_recipe
 from ragqa.records import Page, Passage, read_json_lines, write_json_lines
 from ragqa.rerank import BUNDLED
-from ragqa.seal import SEAL
+from ragqa.storage.generations import current
+from ragqa.storage.seal import SEAL
 
 COMMANDS = "crawl import-dump clean passages dataset train export evaluate index update verify ask demo".split()
 README = Path(__file__).parent.parent / "README.md"

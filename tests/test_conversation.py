@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragqa import Answer, Bm25Index, Hit, Passage, Retriever
-from ragqa.conversation import standalone, suggest
+from ragqa.dialogue.conversation import standalone, suggest
 from ragqa.errors import InputError
 from ragqa.judged import read_starter
 from ragqa.questions import is_well_formed

@@ -12,7 +12,7 @@ from ragqa.errors import CorpusError, RecordError
 from ragqa.judged import read_grades, read_starter
 from ragqa.passages import split
 from ragqa.records import Page, json_line, read_rows
-from ragqa.seeds import read_seeds
+from ragqa.wiki.seeds import read_seeds
 
 Write = Callable[[str, Iterable[str]], Path]
 

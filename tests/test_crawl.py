@@ -20,10 +20,10 @@ from wiki_pages import timestamp
 
 from ragqa.crawl import crawl
 from ragqa.errors import CrawlError, InputError, RecordError
-from ragqa.fates import CrawlReport, Fate
 from ragqa.passages import split
 from ragqa.records import Page, read_json_lines, write_json_lines
-from ragqa.seeds import Seeds, read_seeds
+from ragqa.wiki.fates import CrawlReport, Fate
+from ragqa.wiki.seeds import Seeds, read_seeds
 
 CONTACT = "tests@example.org"
 WITHOUT_EXTRACT = {

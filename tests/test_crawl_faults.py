@@ -19,8 +19,8 @@ from wiki import Behaviour, Reply, Wiki, relay, serve, skip_waits
 from ragqa.cli import main
 from ragqa.crawl import crawl
 from ragqa.errors import CrawlError, InputError
-from ragqa.fates import CrawlReport, Fate
 from ragqa.records import Page, read_json_lines
+from ragqa.wiki.fates import CrawlReport, Fate
 
 SEED = 42
 TITLES = ["AC/DC", "Downhill walk", "Nobody", "Stub", "Électricité"]
@@ -30,9 +30,9 @@ Answer = Reply | Behaviour | None
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     noted = skip_waits(monkeypatch)
-    monkeypatch.setattr("ragqa.mediawiki.TIMEOUT_S", 0.5)
-    monkeypatch.setattr("ragqa.mediawiki.DEADLINE_S", 1.0)
-    monkeypatch.setattr("ragqa.listing._MEMBERS_AT_ONCE", 14)  # 2 at once in the second listing
+    monkeypatch.setattr("ragqa.wiki.mediawiki.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("ragqa.wiki.mediawiki.DEADLINE_S", 1.0)
+    monkeypatch.setattr("ragqa.wiki.listing._MEMBERS_AT_ONCE", 14)  # 2 at once in the second listing
     return noted
 
 

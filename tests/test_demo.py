@@ -28,12 +28,12 @@ from ragqa.demo.page import EXAMPLES, describe
 from ragqa.demo.panel import render_card, render_move, render_panel, render_probability, render_why
 from ragqa.demo.serve import Door, check_door, is_loopback
 from ragqa.demo.turns import MOST_TURNS, Cited, Turn, as_data, from_data
+from ragqa.dialogue.written import Written, read_sentences
 from ragqa.errors import InputError
 from ragqa.explain import explain
 from ragqa.index import save_index, update_index
 from ragqa.records import Answer, Hit, Passage, Sentence
 from ragqa.retrieve import Retriever
-from ragqa.written import Written, read_sentences
 
 
 @pytest.fixture(scope="module", autouse=True)

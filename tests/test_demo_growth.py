@@ -12,9 +12,9 @@ from ragqa.cli import main
 from ragqa.demo import Corpus, Growth
 from ragqa.demo.growth import Wanted, crawled_file, tell_fates
 from ragqa.errors import InputError
-from ragqa.fates import CrawlReport, Fate
 from ragqa.records import Page, read_json_lines
 from ragqa.retrieve import Retriever
+from ragqa.wiki.fates import CrawlReport, Fate
 
 
 @pytest.fixture

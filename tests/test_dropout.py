@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import dropout
 
-from ragqa.dropout import QuickDropout, quick_dropout
+from ragqa.training.dropout import QuickDropout, quick_dropout
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])

@@ -22,10 +22,10 @@ from ragqa.cli import _parser, main
 from ragqa.crawl import crawl
 from ragqa.dump import DumpReport, import_dump
 from ragqa.errors import InputError, MissingExtraError
-from ragqa.fates import Fate
 from ragqa.passages import split
 from ragqa.records import Page, read_json_lines, write_json_lines
-from ragqa.xmldump import open_dump
+from ragqa.wiki.fates import Fate
+from ragqa.wiki.xmldump import open_dump
 
 LOOPS = ("Round one", "Round two", "Self")  # redirects
 

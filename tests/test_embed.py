@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ragqa import Reranker, rerank
 from ragqa.embed import BUNDLED, Embedder
 from ragqa.errors import ModelError
-from ragqa.seal import SEAL
+from ragqa.storage.seal import SEAL
 
 TEXTS = [
     "Each unit is switched off at random while training.",

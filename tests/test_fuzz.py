@@ -17,9 +17,9 @@ from ragqa.corpus import read_article, read_pages
 from ragqa.errors import RagqaError
 from ragqa.judged import read_judged
 from ragqa.records import LONGEST_LINE, Page, Pair, Passage, read_journal, read_json_lines, write_json_lines
-from ragqa.seeds import read_seeds
 from ragqa.train import read_pairs
 from ragqa.verify import verify
+from ragqa.wiki.seeds import read_seeds
 
 EXAMPLES = 300
 JSON = st.recursive(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ragqa.errors import IndexStoreError, InputError
-from ragqa.generations import CURRENT, LOCK, current, new_generation, open_current
+from ragqa.storage.generations import CURRENT, LOCK, current, new_generation, open_current
 
 REMEDY = r"build it again: ragqa index --passages passages\.jsonl --out"
 

@@ -10,10 +10,10 @@ from ragqa.bm25 import Bm25Index
 from ragqa.dense import DenseIndex
 from ragqa.embed import Embedder
 from ragqa.errors import CorpusError, IndexStoreError, InputError
-from ragqa.generations import current
 from ragqa.index import IndexReport, build_index, open_index, save_index, update_index
 from ragqa.records import Passage
 from ragqa.retrieve import Retriever
+from ragqa.storage.generations import current
 
 PASSAGES = [
     Passage("Dropout#0", "Dropout", text="switches units off", url="http://w/index.php?title=Dropout&oldid=7"),

@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     import torch
 else:
     torch = pytest.importorskip("torch", reason="pip install 'ragqa[train]'")
-from ragqa.losses import SMALLEST, ContrastiveLoss, ListwiseLoss, divergence
+from ragqa.training.losses import SMALLEST, ContrastiveLoss, ListwiseLoss, divergence
 
 
 class FakeCrossEncoder(torch.nn.Module):

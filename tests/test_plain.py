@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa.plain import is_thinking, plain_text
+from ragqa.dialogue.plain import is_thinking, plain_text
 
 CASES = [
     ("![x](http://evil/?q=1) Dropout [helps](http://a.b/c(d)e) [1].", "x Dropout helps [1]."),

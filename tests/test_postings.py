@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as nps
 
 from ragqa.bm25 import best
 from ragqa.errors import CorpusError, IndexStoreError
-from ragqa.postings import Postings
+from ragqa.lexical.postings import Postings
 
 TERMS = st.lists(st.lists(st.sampled_from("abcdef"), max_size=8), min_size=1, max_size=12).filter(any)
 

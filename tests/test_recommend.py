@@ -25,7 +25,7 @@ from ragqa.recipes.books.shelf import make_shelf, open_shelf
 from ragqa.recipes.books.titles import Titles, is_edition, opening_parts, plain, series_of
 from ragqa.records import write_json_lines
 from ragqa.rerank import Reranker
-from ragqa.seal import find_flaw
+from ragqa.storage.seal import find_flaw
 from ragqa.train import read_pairs
 
 TASTES = {"fantasy": "dragon wizard realm", "crime": "murder alibi harbour", "romance": "heart letter summer"}

@@ -12,7 +12,7 @@ from ragqa import Reranker
 from ragqa.errors import ModelError
 from ragqa.inference import MODEL_FILE
 from ragqa.rerank import BUNDLED, CALIBRATION, sigmoid
-from ragqa.seal import SEAL, seal
+from ragqa.storage.seal import SEAL, seal
 
 QUESTION = "why does dropout help?"
 TEXTS = [

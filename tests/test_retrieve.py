@@ -11,10 +11,10 @@ from ragqa import Bm25Index, Passage, Retriever
 from ragqa.dense import DenseIndex
 from ragqa.embed import Embedder
 from ragqa.errors import IndexStoreError, InputError
-from ragqa.generations import current
 from ragqa.index import save_index
 from ragqa.retrieve import check_question, fuse, open_starter
-from ragqa.stored import StoredPassages
+from ragqa.storage.generations import current
+from ragqa.storage.stored import StoredPassages
 
 PASSAGES = [
     Passage("a", "Dropout", text="Dropout switches units off at random while a network is trained."),

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from ragqa.seal import SEAL, find_flaw, is_sealed, read_seal, seal
+from ragqa.storage.seal import SEAL, find_flaw, is_sealed, read_seal, seal
 
 
 @pytest.fixture

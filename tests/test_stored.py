@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from ragqa.errors import IndexStoreError
 from ragqa.records import Passage
-from ragqa.stored import LINE_SUMS, LINES, PASSAGES, StoredPassages, save_passages
+from ragqa.storage.stored import LINE_SUMS, LINES, PASSAGES, StoredPassages, save_passages
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 RECORDS = st.lists(st.builds(Passage, TEXT, TEXT, TEXT, st.integers(0, 9), st.integers(0, 9), TEXT, TEXT), min_size=1)

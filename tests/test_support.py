@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragqa import Passage, Reranker
-from ragqa.support import check_sentence, cited_numbers, without_citations
+from ragqa.dialogue.support import check_sentence, cited_numbers, without_citations
 
 PAIRS = Path(__file__).parent.parent / "benchmarks" / "support.jsonl"
 DROPOUT = Passage(

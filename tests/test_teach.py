@@ -5,7 +5,7 @@ import pytest
 from ragqa.embed import Embedder
 from ragqa.errors import InputError
 from ragqa.records import Pair
-from ragqa.teach import soften
+from ragqa.training.teach import soften
 
 pytest.importorskip("sklearn", reason="pip install 'ragqa[train]'")
 

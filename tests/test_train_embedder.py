@@ -12,7 +12,7 @@ from ragqa.errors import CorpusError, InputError, ModelError
 from ragqa.export import export
 from ragqa.records import Pair
 from ragqa.train import RECIPES, TrainConfig, read_pairs
-from ragqa.train_embedder import average, train_embedder
+from ragqa.training.train_embedder import average, train_embedder
 
 torch = pytest.importorskip("torch", reason="pip install 'ragqa[train]'")
 

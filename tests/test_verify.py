@@ -9,11 +9,11 @@ from ragqa.card import write_dataset
 from ragqa.dataset import DatasetConfig
 from ragqa.embed import BUNDLED as EMBEDDER
 from ragqa.errors import IndexStoreError, InputError, ModelError, RecordError
-from ragqa.generations import current
 from ragqa.passages import split
 from ragqa.records import Page, Pair, Passage, write_json_lines
 from ragqa.rerank import BUNDLED as RERANKER
-from ragqa.seal import seal
+from ragqa.storage.generations import current
+from ragqa.storage.seal import seal
 from ragqa.verify import verify
 
 PAGE = Page("Dropout", text="Dropout switches units off.\n\n== Use ==\nIt helps.")

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragqa.clean import clean_text
-from ragqa.wikitext import plain_text
+from ragqa.wiki.wikitext import plain_text
 
 N = 20_000  # characters, of each hostile text
 SECONDS = 20  # a lone core needs about one; mwparserfromhell alone would need minutes for some

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragqa.errors import InputError
-from ragqa.xmldump import LONGEST_REVISION, MOST_TAGS, Entry, Site, open_dump
+from ragqa.wiki.xmldump import LONGEST_REVISION, MOST_TAGS, Entry, Site, open_dump
 
 DECLARED = '<?xml version="1.0"?><!DOCTYPE mediawiki [{}]>' + export(page(1, "A", "x &e; y")).replace("&amp;e;", "&e;")
 LAUGHS = '<!ENTITY a "ha">' + "".join(

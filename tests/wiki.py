@@ -197,8 +197,8 @@ def skip_waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return False
 
     now = time.monotonic
-    monkeypatch.setattr("ragqa.mediawiki._rest", rest)
-    monkeypatch.setattr("ragqa.mediawiki.monotonic", lambda: now() + ahead)
+    monkeypatch.setattr("ragqa.wiki.mediawiki._rest", rest)
+    monkeypatch.setattr("ragqa.wiki.mediawiki.monotonic", lambda: now() + ahead)
     return waits
 
 

@@ -15,8 +15,8 @@ from texts import full_passages, real_passages, searched_passages, some_passages
 
 from ragqa.bm25 import Bm25Index
 from ragqa.inference import MODEL_FILE
+from ragqa.lexical.terms import Fields, question_terms
 from ragqa.passages import full_text
-from ragqa.terms import Fields, question_terms
 
 K = 10
 EVAL_QUESTIONS = 100
@@ -333,7 +333,7 @@ class RagqaOpened:
     """An index of ours that is opened, not built."""
 
     def __init__(self, path: Path, questions: list[str]) -> None:
-        import ragqa.terms  # noqa: F401  what any process has loaded by then
+        import ragqa.lexical.terms  # noqa: F401  what any process has loaded by then
 
         self.path, self.questions = path, questions
 

@@ -25,11 +25,11 @@ from ragqa.demo.messages import messages, turn_of
 from ragqa.demo.panel import render_panel
 from ragqa.demo.style import PANEL, SHOW_QUESTION
 from ragqa.demo.turns import MOST_TURNS, Turn, as_data, from_data
+from ragqa.dialogue.written import Writer
 from ragqa.errors import InputError, RagqaError
 from ragqa.feedback import save_feedback
 from ragqa.records import Hit
 from ragqa.retrieve import CANDIDATES
-from ragqa.written import Writer
 
 if TYPE_CHECKING:
     import gradio as gr

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 from ragqa.answer import READ_HITS, answer
-from ragqa.conversation import standalone, suggest
 from ragqa.demo.corpora import Corpus
 from ragqa.demo.turns import Cited, Turn, answers
+from ragqa.dialogue.conversation import standalone, suggest
+from ragqa.dialogue.support import without_citations
+from ragqa.dialogue.written import Writer, Written
 from ragqa.errors import InputError, RagqaError, WriterError
 from ragqa.passages import sentences
 from ragqa.records import Answer
 from ragqa.retrieve import CANDIDATES, Retriever, rerank
-from ragqa.support import without_citations
-from ragqa.written import Writer, Written
 
 RERANKED, BM25, BOTH = "BM25 + reranker", "BM25 only", "Side by side"
 RESULTS, LEAST_RESULTS, MOST_RESULTS = 5, 1, 20

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ragqa.demo.growth import Growth
+from ragqa.dialogue.written import Writer
 from ragqa.files import cache_folder
-from ragqa.written import Writer
 
 FEEDBACK = "feedback.jsonl"
 

@@ -8,10 +8,10 @@ from threading import Event, Lock, Thread
 from ragqa.crawl import check_contact, crawl
 from ragqa.demo.corpora import Corpus
 from ragqa.errors import InputError, RagqaError
-from ragqa.fates import FATES, CrawlReport
 from ragqa.index import update_index
 from ragqa.passages import split
 from ragqa.records import Page, read_json_lines
+from ragqa.wiki.fates import FATES, CrawlReport
 
 MOST_TITLES = 200  # that are typed for one job
 MOST_DEPTH = 2

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from functools import cache
 from urllib.parse import quote
 
-from ragqa.analyzer import Analyzer
+from ragqa.lexical.analyzer import Analyzer
 from ragqa.passages import place
 from ragqa.records import Passage
 

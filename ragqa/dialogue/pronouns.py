@@ -2,7 +2,7 @@
 
 import re
 
-from ragqa.topics import Topic, is_empty
+from ragqa.dialogue.topics import Topic, is_empty
 
 _BREAK = re.compile(r"[,;:.?!]|\b(?:and|but|because|if|when|while|so|since|although)\b", re.IGNORECASE)
 _ASKED_NOUN = re.compile(r"^\W*(?:which|what|how(?: many| much)?) [\w-]+", re.IGNORECASE)

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import cache, lru_cache
 
-from ragqa.analyzer import Analyzer
+from ragqa.lexical.analyzer import Analyzer
 from ragqa.passages import full_text, place, sentences
 from ragqa.records import Passage
 from ragqa.rerank import Reranker

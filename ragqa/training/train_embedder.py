@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ragqa.errors import CorpusError, InputError, MissingExtraError
 from ragqa.files import check_replaceable, replace_folder
 from ragqa.records import Pair
-from ragqa.seal import seal
+from ragqa.storage.seal import seal
 from ragqa.train import (
     TrainConfig,
     arguments,
@@ -39,7 +39,7 @@ def train_embedder(
     """Train a bi-encoder on the train pairs of dataset folders, write it to `out`, return its metrics on the eval pairs.
 
     Each question is set against `config.list_size` passages of its own and those of the batch's other questions
-    (`ragqa.losses.ContrastiveLoss`); questions with fewer are left out. Interrupted, the same call goes on, as `train` does,
+    (`losses.ContrastiveLoss`); questions with fewer are left out. Interrupted, the same call goes on, as `train` does,
     and it raises as `train` does.
     """
     try:
@@ -47,7 +47,7 @@ def train_embedder(
         from sentence_transformers.base.sampler import BatchSamplers
         from sentence_transformers.sentence_transformer.evaluation import RerankingEvaluator
 
-        from ragqa.losses import ContrastiveLoss
+        from ragqa.training.losses import ContrastiveLoss
     except ImportError as error:
         raise MissingExtraError("training", "train") from error
     pairs, samples = read_training(datasets, config)

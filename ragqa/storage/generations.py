@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from ragqa.errors import IndexStoreError, InputError, rebuild
 from ragqa.files import replace_file, sha256, sync_tree
-from ragqa.seal import SEAL, find_flaw, seal
+from ragqa.storage.seal import SEAL, find_flaw, seal
 
 T = TypeVar("T")
 

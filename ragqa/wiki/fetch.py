@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 from ragqa.clean import clean_page
 from ragqa.errors import CrawlError
-from ragqa.fates import Fate
-from ragqa.listing import ARTICLE, capitalize, title_flaw
-from ragqa.mediawiki import WRONG, Wiki, reading
 from ragqa.records import LONGEST_LINE, Page, construct, json_line
 from ragqa.removed import add_removed
+from ragqa.wiki.fates import Fate
+from ragqa.wiki.listing import ARTICLE, capitalize, title_flaw
+from ragqa.wiki.mediawiki import WRONG, Wiki, reading
 
 _AT_ONCE = 50  # pages that a wiki tells strangers of in one reply
 _EDIT = "&action=edit"

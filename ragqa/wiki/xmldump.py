@@ -16,8 +16,8 @@ from typing import IO, Any
 from xml.etree.ElementTree import ParseError
 
 from ragqa.errors import InputError, MissingExtraError
-from ragqa.listing import CATEGORY
 from ragqa.records import LONGEST_LINE
+from ragqa.wiki.listing import CATEGORY
 
 FILE = 6  # the namespace
 LONGEST_REVISION = LONGEST_LINE  # bytes of XML; a page of Wikipedia's has at most two million

@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
-from ragqa.fates import page_key
-from ragqa.listing import ARTICLE, CATEGORY, capitalize, normalize
 from ragqa.records import Page
-from ragqa.wikitext import HIDDEN, without_comments
-from ragqa.xmldump import FILE, Entry, Site
+from ragqa.wiki.fates import page_key
+from ragqa.wiki.listing import ARTICLE, CATEGORY, capitalize, normalize
+from ragqa.wiki.wikitext import HIDDEN, without_comments
+from ragqa.wiki.xmldump import FILE, Entry, Site
 
 _REDIRECT = re.compile(r"\s*#redirect\s*:?\s*\[\[", re.IGNORECASE)
 _LONGEST_CHAIN = 20  # of redirects; MediaWiki itself follows fewer

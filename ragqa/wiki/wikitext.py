@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import InputError
-from ragqa.markup import BLANK, BLOCK, GONE, KEPT, KEPT_END, balance, take_out
+from ragqa.wiki.markup import BLANK, BLOCK, GONE, KEPT, KEPT_END, balance, take_out
 
 if TYPE_CHECKING:
     from mwparserfromhell.wikicode import Wikicode

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from ragqa.analyzer import Analyzer
 from ragqa.errors import InputError
+from ragqa.lexical.analyzer import Analyzer
 from ragqa.questions import FORMS, QuestionGenerator, expansions
 from ragqa.records import Passage
 

@@ -1,8 +1,8 @@
 """Answers written by a language model from the hits alone, sentence by sentence with citations, each of them checked.
 
 Any server with OpenAI's API does: Ollama, vLLM, llama.cpp's. What passages hold is data: it is sent as JSON, apart from the
-instructions, and a passage that gives orders is at worst obeyed in what is written, where `ragqa.plain` leaves no markup
-and `ragqa.support` marks each sentence that cites nothing or that its passages do not say. Its limits are told there.
+instructions, and a passage that gives orders is at worst obeyed in what is written, where `plain` leaves no markup
+and `support` marks each sentence that cites nothing or that its passages do not say. Its limits are told there.
 """
 
 import json
@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from ragqa.dialogue.plain import is_thinking, plain_text
+from ragqa.dialogue.support import CITATION, PENDING, check_sentence, cited_numbers, without_citations
 from ragqa.errors import InputError, MissingExtraError, WriterError, first_line
 from ragqa.offline import REASON, is_loopback, may_reach
 from ragqa.passages import sentences
-from ragqa.plain import is_thinking, plain_text
 from ragqa.records import Hit, Passage
 from ragqa.rerank import Reranker
-from ragqa.support import CITATION, PENDING, check_sentence, cited_numbers, without_citations
 
 if TYPE_CHECKING:
     import openai

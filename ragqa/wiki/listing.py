@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ragqa.errors import CrawlError, InputError
-from ragqa.fates import Fate
-from ragqa.mediawiki import WRONG, Wiki
 from ragqa.progress import bar
-from ragqa.seeds import Seeds
+from ragqa.wiki.fates import Fate
+from ragqa.wiki.mediawiki import WRONG, Wiki
+from ragqa.wiki.seeds import Seeds
 
 ARTICLE, CATEGORY = 0, 14  # namespaces
 CATEGORY_PREFIX = "Category:"

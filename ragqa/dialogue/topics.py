@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from ragqa.analyzer import QUESTION_WORDS, STOP_WORDS, Analyzer
+from ragqa.lexical.analyzer import QUESTION_WORDS, STOP_WORDS, Analyzer
 from ragqa.records import Answer, Hit
 
 ASPECTS = frozenset(  # nouns, and what is said of them, that ask about a topic and are none

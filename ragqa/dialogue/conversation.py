@@ -12,12 +12,12 @@ from itertools import chain, islice, zip_longest
 from weakref import WeakKeyDictionary
 
 from ragqa.bm25 import Bm25Index
+from ragqa.dialogue.pronouns import replace_pronoun
+from ragqa.dialogue.topics import ASPECTS, PAIR, Topic, is_empty, topic_of, words_of
 from ragqa.explain import neighbours
-from ragqa.pronouns import replace_pronoun
 from ragqa.questions import QuestionGenerator
 from ragqa.records import Answer, Passage
 from ragqa.retrieve import MAX_QUESTION_CHARS
-from ragqa.topics import ASPECTS, PAIR, Topic, is_empty, topic_of, words_of
 
 _OPENINGS = "and but so or also then ok okay thanks".split()
 _OPENING = re.compile(rf"(?:(?:{'|'.join(_OPENINGS)})\b[\s,.!:-]*)+(?=\S)", re.IGNORECASE)

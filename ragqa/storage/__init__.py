@@ -1,0 +1,1 @@
+"""Folders that survive: sealed, in generations, mapped into memory."""

@@ -1,0 +1,1 @@
+"""What training needs beside the trainer: losses, dropout, attention, a second recipe, teachers."""
