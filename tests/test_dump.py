@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wiki import MEDIAWIKI, Wiki
 
-from ragqa.cli import _parser, main
+from ragqa.cli import main
+from ragqa.cli.run import _parser
 from ragqa.crawl import crawl
 from ragqa.dump import DumpReport, import_dump
 from ragqa.errors import InputError, MissingExtraError

@@ -1,0 +1,291 @@
+"""Commands that teach and measure: `dataset`, `train`, `export`, `evaluate`."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragqa.cli.options import Command, add_candidates, add_embedder, load_embedder
+from ragqa.errors import InputError
+from ragqa.progress import counter
+from ragqa.records import Passage, read_json_lines
+
+if TYPE_CHECKING:
+    from ragqa.dense import DenseIndex
+    from ragqa.embed import Embedder
+    from ragqa.train import TrainConfig
+
+_WIKIPEDIA = "wikipedia"
+_EVERY_RECIPE = ("recipe", "data", "out", "seed", "offline")
+
+
+def add_commands(command: Command) -> None:
+    """Add these to the command line."""
+    for add in (_add_dataset, _add_train, _add_export, _add_evaluate):
+        add(command)
+
+
+def _add_dataset(command: Command) -> None:
+    from ragqa.questions import FORMS
+    from ragqa.recipes import RECIPES
+
+    parser = command(
+        "dataset", _dataset, "make labelled pairs from passages and from judged questions",
+        "ragqa dataset --passages passages.jsonl --forms what how explain --out dataset/",
+    )  # fmt: skip
+    parser.add_argument(
+        "--recipe",
+        choices=(_WIKIPEDIA, *RECIPES),
+        default=_WIKIPEDIA,
+        help=f"what to make pairs of (default {_WIKIPEDIA})",
+    )
+    parser.add_argument("--data", metavar="DIR", help="of another recipe; it takes only this, --out and --seed")
+    parser.add_argument("--passages", metavar="FILE", help="questions are generated for these")
+    parser.add_argument(
+        "--judged", action="append", default=[], metavar="FOLDER", help="questions of a BEIR folder; may be repeated"
+    )
+    parser.add_argument("--feedback", metavar="FILE", help="what readers said of hits, in the chat, on these passages")
+    parser.add_argument("--out", required=True, metavar="FOLDER")
+    parser.add_argument(
+        "--forms", nargs="+", default=["what"], choices=FORMS, help="of generated questions (default what)"
+    )
+    parser.add_argument("--negatives", type=int, default=3, help="for each positive (default 3)")
+    parser.add_argument(
+        "--shares",
+        nargs=3,
+        type=float,
+        default=[1, 1, 1],
+        metavar=("RANDOM", "PAGE", "HARD"),
+        help="of the kinds of negatives",
+    )
+    parser.add_argument(
+        "--parts", nargs=3, type=float, default=[0.8, 0.1, 0.1], metavar=("TRAIN", "EVAL", "TEST"), help="of the pages"
+    )
+    parser.add_argument("--seed", type=int, default=42)
+    parser.add_argument(
+        "--miner", metavar="MODEL", help='bi-encoder that finds hard negatives beside BM25, or "bundled"'
+    )
+    parser.add_argument(
+        "--teacher",
+        nargs="+",
+        default=[],
+        metavar="MODEL",
+        help="bi-encoders that soften the labels of the train split",
+    )
+    parser.add_argument(
+        "--teacher-weight", type=float, default=0.25, help="share in a judged label, more in others (default 0.25)"
+    )
+    parser.add_argument(
+        "--style", choices=("ragqa", "reference"), default="ragqa", help="reference: that model's own recipe"
+    )
+    parser.add_argument("--title", default="Questions and passages", help="of the card")
+    parser.add_argument("--licence", default="cc-by-sa-4.0", help="of the texts, for the card (default Wikipedia's)")
+    parser.set_defaults(parser=parser)
+
+
+def _add_train(command: Command) -> None:
+    from ragqa.train import OFFLINE_BASE
+
+    parser = command(
+        "train", _train, "train a reranker, or an embedder, on datasets",
+        "ragqa train --recipe listwise --dataset dataset/ --out model/",
+    )  # fmt: skip
+    parser.add_argument(
+        "--recipe",
+        choices=_trainings(),
+        default="reference",
+        help="reference: the published model's settings (default); listwise: the bundled reranker's; embedder: a bi-encoder; "
+        "others: their own recipe's",
+    )
+    parser.add_argument("--dataset", required=True, nargs="+", metavar="FOLDER")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="interrupted, the same command goes on")
+    parser.add_argument("--base", help=f"folder, hub id, or {OFFLINE_BASE} where there is no hub")
+    group = parser.add_argument_group("settings", "instead of the recipe's own")
+    group.add_argument("--epochs", type=float)
+    group.add_argument("--batch-size", type=int, help="pairs, or questions where there are lists")
+    group.add_argument("--list-size", type=int, help="passages of a question that are looked at together")
+    group.add_argument("--learning-rate", type=float)
+    group.add_argument("--warmup", type=float, help="share of all steps")
+    group.add_argument("--max-length", type=int, help="tokens")
+    group.add_argument("--dropout", type=float, help="0 is faster on CPUs")
+    group.add_argument("--evaluations", type=int, help="in an epoch")
+    group.add_argument("--seed", type=int)
+
+
+def _add_export(command: Command) -> None:
+    parser = command(
+        "export", _export, "write a trained model as OpenVINO, int8, without torch's weights",
+        "ragqa export model/ --dataset dataset/ --out reranker/",
+    )  # fmt: skip
+    parser.add_argument("model", metavar="FOLDER")
+    parser.add_argument(
+        "--dataset", required=True, nargs="+", metavar="FOLDER", help="its train pairs calibrate the model"
+    )
+    parser.add_argument("--out", required=True, metavar="FOLDER")
+    parser.add_argument("--no-int8", action="store_true", help="16-bit weights, 32-bit arithmetic")
+
+
+def _add_evaluate(command: Command) -> None:
+    from ragqa.judged import STARTER_SETS
+
+    parser = command(
+        "evaluate",
+        _evaluate,
+        "measure rankings and answers on judged questions",
+        "ragqa evaluate --judged starter starter-graded --compare --chart quality.png",
+    )
+    parser.add_argument(
+        "--judged",
+        nargs="+",
+        default=["starter"],
+        metavar="FOLDER",
+        help=f"BEIR folders, or {', '.join(STARTER_SETS)} (default starter); -test: what nothing was trained on",
+    )
+    parser.add_argument("--compare", action="store_true", help="every part of the pipeline alone and together")
+    parser.add_argument("--answers", action="store_true", help="look at answers, abstention and probabilities too")
+    parser.add_argument("--chart", metavar="FILE", help="draw the comparison as PNG or SVG")
+    parser.add_argument("--titles", metavar="FILE", help="only questions that pages with these titles answer")
+    parser.add_argument("--questions", type=int, metavar="N", help="only N questions, evenly spaced")
+    parser.add_argument("--model", metavar="MODEL", help="model folder or hub id; the bundled one if not given")
+    add_candidates(parser)
+    add_embedder(parser)
+    parser.add_argument("--json", action="store_true", help="for machines; a list where there are several sets")
+
+
+def _dataset(options: argparse.Namespace) -> None:
+    if options.recipe != _WIKIPEDIA:
+        _dataset_of_recipe(options)
+        return
+    if options.data:
+        raise InputError("--data is for other recipes: give --passages or --judged, or --recipe")
+    from ragqa import dataset
+    from ragqa.card import write_dataset
+    from ragqa.feedback import read_feedback
+    from ragqa.judged import read_judged
+
+    config = dataset.DatasetConfig(
+        forms=tuple(options.forms),
+        negatives=options.negatives,
+        shares=tuple(options.shares),
+        parts=tuple(options.parts),
+        seed=options.seed,
+    )
+    passages = tuple(read_json_lines(options.passages, Passage)) if options.passages else ()
+    if options.style == "reference":
+        if not passages or options.judged or options.miner or options.feedback:
+            raise InputError(
+                "the reference style takes --passages of `ragqa passages --style reference`, no --judged, --feedback or --miner"
+            )
+        pairs = dataset.build_reference(passages, config)
+    else:
+        sources = [dataset.from_passages(passages, config.forms)] if passages else []
+        sources += [dataset.from_judged(read_judged(folder)) for folder in options.judged]
+        if options.feedback:
+            sources.append(dataset.from_feedback(read_feedback(options.feedback), passages))
+        if not sources:
+            raise InputError("nothing to make pairs of: give --passages or --judged")
+        if options.miner:
+            miner = load_embedder(options.miner)
+            sources = [replace(source, embedder=miner) for source in sources]
+        examples = sum(len(source.examples) for source in sources)
+        with counter(examples, "questions") as counted:
+            pairs = dataset.build(sources, config, lambda _: counted.update())
+    mined = [f"hard negatives: BM25 and {options.miner}"] if options.miner else []
+    taught = []
+    if options.teacher:
+        from ragqa.training.teach import soften
+
+        taught = [f"labels of the train split: {', '.join(options.teacher)}, weight {options.teacher_weight}"]
+        pairs["train"] = soften(pairs["train"], [*map(load_embedder, options.teacher)], options.teacher_weight)
+    report = write_dataset(
+        pairs,
+        options.out,
+        title=options.title,
+        sources=[Path(source).name for source in (options.passages, *options.judged) if source] + mined + taught,
+        licence=options.licence,
+        config=config,
+    )
+    print(json.dumps(report, indent=1))
+
+
+def _dataset_of_recipe(options: argparse.Namespace) -> None:
+    from ragqa.recipes import load_recipe
+
+    usual = options.parser.get_default
+    given = [name for name, value in vars(options).items() if name not in _EVERY_RECIPE and value != usual(name)]
+    if not options.data or given:
+        wrong = f", not --{given[0].replace('_', '-')}" if given else ""
+        raise InputError(f"the recipe {options.recipe} takes --data, --out and --seed{wrong}")
+    print(json.dumps(load_recipe(options.recipe).make_dataset(options.data, options.out, options.seed), indent=1))
+
+
+def _train(options: argparse.Namespace) -> None:
+    from ragqa.train import TrainConfig, train
+    from ragqa.training.train_embedder import train_embedder
+
+    names = [field.name for field in fields(TrainConfig)]
+    given = {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
+    config = replace(_trainings()[options.recipe], **given)
+    run = train_embedder if options.recipe == "embedder" else train
+    metrics = run(options.dataset, options.out, config)
+    print(json.dumps(dict(metrics), indent=1))
+
+
+def _trainings() -> dict[str, "TrainConfig"]:
+    """Settings to train with by their names: the library's, and those of other recipes."""
+    from ragqa import recipes, train
+
+    return train.RECIPES | {name: recipes.load_recipe(name).TRAINING for name in recipes.RECIPES}
+
+
+def _export(options: argparse.Namespace) -> None:
+    from ragqa.export import export
+    from ragqa.train import read_pairs
+
+    export(options.model, options.out, read_pairs(options.dataset, "train"), int8=not options.no_int8)
+    print(f"{options.out}: {sum(f.stat().st_size for f in Path(options.out).rglob('*') if f.is_file()) / 1e6:.1f} MB")
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from ragqa import evaluate
+    from ragqa.bm25 import Bm25Index
+    from ragqa.judged import read_judged, select
+    from ragqa.rerank import Reranker
+    from ragqa.retrieve import Retriever
+    from ragqa.wiki.seeds import read_seeds
+
+    if options.chart:
+        evaluate.check_chart(options.chart)
+    reranker = Reranker.load(options.model)
+    embedder = None if options.no_dense else load_embedder(options.embedder)
+    titles = frozenset(read_seeds(options.titles).titles) if options.titles else None
+    reports, plain = [], []
+    for name in options.judged:
+        judged = read_judged(name)
+        judged = select(judged, titles) if titles is not None else judged
+        judged = evaluate.sample(judged, options.questions) if options.questions is not None else judged
+        dense = _embed(judged.passages, embedder) if embedder else None
+        retriever = Retriever(Bm25Index.build(judged.passages), reranker, dense=dense, candidates=options.candidates)
+        systems = evaluate.variants(retriever, every=options.compare)
+        with counter(len(judged.questions) * (len(systems) + options.answers), "questions") as counted:
+            report = evaluate.compare(systems, judged, lambda _: counted.update())
+            answers = (
+                evaluate.inspect_answers(retriever, judged, lambda _: counted.update()) if options.answers else None
+            )
+        reports.append(report)
+        plain.append(asdict(report) | ({"answers": asdict(answers)} if answers else {}))
+        if not options.json:
+            print(evaluate.table(report) + "\n" + (f"\n{evaluate.answers_table(answers)}\n" if answers else ""))
+    if options.json:
+        print(json.dumps(plain[0] if len(plain) == 1 else plain, indent=1))
+    if options.chart:
+        evaluate.draw(reports, options.chart)
+
+
+def _embed(passages: Sequence[Passage], embedder: "Embedder") -> "DenseIndex":
+    from ragqa.dense import DenseIndex
+
+    with counter(len(passages), "passages") as counted:
+        return DenseIndex.build(passages, embedder, counted.update)

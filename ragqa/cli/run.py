@@ -1,0 +1,76 @@
+"""The command line as a whole: reads the arguments, runs one command, tells errors in one line."""
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import ragqa
+from ragqa.cli.learning import add_commands as add_learning
+from ragqa.cli.pages import add_commands as add_pages
+from ragqa.cli.searching import add_commands as add_searching
+from ragqa.cli.terminal import say
+from ragqa.errors import RagqaError
+from ragqa.offline import OFFLINE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Returns 0, 1 after an error that is told in one line on stderr or if a page failed, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    if options.offline:
+        os.environ[OFFLINE] = "1"
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        status: int = options.run(options) or 0
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of our output has seen enough
+        _drop_output()
+        return 0
+    except (RagqaError, OSError) as error:
+        _drop_output()
+        say(" ".join(str(error).split()))
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    return status
+
+
+def _drop_output() -> None:
+    """Let what is still to be printed go nowhere, so that the interpreter does not fail on it while it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _parser() -> argparse.ArgumentParser:
+    from ragqa.recipes import RECIPES, load_recipe
+
+    parser = argparse.ArgumentParser(
+        prog="ragqa",
+        description="Answers questions about machine learning from Wikipedia, with the passages that prove it.",
+    )
+    parser.add_argument("--version", action="version", version=f"ragqa {ragqa.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    command = partial(_command, commands)
+    for add in (add_pages, add_learning, add_searching, *(load_recipe(name).add_commands for name in RECIPES)):
+        add(command)
+    return parser
+
+
+def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], what: str, example: str) -> Any:
+    parser = commands.add_parser(
+        name,
+        help=what,
+        description=f"{what[0].upper()}{what[1:]}.",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--offline", action="store_true", help=f"open no connection ({OFFLINE}=1 does the same)")
+    parser.set_defaults(run=run)
+    return parser
