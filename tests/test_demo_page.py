@@ -2,6 +2,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -312,6 +313,18 @@ def test_stop_keeps_the_quoted_answer(browser: "Browser", written: tuple[LlmServ
         while any("process_request" in thread.name for thread in threading.enumerate()):  # the server is still writing
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_slow_writing_holds_up_no_other_question(browser: "Browser", written: tuple[LlmServer, str]) -> None:
+    llm, address = written
+    llm.behaviour = "drip-pieces"
+    with ExitStack() as stack:
+        for _ in range(3):
+            page = stack.enter_context(visiting(browser, address)).page
+            page.get_by_placeholder("Ask a question").fill(QUESTION)
+            page.keyboard.press("Enter")
+            page.locator("#ragqa-chat blockquote", has_text=ANSWER).wait_for(timeout=4000)
+        page.get_by_role("button", name="Stop").wait_for()  # it is still being written
 
 
 def test_the_corpus_can_be_read(visit: Visit) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import gradio as gr
 
 AT_ONCE = 2  # questions answered at the same time; others wait in the queue
+AT_ONCE_WRITTEN = 8  # where a language model writes, whose server may take long without any work here
 WAITING = 256  # questions in the queue; more are refused
 
 EXAMPLES = (
@@ -38,7 +39,8 @@ def build_demo(
 
     corpora = by_name([Corpus(source)] if isinstance(source, Retriever) else source)
     extras = extras or Extras()
-    limits = {"concurrency_limit": AT_ONCE, "concurrency_id": "ask"}
+    at_once = AT_ONCE if extras.writer is None else AT_ONCE_WRITTEN
+    limits = {"concurrency_limit": at_once, "concurrency_id": "ask"}
     private: dict[str, Any] = {"api_visibility": "private"}
     demo = gr.Blocks(title="ragqa", analytics_enabled=False)
     with demo:
