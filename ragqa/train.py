@@ -12,6 +12,7 @@ import math
 import random
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -161,13 +162,14 @@ def load_base(load: Callable[..., M], config: TrainConfig) -> M:
     dropouts = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     try:
         path = base_path(config.base)
-        model = load(
-            path,
-            config_kwargs={} if config.dropout is None else dict.fromkeys(dropouts, config.dropout),
-            # on CPUs the fused attention's backward pass takes longer than all the rest of a step
-            model_kwargs={} if on_gpu else {"attn_implementation": "eager"},
-            **hub_options(path),
-        )
+        with _quiet():
+            model = load(
+                path,
+                config_kwargs={} if config.dropout is None else dict.fromkeys(dropouts, config.dropout),
+                # on CPUs the fused attention's backward pass takes longer than all the rest of a step
+                model_kwargs={} if on_gpu else {"attn_implementation": "eager"},
+                **hub_options(path),
+            )
     except Exception as error:  # whatever its many parts raise for a damaged or missing model
         raise ModelError(
             f"the base model {config.base!r} is no folder and the hub does not give it ({first_line(error)}); offline: "
@@ -175,6 +177,22 @@ def load_base(load: Callable[..., M], config: TrainConfig) -> M:
         ) from error
     model.model_card_data.base_model = OFFLINE_NAME if config.base == OFFLINE_BASE else config.base
     return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without transformers' bar and its report that the head is new, which is meant."""
+    from transformers.utils import logging
+
+    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bar:
+            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def base_path(base: str) -> str:

@@ -78,7 +78,7 @@ class Growth:
             fetched = self._journal.read_bytes().count(b"\n")
         except OSError:
             return self._told
-        return f"{fetched} pages fetched …"
+        return f"{fetched:,} {'page' if fetched == 1 else 'pages'} fetched …"
 
     def _run(self, corpus: Corpus, folder: Path, wanted: Wanted) -> None:
         told = "It broke off; where the chat was started it is told why."
