@@ -148,7 +148,8 @@ class Recommender:
 
     def _scores(self, query: str, likelihoods: "np.ndarray", books: Sequence[Book]) -> "np.ndarray":
         logits = self._reranker.score(query, [document(book) for book in books])
-        return logits + self._weights.likelihood * likelihoods[[self._places[book.id] for book in books]]
+        scores: np.ndarray = logits + self._weights.likelihood * likelihoods[[self._places[book.id] for book in books]]
+        return scores
 
     def _likelihoods(self, favourites: Sequence[Book], genres: Sequence[str]) -> "np.ndarray":
         likeness, bm25 = self._genres.likeness(favourites, genres), self._index.scores(tell(favourites, genres))

@@ -20,7 +20,7 @@ from ragqa.recipes.books.titles import Titles, without_series
 if TYPE_CHECKING:
     import numpy as np
 
-RANK = 64
+RANK = 128
 SHRINKAGE = 5
 _BESIDE = 32  # dimensions that are iterated beside those that are kept
 _ROUNDS = 3
