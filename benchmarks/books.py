@@ -44,7 +44,7 @@ POPULARITY_WEIGHT = 3.0
 FUSED_WEIGHT = 1.0  # of collaborative filtering beside a reranker
 NAMED = 10
 TUNED: Mapping[str, Sequence[float]] = {
-    "rank": (16, 32, 64, 128, 256),
+    "rank": (0, 16, 32, 64, 128, 256),
     "candidates": (10, 20, 30, 50),
     "genres": (0, 0.3, 0.6, 1),
     "bm25": (0, 0.2, 0.4, 0.8),

@@ -156,10 +156,10 @@ class Recommender:
         likelihoods: np.ndarray = self._popularity + self._weights.genres * _standardize(likeness)
         likelihoods += self._weights.bm25 * _standardize(bm25)
         places = [self._places[book.id] for book in favourites if self._is_rated(book)]
-        if not places:
-            return likelihoods
-        shared = self._tastes @ self._tastes[places].sum(axis=0)
-        return self._weights.otherwise * likelihoods + _standardize(_filled(shared, self._rated, likelihoods))
+        if places:
+            shared = _filled(self._tastes @ self._tastes[places].sum(axis=0), self._rated, likelihoods)
+            likelihoods = self._weights.otherwise * likelihoods + _standardize(shared)
+        return likelihoods
 
     def _is_rated(self, book: Book) -> bool:
         return book.id in self._places and bool(self._rated[self._places[book.id]])
