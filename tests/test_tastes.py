@@ -1,6 +1,9 @@
 """What ratings tell of books, on readers that a seeded generator makes up."""
 
 import random
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -188,6 +191,20 @@ def test_a_library_of_ones_own_is_learned_for_by_title(tmp_path: Path) -> None:
     vectors = learn_for(own, library, library.ratings)
     assert not vectors[-1].any()
     assert vectors[:-1].any(axis=1).sum() > 20
+
+
+def test_the_benchmark_writes_vectors_beside_a_file(tmp_path: Path) -> None:
+    data, path = write_library(tmp_path / "goodbooks"), tmp_path / "own.jsonl"
+    books = [book for book in read_books(data).values() if book.work == book.id]
+    write_json_lines(path, [{"id": book.id, "title": book.title, "authors": book.authors} for book in books])
+    script = Path(__file__).parent.parent / "benchmarks" / "books.py"
+    command = [sys.executable, str(script), "--data", str(data), "--learn", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = re.fullmatch(r"(\d+) of (\d+) books were rated\n", done.stdout)
+    assert found
+    assert int(found[2]) == len(books)
+    assert open_shelf(path).tastes.any(axis=1).sum() == int(found[1]) > len(books) / 2
 
 
 # The starter library
