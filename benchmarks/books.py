@@ -3,15 +3,20 @@
     python benchmarks/books.py --data ../shared/data/goodbooks --model ragqa/recipes/books/reranker
     python benchmarks/books.py --data ../shared/data/goodbooks --set test-library --candidates 20
     python benchmarks/books.py --data ../shared/data/goodbooks --recommend test
+    python benchmarks/books.py --data ../shared/data/goodbooks --tune
+    python benchmarks/books.py --data ../shared/data/goodbooks --learn corpus/books/books.jsonl
 
 The sets are those `ragqa dataset --recipe books` writes for the same data and seed. Every system sees a reader's three
 favourites and nothing else of that reader: the rerankers, the embedders and BM25 as the query, collaborative filtering as
-three books. Settings were chosen on the sets of the split `eval`. With `--recommend` the first ten of all books are looked at
-instead, among which no system names a favourite, a part of its series, or two parts of any series.
+three books. `recommender with MODEL` is what the recipe ranks by: the model's logit and the likelihood, which knows what the
+training readers rated. Settings were chosen on the sets of the split `eval`. With `--recommend` the first ten of all books
+are looked at instead, among which no system names a favourite, a part of its series, or two parts of any series. `--tune` shows
+what the recommender's settings do to both on `eval`, each changed while the others stay. `--learn` writes vectors for a file of
+books from what the training readers rated of them: those of the starter library were made so.
 """
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,14 +26,15 @@ from scipy.sparse import csr_matrix
 
 from ragqa.dataset import SPLITS
 from ragqa.embed import Embedder
-from ragqa.evaluate import METRICS, Measurement, Report, Search, System, compare, estimate, table
+from ragqa.evaluate import METRICS, Measurement, Report, Search, System, compare, estimate, measure, table
 from ragqa.judged import Judged
 from ragqa.recipes.books import Books, BooksConfig, build, document
 from ragqa.recipes.books.build import sizes
 from ragqa.recipes.books.candidates import Candidates, Source
-from ragqa.recipes.books.library import Book
-from ragqa.recipes.books.recommend import BUNDLED, Recommender, choose
+from ragqa.recipes.books.library import Book, read_books, tastes_file
+from ragqa.recipes.books.recommend import BUNDLED, CANDIDATES, WEIGHTS, Recommender, Weights, choose
 from ragqa.recipes.books.shelf import Shelf
+from ragqa.recipes.books.tastes import RANK, learn, learn_for, write_tastes
 from ragqa.records import Hit, Passage
 from ragqa.rerank import Reranker
 from ragqa.train import OFFLINE_BASE, base_path
@@ -37,6 +43,14 @@ SETS = ("test-standard", "test-library", "test-matched")
 POPULARITY_WEIGHT = 3.0
 FUSED_WEIGHT = 1.0  # of collaborative filtering beside a reranker
 NAMED = 10
+TUNED: Mapping[str, Sequence[float]] = {
+    "rank": (0, 16, 32, 64, 128, 256),
+    "candidates": (10, 20, 30, 50),
+    "genres": (0, 0.3, 0.6, 1),
+    "bm25": (0, 0.2, 0.4, 0.8),
+    "otherwise": (0, 0.25, 0.5, 1, 2),
+    "likelihood": (0, 0.3, 0.6, 1),
+}
 
 Score = Callable[[Candidates, Sequence[Book]], np.ndarray]
 Name = Callable[[Candidates], Sequence[Book]]
@@ -54,6 +68,8 @@ def main() -> None:
     parser.add_argument(
         "--recommend", choices=SPLITS[1:], help="the recipe's recommender instead, on readers of a split"
     )
+    parser.add_argument("--tune", action="store_true", help="the recommender with other settings, on readers of eval")
+    parser.add_argument("--learn", type=Path, metavar="FILE", help="write vectors for a file of books, beside it")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--quick", action="store_true", help="without embedders")
     options = parser.parse_args()
@@ -61,15 +77,27 @@ def main() -> None:
     if options.recommend:
         print(table(recommended(books, options.recommend)))
         return
+    if options.tune:
+        for row in tuned(books):
+            print(row, flush=True)
+        return
+    if options.learn:
+        own = read_books(options.learn)
+        vectors = learn_for(own, books.source.library, books.source.known)
+        write_tastes(tastes_file(options.learn), vectors.astype(np.float16))
+        print(f"{int(vectors.any(axis=1).sum())} of {len(own)} books were rated")
+        return
     systems = baselines(books.source, options.seed)
     if not options.quick:
         models = {"bundled embedder": None, "all-MiniLM-L6-v2": base_path(OFFLINE_BASE)}
         systems |= {model: embedder(Embedder.load(source), books.source) for model, source in models.items()}
     systems |= collaborative(books.source)
-    for model in options.model:
-        score, together = reranker(Reranker.load(model)), systems["collaborative filtering"]
-        systems[f"{Path(model).name} + collaborative filtering"] = fused(score, together)
-        systems[Path(model).name] = score
+    vectors = tastes(books.source)
+    for path in options.model:
+        model, name = remembering(path), Path(path).name
+        systems[f"{name} + collaborative filtering"] = fused(reranker(model), systems["collaborative filtering"])
+        systems[name] = reranker(model)
+        systems[f"recommender with {name}"] = product(recommender(books.source, vectors, model))
     for name in options.set:
         print(f"{name}: {sizes(books)[name]}\n")
         print(table(measured(name, books, systems)) + "\n", flush=True)
@@ -172,17 +200,48 @@ def embedder(model: Embedder, source: Source) -> Score:
     )
 
 
+class Remembered:
+    """An engine that gives a reranker's logits, those it has given already from memory."""
+
+    def __init__(self, model: Reranker) -> None:
+        self._model = model
+        self._known: dict[tuple[str, str], float] = {}
+
+    def logits(self, question: str, texts: Sequence[str]) -> np.ndarray:
+        """The logits in the order of the texts."""
+        new = [text for text in texts if (question, text) not in self._known]
+        logits = self._model.score(question, new).tolist()
+        self._known.update(((question, text), logit) for text, logit in zip(new, logits, strict=True))
+        return np.array([self._known[question, text] for text in texts])
+
+
+def remembering(path: str | Path) -> Reranker:
+    """A trained cross-encoder that reads no pair twice."""
+    return Reranker(Remembered(Reranker.load(path)), str(path))
+
+
 def reranker(model: Reranker) -> Score:
-    """The logits of the trained cross-encoder; those it has given already are remembered."""
-    known: dict[tuple[str, str], float] = {}
+    """The logits of a cross-encoder."""
+    return lambda candidates, books: model.score(candidates.query, [document(book) for book in books])
 
-    def score(candidates: Candidates, books: Sequence[Book]) -> np.ndarray:
-        new = [book for book in books if (candidates.query, book.id) not in known]
-        logits = model.score(candidates.query, [document(book) for book in new]).tolist()
-        known.update(((candidates.query, book.id), logit) for book, logit in zip(new, logits, strict=True))
-        return np.array([known[candidates.query, book.id] for book in books])
 
-    return score
+def tastes(source: Source, rank: int = RANK) -> np.ndarray:
+    """The books' vectors, learned from the training readers."""
+    rated = ((reader, book) for reader in source.known for book in source.library.ratings[reader])
+    return learn(rated, source.library.books, rank)
+
+
+def recommender(
+    source: Source, vectors: np.ndarray, model: Reranker, candidates: int = CANDIDATES, weights: Weights = WEIGHTS
+) -> Recommender:
+    """The recipe's recommender on the library of the benchmark."""
+    shelf = Shelf(source.library.books, source.index, vectors)
+    return Recommender(shelf, model, candidates=candidates, weights=weights)
+
+
+def product(recommends: Recommender) -> Score:
+    """The recommender's final scores."""
+    return lambda candidates, books: recommends.score(candidates.profile.favourites, books)
 
 
 def fused(first: Score, second: Score) -> Score:
@@ -203,16 +262,17 @@ def standardized(scores: np.ndarray) -> np.ndarray:
 def recommended(books: Books, split: str) -> Report:
     """How good the first ten of all books are that the recommender and others name to a split's readers."""
     everything, readers = list(books.source.library.books.values()), books.sets[f"{split}-library"]
-    recommender = Recommender(Shelf(books.source.library.books, books.source.index), Reranker.load(BUNDLED))
+    model = Reranker.load(BUNDLED)
+    own = recommender(books.source, tastes(books.source), model)
+    bare = recommender(books.source, learn((), books.source.library.books), model)
     known = baselines(books.source, 0) | collaborative(books.source)
     names = ("popularity on Goodreads", "BM25", "collaborative filtering")
     systems: dict[str, Name] = {name: first(known[name], everything) for name in names}
-    systems["the recommender's candidates"] = lambda c: recommender.find_candidates(c.profile.favourites)
-    systems["recommender"] = lambda c: [found.book for found in recommender.recommend(c.profile.favourites)]
+    systems["recommender without ratings"] = lambda c: [found.book for found in bare.recommend(c.profile.favourites)]
+    systems["the recommender's candidates"] = lambda c: own.find_candidates(c.profile.favourites)
+    systems["recommender"] = lambda c: [found.book for found in own.recommend(c.profile.favourites)]
     named = {name: [name_books(c)[:NAMED] for c in readers] for name, name_books in systems.items()}
-    wanted = [
-        {book.id for book in books.source.liked(c.profile) if choose([book], c.profile.favourites, 1)} for c in readers
-    ]
+    wanted = wishes(books.source, readers)
     found = {name: quality(lists, wanted) for name, lists in named.items()}
     last = found["recommender"]
     return Report(
@@ -224,6 +284,38 @@ def recommended(books: Books, split: str) -> Report:
             for name, values in found.items()
         ),
     )
+
+
+def wishes(source: Source, readers: Sequence[Candidates]) -> list[Set[str]]:
+    """The books that may be named to each reader and were liked."""
+    return [{book.id for book in source.liked(c.profile) if choose([book], c.profile.favourites, 1)} for c in readers]
+
+
+def tuned(books: Books) -> Iterator[str]:
+    """A row for each setting and value: MAP and nDCG@10 of the sets of `eval`, nDCG@10 of the first ten of all books."""
+    model, source, readers = remembering(BUNDLED), books.source, books.sets["eval-library"]
+    kinds, wanted = [name for name in books.sets if name.startswith("eval")], wishes(source, readers)
+    yield "| setting | value |" + "".join(f" {name} |" for name in kinds) + " all books |"
+    yield "|---" * (len(kinds) + 3) + "|"
+    vectors = tastes(source)
+    for setting, value in ((setting, value) for setting, values in TUNED.items() for value in values):
+        own = recommender(
+            source,
+            tastes(source, int(value)) if setting == "rank" else vectors,
+            model,
+            int(value) if setting == "candidates" else CANDIDATES,
+            replace(WEIGHTS, **{setting: value}) if hasattr(WEIGHTS, setting) else WEIGHTS,
+        )
+        found = [means(product(own), name, books) for name in kinds]
+        sets = " | ".join(f"{mean['AP']:.3f} / {mean['nDCG@10']:.3f}" for mean in found)
+        lists = [[one.book for one in own.recommend(c.profile.favourites, k=NAMED)] for c in readers]
+        yield f"| {setting} | {value:g} | {sets} | {quality(lists, wanted)[-1].mean:.3f} |"
+
+
+def means(score: Score, name: str, books: Books) -> dict[str, float]:
+    """A system's metrics on a candidate set."""
+    by_query = {candidates.query: candidates for candidates in books.sets[name]}
+    return {found.metric: found.mean for found in measure(as_search(score, by_query), as_judged(name, books))}
 
 
 def first(score: Score, everything: Sequence[Book]) -> Name:

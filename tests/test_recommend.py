@@ -293,7 +293,7 @@ def test_a_folder_of_goodbooks_is_a_library_too(tmp_path: Path) -> None:
     folder = write_library(tmp_path / "goodbooks")
     books = read_books(folder)
     assert books["2"].work == "1"
-    assert {path.name for path in library_files(folder)} == {"books.csv", "book_tags.csv", "tags.csv"}
+    assert {path.name for path in library_files(folder)} == {"books.csv", "book_tags.csv", "tags.csv", "ratings.csv"}
     assert open_shelf(folder).books == books == open_shelf(folder).books
 
 
@@ -417,8 +417,8 @@ def test_the_benchmark_finds_it_better_than_popularity(tmp_path: Path) -> None:
     rows = [line.split("|")[1:-1] for line in done.stdout.splitlines() if line.startswith("| ")]
     assert [cell.strip() for cell in rows[0][:4]] == ["system", "hit rate", "Recall@10", "nDCG@10"]
     ndcg = {row[0].strip(): float(row[3].split()[0]) for row in rows[1:]}
-    assert len(ndcg) == 5
-    assert 1 >= ndcg["recommender"] > ndcg["popularity on Goodreads"]
+    assert len(ndcg) == 6
+    assert 1 >= min(ndcg["recommender"], ndcg["recommender without ratings"]) > ndcg["popularity on Goodreads"]
 
 
 # The reranker

@@ -101,17 +101,32 @@ def _from_row(row: Mapping[str, Any]) -> Book:
     )
 
 
+def read_rated(source: str | Path, books: Mapping[str, Book]) -> Iterator[tuple[str, str]]:
+    """Pairs of a reader and a rated book, of a folder of goodbooks-10k; none of a file, or where there is no `ratings.csv`.
+
+    Raises `InputError` or `RecordError` for what cannot be read.
+    """
+    folder = Path(source)
+    if folder.is_dir() and find_table(folder, "ratings.csv"):
+        yield from ((reader, book) for reader, book, _ in _rating_rows(folder, books))
+
+
 def starter_file() -> Path:
     """The file of the bundled library: in an installed package, else in the source tree."""
     installed = Path(__file__).parent / "starter" / STARTER
     return installed if installed.is_file() else Path(__file__).parents[3] / "corpus" / "books" / STARTER
 
 
+def tastes_file(source: Path) -> Path:
+    """Where vectors that were learned from ratings lie beside a file of books: `books.tastes.npy` beside `books.jsonl`."""
+    return source.with_suffix(".tastes.npy")
+
+
 def library_files(source: Path) -> list[Path]:
-    """The files that `read_books` may read; none if there is nothing at `source`."""
+    """The files that `read_books`, `read_rated` and `read_tastes` may read; none if there is nothing at `source`."""
     if not source.is_dir():
-        return [source] if source.is_file() else []
-    names = {name + end for name in TABLES for end in ("", ".gz")}
+        return [path for path in (source, tastes_file(source)) if path.is_file()] if source.is_file() else []
+    names = {name + end for name in (*TABLES, "ratings.csv") for end in ("", ".gz")}
     return sorted(path for path in source.iterdir() if path.name in names and path.is_file())
 
 
@@ -163,21 +178,26 @@ def _with_works(books: Iterable[Book], work_ids: Mapping[str, str]) -> Iterator[
 
 
 def _read_ratings(folder: Path, books: Mapping[str, Book]) -> dict[str, dict[str, int]]:
-    path = need_table(folder, "ratings.csv")
     ratings: dict[str, dict[str, int]] = {}
+    for reader, book, rating in _rating_rows(folder, books):
+        ratings.setdefault(reader, {})[book] = rating
+    if not ratings:
+        raise InputError(f"{need_table(folder, 'ratings.csv')} holds no ratings")
+    return {
+        reader: dict(sorted(ratings[reader].items(), key=lambda item: int(item[0])))
+        for reader in sorted(ratings, key=int)
+    }
+
+
+def _rating_rows(folder: Path, books: Mapping[str, Book]) -> Iterator[tuple[str, str, int]]:
+    path = need_table(folder, "ratings.csv")
     for line, row in read_table(path, ("user_id", "book_id", "rating")):
         book, rating = row["book_id"], whole_number(path, line, row, "rating")
         if book not in books:
             raise RecordError(path, line, f"book {book!r:.40} is not among the books")
         if not 1 <= rating <= 5:
             raise RecordError(path, line, f"rating is {rating}, not 1 to 5")
-        ratings.setdefault(str(whole_number(path, line, row, "user_id")), {})[book] = rating
-    if not ratings:
-        raise InputError(f"{path} holds no ratings")
-    return {
-        reader: dict(sorted(ratings[reader].items(), key=lambda item: int(item[0])))
-        for reader in sorted(ratings, key=int)
-    }
+        yield str(whole_number(path, line, row, "user_id")), book, rating
 
 
 class _Genres:

@@ -1,9 +1,9 @@
 """Books for a reader who names a few favourites: what may suit is found among all of a library, the reranker orders it.
 
 Found by what costs little, its likelihood: how many have rated a book, how much its genres are the favourites', and BM25 of its
-document for the reader's query, each standardized over the library. The final score is the reranker's logit plus
-`LIKELIHOOD_WEIGHT` times that. The weights and the number of candidates were chosen on readers to tune on
-(benchmarks/README.md).
+document for the reader's query, each standardized over the library. Where a library has ratings (`tastes`), it is half of that
+and how many readers a book shares with the favourites. The final score is the reranker's logit plus a share of the likelihood.
+The weights and the number of candidates were chosen on readers to tune on (benchmarks/README.md).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,9 +25,24 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parent / "reranker"
 CANDIDATES = 20
-LIKELIHOOD_WEIGHT = 0.6
-GENRE_WEIGHT, BM25_WEIGHT = 0.6, 0.4  # beside 1 of the logarithm of the number of ratings
 MOST_FAVOURITES = 10
+SHARED = 0.02  # of the books of a library: those that are told to share readers with a favourite
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Of what makes a book likely: `genres` and `bm25` beside 1 of popularity, `otherwise` of these three beside 1 of readers.
+
+    `likelihood` is that of the whole beside 1 of the reranker's logit.
+    """
+
+    genres: float = 0.6
+    bm25: float = 0.4
+    otherwise: float = 0.5
+    likelihood: float = 0.6
+
+
+WEIGHTS = Weights()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +57,23 @@ class Recommendation:
 class Recommender:
     """Finds books for readers. Safe to share between threads."""
 
-    def __init__(self, shelf: Shelf, reranker: Reranker, *, candidates: int = CANDIDATES) -> None:
+    def __init__(
+        self, shelf: Shelf, reranker: Reranker, *, candidates: int = CANDIDATES, weights: Weights = WEIGHTS
+    ) -> None:
         """`candidates`, 1 or more, are reranked, more if more books are asked for."""
         if candidates < 1:
             raise InputError(f"candidates is {candidates}; at least 1 is needed")
         self.books: Mapping[str, Book] = shelf.books
         self.candidates = candidates
-        self._index, self._reranker = shelf.index, reranker
+        self._index, self._reranker, self._weights = shelf.index, reranker, weights
         self._all = tuple(shelf.books.values())
         self._places = {book.id: place for place, book in enumerate(self._all)}
         self._titles = Titles(self._all)
         self._openings = opening_parts(self._all)
         self._shares = genre_shares(self._all)
         self._genres = _GenreVectors(self._all, self._shares)
+        self._tastes = shelf.tastes
+        self._rated: np.ndarray = (shelf.tastes != 0).any(axis=1)
         self._popularity = _standardize(_logarithms(self._all))
 
     @classmethod
@@ -113,21 +132,37 @@ class Recommender:
         query = tell(favourites, asked)
         likelihoods = self._likelihoods(favourites, asked)
         books = self._choose(likelihoods, favourites, max(k, self.candidates), same_series)
-        logits = self._reranker.score(query, [document(book) for book in books])
-        scores = logits + LIKELIHOOD_WEIGHT * likelihoods[[self._places[book.id] for book in books]]
+        scores = self._scores(query, likelihoods, books)
         ranked = sorted(zip(books, scores.tolist(), strict=True), key=lambda scored: (-scored[1], scored[0].id))[:k]
         return [Recommendation(book, score, tuple(self._reasons(book, favourites, asked))) for book, score in ranked]
+
+    def score(self, favourites: Sequence[Book], books: Sequence[Book]) -> "np.ndarray":
+        """The final scores, by which `recommend` ranks, of books of the library for a reader of these favourites."""
+        asked = self.genres(favourites)
+        return self._scores(tell(favourites, asked), self._likelihoods(favourites, asked), books)
 
     def find_candidates(self, favourites: Sequence[Book]) -> list[Book]:
         """The books that `recommend` reranks for these favourites, the likeliest first."""
         likelihoods = self._likelihoods(favourites, self.genres(favourites))
         return self._choose(likelihoods, favourites, self.candidates, same_series=False)
 
+    def _scores(self, query: str, likelihoods: "np.ndarray", books: Sequence[Book]) -> "np.ndarray":
+        logits = self._reranker.score(query, [document(book) for book in books])
+        scores: np.ndarray = logits + self._weights.likelihood * likelihoods[[self._places[book.id] for book in books]]
+        return scores
+
     def _likelihoods(self, favourites: Sequence[Book], genres: Sequence[str]) -> "np.ndarray":
         likeness, bm25 = self._genres.likeness(favourites, genres), self._index.scores(tell(favourites, genres))
-        weighted: np.ndarray = GENRE_WEIGHT * _standardize(likeness) + BM25_WEIGHT * _standardize(bm25)
-        weighted += self._popularity
-        return weighted
+        likelihoods: np.ndarray = self._popularity + self._weights.genres * _standardize(likeness)
+        likelihoods += self._weights.bm25 * _standardize(bm25)
+        places = [self._places[book.id] for book in favourites if self._is_rated(book)]
+        if places:
+            shared = _filled(self._tastes @ self._tastes[places].sum(axis=0), self._rated, likelihoods)
+            likelihoods = self._weights.otherwise * likelihoods + _standardize(shared)
+        return likelihoods
+
+    def _is_rated(self, book: Book) -> bool:
+        return book.id in self._places and bool(self._rated[self._places[book.id]])
 
     def _choose(
         self, likelihoods: "np.ndarray", favourites: Sequence[Book], count: int, same_series: bool
@@ -146,11 +181,20 @@ class Recommender:
                 yield f"in the series of {favourite.title}"
             if shared := [author for author in book.authors if author in favourite.authors]:
                 yield f"by {enumerate_names(shared)}, as is {favourite.title}"
+        if readers := [favourite for favourite in favourites if self._is_shared(book, favourite)]:
+            yield f"shares readers with {enumerate_names([favourite.title for favourite in readers])}"
         if own := [genre for genre in genres if genre in book.genres]:
             yield enumerate_names(own)
         likeness = [self._genres.between(book, favourite) for favourite in favourites]
         if len(favourites) > 1 and max(likeness) > 0:
             yield f"most like {favourites[likeness.index(max(likeness))].title}"
+
+    def _is_shared(self, book: Book, favourite: Book) -> bool:
+        """Whether a book is among the few that share the most readers with a favourite."""
+        if not (self._is_rated(book) and self._is_rated(favourite)):
+            return False
+        shared = self._tastes @ self._tastes[self._places[favourite.id]]
+        return bool((shared > shared[self._places[book.id]]).mean() < SHARED)
 
 
 class _GenreVectors:
@@ -204,6 +248,16 @@ def choose(books: Iterable[Book], favourites: Sequence[Book], count: int, *, sam
         works.add(book.work)
         series |= own
     return chosen
+
+
+def _filled(shared: "np.ndarray", rated: "np.ndarray", likelihoods: "np.ndarray") -> "np.ndarray":
+    """The same with what the likelihood lets expect of the books that nobody has rated, by the line nearest to the others."""
+    import numpy as np
+
+    both = np.column_stack((np.ones_like(likelihoods), likelihoods))
+    line = np.linalg.lstsq(both[rated], shared[rated])[0]
+    filled: np.ndarray = np.where(rated, shared, both @ line)
+    return filled
 
 
 def _logarithms(books: Sequence[Book]) -> "np.ndarray":

@@ -1,4 +1,4 @@
-"""A library ready to be searched: its books and their BM25 index, kept in the cache folder for the next start."""
+"""A library ready to be searched: books, BM25 index and what ratings tell, kept in the cache folder for the next start."""
 
 import hashlib
 import shutil
@@ -6,45 +6,66 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ragqa.bm25 import Bm25Index
 from ragqa.errors import IndexStoreError, RagqaError
 from ragqa.files import cache_folder, sha256
-from ragqa.recipes.books.library import Book, document, library_files, read_books, starter_file
+from ragqa.recipes.books.library import Book, document, library_files, read_books, read_rated, starter_file, tastes_file
+from ragqa.recipes.books.tastes import learn, read_tastes, write_tastes
 from ragqa.records import Passage, read_json_lines, write_json_lines
 
-KEPT = 4  # libraries in the cache folder; one of 10,000 books takes 13 MB
+if TYPE_CHECKING:
+    import numpy as np
+
+KEPT = 4  # libraries in the cache folder; one of 10,000 books takes 13 MB, with ratings 18
 
 _BOOKS, _INDEX = "books.jsonl", "index"
 
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The books of a library by id, and their index: the documents are its passages, in the order of the books."""
+    """The books of a library by id, their index and their vectors (`tastes.learn`), both in the order of the books.
+
+    The documents are the passages of the index. Without ratings the vectors have no dimensions.
+    """
 
     books: Mapping[str, Book]
     index: Bm25Index
+    tastes: "np.ndarray"
 
 
 def open_shelf(source: str | Path | None = None) -> Shelf:
-    """Open a library (`read_books`), the starter library for None; the first call indexes it. Raises as `read_books` does."""
+    """Open a library (`read_books`), the starter library for None; the first call indexes it and learns from its ratings.
+
+    Those of a file of books lie beside it already learned (`tastes_file`), if there are any. Raises as `read_books` does.
+    """
     path = starter_file() if source is None else Path(source)
     folder = _kept(path)
     if folder is not None:
         with suppress(RagqaError, OSError):
             return _open(folder)
-    shelf = make_shelf(read_books(path))
+    shelf = _read(path)
     if folder is not None:
         with suppress(RagqaError, OSError):  # it cannot be kept, or another start is just doing so
             write_json_lines(folder / _BOOKS, shelf.books.values())
+            write_tastes(tastes_file(folder / _BOOKS), shelf.tastes)
             shelf.index.save(folder / _INDEX)
             _remove_old(folder.parent)
     return shelf
 
 
-def make_shelf(books: Mapping[str, Book]) -> Shelf:
+def make_shelf(books: Mapping[str, Book], tastes: "np.ndarray | None" = None) -> Shelf:
     """Index books."""
-    return Shelf(books, Bm25Index.build(Passage(book.id, "", text=document(book)) for book in books.values()))
+    index = Bm25Index.build(Passage(book.id, "", text=document(book)) for book in books.values())
+    return Shelf(books, index, learn((), books) if tastes is None else tastes)
+
+
+def _read(path: Path) -> Shelf:
+    books, learned = read_books(path), tastes_file(path)
+    if path.is_file() and learned.is_file():
+        return make_shelf(books, read_tastes(learned, len(books)))
+    return make_shelf(books, learn(read_rated(path, books), books))
 
 
 def _open(folder: Path) -> Shelf:
@@ -52,8 +73,9 @@ def _open(folder: Path) -> Shelf:
     books = {book.id: book for book in read_json_lines(folder / _BOOKS, Book)}
     if len(books) != len(index.passages):
         raise IndexStoreError(f"{folder} holds books that were not indexed")
+    tastes = read_tastes(tastes_file(folder / _BOOKS), len(books))
     folder.touch()
-    return Shelf(books, index)
+    return Shelf(books, index, tastes)
 
 
 def _kept(path: Path) -> Path | None:

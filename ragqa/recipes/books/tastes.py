@@ -1,0 +1,115 @@
+"""What ratings tell of books: a vector for each, such that books which the same readers have rated have large products.
+
+A truncated singular value decomposition: the products are, as near as so few dimensions allow, those of the columns of a
+matrix of readers and books. It has 1 where a reader rated a book, however many stars, divided by the roots of the number of the
+reader's books and of the book's readers, `SHRINKAGE` added: a book that few have rated is like none. Books that nobody has
+rated have vectors of zeros.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragqa.errors import InputError
+from ragqa.files import read_array, replace_file
+from ragqa.recipes.books.library import Book, Library
+from ragqa.recipes.books.titles import Titles, without_series
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RANK = 128
+SHRINKAGE = 5
+_BESIDE = 32  # dimensions that are iterated beside those that are kept
+_ROUNDS = 3
+_AT_ONCE = 50_000  # ratings; some 30 MB
+_SEED = 42
+
+
+def learn(ratings: Iterable[tuple[str, str]], books: Collection[str], rank: int = RANK) -> "np.ndarray":
+    """Learn from pairs of reader and book, in any order: float32, shape (books, rank), in the order of the books.
+
+    Pairs with other books are left out. There are no more dimensions than rated books, and none if there are no ratings.
+    """
+    import numpy as np
+
+    readers, rated = _numbers(ratings, books)
+    known, columns, counts = np.unique(rated, return_inverse=True, return_counts=True)
+    values = ((np.bincount(readers)[readers] * (counts[columns] + SHRINKAGE)) ** -0.5).astype(np.float32)
+    by_book = np.argsort(columns, kind="stable")
+
+    def apply(vectors: "np.ndarray") -> "np.ndarray":
+        """Their product with the matrix and its transpose."""
+        of_readers = _sums(vectors, columns, values, readers)
+        return _sums(of_readers, readers[by_book], values[by_book], columns[by_book])
+
+    size = len(known), min(rank + _BESIDE, len(known))
+    basis = np.random.default_rng(_SEED).standard_normal(size, dtype=np.float32)
+    for _ in range(_ROUNDS):
+        basis, _ = np.linalg.qr(apply(basis))
+    squares, turns = np.linalg.eigh(basis.T @ apply(basis))  # the smallest first
+    vectors = np.zeros((len(books), min(rank, len(known))), dtype=np.float32)
+    vectors[known] = (basis @ turns * np.sqrt(np.maximum(squares, 0)))[:, ::-1][:, :rank]
+    return vectors
+
+
+def learn_for(books: Mapping[str, Book], library: Library, readers: Iterable[str]) -> "np.ndarray":
+    """Learn vectors for books, in their order, from what some readers of another library rated; of all editions of a work."""
+    titles = Titles(library.books.values())
+    own: dict[str, str] = {}
+    for book in books.values():
+        with suppress(InputError):  # the other library may lack it, or have several
+            own.setdefault(titles.find(f"{without_series(book.title)} by {book.authors[0]}").work, book.id)
+    works = {book.id: own.get(book.work, "") for book in library.books.values()}
+    return learn(((reader, works[book]) for reader in readers for book in library.ratings[reader]), books)
+
+
+def read_tastes(path: Path, books: int) -> "np.ndarray":
+    """Read vectors, as float32. Raises `InputError` for a file that holds none for so many books."""
+    import numpy as np
+
+    try:
+        vectors = read_array(path)
+    except Exception as error:  # numpy reads a header as Python, which can fail in many ways
+        raise InputError(f"{path} is no file of vectors: {error}") from error
+    if vectors.dtype.kind != "f" or vectors.ndim != 2 or len(vectors) != books or not np.isfinite(vectors).all():
+        raise InputError(f"{path} does not hold a vector for each of {books} books; learn it again, or remove it")
+    return vectors.astype(np.float32)
+
+
+def write_tastes(path: Path, vectors: "np.ndarray") -> None:
+    """Write vectors as they are."""
+    import numpy as np
+
+    with replace_file(path) as file:
+        np.save(file, vectors)
+
+
+def _numbers(ratings: Iterable[tuple[str, str]], books: Collection[str]) -> tuple["np.ndarray", "np.ndarray"]:
+    """The readers, counted from 0, and the places of the books that they rated, by reader and each pair once."""
+    import numpy as np
+
+    places = {book: place for place, book in enumerate(books)}
+    numbers: dict[str, int] = {}
+    pairs = (
+        numbers.setdefault(reader, len(numbers)) * len(places) + places[book]
+        for reader, book in ratings
+        if book in places
+    )
+    readers, rated = np.divmod(np.unique(np.fromiter(pairs, dtype=np.int64)), max(1, len(places)))
+    return readers, rated
+
+
+def _sums(vectors: "np.ndarray", places: "np.ndarray", values: "np.ndarray", groups: "np.ndarray") -> "np.ndarray":
+    """The sums of vectors at some places times values, of each group; the groups are in order and none is left out."""
+    import numpy as np
+
+    starts = np.flatnonzero(np.diff(groups, prepend=-1))
+    cuts = np.unique([*np.searchsorted(starts, np.arange(0, len(groups), _AT_ONCE)), len(starts)])
+    sums = np.empty((len(starts), vectors.shape[1]), dtype=np.float32)
+    for first, last in pairwise(cuts.tolist()):
+        own = slice(starts[first], starts[last] if last < len(starts) else len(groups))
+        sums[first:last] = np.add.reduceat(vectors[places[own]] * values[own, None], starts[first:last] - starts[first])
+    return sums
