@@ -104,6 +104,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragqa"
 
 
+def own_code() -> list[Path]:
+    """The package's own modules: what they make of something is made again when they change."""
+    return sorted(Path(__file__).parent.rglob("*.py"))
+
+
 def map_array(folder: Path, name: str, kind: "np.typing.DTypeLike") -> "np.ndarray":
     """Map an array of a generation of an index into memory. Raises `IndexStoreError` if it is missing or of another kind."""
     try:

@@ -19,7 +19,7 @@ from ragqa.corpus import read_pages, starter_folder
 from ragqa.dense import DenseIndex
 from ragqa.embed import BUNDLED, Embedder
 from ragqa.errors import IndexStoreError, InputError
-from ragqa.files import cache_folder
+from ragqa.files import cache_folder, own_code
 from ragqa.index import open_index
 from ragqa.passages import full_text, split
 from ragqa.records import Answer, Hit
@@ -211,7 +211,7 @@ def _starter_key() -> str:
     import hashlib
 
     whole = hashlib.sha256()
-    for path in (*sorted(starter_folder().iterdir()), *sorted(Path(__file__).parent.rglob("*.py"))):
+    for path in (*sorted(starter_folder().iterdir()), *own_code()):
         whole.update(path.read_bytes())
     return whole.hexdigest()[:16]
 

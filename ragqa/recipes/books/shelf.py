@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ragqa.bm25 import Bm25Index
 from ragqa.errors import IndexStoreError, RagqaError
-from ragqa.files import cache_folder, sha256
+from ragqa.files import cache_folder, own_code, sha256
 from ragqa.recipes.books.library import Book, document, library_files, read_books, read_rated, starter_file, tastes_file
 from ragqa.recipes.books.tastes import learn, read_tastes, write_tastes
 from ragqa.records import Passage, read_json_lines, write_json_lines
@@ -81,8 +81,7 @@ def _open(folder: Path) -> Shelf:
 def _kept(path: Path) -> Path | None:
     """Where a library is kept, by its files and the code; None if there is no library, or the user has no home."""
     files = library_files(path)
-    code = [*sorted(Path(__file__).parent.glob("*.py")), *sorted(Path(__file__).parents[2].glob("*.py"))]
-    key = hashlib.sha256(repr([(file.name, sha256(file)) for file in (*files, *code)]).encode())
+    key = hashlib.sha256(repr([(file.name, sha256(file)) for file in (*files, *own_code())]).encode())
     try:
         return cache_folder() / "books" / key.hexdigest()[:32] if files else None
     except RuntimeError:
