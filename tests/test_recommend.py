@@ -113,6 +113,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("a quiet harbour by JRR Quill", "6"),
         ("night ferry", "11"),
         ("ferry", "11"),
+        ("cafe and othr crimes", "8"),
     ],
 )
 def test_titles_are_found_as_people_write_them(titles: Titles, asked: str, key: str) -> None:

@@ -41,14 +41,14 @@ class Titles:
         asked = plain(title)
         if not asked:
             raise InputError(f"the title {title[:40]!r} holds no letter or digit")
-        for look in (self._exact, self._with_author, self._with_part, self._with_typos):
+        for look in (self._exact, self._with_author, self._with_part, self._with_typos, self._with_part_and_typos):
             works = [self._first[work] for work in dict.fromkeys(book.work for book in look(title))]
             if len(works) == 1:
                 return works[0]
             if works:
                 some = "; ".join(map(name_of, works[:_NAMED])) + ("; …" if len(works) > _NAMED else "")
                 raise InputError(f"{title!r} may be {some}: say more of the title, or name the author after 'by'")
-        near = dict.fromkeys(name_of(book) for alike, book in self._nearest(asked)[:3] if alike >= NEAR)
+        near = dict.fromkeys(name_of(book) for alike, book in self._nearest(asked, parts=True)[:3] if alike >= NEAR)
         raise InputError(f"there is no book {title[:80]!r} in the library; nearest: {'; '.join(near) or 'none'}")
 
     def _exact(self, title: str) -> list[Book]:
@@ -75,15 +75,25 @@ class Titles:
         return [book for book in self._books if f" {part} " in f" {plain(book.title)} "]
 
     def _with_typos(self, title: str) -> list[Book]:
-        near = self._nearest(plain(title))
+        return self._alike(self._nearest(plain(title)))
+
+    def _with_part_and_typos(self, title: str) -> list[Book]:
+        return self._alike(self._nearest(plain(title), parts=True))
+
+    def _alike(self, near: list[tuple[float, Book]]) -> list[Book]:
         best = max((alike for alike, _ in near), default=0.0)
         return [book for alike, book in near if alike >= max(ALIKE, best - _AS_ALIKE)]
 
-    def _nearest(self, asked: str) -> list[tuple[float, Book]]:
-        """Books and how alike one of their names is, the most alike first; only those that share many groups of letters."""
+    def _nearest(self, asked: str, *, parts: bool = False) -> list[tuple[float, Book]]:
+        """Books and how alike one of their names, or one of its `parts`, is, the most alike first.
+
+        Only those that share many groups of letters are looked at.
+        """
         shared = Counter(name for group in _groups(asked) for name in self._by_group.get(group, ()))
-        some = sorted(shared, key=lambda name: (-shared[name] / (len(name) + len(asked)), name))[:_LOOKED_AT]
-        alike = [(SequenceMatcher(None, asked, name, autojunk=False).ratio(), name) for name in some]
+        some = sorted(shared, key=lambda name: (-shared[name], len(name), name))[:_LOOKED_AT]
+        alike = [
+            (max(_likeness(asked, own) for own in (_parts(name, asked) if parts else [name])), name) for name in some
+        ]
         found: dict[str, tuple[float, Book]] = {}
         for ratio, name in sorted(alike, key=lambda item: (-item[0], item[1])):
             for book in self._named(name):
@@ -151,6 +161,17 @@ def _names(title: str) -> dict[str, int]:
     bare = without_series(title)
     names = (plain(title), plain(bare), plain(bare.partition(":")[0]))
     return {name: cut for cut, name in reversed([*enumerate(names)]) if name}
+
+
+def _parts(name: str, asked: str) -> list[str]:
+    """A name and, if what is asked has several words, its parts of as many."""
+    words, count = name.split(), len(asked.split())
+    parts = (" ".join(words[place : place + count]) for place in range(len(words) - count + 1))
+    return [name, *parts] if count > 1 else [name]
+
+
+def _likeness(asked: str, name: str) -> float:
+    return SequenceMatcher(None, asked, name, autojunk=False).ratio()
 
 
 def _groups(name: str) -> set[str]:
