@@ -11,7 +11,10 @@ from ragqa.errors import InputError, RagqaError
 
 
 def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> None:
-    """Add `/search` and `/ask` to the page that is being built; `limits` are options of Gradio's."""
+    """Add `/search` and `/ask` to the page that is being built; `limits` are options of Gradio's.
+
+    What they return is told in one line each: Gradio puts a comma where a line of a docstring ends.
+    """
     import gradio as gr
     from gradio.events import api
 
@@ -31,8 +34,7 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
             corpus: The name of the corpus to search; empty for the first one.
 
         Returns:
-            A list of hits, each with its rank, its passage (title, section, text, url of the cited revision), the reranker's
-            score and probability, and its score and rank by BM25.
+            Hits: rank, passage (title, section, text, url of the cited revision), score, probability, score and rank by BM25.
         """
         retriever = find(corpus).retriever
         try:
@@ -51,8 +53,7 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
             corpus: The name of the corpus to search; empty for the first one.
 
         Returns:
-            The answer: its text (empty, with abstained true, where no passage answers), the hits as `search` gives them, and
-            the best sentences with their scores, each with the number of its hit, from 0.
+            Its text (empty and abstained where no passage answers), the hits as of `search`, the best sentences of hits 0, 1 …
         """
         retriever = find(corpus).retriever
         try:
