@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ragqa.answer import rank_sentences
 from ragqa.bm25 import Bm25Index
 from ragqa.errors import InputError
-from ragqa.lexical.analyzer import Analyzer, words
+from ragqa.lexical.analyzer import usual_analyzer, words
 from ragqa.passages import full_text
 from ragqa.records import Hit, Passage, Sentence
 from ragqa.retrieve import Retriever, check_question
@@ -126,7 +126,7 @@ def _page(passage: Passage) -> tuple[str, str]:
 
 def _words_of_terms(question: str) -> dict[str, str]:
     """For each term of a question the first of its words, as it is written there but in lower case."""
-    analyzer = Analyzer()
+    analyzer = usual_analyzer()
     found: dict[str, str] = {}
     for word in words(question):
         for term in analyzer.question_terms(word):

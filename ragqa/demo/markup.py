@@ -3,10 +3,9 @@
 import html
 import re
 from collections.abc import Collection
-from functools import cache
 from urllib.parse import quote
 
-from ragqa.lexical.analyzer import Analyzer
+from ragqa.lexical.analyzer import usual_analyzer
 from ragqa.passages import place
 from ragqa.records import Passage
 
@@ -69,14 +68,9 @@ def _emphasize(text: str, start: int, end: int, matched: Collection[tuple[int, i
 
 def matches(question: str, text: str) -> list[tuple[int, int]]:
     """Where words stand in a text that BM25 takes for words of the question."""
-    analyzer = _analyzer()
+    analyzer = usual_analyzer()
     asked = frozenset(analyzer.question_terms(question))
     return [word.span() for word in _WORD.finditer(text) if not asked.isdisjoint(analyzer.terms(word[0]))]
-
-
-@cache
-def _analyzer() -> Analyzer:
-    return Analyzer()
 
 
 def _percent(url: str) -> str:

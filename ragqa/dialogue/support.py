@@ -12,9 +12,9 @@ kind: of the sentences that it calls supported, three in four are.
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 
-from ragqa.lexical.analyzer import Analyzer
+from ragqa.lexical.analyzer import usual_analyzer
 from ragqa.passages import full_text, place, sentences
 from ragqa.records import Passage
 from ragqa.rerank import Reranker
@@ -219,13 +219,8 @@ def _is_reversed(said: str, texts: Sequence[str]) -> bool:
 
 @lru_cache(4096)
 def _terms(text: str) -> tuple[str, ...]:
-    return tuple(_analyzer().terms(text))
+    return tuple(usual_analyzer().terms(text))
 
 
 def _stems(words: Sequence[str]) -> set[str]:
     return {term for word in words for term in _terms(word)}
-
-
-@cache
-def _analyzer() -> Analyzer:
-    return Analyzer()

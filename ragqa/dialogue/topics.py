@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from functools import cache
 from typing import NamedTuple
 
-from ragqa.lexical.analyzer import QUESTION_WORDS, STOP_WORDS, Analyzer
+from ragqa.lexical.analyzer import QUESTION_WORDS, STOP_WORDS, usual_analyzer
 from ragqa.records import Answer, Hit
 
 ASPECTS = frozenset(  # nouns, and what is said of them, that ask about a topic and are none
@@ -156,12 +155,7 @@ def _trim(phrase: str) -> str:
 
 
 def _terms(text: str) -> tuple[str, ...]:
-    return tuple(_analyzer().terms(text))
-
-
-@cache
-def _analyzer() -> Analyzer:
-    return Analyzer()
+    return tuple(usual_analyzer().terms(text))
 
 
 def words_of(text: str) -> list[str]:

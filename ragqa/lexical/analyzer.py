@@ -9,6 +9,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Callable
+from functools import cache
 from threading import Lock
 
 VERSION = 1  # raise with every change that gives other terms for some text: it enters the fingerprint
@@ -96,6 +97,12 @@ class Analyzer:
     def _stem(self, word: str) -> str:
         with self._stemming:
             return str(self._stemmer.stemWord(word))
+
+
+@cache
+def usual_analyzer() -> Analyzer:
+    """The analyzer of whoever reads texts without an index, made once: what it has found for a word is remembered."""
+    return Analyzer()
 
 
 class _Cache(dict[str, tuple[str, ...]]):
