@@ -19,14 +19,22 @@ def may_reach(url: str) -> bool:
 
 def is_loopback(url: str) -> bool:
     """Whether the host of a URL is this machine by its name or its address; a name that only leads to it is not."""
-    from ipaddress import ip_address
     from urllib.parse import urlsplit
 
     try:
-        host = urlsplit(url).hostname or ""
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:  # no URL, or a name
+        return is_own_host(urlsplit(url).hostname or "")
+    except ValueError:  # no URL
         return False
+
+
+def is_own_host(host: str) -> bool:
+    """Whether a host is this machine by its name or its address."""
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name
+        return host == "localhost"
 
 
 def hub_options(source: str | Path) -> dict[str, bool]:

@@ -26,12 +26,13 @@ from ragqa.demo.markup import escape, escape_markdown, highlight, link, link_mar
 from ragqa.demo.messages import messages, turn_of
 from ragqa.demo.page import EXAMPLES, describe
 from ragqa.demo.panel import render_card, render_move, render_panel, render_probability, render_why
-from ragqa.demo.serve import Door, check_door, is_loopback
+from ragqa.demo.serve import Door, check_door
 from ragqa.demo.turns import MOST_TURNS, Cited, Turn, as_data, from_data
 from ragqa.dialogue.written import Written, read_sentences
 from ragqa.errors import InputError
 from ragqa.explain import explain
 from ragqa.index import save_index, update_index
+from ragqa.offline import is_own_host
 from ragqa.records import Answer, Hit, Passage, Sentence
 from ragqa.retrieve import Retriever
 
@@ -453,7 +454,7 @@ def test_likes_are_not_saved_where_nothing_can_be_written(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1"])
 def test_this_machine_needs_no_password(host: str) -> None:
-    assert is_loopback(host)
+    assert is_own_host(host)
     check_door(Door(host))
 
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from ragqa.demo.extras import Extras
 from ragqa.demo.page import build_demo
 from ragqa.demo.style import HEAD, theme
 from ragqa.errors import InputError, MissingExtraError
+from ragqa.offline import is_own_host
 from ragqa.retrieve import Retriever
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def check_door(door: Door) -> None:
 
     Gradio lists its tools without a password, and answers none of their calls where there is one.
     """
-    if not (is_loopback(door.host) or door.auth or door.open_to_all):
+    if not (is_own_host(door.host) or door.auth or door.open_to_all):
         raise InputError(
             f"on {door.host} other machines reach the chat: give --auth USER:PASSWORD, or --no-auth if all may use it"
         )
@@ -109,14 +109,6 @@ def check_door(door: Door) -> None:
             import mcp  # noqa: F401
         except ImportError as error:
             raise MissingExtraError("the MCP server", "mcp") from error
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a host's address."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def read_auth(given: str) -> tuple[str, str]:
@@ -137,7 +129,7 @@ def launch(demo: "gr.Blocks", door: Door) -> str:
     from starlette.middleware import Middleware
 
     host, port = door.host, door.port
-    invited = not is_loopback(host) or door.auth or door.open_to_all
+    invited = not is_own_host(host) or door.auth or door.open_to_all
     # it asks its own server whether it is up, and would ask it through a proxy
     os.environ["no_proxy"] = f"{host},localhost,{os.environ.get('no_proxy') or os.environ.get('NO_PROXY', '')}"
     try:
@@ -192,7 +184,7 @@ class OwnNames:
         from starlette.responses import PlainTextResponse
 
         app = self._app
-        if scope["type"] == "http" and not is_loopback(_asked_host(scope)):
+        if scope["type"] == "http" and not is_own_host(_asked_host(scope)):
             app = PlainTextResponse("This is served to its own machine only; --auth or --no-auth opens it.", 403)
         await app(scope, receive, send)
 
