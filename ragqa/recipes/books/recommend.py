@@ -134,7 +134,11 @@ class Recommender:
         books = self._choose(likelihoods, favourites, max(k, self.candidates), same_series)
         scores = self._scores(query, likelihoods, books)
         ranked = sorted(zip(books, scores.tolist(), strict=True), key=lambda scored: (-scored[1], scored[0].id))[:k]
-        return [Recommendation(book, score, tuple(self._reasons(book, favourites, asked))) for book, score in ranked]
+        sharing = {favourite.id: self._sharing(favourite) for favourite in favourites}
+        return [
+            Recommendation(book, score, tuple(self._reasons(book, favourites, asked, sharing)))
+            for book, score in ranked
+        ]
 
     def score(self, favourites: Sequence[Book], books: Sequence[Book]) -> "np.ndarray":
         """The final scores, by which `recommend` ranks, of books of the library for a reader of these favourites."""
@@ -175,13 +179,16 @@ class Recommender:
         """The first part of the book's series; the book itself if it is in none."""
         return next((self._openings[name] for name in series_of(book.title) if name in self._openings), book)
 
-    def _reasons(self, book: Book, favourites: Sequence[Book], genres: Sequence[str]) -> Iterable[str]:
+    def _reasons(
+        self, book: Book, favourites: Sequence[Book], genres: Sequence[str], sharing: "Mapping[str, np.ndarray]"
+    ) -> Iterable[str]:
+        place = self._places[book.id]
         for favourite in favourites:
             if series_of(book.title).keys() & series_of(favourite.title).keys():
                 yield f"in the series of {favourite.title}"
             if shared := [author for author in book.authors if author in favourite.authors]:
                 yield f"by {enumerate_names(shared)}, as is {favourite.title}"
-        if readers := [favourite for favourite in favourites if self._is_shared(book, favourite)]:
+        if readers := [favourite for favourite in favourites if sharing[favourite.id][place]]:
             yield f"shares readers with {enumerate_names([favourite.title for favourite in readers])}"
         if own := [genre for genre in genres if genre in book.genres]:
             yield enumerate_names(own)
@@ -189,12 +196,16 @@ class Recommender:
         if len(favourites) > 1 and max(likeness) > 0:
             yield f"most like {favourites[likeness.index(max(likeness))].title}"
 
-    def _is_shared(self, book: Book, favourite: Book) -> bool:
-        """Whether a book is among the few that share the most readers with a favourite."""
-        if not (self._is_rated(book) and self._is_rated(favourite)):
-            return False
+    def _sharing(self, favourite: Book) -> "np.ndarray":
+        """Which books are among the few that share the most readers with a favourite: booleans, shape (books,)."""
+        import numpy as np
+
+        if not self._is_rated(favourite):
+            return np.zeros(len(self._all), dtype=bool)
         shared = self._tastes @ self._tastes[self._places[favourite.id]]
-        return bool((shared > shared[self._places[book.id]]).mean() < SHARED)
+        ahead = len(shared) - np.searchsorted(np.sort(shared), shared, side="right")
+        sharing: np.ndarray = self._rated & (ahead / len(shared) < SHARED)
+        return sharing
 
 
 class _GenreVectors:
