@@ -172,14 +172,17 @@ def _connect_asking(
     def take(event: gr.SelectData) -> str:
         return str(event.value["text"] if isinstance(event.value, dict) else event.value)
 
-    def take_back(data: Data) -> tuple[str, Data]:
+    def take_back(data: Data) -> tuple[str, Sequence[Turn]]:
         turns = from_data(data)
-        return (turns[-1].typed, as_data(turns[:-1])) if turns else ("", [])
+        return turns[-1].typed if turns else "", turns[:-1]
+
+    def retry(data: Data) -> tuple[str, Data]:
+        typed, left = take_back(data)
+        return typed, as_data(left)
 
     def undo(data: Data) -> tuple[Any, ...]:
-        turns = from_data(data)[:-1]
         typed, left = take_back(data)
-        return typed, messages(turns), render_panel(turns, len(turns) - 1), left
+        return typed, messages(left), render_panel(left, len(left) - 1), as_data(left)
 
     def stop(data: Data) -> tuple[Any, Any]:
         return _idle(), messages(from_data(data))
@@ -197,7 +200,7 @@ def _connect_asking(
         parts.question.submit(**asking),
         parts.chat.example_select(take, None, parts.question, **at_once).then(**asking),
         parts.chat.option_select(take, None, parts.question, **at_once).then(**asking),
-        parts.chat.retry(take_back, parts.turns, [parts.question, parts.turns], **at_once).then(**asking),
+        parts.chat.retry(retry, parts.turns, [parts.question, parts.turns], **at_once).then(**asking),
     ]
     parts.chat.undo(undo, parts.turns, [parts.question, parts.chat, parts.panel, parts.turns], **at_once)
     parts.question.stop(stop, parts.turns, [parts.question, parts.chat], cancels=started, **at_once)

@@ -102,7 +102,9 @@ class Growth:
             progress=False,
         )
         known = corpus.contents().pages
-        new = [page for page in read_json_lines(out, Page) if _is_new(corpus, page)]
+        new = [
+            page for page in read_json_lines(out, Page) if page.title not in known or known[page.title] != page.revision
+        ]
         gone = [title for title in (*report.deleted, *(old for old, _ in report.renamed)) if title in known]
         if not new and not gone:
             return f"Nothing is new. {tell_fates(report)}"
@@ -118,11 +120,6 @@ def crawled_file(folder: Path) -> Path:
     """Where the pages that are crawled for an index folder are kept: beside it."""
     folder = folder.resolve()
     return folder.with_name(f"{folder.name}.crawled.jsonl")
-
-
-def _is_new(corpus: Corpus, page: Page) -> bool:
-    pages = corpus.contents().pages
-    return page.title not in pages or pages[page.title] != page.revision
 
 
 def tell_fates(report: CrawlReport) -> str:

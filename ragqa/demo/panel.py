@@ -72,9 +72,11 @@ def render_facts(rank: int, hit: Hit) -> str:
 
 def render_probability(probability: float) -> str:
     """A bar as long as the probability, and the number."""
-    width = f"{probability:.0%}"
-    bar = f'<span class="bar" aria-hidden="true"><span style="width:{width}"></span></span>'
-    return f'{bar}<span class="chance">{width}</span> likely'
+    return f'{_bar(probability)}<span class="chance">{probability:.0%}</span> likely'
+
+
+def _bar(share: float) -> str:
+    return f'<span class="bar" aria-hidden="true"><span style="width:{share:.0%}"></span></span>'
 
 
 def render_move(hit: Hit, rank: int) -> str:
@@ -106,7 +108,7 @@ def _brief(rank: int, hit: Hit, chosen: int | None) -> str:
 
 def render_why(explained: Explanation) -> str:
     """What a hit's score is made of: terms with their parts of the BM25 score, sentences with the reranker's logits."""
-    terms = _table("Words of the question, and what each adds to BM25", _bars(explained))
+    terms = _table("Words of the question, and what each adds to BM25", _term_rows(explained))
     missing = ", ".join(map(escape, explained.missing))
     absent = f'<p class="hint">Not in the passage: {missing}</p>' if missing else ""
     rows = (
@@ -117,11 +119,11 @@ def render_why(explained: Explanation) -> str:
     return f"{terms}{absent}{_sum(explained)}{read}"
 
 
-def _bars(explained: Explanation) -> Iterable[str]:
+def _term_rows(explained: Explanation) -> Iterable[str]:
     most = max((term.score for term in explained.terms), default=1.0)
     for term in explained.terms:
-        bar = f'<span class="bar" aria-hidden="true"><span style="width:{term.score / most:.0%}"></span></span>'
-        yield f'<tr><td>{escape(term.word)}</td><td class="number">{term.score:.2f}</td><td>{bar}</td></tr>'
+        score = f'<td class="number">{term.score:.2f}</td><td>{_bar(term.score / most)}</td>'
+        yield f"<tr><td>{escape(term.word)}</td>{score}</tr>"
 
 
 def _sum(explained: Explanation) -> str:

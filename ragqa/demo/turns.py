@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
 
-from ragqa.answer import answering_span
 from ragqa.errors import InputError
 from ragqa.records import Answer, Hit, Passage, Sentence, construct
 
@@ -47,10 +46,6 @@ class Turn:
     def rewritten(self) -> bool:
         """Whether another question was searched for than the one that was typed."""
         return self.answer is not None and self.answer.question != " ".join(self.typed.split())
-
-    def span(self, rank: int) -> tuple[int, int]:
-        """Where the answering sentence stands in the hit of this rank."""
-        return (0, 0) if self.answer is None else answering_span(self.answer, rank)
 
 
 def answers(turns: Iterable[Turn]) -> list[Answer]:

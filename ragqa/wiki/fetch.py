@@ -14,7 +14,7 @@ from ragqa.records import LONGEST_LINE, Page, construct, json_line
 from ragqa.removed import add_removed
 from ragqa.wiki.fates import Fate
 from ragqa.wiki.listing import ARTICLE, capitalize, title_flaw
-from ragqa.wiki.mediawiki import WRONG, Wiki, reading
+from ragqa.wiki.mediawiki import Wiki, reading
 
 _AT_ONCE = 50  # pages that a wiki tells strangers of in one reply
 _EDIT = "&action=edit"
@@ -32,12 +32,13 @@ def fetch(wiki: Wiki, title: str, *, named: bool = True) -> Page | Fate:
     if flaw := title_flaw(title):
         return Fate(title, no_article, reason=flaw)
     told = wiki.pages.page(title)
-    try:
-        number = told.pageid  # the first thing that is asked of it brings all the others
-    except KeyError:  # the reply speaks of no page
+    with reading():
+        try:
+            number = told.pageid  # the first thing that is asked of it brings all the others
+        except KeyError:
+            number = None
+    if number is None:  # the reply speaks of no page
         return Fate(title, no_article, reason=_reason_for_no_page(wiki, title))
-    except WRONG as error:
-        raise CrawlError(f"half a reply ({error})") from error
     if told.ns != ARTICLE:
         return Fate(title, no_article, reason="not an article")
     with reading():
