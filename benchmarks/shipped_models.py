@@ -309,7 +309,7 @@ def main() -> None:
         export(out / f"{name}-torch", out / name, read_pairs(domain, "train"))
     starter, embedder = open_starter(), Embedder.load(out / "embedder")
     embedder.source = ""  # of the bundled one, which it will be
-    DenseIndex.build(starter.passages, embedder).save(out / "embedder" / STARTER_VECTORS.name, starter.digest)
+    DenseIndex.build(starter.passages, embedder).save(out / "embedder" / STARTER_VECTORS.name, starter.texts_digest)
     print(calibrate(out / "reranker", out / "embedder", UNCOVERED.read_text(encoding="utf8").splitlines()))
     for name in ("embedder", "reranker"):  # with what was written into them since
         seal(out / name)

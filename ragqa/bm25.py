@@ -14,19 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ragqa.errors import CorpusError, IndexStoreError, InputError, rebuild
-from ragqa.files import map_array, sha256
+from ragqa.files import map_array
 from ragqa.lexical.analyzer import Analyzer
 from ragqa.lexical.postings import NO_WORDS, VOCABULARY, Postings
-from ragqa.records import Passage, json_line
+from ragqa.passages import full_text
+from ragqa.records import Passage
 from ragqa.storage.generations import check_files, new_generation, open_current
-from ragqa.storage.stored import LINE_SUMS, LINES, PASSAGES, StoredPassages, save_passages
+from ragqa.storage.stored import LINE_SUMS, LINES, StoredPassages, save_passages
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ragqa.lexical.terms import Abbreviations, Fields
 
-FORMAT = 4
+FORMAT = 5
 K1 = 0.9
 B = 0.4
 ENGINES = ("sparse", "rank-bm25")
@@ -68,7 +69,7 @@ class Bm25Index:
         self._scorer = scorer
         self._analyzer = analyzer
         self._abbreviations = abbreviations
-        self._digest: str | None = None
+        self._texts_digest: str | None = None
         self.generation: Path | None = None  # the folder that it was opened from
         self.manifest: Mapping[str, Any] = {}  # of that folder
 
@@ -151,16 +152,19 @@ class Bm25Index:
         return self.manifest.get("embedder") is not None
 
     @property
-    def digest(self) -> str:
-        """SHA-256 of the passages' JSON Lines, in hexadecimal digits: what else is kept of these passages names it."""
-        if self._digest is None:
+    def texts_digest(self) -> str:
+        """SHA-256 of the texts that models read (`full_text`), in the order of the passages, in hexadecimal digits.
+
+        Vectors are kept under it, so they stay valid when a passage gets another field.
+        """
+        if self._texts_digest is None:
             import hashlib
 
             whole = hashlib.sha256()
             for passage in self.passages:
-                whole.update(json_line(passage))
-            self._digest = whole.hexdigest()
-        return self._digest
+                whole.update(json.dumps(full_text(passage), ensure_ascii=False).encode() + b"\n")
+            self._texts_digest = whole.hexdigest()
+        return self._texts_digest
 
     def save(self, folder: str | Path) -> None:
         """Write the index into `folder` as its new generation; those who read an index there already are not disturbed.
@@ -188,7 +192,7 @@ class Bm25Index:
             "k1": float(self.k1),
             "b": float(self.b),
             "passages": len(self.passages),
-            "corpus": sha256(folder / PASSAGES),
+            "texts": self.texts_digest,
         }
         write_json(folder / MANIFEST, manifest | notes, indent=1)
 
@@ -224,7 +228,7 @@ class Bm25Index:
         abbreviations = Abbreviations(json.loads((generation / _ABBREVIATIONS).read_bytes()))
         fields, scorer = Fields(**manifest["fields"]), Postings.open(generation, len(passages))
         index = cls(passages, ranks, scorer, analyzer, abbreviations, fields, manifest["k1"], manifest["b"])
-        index.generation, index.manifest, index._digest = generation, manifest, manifest["corpus"]
+        index.generation, index.manifest, index._texts_digest = generation, manifest, manifest["texts"]
         return index
 
     @staticmethod

@@ -73,12 +73,12 @@ class DenseIndex:
         places = best(scores, index.ranks, k).tolist()
         return [(index.passages[place], float(scores[place])) for place in places]
 
-    def save(self, folder: str | Path, passages: str) -> None:
-        """Write the vectors in place of `folder`, with the digest of the `passages` and what tells the model."""
+    def save(self, folder: str | Path, texts_digest: str) -> None:
+        """Write the vectors in place of `folder`, with the digest of the texts and the identity of the embedder."""
         with replace_folder(folder, MANIFEST) as new:
-            self.write(new, passages)
+            self.write(new, texts_digest)
 
-    def write(self, folder: Path, passages: str) -> None:
+    def write(self, folder: Path, texts_digest: str) -> None:
         """Write the vectors into an empty folder."""
         import numpy as np
 
@@ -86,7 +86,7 @@ class DenseIndex:
         manifest = {
             "embedder": self.embedder.source,
             "identity": self.embedder.identity,
-            "passages": passages,
+            "texts": texts_digest,
             "sha256": sha256(folder / _VECTORS),
         }
         write_json(folder / MANIFEST, manifest, indent=1)
@@ -109,7 +109,7 @@ class DenseIndex:
                     f"the embedder of {folder} cannot be loaded ({error}); name it with --embedder, search with --no-dense, "
                     f"or {remedy}"
                 ) from error
-        for name, found in (("identity", embedder.identity), ("passages", index.digest)):
+        for name, found in (("identity", embedder.identity), ("texts", index.texts_digest)):
             if manifest[name] != found:
                 raise IndexStoreError(f"{folder} was made with another {_OTHER[name]}; {remedy}")
         path = folder / _VECTORS
@@ -118,12 +118,12 @@ class DenseIndex:
         return cls(read_array(path), embedder)
 
 
-_OTHER = {"identity": "embedder", "passages": "set of passages"}
+_OTHER = {"identity": "embedder", "texts": "set of passages"}
 
 
 def _read_manifest(folder: Path, remedy: str) -> dict[str, str]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf8"))
-        return {name: str(manifest[name]) for name in ("embedder", "identity", "passages", "sha256")}
+        return {name: str(manifest[name]) for name in ("embedder", "identity", "texts", "sha256")}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IndexStoreError(f"{folder / MANIFEST} is missing or damaged ({error}); {remedy}") from error

@@ -181,4 +181,4 @@ def _write_generation(generation: Path, index: Bm25Index, dense: DenseIndex | No
     write_json(generation / PAGES, {title: revision(own[0]) for title, own in group_by_page(index.passages).items()})
     if dense is not None:
         (generation / FOLDER).mkdir()
-        dense.write(generation / FOLDER, index.digest)
+        dense.write(generation / FOLDER, index.texts_digest)

@@ -28,7 +28,7 @@ def bm25() -> Bm25Index:
 
 @pytest.fixture
 def saved(tmp_path: Path, index: DenseIndex, bm25: Bm25Index) -> Path:
-    index.save(tmp_path / "dense", bm25.digest)
+    index.save(tmp_path / "dense", bm25.texts_digest)
     return tmp_path / "dense"
 
 

@@ -65,7 +65,7 @@ def test_a_build_says_what_it_did(tmp_path: Path, word_embedder: Embedder) -> No
 def test_the_manifest_says_what_the_index_is_made_of(index: Path) -> None:
     opened = Bm25Index.open(index)
     assert opened.manifest["embedder"] == {"source": "", "identity": "words"}
-    assert opened.manifest["corpus"] == Bm25Index.build(PASSAGES).digest
+    assert opened.manifest["texts"] == Bm25Index.build(PASSAGES).texts_digest
     assert len(opened.manifest["reranker"]) == 16
     assert {"ragqa", "numpy", "openvino"} < opened.manifest["versions"].keys()
     assert (current(index) / "pages.json").read_text() == '{"Dropout": 7, "Bagging": null}\n'
@@ -171,7 +171,7 @@ def test_an_index_is_saved_with_its_vectors_or_not_at_all(
     save_index(tmp_path / "index", index, dense)
     whole = files_of(tmp_path / "index")
     opened, vectors = open_index(tmp_path / "index", embedder=word_embedder)
-    assert opened.digest == index.digest
+    assert opened.texts_digest == index.texts_digest
     assert vectors is not None
     assert vectors.scores("models").tolist() == dense.scores("models").tolist()
     assert open_index(tmp_path / "index", dense=False)[1] is None

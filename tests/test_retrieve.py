@@ -148,7 +148,7 @@ def test_the_starter_index_is_kept_and_opened_again(tmp_path: Path, monkeypatch:
     assert Bm25Index.verify(kept) == len(built.passages)
     opened = open_starter()
     assert isinstance(opened.passages, StoredPassages)
-    assert (opened.passages, opened.digest) == (built.passages, built.digest)
+    assert (opened.passages, opened.texts_digest) == (built.passages, built.texts_digest)
     assert opened.search("why does dropout help?") == built.search("why does dropout help?")
 
 
