@@ -11,7 +11,11 @@ RagqaError
 └── MissingExtraError  an optional package is not installed (also an ImportError)
 
 Messages name the offending thing and the next thing to do. Only the command line catches them.
+
+`FallbackWarning` is no error: a slower or worse path is taken because something does not fit. The command line prints it.
 """
+
+import warnings
 
 
 def first_line(error: Exception) -> str:
@@ -22,6 +26,15 @@ def first_line(error: Exception) -> str:
 def rebuild(folder: object) -> str:
     """What to do about an index that cannot be used."""
     return f"build it again: ragqa index --passages passages.jsonl --out {folder}"
+
+
+class FallbackWarning(UserWarning):
+    """Work goes on, but slower or with worse results than intended. The message says why and what to do."""
+
+
+def warn_of_fallback(message: str) -> None:
+    """Issue a `FallbackWarning` that points at the caller's caller."""
+    warnings.warn(message, FallbackWarning, stacklevel=3)
 
 
 class RagqaError(Exception):

@@ -18,9 +18,10 @@ from ragqa.bm25 import Bm25Index, best
 from ragqa.corpus import read_pages, starter_folder
 from ragqa.dense import DenseIndex
 from ragqa.embed import BUNDLED, Embedder
-from ragqa.errors import IndexStoreError, InputError
+from ragqa.errors import IndexStoreError, InputError, warn_of_fallback
 from ragqa.files import cache_folder, own_code
 from ragqa.index import open_index
+from ragqa.inference import digest
 from ragqa.passages import full_text, split
 from ragqa.records import Answer, Hit
 from ragqa.rerank import Reranker
@@ -174,12 +175,19 @@ def _rank(scores: "np.ndarray", place: int, ranking: Sequence[int]) -> int:
 
 
 def open_starter_vectors(index: Bm25Index, embedder: Embedder | None = None) -> DenseIndex:
-    """The bundled vectors of the starter corpus; made anew where another splitter or embedder makes them worthless."""
+    """Open the bundled vectors of the starter corpus; embed its passages if `embedder` is another than the bundled one.
+
+    Warns with `FallbackWarning`, and embeds the passages too, if the bundled vectors do not fit.
+    """
+    bundled = digest(BUNDLED)
     embedder = embedder or Embedder.load()
-    try:
-        return DenseIndex.open(STARTER_VECTORS, index, embedder)
-    except IndexStoreError:
-        return DenseIndex.build(index.passages, embedder)
+    if embedder.identity == bundled:
+        try:
+            return DenseIndex.open(STARTER_VECTORS, index, embedder)
+        except IndexStoreError as error:
+            flaw = str(error).partition(";")[0]
+            warn_of_fallback(f"{flaw}, so every start embeds the starter corpus again; install ragqa again")
+    return DenseIndex.build(index.passages, embedder)
 
 
 def open_starter() -> Bm25Index:

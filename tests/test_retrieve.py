@@ -1,4 +1,6 @@
+import json
 import locale
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -7,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragqa import Bm25Index, Passage, Retriever
+from ragqa import Bm25Index, Passage, Retriever, retrieve
 from ragqa.dense import DenseIndex
 from ragqa.embed import Embedder
-from ragqa.errors import IndexStoreError, InputError
+from ragqa.errors import FallbackWarning, IndexStoreError, InputError
 from ragqa.index import save_index
-from ragqa.retrieve import check_question, fuse, open_starter
+from ragqa.retrieve import STARTER_VECTORS, check_question, fuse, open_starter, open_starter_vectors
 from ragqa.storage.generations import current
 from ragqa.storage.stored import StoredPassages
 
@@ -138,6 +140,19 @@ def test_starter_vectors_of_another_embedder_are_made_anew(word_embedder: Embedd
     opened = Retriever.open(reranker=None, embedder=word_embedder)
     assert opened.dense is not None
     assert opened.dense.scores("dropout").shape == (len(opened.index.passages),)
+
+
+def test_bundled_vectors_that_do_not_fit_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(STARTER_VECTORS, tmp_path / "starter")
+    manifest = json.loads((tmp_path / "starter" / "manifest.json").read_text())
+    (tmp_path / "starter" / "manifest.json").write_text(json.dumps(manifest | {"texts": "of others"}))
+    monkeypatch.setattr(retrieve, "STARTER_VECTORS", tmp_path / "starter")
+    index = Bm25Index.build(PASSAGES)
+    with pytest.warns(
+        FallbackWarning, match=r"made with another set of passages, so every start embeds .*; install ragqa"
+    ):
+        made = open_starter_vectors(index)
+    assert made.scores("dropout").shape == (len(PASSAGES),)
 
 
 def test_the_starter_index_is_kept_and_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import argparse
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from ragqa.cli.learning import add_commands as add_learning
 from ragqa.cli.pages import add_commands as add_pages
 from ragqa.cli.searching import add_commands as add_searching
 from ragqa.cli.terminal import say
-from ragqa.errors import RagqaError
+from ragqa.errors import FallbackWarning, RagqaError
 from ragqa.offline import OFFLINE
 
 
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.environ[OFFLINE] = "1"
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
+    warnings.showwarning = _show_warning
     try:
         status: int = options.run(options) or 0
         sys.stdout.flush()
@@ -38,6 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("interrupted")
         return 130
     return status
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    """Print a fallback in one line, without the place in the code; other libraries' warnings are not for users."""
+    if issubclass(category, FallbackWarning):
+        say(f"warning: {message}")
 
 
 def _drop_output() -> None:
