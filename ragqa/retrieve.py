@@ -17,7 +17,7 @@ from ragqa.answer import THRESHOLD, answer
 from ragqa.bm25 import Bm25Index, best
 from ragqa.corpus import read_pages, starter_folder
 from ragqa.dense import DenseIndex
-from ragqa.embed import BUNDLED, Embedder
+from ragqa.embed import BUNDLED, Embedder, Progress
 from ragqa.errors import IndexStoreError, InputError, warn_of_fallback
 from ragqa.files import cache_folder, own_code
 from ragqa.index import open_index
@@ -179,15 +179,28 @@ def open_starter_vectors(index: Bm25Index, embedder: Embedder | None = None) -> 
 
     Warns with `FallbackWarning`, and embeds the passages too, if the bundled vectors do not fit.
     """
-    bundled = digest(BUNDLED)
     embedder = embedder or Embedder.load()
-    if embedder.identity == bundled:
+    if embedder.identity == digest(BUNDLED):
         try:
             return DenseIndex.open(STARTER_VECTORS, index, embedder)
         except IndexStoreError as error:
             flaw = str(error).partition(";")[0]
             warn_of_fallback(f"{flaw}, so every start embeds the starter corpus again; install ragqa again")
     return DenseIndex.build(index.passages, embedder)
+
+
+def embed_passages(index: Bm25Index, embedder: Embedder, progress: Progress | None = None) -> DenseIndex:
+    """Embed the passages of an index, or open the bundled vectors if they are those of the same texts and embedder.
+
+    `progress` is called with the number of passages done since its last call.
+    """
+    try:
+        dense = DenseIndex.open(STARTER_VECTORS, index, embedder)
+    except IndexStoreError:  # another corpus or embedder
+        return DenseIndex.build(index.passages, embedder, progress)
+    if progress:
+        progress(len(index.passages))
+    return dense
 
 
 def open_starter() -> Bm25Index:

@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from ragqa.progress import counter
 from ragqa.records import Passage, read_json_lines
 
 if TYPE_CHECKING:
+    from ragqa.bm25 import Bm25Index
     from ragqa.dense import DenseIndex
     from ragqa.embed import Embedder
     from ragqa.train import TrainConfig
@@ -266,8 +266,9 @@ def _evaluate(options: argparse.Namespace) -> None:
         judged = read_judged(name)
         judged = select(judged, titles) if titles is not None else judged
         judged = evaluate.sample(judged, options.questions) if options.questions is not None else judged
-        dense = _embed(judged.passages, embedder) if embedder else None
-        retriever = Retriever(Bm25Index.build(judged.passages), reranker, dense=dense, candidates=options.candidates)
+        index = Bm25Index.build(judged.passages)
+        dense = _embed(index, embedder) if embedder else None
+        retriever = Retriever(index, reranker, dense=dense, candidates=options.candidates)
         systems = evaluate.variants(retriever, every=options.compare)
         with counter(len(judged.questions) * (len(systems) + options.answers), "questions") as counted:
             report = evaluate.compare(systems, judged, lambda _: counted.update())
@@ -284,8 +285,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         evaluate.draw(reports, options.chart)
 
 
-def _embed(passages: Sequence[Passage], embedder: "Embedder") -> "DenseIndex":
-    from ragqa.dense import DenseIndex
+def _embed(index: "Bm25Index", embedder: "Embedder") -> "DenseIndex":
+    from ragqa.retrieve import embed_passages
 
-    with counter(len(passages), "passages") as counted:
-        return DenseIndex.build(passages, embedder, counted.update)
+    with counter(len(index.passages), "passages") as counted:
+        return embed_passages(index, embedder, counted.update)
