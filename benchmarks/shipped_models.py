@@ -15,7 +15,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,12 @@ from ragqa.dense import DenseIndex
 from ragqa.embed import Embedder
 from ragqa.evaluate import sample
 from ragqa.export import export
+from ragqa.inference import digest
 from ragqa.judged import Judged, read_beir, read_grades, read_starter_graded, starter_part
 from ragqa.passages import sentences, split
 from ragqa.records import Page, Passage, read_json_lines, read_rows, write_json_lines
-from ragqa.rerank import CALIBRATION, Reranker
-from ragqa.retrieve import STARTER_VECTORS, Retriever, open_starter
+from ragqa.rerank import CALIBRATION, Basis, Reranker
+from ragqa.retrieve import BM25_WEIGHT, COSINE_WEIGHT, STARTER_VECTORS, Retriever, open_starter
 from ragqa.storage.seal import SEAL, seal
 from ragqa.train import OFFLINE_NAME, RECIPES, TrainConfig, base_path, read_pairs, train
 from ragqa.training.teach import soften
@@ -261,7 +262,9 @@ def calibrate(folder: Path, embedder: Path, uncovered: Sequence[str]) -> dict[st
     dense = DenseIndex.build(index.passages, Embedder.load(embedder))
     retrievers = {"alone": Retriever(index, reranker), "fused": Retriever(index, reranker, dense=dense)}
     values = {name: fit_scores(retriever, uncovered) for name, retriever in retrievers.items()}
-    (folder / CALIBRATION).write_text(json.dumps(values, indent=1) + "\n", encoding="utf8")
+    basis = Basis(digest(folder), dense.embedder.identity, BM25_WEIGHT, COSINE_WEIGHT)
+    whole = values | {"basis": asdict(basis)}
+    (folder / CALIBRATION).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf8")
     return values
 
 

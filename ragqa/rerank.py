@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ragqa.errors import ModelError
-from ragqa.inference import MAX_TOKENS, OpenVinoModel, check_source, find_exported, load_unexported
+from ragqa.errors import ModelError, warn_of_fallback
+from ragqa.inference import MAX_TOKENS, OpenVinoModel, check_source, digest, find_exported, load_unexported
 from ragqa.training.attention import sound_attention
 
 if TYPE_CHECKING:
@@ -43,16 +43,35 @@ class Calibration:
         return sigmoid(self.scale * score + self.bias)
 
 
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What a calibration was fitted with: identities of both models, and the weights in the final score (`retrieve.rerank`)."""
+
+    reranker: str
+    embedder: str
+    bm25_weight: float
+    cosine_weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrations:
+    """How final scores become probabilities: `alone` without an embedder's cosines, `fused` with them.
+
+    `basis` is None for a model that has not been calibrated.
+    """
+
+    alone: Calibration = Calibration()
+    fused: Calibration = Calibration()
+    basis: Basis | None = None
+
+
 class Reranker:
     """A cross-encoder, ready to score. Make one with `load`."""
 
-    def __init__(
-        self, engine: Engine, name: str, alone: Calibration | None = None, fused: Calibration | None = None
-    ) -> None:
-        """`alone` calibrates the final scores (`retrieve.rerank`) without an embedder's cosines, `fused` those with them."""
+    def __init__(self, engine: Engine, name: str, calibrations: Calibrations | None = None) -> None:
         self.name = name
+        self.calibrations = calibrations or Calibrations()
         self._engine = engine
-        self._alone, self._fused = alone or Calibration(), fused or Calibration()
 
     @classmethod
     def load(cls, source: str | Path | None = None, *, device: str | None = None) -> "Reranker":
@@ -66,13 +85,16 @@ class Reranker:
         if device is None:
             exported = find_exported(source, BUNDLED, "model")
             if exported is not None:
-                return cls(OpenVinoEngine(exported), exported.resolve().name, *_read_calibration(exported))
+                engine, calibrations = OpenVinoEngine(exported), read_calibrations(exported)
+                if calibrations.basis is not None and calibrations.basis.reranker != digest(exported):
+                    warn_of_fallback(f"{exported / CALIBRATION} is of other weights, so probabilities may be wrong")
+                return cls(engine, exported.resolve().name, calibrations)
         elif source is None:
             raise ModelError(f"the bundled model runs on OpenVINO only; on {device} a folder of `ragqa train` can run")
         else:
             check_source(source)
         name = str(source)
-        return cls(SentenceTransformersEngine(name, device), name, *_read_calibration(Path(name)))
+        return cls(SentenceTransformersEngine(name, device), name, read_calibrations(Path(name)))
 
     def score(self, question: str, texts: Sequence[str]) -> "np.ndarray":
         """Logits of the texts as answers to the question: float32, shape (len(texts),), in their order, unbounded.
@@ -89,7 +111,7 @@ class Reranker:
         `fused` says that the score holds the embedder's cosine too. The model folder's `calibration.json` has `scale` and
         `bias` for `alone` and for `fused`; without it they are 1 and 0, and the value is but a sigmoid.
         """
-        return (self._fused if fused else self._alone).probability(score)
+        return (self.calibrations.fused if fused else self.calibrations.alone).probability(score)
 
 
 def sigmoid(x: float) -> float:
@@ -97,16 +119,18 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
-def _read_calibration(folder: Path) -> tuple[Calibration, Calibration]:
+def read_calibrations(folder: Path) -> Calibrations:
+    """Read a model folder's `calibration.json`; scale 1 and bias 0 if there is none. Raises `ModelError`."""
     path = folder / CALIBRATION
     if not path.is_file():
-        return Calibration(), Calibration()
+        return Calibrations()
     try:
         values = json.loads(path.read_text(encoding="utf8"))
         alone, fused = (Calibration(*(float(values[key][name]) for name in ("scale", "bias"))) for key in CALIBRATED)
+        basis = Basis(**values["basis"]) if "basis" in values else None
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} does not hold the numbers scale and bias of {' and '.join(CALIBRATED)}") from error
-    return alone, fused
+    return Calibrations(alone, fused, basis)
 
 
 class OpenVinoEngine:

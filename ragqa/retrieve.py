@@ -87,7 +87,10 @@ class Retriever:
         with ThreadPoolExecutor(1) as beside:
             loading = beside.submit(_load_reranker, reranker)
             index, vectors = _open_sources(folder, dense, embedder)
-            return cls(index, loading.result(), dense=vectors, candidates=candidates)
+            opened = cls(index, loading.result(), dense=vectors, candidates=candidates)
+        if flaw := calibration_flaw(opened):
+            warn_of_fallback(f"{flaw}, so probabilities may be wrong, and what `ask` abstains on")
+        return opened
 
     def search(self, question: str, k: int = 10) -> list[Hit]:
         """At most `k` hits, best first, ties by passage id; without vectors only passages that share a word with the question.
@@ -136,6 +139,18 @@ def _open_sources(
         index = open_starter()
         return index, None if dense is False else open_starter_vectors(index, embedder)
     return open_index(folder, dense, embedder)
+
+
+def calibration_flaw(retriever: Retriever) -> str:
+    """How a retriever differs from what its reranker's probabilities were fitted with; empty if it does not."""
+    basis = None if retriever.reranker is None else retriever.reranker.calibrations.basis
+    if basis is None:
+        return ""
+    if (basis.bm25_weight, basis.cosine_weight) != (BM25_WEIGHT, COSINE_WEIGHT):
+        return "the reranker is calibrated for other weights of BM25 and the embedder"
+    if retriever.dense is not None and retriever.dense.embedder.identity != basis.embedder:
+        return "the reranker is calibrated for another embedder"
+    return ""
 
 
 def _load_reranker(source: Reranker | str | Path | None) -> Reranker | None:

@@ -14,7 +14,16 @@ from ragqa.dense import DenseIndex
 from ragqa.embed import Embedder
 from ragqa.errors import FallbackWarning, IndexStoreError, InputError
 from ragqa.index import save_index
-from ragqa.retrieve import STARTER_VECTORS, check_question, fuse, open_starter, open_starter_vectors
+from ragqa.inference import digest
+from ragqa.rerank import BUNDLED as RERANKER
+from ragqa.retrieve import (
+    STARTER_VECTORS,
+    calibration_flaw,
+    check_question,
+    fuse,
+    open_starter,
+    open_starter_vectors,
+)
 from ragqa.storage.generations import current
 from ragqa.storage.stored import StoredPassages
 
@@ -153,6 +162,23 @@ def test_bundled_vectors_that_do_not_fit_are_told(tmp_path: Path, monkeypatch: p
     ):
         made = open_starter_vectors(index)
     assert made.scores("dropout").shape == (len(PASSAGES),)
+
+
+def test_the_bundled_calibration_is_of_the_bundled_models_and_weights() -> None:
+    retriever = Retriever.open()
+    assert retriever.reranker is not None
+    basis = retriever.reranker.calibrations.basis
+    assert basis is not None
+    assert basis.reranker == digest(RERANKER)
+    assert calibration_flaw(retriever) == ""
+
+
+def test_probabilities_of_another_embedder_are_doubted(tmp_path: Path, word_embedder: Embedder) -> None:
+    index = Bm25Index.build(PASSAGES)
+    save_index(tmp_path / "index", index, DenseIndex.build(PASSAGES, word_embedder))
+    with pytest.warns(FallbackWarning, match="calibrated for another embedder, so probabilities may be wrong"):
+        Retriever.open(tmp_path / "index", embedder=word_embedder)
+    Retriever.open(tmp_path / "index", dense=False)
 
 
 def test_the_starter_index_is_kept_and_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
