@@ -8,7 +8,7 @@ CPU_TORCH ?= torch>=2.6,<2.14
 # micro-httpd and php8.2-cgi only keep apt from bringing a web server that starts by itself
 WIKI := mediawiki micro-httpd php8.2-cgi php-cli php-sqlite3
 
-.PHONY: demo test test-all checks bench debian format clean
+.PHONY: demo test test-all checks bench figures debian format clean
 
 demo: .venv/serving
 	$(BIN)/ragqa demo
@@ -27,6 +27,10 @@ checks: .venv/development
 # BENCH="--pages pages.jsonl --only rerank" chooses; python benchmarks/bench.py --help
 bench: .venv/development
 	$(BIN)/python benchmarks/bench.py $(BENCH)
+
+# each figure of the README beside what is measured now; FIGURES="--data ../shared/data" for those that need data
+figures: .venv/development
+	$(BIN)/python benchmarks/figures.py $(FIGURES)
 
 debian:
 	apt-get update -qq || true
