@@ -203,7 +203,7 @@ def judged(name: str, *arguments: str) -> Values:
     """`ragqa evaluate` on one set, the means of BM25 and of the whole pipeline, and what it says of answers."""
     command = [sys.executable, "-m", "ragqa", "evaluate", "--json", "--answers", "--judged", *arguments]
     report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
-    found = {}
+    found: dict[str, float] = {}
     for system, label in ((report["systems"][0], "BM25"), (report["systems"][-1], "pipeline")):
         means = {estimate["metric"]: estimate["mean"] for estimate in system["estimates"]}
         found |= {f"{name} {label} nDCG@10": means["nDCG@10"], f"{name} {label} MRR@10": means["RR@10"]}
@@ -225,7 +225,7 @@ def books(data: Path) -> Values:
     arguments = ["--data", data / "goodbooks", "--set", "test-library", "--model", model, "--quick"]
     printed = run_script("books.py", *arguments)
     named = {"popularity on Goodreads": "popularity", "recommender with reranker": "recommender"}
-    found = {}
+    found: dict[str, float] = {}
     for row in rows(printed):
         if len(row) > 3 and re.match(r"\d\.\d+ \(", row[1]):
             means = [float(cell.split()[0]) for cell in row[1:4]]

@@ -61,7 +61,8 @@ def count_models(start: Start) -> None:
 
         return counting
 
-    inference.OpenVinoModel.run = counting_run  # type: ignore[method-assign]
+    model: Any = inference.OpenVinoModel
+    model.run = counting_run
     inference.import_openvino = counting_load
 
 

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TextIO
 
 import ragqa
 from ragqa.cli.learning import add_commands as add_learning
@@ -42,7 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
     """Print a fallback in one line, without the place in the code; other libraries' warnings are not for users."""
     if issubclass(category, FallbackWarning):
         say(f"warning: {message}")
