@@ -298,7 +298,7 @@ def test_an_error_without_stderr_is_not_told_on_stdout() -> None:
     assert (done.returncode, done.stdout) == (1, b"")
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-16"])
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "koi8-r"])
 def test_json_is_utf8_whatever_the_terminal_has_and_text_gets_question_marks(tmp_path: Path, encoding: str) -> None:
     text = "Bayes’ μ über 機械学習 dropout"
     Bm25Index.build([Passage("a#0", "µ", text=text)]).save(tmp_path / "index")

@@ -98,7 +98,7 @@ def test_a_compiled_model_is_kept_and_compiled_again_where_it_is_damaged(
     for damaged in (b"", whole[:1000], whole[:30_000_000] + b"\xff\xff" + whole[30_000_002:]):
         kept.write_bytes(damaged)
         assert Reranker.load().score(QUESTION, TEXTS).tobytes() == before.tobytes()
-        assert kept.stat().st_size == len(whole)
+        assert inference._read_compiled(kept) is not None
 
 
 def test_a_cache_that_is_only_readable_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,10 +161,9 @@ def test_a_kept_model_that_openvino_refuses_is_compiled_again_once(
     monkeypatch.setenv("RAGQA_CACHE", str(tmp_path))
     before = Reranker.load().score(QUESTION, TEXTS)
     (kept,) = (tmp_path / "models").iterdir()
-    size = kept.stat().st_size
     kept.write_bytes(compiled())
     assert Reranker.load().score(QUESTION, TEXTS).tobytes() == before.tobytes()
-    assert kept.stat().st_size == size
+    assert kept.stat().st_size > len(compiled())
 
 
 def test_a_model_that_every_start_would_compile_again_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
