@@ -9,9 +9,8 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex
 
 from ragqa.errors import CorpusError, IndexStoreError, InputError, rebuild
 from ragqa.files import map_array
@@ -19,7 +18,7 @@ from ragqa.lexical.analyzer import Analyzer
 from ragqa.lexical.postings import NO_WORDS, VOCABULARY, Postings
 from ragqa.passages import full_text
 from ragqa.records import Passage
-from ragqa.storage.generations import check_files, new_generation, open_current
+from ragqa.storage.generations import MANIFEST, check_files, new_generation, open_current
 from ragqa.storage.stored import LINE_SUMS, LINES, StoredPassages, save_passages
 
 if TYPE_CHECKING:
@@ -31,8 +30,6 @@ FORMAT = 5
 K1 = 0.9
 B = 0.4
 ENGINES = ("sparse", "rank-bm25")
-
-MANIFEST = "manifest.json"
 
 _ABBREVIATIONS = "abbreviations.json"
 _RANKS = "ranks.npy"
@@ -70,8 +67,15 @@ class Bm25Index:
         self._analyzer = analyzer
         self._abbreviations = abbreviations
         self._texts_digest: str | None = None
+        self._places_by_id: np.ndarray | None = None
         self.generation: Path | None = None  # the folder that it was opened from
         self.manifest: Mapping[str, Any] = {}  # of that folder
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
+        """Pickle the path of an opened index, the content of one in memory."""
+        if self.generation is None:
+            return super().__reduce_ex__(protocol)
+        return _reopen, (self.generation.absolute(),)
 
     @classmethod
     def build(
@@ -126,14 +130,16 @@ class Bm25Index:
             raise InputError(f"no passage of the index has the id {passage_id!r}")
         return int(self._by_id[rank])
 
-    @cached_property
+    @property
     def _by_id(self) -> "np.ndarray":
         """The places of the passages in the order of their ids."""
         import numpy as np
 
-        places = np.empty(len(self.ranks), dtype=np.int32)
-        places[self.ranks] = np.arange(len(places), dtype=np.int32)
-        return places
+        if (
+            self._places_by_id is None
+        ):  # `cached_property` has a lock, which a fork would copy in the hands of another thread
+            self._places_by_id = np.argsort(self.ranks).astype(np.int32)
+        return self._places_by_id
 
     def search(self, question: str, k: int = 100) -> list[tuple[Passage, float]]:
         """The at most `k` passages that share a term with the question, best first, ties by passage id.
@@ -261,6 +267,13 @@ class RankBm25Scorer:
 
         with np.errstate(invalid="ignore"):  # with b = 1 a passage without words gives 0 / 0
             return np.nan_to_num(np.asarray(self._model.get_scores(terms), dtype=np.float32))
+
+
+def _reopen(generation: Path) -> Bm25Index:
+    """The index of a pickle. Raises `IndexStoreError` if an update has replaced it since."""
+    if not generation.is_dir():
+        raise IndexStoreError(f"{generation} has been replaced since it was opened; open {generation.parent} again")
+    return Bm25Index.open_generation(generation)
 
 
 def best(scores: "np.ndarray", ranks: "np.ndarray", k: int, *, above: float = -math.inf) -> "np.ndarray":

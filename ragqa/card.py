@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ragqa.dataset import SPLITS
 from ragqa.errors import CorpusError, MissingExtraError
-from ragqa.files import replace_folder
 from ragqa.lexical.analyzer import Analyzer
 from ragqa.records import PARTLY, Pair, write_json_lines
-from ragqa.storage.seal import seal
+from ragqa.storage.folders import replace_folder
 
 if TYPE_CHECKING:
     import pyarrow
@@ -71,7 +70,6 @@ def write_dataset(
         (new / "README.md").write_text(_card(pairs, report, title, sources, licence, config, about), encoding="utf8")
         if add:
             add(new)
-        seal(new)
     return report
 
 

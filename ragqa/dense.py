@@ -6,14 +6,16 @@ The score is the cosine of the question's and the passage's vector, computed wit
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ragqa.bm25 import MANIFEST, Bm25Index, best, write_json
+from ragqa.bm25 import Bm25Index, best, write_json
 from ragqa.embed import Embedder, Progress
 from ragqa.errors import IndexStoreError, ModelError, rebuild
-from ragqa.files import read_array, replace_folder, sha256
+from ragqa.files import read_array, sha256
 from ragqa.passages import full_text
 from ragqa.records import Passage
+from ragqa.storage.folders import replace_folder
+from ragqa.storage.generations import MANIFEST
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +34,15 @@ class DenseIndex:
 
         self.embedder = embedder
         self._vectors = vectors.astype(np.float32)
+        self._saved: tuple[Path, str] | None = None  # the file that it was opened from, and its SHA-256
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the path of opened vectors, the vectors of an index in memory."""
+        return (
+            (DenseIndex, (self.vectors, self.embedder))
+            if self._saved is None
+            else (_reopen, (*self._saved, self.embedder))
+        )
 
     @classmethod
     def build(
@@ -95,27 +106,45 @@ class DenseIndex:
     def open(cls, folder: str | Path, index: Bm25Index, embedder: Embedder | None = None) -> "DenseIndex":
         """Open the saved vectors of an index's passages, with the embedder they were made with if none is given.
 
-        Raises `IndexStoreError`, naming the file and what to do, if a file is missing or damaged, or made of other passages
-        or with another embedder, or if that is no longer there.
+        The embedder must then be the bundled one or lie in a folder: no hub is asked because an index names it. Raises
+        `IndexStoreError`, naming the file and what to do, if a file is missing or damaged, or made of other passages or with
+        another embedder, or if that is no longer there.
         """
         folder = Path(folder)
         remedy = rebuild(folder if index.generation is None else index.generation.parent)
         manifest = _read_manifest(folder, remedy)
-        if embedder is None:
-            try:
-                embedder = Embedder.load(manifest["embedder"] or None)
-            except ModelError as error:
-                raise IndexStoreError(
-                    f"the embedder of {folder} cannot be loaded ({error}); name it with --embedder, search with --no-dense, "
-                    f"or {remedy}"
-                ) from error
+        embedder = embedder or _load_embedder(folder, manifest["embedder"], remedy)
         for name, found in (("identity", embedder.identity), ("texts", index.texts_digest)):
             if manifest[name] != found:
                 raise IndexStoreError(f"{folder} was made with another {_OTHER[name]}; {remedy}")
         path = folder / _VECTORS
         if not path.is_file() or sha256(path) != manifest["sha256"]:
             raise IndexStoreError(f"{path} is missing or damaged; {remedy}")
-        return cls(read_array(path), embedder)
+        opened = cls(read_array(path), embedder)
+        opened._saved = path.absolute(), manifest["sha256"]
+        return opened
+
+
+def _load_embedder(folder: Path, source: str, remedy: str) -> Embedder:
+    """The embedder that vectors were made with, if it is on this machine; an empty `source` is the bundled one."""
+    instead = f"name it with --embedder, search with --no-dense, or {remedy}"
+    if source and not (Path(source).is_absolute() and Path(source).is_dir()):
+        raise IndexStoreError(
+            f"the embedder of {folder} cannot be loaded ({source} is no folder on this machine); {instead}"
+        )
+    try:
+        return Embedder.load(source or None)
+    except ModelError as error:
+        raise IndexStoreError(f"the embedder of {folder} cannot be loaded ({error}); {instead}") from error
+
+
+def _reopen(path: Path, digest: str, embedder: Embedder) -> DenseIndex:
+    """The vectors of a pickle. Raises `IndexStoreError` if they have been replaced since."""
+    if not path.is_file() or sha256(path) != digest:
+        raise IndexStoreError(f"{path} has been replaced since it was opened; open its index again")
+    opened = DenseIndex(read_array(path), embedder)
+    opened._saved = path, digest
+    return opened
 
 
 _OTHER = {"identity": "embedder", "texts": "set of passages"}

@@ -79,7 +79,11 @@ class SentenceTransformersEngine:
 
     def __init__(self, source: str) -> None:
         """Raises `ModelError` if there is no such folder and the hub does not give it."""
+        self._source = source
         self._model = load_unexported("SentenceTransformer", source)
+
+    def __reduce__(self) -> tuple[type["SentenceTransformersEngine"], tuple[str]]:
+        return SentenceTransformersEngine, (self._source,)  # a pickle holds the name, not the weights
 
     def vectors(self, texts: Sequence[str], progress: Progress | None) -> "np.ndarray":
         """Unit vectors as float32, shape (len(texts), width), in the order of the texts."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import InputError, MissingExtraError
-from ragqa.files import replace_file
+from ragqa.files import check_file, replace_file
 from ragqa.judged import Judged, keep
 from ragqa.records import Answer, Hit
 from ragqa.retrieve import Retriever
@@ -238,9 +238,13 @@ def answers_table(report: AnswerReport) -> str:
 
 
 def check_chart(path: str | Path) -> None:
-    """Raise now what `draw` would raise for this path: `InputError` for its ending, `MissingExtraError` without matplotlib."""
+    """Raise now what `draw` would raise for this path.
+
+    `InputError` for its ending, that or `OSError` if it cannot be written, `MissingExtraError` without matplotlib.
+    """
     if Path(path).suffix not in CHARTS:
         raise InputError(f"{path} does not end in {' or '.join(CHARTS)}")
+    check_file(path)
     try:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:

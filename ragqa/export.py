@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from ragqa.errors import InputError, MissingExtraError, ModelError, first_line
-from ragqa.files import check_replaceable, replace_folder
 from ragqa.inference import MAX_TOKENS, MODEL_FILE, import_openvino
 from ragqa.records import Pair
 from ragqa.rerank import CALIBRATION
-from ragqa.storage.seal import seal
+from ragqa.storage.folders import check_replaceable, replace_folder
 
 CALIBRATION_PAIRS = 300
 
@@ -59,7 +58,6 @@ def export(folder: str | Path, out: str | Path, calibration: Sequence[Pair], *, 
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, new / name)
         _explain(new / "README.md", _EMBEDDER_CODE if (folder / _POOLING).is_file() else _RERANKER_CODE)
-        seal(new)
 
 
 def add_openvino(folder: Path, calibration: Sequence[Pair]) -> None:

@@ -1,27 +1,34 @@
 """Files and folders that are either the old ones or the new ones, never half of each."""
 
+import errno
 import os
+import re
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
 from typing import IO, TYPE_CHECKING
 
-from ragqa.errors import IndexStoreError, InputError, rebuild
+from ragqa.errors import FallbackWarning, IndexStoreError, InputError, first_line, rebuild
+from ragqa.forks import lock_across_forks
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-_UNFINISHED = ".unfinished"
-_ASIDE = "old"
+UNFINISHED = ".unfinished"
+ASIDE = "old"
+_CLOCK_DIFFERENCE = 60  # seconds, between this machine and a file server
 _ABANDONED = 24 * 3600  # seconds since anything was written into it
-_READING = Lock()  # numpy parses headers by `ast`, which fails now and then in several threads at once (Python 3.11)
-_HERE, _EXCHANGE = -100, 2  # AT_FDCWD; RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
+_READING = (
+    lock_across_forks()
+)  # numpy parses headers by `ast`, which fails now and then in several threads (Python 3.11)
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS)  # of network and FUSE file systems
 
 
 @contextmanager
@@ -30,66 +37,96 @@ def replace_file(path: str | Path) -> Iterator[IO[bytes]]:
 
     The content is on disk before the name changes; on an exception (a full disk, an interrupt) the old file stays
     as it was and the temporary one is removed. Missing parent folders are created.
+
+    A mounted file (Docker binds single files) cannot change places: the new content, complete on disk, is copied into it. A
+    kill during that copy leaves it half written, and all of it in the temporary file.
     """
-    path = Path(path).resolve()  # the file that a link leads to is replaced, not the link
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path} is not a file that can be replaced")
+    path = check_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
+    remove_abandoned(path, path.parent)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
+    new = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb") as file, hold(new):
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
-        _sync(path.parent)
+        new.chmod(0o666 & ~_umask())
+        if is_mounted(path):
+            _overwrite(path, new)
+        else:
+            new.replace(path)
+        sync(path.parent)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
         raise
 
 
-def check_replaceable(path: str | Path, mark: str) -> None:
-    """Raise `InputError` if something stands at `path` that is neither an empty folder nor one with the file `mark`."""
-    path = Path(path)
-    if path.exists() and not (path / mark).is_file() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"{path} exists and has no {mark}, so it is not replaced: choose another folder")
+def check_file(path: str | Path) -> Path:
+    """Return where `replace_file` writes: the file that a link leads to. Raises `InputError` or `OSError` if it cannot."""
+    path = Path(path).resolve()
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is not a file that can be replaced")
+    check_writable(path.parent)
+    if path.exists() and is_mounted(path):
+        path.open("r+b").close()
+    return path
+
+
+def check_writable(folder: Path) -> None:
+    """Raise `PermissionError`, naming the folder, if nothing can be made in it or, where it is missing, above it."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, "nothing can be written into this folder", str(folder))
+
+
+def is_mounted(path: Path) -> bool:
+    """Whether something is mounted at an absolute path, a file bound over another included: it cannot be renamed over."""
+    if os.path.ismount(path):
+        return True
+    try:
+        lines = Path("/proc/self/mountinfo").read_text(encoding="utf8", errors="surrogateescape").splitlines()
+    except OSError:  # not Linux, where only whole file systems are mounted
+        return False
+    # the fifth field, with spaces and the like in octal digits
+    points = (_OCTAL.sub(lambda code: chr(int(code[1], 8)), line.split(" ")[4]) for line in lines)
+    return os.fspath(path) in points
 
 
 @contextmanager
-def replace_folder(path: str | Path, mark: str) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of `path` when the block ends without an exception.
-
-    `mark` names a file that every folder of this kind has: another kind is not replaced (`check_replaceable`).
-
-    The new folder is on disk before the two exchange their names, in one step where the system has one (Linux, macOS). On
-    an exception inside the block nothing of the old folder has been touched.
-    """
-    check_replaceable(path, mark)
-    path = Path(path).resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(path)
-    work = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED))
-    new = work / "new"
-    new.mkdir()
+def hold(path: Path) -> Iterator[None]:
+    """Show other writers, by a lock on a file or folder, that it is still being written. Its process's end frees it."""
+    descriptor = _lock(path)
     try:
-        yield new
-        sync_tree(new)
-        if path.exists():
-            _exchange(new, path)
-        else:
-            new.replace(path)
-        _sync(path.parent)
+        yield
     finally:
-        _clear(work, path)
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def remove_abandoned(path: Path, folder: Path) -> None:
+    """Remove what killed processes have left in `folder` while replacing `path`; what may still be written stays."""
+    unfinished = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(UNFINISHED)}")  # as tempfile names it
+    for left in folder.iterdir():
+        if unfinished.fullmatch(left.name):
+            with suppress(OSError):
+                if _is_abandoned(left):
+                    clear(left, path) if left.is_dir() else left.unlink()
+
+
+def clear(work: Path, path: Path) -> None:
+    """Remove the folder that a new `path` was written in; had the old one been set aside only, it comes back."""
+    if (work / ASIDE).exists() and not path.exists():
+        (work / ASIDE).replace(path)
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def sync_tree(folder: Path) -> None:
     """Wait until a folder and all that is in it are on disk."""
     for path in folder.rglob("*"):
-        _sync(path)
-    _sync(folder)
+        sync(path)
+    sync(folder)
 
 
 def cache_folder() -> Path:
@@ -102,6 +139,31 @@ def cache_folder() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", Path.home())) / "ragqa"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ragqa"
+
+
+def warn_without_cache(error: Exception) -> None:
+    """Warn that the cache folder cannot be used because of `error`; a process repeats the same warning only once."""
+    if isinstance(error, RuntimeError):  # of `cache_folder`
+        what = "there is no home folder to keep a cache in"
+    else:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        what = f"the cache folder {cache_folder()} cannot be used ({reason})"
+    # raised here for every caller, because Python tells repeated warnings by their place
+    warnings.warn(f"{what}, so every start is slower; name another folder with RAGQA_CACHE", FallbackWarning, 1)
+
+
+def used_longest_ago(paths: Iterable[Path], keep: int) -> list[Path]:
+    """The paths without the `keep` that were used last, judged by their modification times.
+
+    A time in the future counts as long ago: nothing has used that path since the clock was set back.
+    """
+    now = time.time() + _CLOCK_DIFFERENCE
+
+    def used(path: Path) -> float:
+        modified = path.stat().st_mtime
+        return modified if modified <= now else 0.0
+
+    return sorted(paths, key=used, reverse=True)[keep:]
 
 
 def own_code() -> list[Path]:
@@ -145,44 +207,58 @@ def _umask() -> int:
     return mask
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on disk."""
     if path.is_dir() and os.name != "posix":  # folders cannot be opened for syncing elsewhere
         return
     descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if not (path.is_dir() and error.errno in _NO_FOLDER_SYNC):
+            raise
     finally:
         os.close(descriptor)
 
 
-def _exchange(new: Path, old: Path) -> None:
-    """Let two folders exchange their names, in one step where the system has one."""
-    if os.name == "posix" and _exchange_at_once(os.fsencode(new), os.fsencode(old)):
-        return
-    old.replace(new.with_name(_ASIDE))
-    new.replace(old)
+def _is_abandoned(left: Path) -> bool:
+    """Whether nobody holds it, and its last change is a day away: in the past, or in the future of a clock set ahead."""
+    changed = max(part.stat().st_mtime for part in (left, *left.rglob("*")))
+    if abs(time.time() - changed) <= _ABANDONED:
+        return False
+    try:
+        descriptor = _lock(left)
+    except BlockingIOError:
+        return False
+    if descriptor is not None:
+        os.close(descriptor)
+    return True
 
 
-def _exchange_at_once(new: bytes, old: bytes) -> bool:
-    import ctypes
+def _lock(path: Path) -> int | None:
+    """Lock a file or folder; return the descriptor that holds the lock, None where there are no locks.
 
-    system = ctypes.CDLL(None)
-    if hasattr(system, "renameat2"):
-        return bool(system.renameat2(_HERE, new, _HERE, old, _EXCHANGE) == 0)
-    return hasattr(system, "renamex_np") and bool(system.renamex_np(new, old, _EXCHANGE) == 0)
+    Raises `BlockingIOError` if another process holds it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return None
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        if isinstance(error, BlockingIOError):
+            raise
+        return None  # a file system without locks
+    return descriptor
 
 
-def _clear(work: Path, path: Path) -> None:
-    """Remove the folder that a new `path` was written in; had the old one been set aside only, it comes back."""
-    if (work / _ASIDE).exists() and not path.exists():
-        (work / _ASIDE).replace(path)
-    shutil.rmtree(work, ignore_errors=True)
-
-
-def _remove_abandoned(path: Path) -> None:
-    """Remove what processes that were killed while replacing `path` have left; what may still be written stays."""
-    for left in path.parent.iterdir():
-        if left.name.startswith(f".{path.name}.") and left.name.endswith(_UNFINISHED):
-            with suppress(OSError):
-                if time.time() - max(part.stat().st_mtime for part in (left, *left.rglob("*"))) > _ABANDONED:
-                    _clear(left, path) if left.is_dir() else left.unlink()
+def _overwrite(path: Path, new: Path) -> None:
+    with new.open("rb") as source, path.open("r+b") as target:
+        shutil.copyfileobj(source, target)
+        target.truncate()
+        target.flush()
+        os.fsync(target.fileno())
+    new.unlink()

@@ -1,16 +1,19 @@
 """Exported models on the CPU: texts, or pairs of texts, into one row of numbers each, by OpenVINO without torch."""
 
+import os
+import re
 import sys
 import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
-from ragqa.errors import InputError, MissingExtraError, ModelError, first_line
-from ragqa.files import cache_folder, replace_file, sha256
+from ragqa.errors import FallbackWarning, InputError, MissingExtraError, ModelError, first_line, warn_of_fallback
+from ragqa.files import cache_folder, replace_file, sha256, used_longest_ago, warn_without_cache
+from ragqa.forks import lock_across_forks
 from ragqa.offline import REASON, hub_options, is_offline
 from ragqa.storage.seal import SEAL, find_flaw, is_sealed, read_seal
 
@@ -28,8 +31,15 @@ _WINDOW = 1024  # texts that are tokenized together
 _PAD_TOKENS = ("[PAD]", "<pad>")
 _UNREAD = (".md",)  # a card may be edited
 _KEPT = 8  # compiled models in the cache folder, some 60 MB each
-_SUM_BYTES = 4  # of the checksum behind a compiled model
-_COMPILING = Lock()  # OpenVINO changes the process's locale meanwhile: two at once would leave it changed
+_KEPT_NAME = re.compile(r"[0-9a-f]{32}")
+_MARK = (
+    b"ragqa-compiled-1"  # behind a compiled model, before its checksum: other files in the cache folder are not ours
+)
+_SUM_BYTES = 4
+_PLUGIN_OPTIONS = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}  # f32: one score on every CPU
+Compiled = tuple[Any, Any]  # a model and the memory that it needs, None or an array
+
+_COMPILING = lock_across_forks()  # OpenVINO changes the process's locale meanwhile: two at once would leave it changed
 _LENGTH_STEP = 16  # as many numbers as a vector register holds: padding then changes no bit of the results
 
 
@@ -37,29 +47,65 @@ class OpenVinoModel:
     """A model folder made by `ragqa export`. One serves many threads, which share the cores batch by batch.
 
     An int8 model's row for a text is the same to the last bit whatever other texts come with it, in whatever order and thread.
+
+    A forked child opens the model again when it first runs it, because OpenVINO's threads stay in the parent. A pickle holds
+    the folder's path. Both raise `ModelError` if the files have changed since the model was loaded.
     """
 
-    def __init__(self, folder: Path) -> None:
-        """Compile the model, or take what an earlier start has left in the cache folder (`RAGQA_CACHE`)."""
+    def __init__(self, folder: Path, files: tuple[str, ...] | None = None) -> None:
+        """Compile the model, or take what an earlier start has left in the cache folder (`RAGQA_CACHE`).
+
+        `files` are the `_fingerprint` that the folder must have, if any is demanded.
+        """
         from tokenizers import Tokenizer
 
+        self._folder = folder.absolute()
+        if files is not None:
+            _check_unchanged(self._folder, files)
         tokenizer_file = folder / "tokenizer.json"
         if not tokenizer_file.is_file():
             raise ModelError(f"{tokenizer_file} is missing")
-        try:
+        with _loading(folder):
             self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
+            self._files = files or _fingerprint(folder)
             with _COMPILING:
-                self._model, self._memory = _compile(folder)
-            _, width = self._model.output(0).get_partial_shape()  # (texts, width)
+                self._compiled: Compiled | None = _compile(folder, self._files)
+            model, _ = self._compiled
+            _, width = model.output(0).get_partial_shape()  # (texts, width)
             self.width: int = width.get_length()
-            self._workers: int = self._model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        except Exception as error:  # both raise bare exceptions of their own for damaged files
-            raise ModelError(f"{folder} cannot be loaded: {(str(error).strip().splitlines() or [''])[-1]}") from error
+            self._workers: int = model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._tokenizer.enable_truncation(MAX_TOKENS)
         self._tokenizer.no_padding()
         pad = next((token for token in _PAD_TOKENS if self._tokenizer.token_to_id(token) is not None), _PAD_TOKENS[0])
         pads = {"input_ids": self._tokenizer.token_to_id(pad) or 0}
-        self._pads = {port.any_name: pads.get(port.any_name, 0) for port in self._model.inputs}
+        self._pads = {port.any_name: pads.get(port.any_name, 0) for port in model.inputs}
+        _OPENED.add(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return OpenVinoModel, (self._folder, self._files)
+
+    def _model(self) -> Any:
+        """The compiled model; opened again if this is its first use in a forked child."""
+        compiled = self._compiled
+        if compiled is None:
+            with _COMPILING:
+                if self._compiled is None:
+                    _check_unchanged(self._folder, self._files)
+                    with _loading(self._folder):
+                        self._compiled = _compile(self._folder, self._files)
+                compiled = self._compiled
+        return compiled[0]
+
+    def leave_to_parent(self) -> None:
+        """Let a forked child open the model again, and never free the parent's.
+
+        Freeing it would wait for threads that only the parent has.
+        """
+        import ctypes
+
+        if self._compiled is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._compiled))
+            self._compiled = None
 
     def run(
         self, texts: Sequence[str] | Sequence[tuple[str, str]], progress: Callable[[int], object] | None = None
@@ -70,9 +116,10 @@ class OpenVinoModel:
         """
         import numpy as np
 
+        model = self._model()
         rows = np.empty((len(texts), self.width), dtype=np.float32)
         running: deque[tuple[Any, list[int]]] = deque()
-        idle = [self._model.create_infer_request() for _ in range(self._workers)]
+        idle = [model.create_infer_request() for _ in range(self._workers)]
         for batch, inputs in self._batches(texts):
             request = idle.pop() if idle else _finish(running, rows, progress)
             request.start_async(inputs)
@@ -105,6 +152,17 @@ class OpenVinoModel:
             for name, array in inputs.items():
                 array[row, : len(encoding)] = getattr(encoding, _INPUTS[name])
         return inputs
+
+
+@contextmanager
+def _loading(folder: Path) -> Iterator[None]:
+    """Turn what OpenVINO and tokenizers raise for damaged files, bare exceptions of their own, into `ModelError`."""
+    try:
+        yield
+    except (FallbackWarning, ModelError):  # the first where warnings are errors
+        raise
+    except Exception as error:
+        raise ModelError(f"{folder} cannot be loaded: {(str(error).strip().splitlines() or [''])[-1]}") from error
 
 
 def is_exported(folder: Path) -> bool:
@@ -205,36 +263,62 @@ def import_openvino() -> Any:
     return openvino
 
 
-def _compile(folder: Path) -> "tuple[Any, np.ndarray | None]":
+def _compile(folder: Path, files: tuple[str, ...]) -> Compiled:
     """The compiled model of a folder, and the memory that it needs as long as it lives.
 
     It is read from the cache folder, where the first start leaves it with a checksum: seven times as fast as compiling.
     """
     openvino = import_openvino()
     core = openvino.Core()
-    # float32 where the model is not int8: the same scores on every CPU
-    options = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}
-    kept = _cache_file(folder, openvino.__version__, core)
-    compiled = None if kept is None else _read_compiled(kept)
-    if compiled is not None:
-        with suppress(Exception):  # whatever OpenVINO dislikes about it: compiling is always possible
-            return core.import_model(openvino.Tensor(compiled, shared_memory=True), "CPU", options), compiled
-    model = core.compile_model(folder / MODEL_FILE, "CPU", options)
-    if kept is not None:
-        _keep_compiled(model, kept)
+    kept = _cache_file(files, openvino.__version__, core)
+    before = None if kept is None else _read_compiled(kept)
+    if before is not None and (model := _import(core, before)) is not None:
+        return model, before
+    model = core.compile_model(folder / MODEL_FILE, "CPU", _PLUGIN_OPTIONS)
+    if kept is not None and _keep_compiled(model, kept) and before is not None:
+        after = _read_compiled(kept)
+        if after is None or _import(core, after) is None:  # refused again, so it will be refused each time
+            warn_of_fallback(
+                f"OpenVINO cannot read {kept}, so every start compiles {folder} again; install ragqa again"
+            )
     return model, None
 
 
-def _cache_file(folder: Path, version: str, core: Any) -> Path | None:
+def _import(core: Any, compiled: "np.ndarray") -> Any:
+    """The model that was kept compiled, None if OpenVINO refuses it: it can always be compiled again."""
+    openvino = import_openvino()
+    try:
+        return core.import_model(openvino.Tensor(compiled, shared_memory=True), "CPU", _PLUGIN_OPTIONS)
+    except Exception:
+        return None
+
+
+def _fingerprint(folder: Path) -> tuple[str, ...]:
+    """SHA-256 of an exported model's checksums, or of its files if it has none."""
+    read = [folder / SEAL] if is_sealed(folder) else [folder / MODEL_FILE, _weights(folder)]
+    return tuple(map(sha256, read))
+
+
+def _check_unchanged(folder: Path, files: tuple[str, ...]) -> None:
+    try:
+        same = _fingerprint(folder) == files
+    except OSError as error:
+        raise ModelError(f"{folder} cannot be opened again: {error}") from error
+    if not same:
+        raise ModelError(f"{folder} has changed since the model was loaded; load it again")
+    _check_seal(folder, unread=(*_UNREAD, *WEIGHTS))
+
+
+def _cache_file(files: tuple[str, ...], version: str, core: Any) -> Path | None:
     """Where a model is kept when it is compiled, by all that it depends on; None if the user has no home."""
     import hashlib
 
-    sealed = [folder / SEAL] if is_sealed(folder) else [folder / MODEL_FILE, _weights(folder)]
     machine = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
-    key = hashlib.sha256(repr([*map(sha256, sealed), version, machine]).encode()).hexdigest()
+    key = hashlib.sha256(repr([files, version, machine]).encode()).hexdigest()
     try:
         return cache_folder() / "models" / key[:32]
-    except RuntimeError:
+    except RuntimeError as error:
+        warn_without_cache(error)
         return None
 
 
@@ -244,21 +328,49 @@ def _read_compiled(path: Path) -> "np.ndarray | None":
 
     try:
         whole = np.memmap(path, dtype=np.uint8, mode="c")  # OpenVINO takes none that could not be written to
-        if zlib.crc32(whole[:-_SUM_BYTES].data) != int.from_bytes(whole[-_SUM_BYTES:].tobytes(), "little"):
-            return None
     except (OSError, ValueError):  # ValueError: an empty file
+        return None
+    data = whole[: -len(_MARK) - _SUM_BYTES]
+    if whole[len(data) :].tobytes() != _MARK + zlib.crc32(data.data).to_bytes(_SUM_BYTES, "little"):
         return None
     with suppress(OSError):  # another user's
         path.touch()
-    return np.asarray(whole[:-_SUM_BYTES])
+    return np.asarray(data)
 
 
-def _keep_compiled(model: Any, path: Path) -> None:
-    """Leave a compiled model for the next start, if the folder can be written, and remove those used longest ago."""
-    data = model.export_model().getvalue()
-    with suppress(OSError, InputError):
+def _keep_compiled(model: Any, path: Path) -> bool:
+    """Leave a compiled model for the next start and remove those used longest ago. Warn and return False if it cannot be."""
+    try:
+        data = model.export_model().getvalue()
         with replace_file(path) as file:
             file.write(data)
-            file.write(zlib.crc32(data).to_bytes(_SUM_BYTES, "little"))
-        for old in sorted(path.parent.glob("[0-9a-f]*"), key=lambda file: -file.stat().st_mtime)[_KEPT:]:
+            file.write(_MARK + zlib.crc32(data).to_bytes(_SUM_BYTES, "little"))
+    except (OSError, InputError, RuntimeError) as error:  # RuntimeError: OpenVINO's
+        warn_without_cache(error)
+        return False
+    with suppress(OSError):
+        others = [other for other in path.parent.iterdir() if other != path and _is_compiled(other)]
+        for old in used_longest_ago(others, keep=_KEPT - 1):
             old.unlink()
+    return True
+
+
+def _is_compiled(path: Path) -> bool:
+    """Whether a file of the cache folder is a compiled model that we left there."""
+    if not _KEPT_NAME.fullmatch(path.name) or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(_MARK) - _SUM_BYTES))
+        return file.read(len(_MARK)) == _MARK
+
+
+_OPENED: "WeakSet[OpenVinoModel]" = WeakSet()
+
+
+def _leave_models_to_parent() -> None:
+    for model in _OPENED:
+        model.leave_to_parent()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_models_to_parent)

@@ -152,10 +152,14 @@ class SentenceTransformersEngine:
 
     def __init__(self, source: str, device: str | None = None) -> None:
         """Raises `ModelError` if there is no such folder and the hub does not give it, or no such device."""
+        self._source, self._device = source, device
         on_gpu = device is not None and device.startswith("cuda")
         options = {"model_kwargs": {"dtype": "bfloat16"}} if on_gpu else {}
         self._model = load_unexported("CrossEncoder", source, max_length=MAX_TOKENS, device=device, **options)
         self._batch_size = GPU_BATCH if on_gpu else CPU_BATCH
+
+    def __reduce__(self) -> tuple[type["SentenceTransformersEngine"], tuple[str, str | None]]:
+        return SentenceTransformersEngine, (self._source, self._device)  # a pickle holds the name, not the weights
 
     def logits(self, question: str, texts: Sequence[str]) -> "np.ndarray":
         """Logits as float32, shape (len(texts),), in the order of the texts."""

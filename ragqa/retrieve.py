@@ -7,8 +7,8 @@ different places.
 """
 
 import re
-import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,12 +19,13 @@ from ragqa.corpus import read_pages, starter_folder
 from ragqa.dense import DenseIndex
 from ragqa.embed import BUNDLED, Embedder, Progress
 from ragqa.errors import IndexStoreError, InputError, warn_of_fallback
-from ragqa.files import cache_folder, own_code
+from ragqa.files import cache_folder, own_code, used_longest_ago, warn_without_cache
 from ragqa.index import open_index
 from ragqa.inference import digest
 from ragqa.passages import full_text, split
 from ragqa.records import Answer, Hit
 from ragqa.rerank import Reranker
+from ragqa.storage.generations import holds_index, remove_index
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,6 +37,7 @@ SOURCE_DEPTH = 100  # of each ranking that is fused, at least
 STARTER_VECTORS = BUNDLED / "starter"
 FUSION_RANK = 60  # as in the paper
 MAX_QUESTION_CHARS = 2000
+KEPT_STARTERS = 2  # indexes in the cache folder, of this version and another
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\s\ud800-\udfff]+")  # and halves of surrogate pairs
 
@@ -222,20 +224,32 @@ def open_starter() -> Bm25Index:
     """Open the index of the bundled starter corpus; the first call builds it and leaves it in the cache folder."""
     try:
         folder = cache_folder() / "starter" / _starter_key()
-    except RuntimeError:  # the user has no home
+    except RuntimeError as error:  # the user has no home
+        warn_without_cache(error)
         return _build_starter()
-    try:
-        return Bm25Index.open(folder)
-    except IndexStoreError:
-        index = _build_starter()
+    with suppress(IndexStoreError, OSError):
+        index = Bm25Index.open(folder)
+        with suppress(OSError):  # another user's
+            folder.touch()
+        return index
+    index = _build_starter()
     try:
         index.save(folder)
-        for other in folder.parent.iterdir():
-            if other != folder:  # of another version
-                shutil.rmtree(other, ignore_errors=True)
-    except (OSError, InputError, IndexStoreError):  # it cannot be kept, or another start is just doing so
-        pass
-    return index
+        _remove_old_starters(folder)
+        return Bm25Index.open(folder)
+    except IndexStoreError:  # another start is just keeping it
+        return index
+    except (OSError, InputError) as error:
+        warn_without_cache(error)
+        return index
+
+
+def _remove_old_starters(folder: Path) -> None:
+    """Remove the starter indexes of other versions from the cache folder, but those used last, and nothing else."""
+    with suppress(OSError):
+        others = [other for other in folder.parent.iterdir() if other != folder and holds_index(other)]
+        for old in used_longest_ago(others, keep=KEPT_STARTERS - 1):
+            remove_index(old)
 
 
 def _build_starter() -> Bm25Index:

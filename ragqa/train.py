@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ragqa.card import COLUMNS
 from ragqa.errors import CorpusError, InputError, MissingExtraError, ModelError, RecordError, first_line
 from ragqa.export import add_openvino
-from ragqa.files import check_replaceable, replace_file, replace_folder
+from ragqa.files import replace_file
 from ragqa.offline import hub_options
 from ragqa.records import PARTLY, Pair, read_rows
-from ragqa.storage.seal import seal
+from ragqa.storage.folders import check_replaceable, replace_folder
 from ragqa.training.attention import sound_attention
 
 if TYPE_CHECKING:
@@ -125,7 +125,6 @@ def train(
     with replace_folder(out, "config.json") as new:
         model.save_pretrained(str(new))
         add_openvino(new, pairs)
-        seal(new)
     shutil.rmtree(checkpoints)
     return {name.removeprefix("eval_"): value for name, value in metrics.items()}
 
@@ -379,6 +378,8 @@ def open_checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> P
     folder = out.with_name(f"{out.name}.checkpoints")
     run = {**asdict(config), "pairs": hashlib.sha256(repr(pairs).encode()).hexdigest()}
     mark = folder / "run.json"
+    if folder.exists() and not mark.is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder} exists and holds no checkpoints of ragqa; move it away or choose another --out")
     if mark.is_file() and json.loads(mark.read_text(encoding="utf8")) != run:
         raise InputError(
             f"{folder} holds checkpoints of a run with other settings or pairs; remove it or choose another --out"

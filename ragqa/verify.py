@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from ragqa.bm25 import MANIFEST, Bm25Index
+from ragqa.bm25 import Bm25Index
 from ragqa.card import MARK
 from ragqa.errors import InputError, ModelError
 from ragqa.records import Page, Passage, read_json_lines, read_rows
-from ragqa.storage.generations import CURRENT
+from ragqa.storage.generations import CURRENT, MANIFEST, holds_index
 from ragqa.storage.seal import SEAL, find_flaw, is_sealed
 
 
@@ -20,7 +20,7 @@ def verify(path: str | Path, pages: Iterable[Page] = ()) -> str:
     path, texts = Path(path), _texts(pages)
     if path.is_file():
         return _verify_records(path, texts)
-    if (path / CURRENT).exists() or (path / MANIFEST).exists():
+    if holds_index(path) or (path / CURRENT).exists() or (path / MANIFEST).exists():
         return _verify_index(path, texts)
     if not is_sealed(path):
         raise InputError(f"{path} is no index, model, dataset or file of records, or has no {SEAL} to check it against")

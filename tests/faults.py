@@ -13,6 +13,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet  # noqa: F401  before the forks
 
-import ragqa.files
+import ragqa.storage.folders
 from ragqa.bm25 import Bm25Index
 from ragqa.card import write_dataset
 from ragqa.crawl import crawl
@@ -36,9 +37,11 @@ from ragqa.errors import IndexStoreError, RagqaError
 from ragqa.index import build_index, open_index, update_index
 from ragqa.records import Page, Pair, Passage, read_json_lines, write_json_lines
 from ragqa.retrieve import Retriever
+from ragqa.storage.seal import find_flaw
 from ragqa.verify import verify
 
-KINDS = ("kill", "full", "broken")  # the process is killed; no space is left from now on; one input/output error
+# the process is killed; it is killed there once more; no space is left from now on; one input/output error
+KINDS = ("kill", "kill again", "full", "broken")
 STEPS = ("open", "fsync", "replace", "rename", "mkdir", "unlink", "rmdir", "truncate", "chmod")
 TAKES_SPACE = {"open", "write", "fsync", "mkdir"}
 
@@ -75,7 +78,7 @@ class Disk:
         due = self.count == self.step
         if due:
             before()
-        if due and self.kind == "kill":
+        if due and self.kind.startswith("kill"):
             os.kill(os.getpid(), signal.SIGKILL)
         if due and self.kind == "broken":
             raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -96,13 +99,13 @@ class Disk:
             return File(self, opened(file, mode, *arguments, **options))
 
         io.open = builtins.open = open_file
-        exchange = ragqa.files._exchange_at_once
+        exchange = ragqa.storage.folders._exchange_at_once
 
         def exchange_at_once(new: bytes, old: bytes) -> bool:
             self.reach("exchange")
             return exchange(new, old)
 
-        ragqa.files._exchange_at_once = exchange_at_once
+        ragqa.storage.folders._exchange_at_once = exchange_at_once
 
     def _counting(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
@@ -167,15 +170,24 @@ def look_at_index(states: dict[str, list[Any]]) -> Callable[[Path], str]:
     return look
 
 
+def is_left(name: str) -> bool:
+    """Whether a file lies in what a killed writer has left beside it, or in the folder that it wrote in place."""
+    return re.match(r"\.[^/]+\.unfinished/", name) is not None
+
+
 def look_at_bytes(name: str, old: Path, new: Path) -> Callable[[Path], str]:
     def contents(path: Path) -> dict[str, bytes]:
+        def relative(file: Path) -> str:
+            return file.relative_to(path).as_posix()
+
         files = path.rglob("*") if path.is_dir() else [path]
-        return {str(file.relative_to(path)): file.read_bytes() for file in files if file.is_file()}
+        return {name: file.read_bytes() for file in files if file.is_file() and not is_left(name := relative(file))}
 
     def look(folder: Path) -> str:
         found = contents(folder / name)
         states = {"old": contents(old / name), "new": contents(new / name)}
-        return next((state for state, expected in states.items() if found == expected), "mixture")
+        unknown = "told" if folder.joinpath(name).is_dir() and find_flaw(folder / name) else "mixture"
+        return next((state for state, expected in states.items() if found == expected), unknown)
 
     return look
 
@@ -205,8 +217,10 @@ def scenario(name: str, folder: Path, argument: str) -> Scenario:
         prepare = (lambda _: None) if name == "first build" else (lambda place: shutil.copytree(old, place / "index"))
         return Scenario(prepare, write, look_at_index(states))
     contents: Callable[[Sequence[Passage], Path], object]
-    if name == "dataset":
+    if name.startswith("dataset"):
         path, contents = "data", save_dataset
+        if name == "dataset in place":  # as where a file system is mounted
+            ragqa.storage.folders.is_mounted = lambda path: path.name == "data" and path.is_dir()
     elif name == "passages":
         path, contents = "file", lambda passages, place: write_json_lines(place / "file", passages)
     else:
@@ -280,6 +294,8 @@ def main(folder: Path, name: str, kind: str, argument: str = "") -> list[dict[st
         ended = run(lambda: write_with_fault(tried, place, kind, step))  # noqa: B023
         if ended == "done":
             return outcomes
+        if kind == "kill again":
+            run(lambda: write_with_fault(tried, place, kind, step))  # noqa: B023
         found = run(lambda: tried.look(place))  # noqa: B023
         again = "" if found == "new" else run(lambda: write_again(tried, place))  # noqa: B023
         after = run(lambda: tried.look(place))  # noqa: B023

@@ -28,15 +28,15 @@ def faults(folder: Path, scenario: str, kind: str, argument: str = "") -> list[d
     return outcomes
 
 
-def check(outcomes: list[dict[str, Any]], kind: str, before: str) -> None:
+def check(outcomes: list[dict[str, Any]], kind: str, before: str, *also: str) -> None:
     for outcome in outcomes:
-        if kind == "kill":
+        if kind.startswith("kill"):
             assert outcome["ended"] == "signal 9", outcome
         else:
             said = outcome["ended"]
             assert said == "in spite of it" or (said.startswith("!") and not said.startswith("!!")), outcome
             assert said != "in spite of it" or outcome["found"] == "new", outcome
-        assert outcome["found"] in (before, "new"), outcome
+        assert outcome["found"] in (before, "new", *also), outcome
         assert (outcome["again"], outcome["after"]) == ("", "new"), outcome
 
 
@@ -47,6 +47,19 @@ def test_what_was_there_is_there_or_what_was_to_be(tmp_path: Path, scenario: str
     assert len(outcomes) >= LEAST_STEPS[scenario]
     check(outcomes, kind, "nothing" if scenario == "first build" else "old")
     assert {outcome["found"] for outcome in outcomes} >= {"nothing" if scenario == "first build" else "old"}
+
+
+def test_a_first_build_killed_twice_is_repaired_by_the_next(tmp_path: Path) -> None:
+    outcomes = faults(tmp_path, "first build", "kill again")
+    assert len(outcomes) >= LEAST_STEPS["first build"]
+    check(outcomes, "kill again", "nothing")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folder_replaced_in_place_is_old_or_new_or_known_to_be_neither(tmp_path: Path, kind: str) -> None:
+    outcomes = faults(tmp_path, "dataset in place", kind)
+    assert len(outcomes) >= LEAST_STEPS["dataset"]
+    check(outcomes, kind, "old", *(["told"] if kind == "kill" else []))
 
 
 @pytest.mark.parametrize("kind", KINDS)

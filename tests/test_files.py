@@ -1,35 +1,17 @@
 import errno
 import os
-import subprocess
-from collections.abc import Callable, Iterator
+import sys
+import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from mounts import as_another_user, in_mounts
 
 from ragqa import files
 from ragqa.errors import InputError
-from ragqa.files import replace_file, replace_folder
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
-    if os.name != "posix" or os.geteuid() != 0 or subprocess.run(command, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-@pytest.fixture
-def umask() -> Iterator[Callable[[int], int]]:
-    before = os.umask(0)
-    os.umask(before)
-    yield os.umask
-    os.umask(before)
+from ragqa.files import replace_file, sync_tree, used_longest_ago
 
 
 def _fail(context: AbstractContextManager[object], error: BaseException) -> None:
@@ -37,12 +19,9 @@ def _fail(context: AbstractContextManager[object], error: BaseException) -> None
         raise error
 
 
-@pytest.fixture
-def broken_sync(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(descriptor: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(os, "fsync", fail)
+def _fail(context: AbstractContextManager[object], error: BaseException) -> None:
+    with context:
+        raise error
 
 
 def test_a_file_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
@@ -53,15 +32,6 @@ def test_a_file_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
         assert path.read_bytes() == b"old and longer"
     assert path.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["pages.jsonl"]
-
-
-def test_missing_parent_folders_are_created(tmp_path: Path) -> None:
-    with replace_file(tmp_path / "a" / "b" / "file") as file:
-        file.write(b"x")
-    with replace_folder(tmp_path / "c" / "d" / "folder", "file") as folder:
-        (folder / "file").write_bytes(b"y")
-    assert (tmp_path / "a/b/file").read_bytes() == b"x"
-    assert (tmp_path / "c/d/folder/file").read_bytes() == b"y"
 
 
 @pytest.mark.parametrize("error", [ValueError("bad line"), KeyboardInterrupt()])
@@ -90,16 +60,6 @@ def test_a_file_stays_as_it_was_on_a_full_disk(small_disk: Path) -> None:
     assert os.listdir(small_disk) == ["file"]
 
 
-def test_a_folder_stays_as_it_was_on_a_full_disk(small_disk: Path) -> None:
-    path = small_disk / "index"
-    path.mkdir()
-    (path / "file").write_bytes(b"old")
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), replace_folder(path, "file") as new:
-        (new / "file").write_bytes(b"x" * 200_000)
-    assert (path / "file").read_bytes() == b"old"
-    assert os.listdir(small_disk) == ["index"]
-
-
 @pytest.mark.usefixtures("broken_sync")
 def test_a_file_stays_as_it_was_when_the_disk_is_found_full_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "file"
@@ -108,43 +68,6 @@ def test_a_file_stays_as_it_was_when_the_disk_is_found_full_at_the_end(tmp_path:
         file.write(b"new")
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["file"]
-
-
-@pytest.mark.usefixtures("broken_sync")
-def test_a_folder_stays_as_it_was_when_the_disk_is_found_full_at_the_end(tmp_path: Path) -> None:
-    path = tmp_path / "index"
-    path.mkdir()
-    (path / "file").write_bytes(b"old")
-    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)), replace_folder(path, "file") as new:
-        (new / "file").write_bytes(b"new")
-    assert (path / "file").read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["index"]
-
-
-def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
-    path = tmp_path / "index"
-    path.mkdir()
-    (path / "gone").write_bytes(b"old")
-    with replace_folder(path, "gone") as new:
-        (new / "deep").mkdir()
-        (new / "deep" / "file").write_bytes(b"new")
-        assert os.listdir(path) == ["gone"]
-    assert os.listdir(path) == ["deep"]
-    assert (path / "deep" / "file").read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["index"]
-
-
-def test_a_folder_of_another_kind_is_never_replaced(tmp_path: Path) -> None:
-    (tmp_path / "holiday.jpg").write_bytes(b"photo")
-    (tmp_path / "file").write_bytes(b"photo")
-    for path in (tmp_path, tmp_path / "file"):
-        with pytest.raises(InputError, match="is not replaced: choose another folder"), replace_folder(path, "mark"):
-            pass
-    assert sorted(os.listdir(tmp_path)) == ["file", "holiday.jpg"]
-    (tmp_path / "empty").mkdir()
-    with replace_folder(tmp_path / "empty", "mark") as new:
-        (new / "mark").touch()
-    assert os.listdir(tmp_path / "empty") == ["mark"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="links and devices are posix")
@@ -159,99 +82,131 @@ def test_a_link_stays_a_link_and_a_device_a_device(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.parametrize("error", [ValueError("bad"), KeyboardInterrupt()])
-def test_a_folder_stays_as_it_was_when_the_block_raises(tmp_path: Path, error: BaseException) -> None:
-    path = tmp_path / "index"
-    path.mkdir()
-    (path / "file").write_bytes(b"old")
-    with pytest.raises(type(error)), replace_folder(path, "file") as new:
-        (new / "file").write_bytes(b"half")
-        raise error
-    assert (path / "file").read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["index"]
-
-
-def test_the_old_folder_comes_back_when_the_new_one_cannot_be_moved_in(tmp_path: Path) -> None:
-    path = tmp_path / "index"
-    path.mkdir()
-    (path / "file").write_bytes(b"old")
-    with pytest.raises(FileNotFoundError), replace_folder(path, "file") as new:
-        new.rmdir()
-    assert (path / "file").read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["index"]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="permissions are posix")
-@pytest.mark.parametrize(("mask", "file_mode", "folder_mode"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700)])
-def test_permissions_follow_the_umask(
-    tmp_path: Path, umask: Callable[[int], int], mask: int, file_mode: int, folder_mode: int
-) -> None:
-    umask(mask)
-    with replace_file(tmp_path / "file"):
-        pass
-    with replace_folder(tmp_path / "folder", "file") as new:
-        (new / "inside").write_bytes(b"")
-    assert (tmp_path / "file").stat().st_mode & 0o777 == file_mode
-    assert (tmp_path / "folder").stat().st_mode & 0o777 == folder_mode
-    assert (tmp_path / "folder" / "inside").stat().st_mode & 0o777 == file_mode
-
-
 def test_what_killed_writers_left_is_removed_when_it_is_old(tmp_path: Path) -> None:
-    left = {name: tmp_path / f".file.{name}.unfinished" for name in ("old", "new", "folder", "live")}
-    left["old"].touch()
-    left["new"].touch()
-    for name in ("folder", "live"):
+    left = {name: tmp_path / f".file.{name}.unfinished" for name in ("old_____", "new_____", "folder__", "live____")}
+    left["old_____"].touch()
+    left["new_____"].touch()
+    for name in ("folder__", "live____"):
         (left[name] / "new").mkdir(parents=True)
-    (left["live"] / "new" / "weights").touch()
-    for path in (left["old"], left["folder"] / "new", left["folder"], left["live"] / "new", left["live"]):
+    (left["live____"] / "new" / "weights").touch()
+    for path in (
+        left["old_____"],
+        left["folder__"] / "new",
+        left["folder__"],
+        left["live____"] / "new",
+        left["live____"],
+    ):
         os.utime(path, (0, 0))
-    (tmp_path / "file.old.unfinished").touch()
+    for name in ("file.old_____.unfinished", ".file.draft.unfinished"):  # not ours
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (0, 0))
     with replace_file(tmp_path / "file") as file:
         file.write(b"x")
     assert sorted(os.listdir(tmp_path)) == [
-        ".file.live.unfinished",
-        ".file.new.unfinished",
+        ".file.draft.unfinished",
+        ".file.live____.unfinished",
+        ".file.new_____.unfinished",
         "file",
-        "file.old.unfinished",
+        "file.old_____.unfinished",
     ]
 
 
-def test_a_folder_that_a_killed_writer_had_set_aside_comes_back(tmp_path: Path) -> None:
-    aside = tmp_path / ".folder.x.unfinished" / "old"
-    aside.mkdir(parents=True)
-    (aside / "file").write_text("old")
-    for path in (aside / "file", aside, aside.parent):
-        os.utime(path, (0, 0))
-    with pytest.raises(ValueError, match="bad"):
-        _fail(replace_folder(tmp_path / "folder", "file"), ValueError("bad"))
-    assert (tmp_path / "folder" / "file").read_text() == "old"
-    assert os.listdir(tmp_path) == ["folder"]
-
-
-def test_without_an_exchange_in_one_step_folders_are_replaced_in_two(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.skipif(os.name != "posix", reason="permissions are posix")
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600)])
+def test_permissions_of_a_file_follow_the_umask(
+    tmp_path: Path, umask: Callable[[int], int], mask: int, mode: int
 ) -> None:
-    monkeypatch.setattr(files, "_exchange_at_once", lambda *_: False)
-    for text in ("old", "new"):
-        with replace_folder(tmp_path / "folder", "file") as new:
-            (new / "file").write_text(text)
-    assert (tmp_path / "folder" / "file").read_text() == "new"
-    assert os.listdir(tmp_path) == ["folder"]
+    umask(mask)
+    with replace_file(tmp_path / "deep" / "file"):
+        pass
+    assert (tmp_path / "deep" / "file").stat().st_mode & 0o777 == mode
 
 
-def test_the_old_folder_comes_back_when_the_second_step_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "_exchange_at_once", lambda *_: False)
-    with replace_folder(tmp_path / "folder", "file") as new:
-        (new / "file").write_text("old")
-    replace = Path.replace
+@pytest.mark.parametrize("age", [-10 * 24 * 3600, 10 * 24 * 3600])
+def test_what_is_being_written_is_not_abandoned_whatever_the_clock_says(tmp_path: Path, age: int) -> None:
+    with replace_file(tmp_path / "file") as slow:
+        (unfinished,) = tmp_path.iterdir()
+        os.utime(unfinished, (time.time() + age,) * 2)
+        with replace_file(tmp_path / "file") as fast:
+            fast.write(b"fast")
+        slow.write(b"slow")
+    assert (tmp_path / "file").read_bytes() == b"slow"
+    assert os.listdir(tmp_path) == ["file"]
 
-    def fail(path: Path, target: Path) -> Path:
-        if path.name == "new":
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return replace(path, target)
 
-    monkeypatch.setattr(Path, "replace", fail)
-    with pytest.raises(OSError, match=os.strerror(errno.EIO)), replace_folder(tmp_path / "folder", "file") as new:
-        (new / "file").write_text("new")
-    assert (tmp_path / "folder" / "file").read_text() == "old"
-    assert os.listdir(tmp_path) == ["folder"]
+def test_what_was_left_while_the_clock_was_ahead_is_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".file.abcdefgh.unfinished"
+    left.touch()
+    os.utime(left, (time.time() + 10 * 24 * 3600,) * 2)
+    with replace_file(tmp_path / "file"):
+        pass
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_times_in_the_future_count_as_long_ago(tmp_path: Path) -> None:
+    now = time.time()
+    for name, used in {"future": now + 9999, "past": now - 9999, "just now": now, "a while ago": now - 60}.items():
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (used, used))
+    assert [path.name for path in used_longest_ago(tmp_path.iterdir(), keep=2)] == ["past", "future"]
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_cannot_sync_folders_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    fsync = os.fsync
+
+    def sync_files_only(descriptor: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{descriptor}"):  # noqa: PTH112
+            raise OSError(code, os.strerror(code))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync_files_only)
+    with replace_file(tmp_path / "file") as file:
+        file.write(b"new")
+    sync_tree(tmp_path)
+    assert (tmp_path / "file").read_bytes() == b"new"
+
+
+def test_a_file_that_cannot_be_synced_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(OSError, match="Invalid argument"):
+        files.sync(tmp_path / "file")
+
+
+WRITE = "import sys; from ragqa.files import replace_file\nwith replace_file(sys.argv[1]) as file: file.write(b'new')"
+
+
+def test_a_bound_file_is_written_in_place(tmp_path: Path) -> None:
+    for name in ("target", "a place"):
+        (tmp_path / name).write_text("old and longer")
+    place = str(tmp_path / "a place")
+    done = in_mounts([["--bind", tmp_path / "target", place]], [[sys.executable, "-c", WRITE, place]])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "target").read_text() == "new"
+    assert (tmp_path / "a place").read_text() == "old and longer"
+    assert sorted(os.listdir(tmp_path)) == ["a place", "target"]
+
+
+def test_a_bound_file_that_is_only_readable_is_named_before_the_work(tmp_path: Path) -> None:
+    for name in ("target", "place"):
+        (tmp_path / name).write_text("old")
+    place = tmp_path / "place"
+    mounts = [["--bind", tmp_path / "target", place], ["-o", "remount,bind,ro", place]]
+    work = WRITE.replace("file.write", "print('work');file.write")
+    done = in_mounts(mounts, [[sys.executable, "-c", work, place]])
+    assert f"Read-only file system: '{place}'" in done.stderr
+    assert done.stdout == ""
+    assert sorted(os.listdir(tmp_path)) == ["place", "target"]
+
+
+def test_a_folder_that_cannot_be_written_into_is_named_before_the_work(open_folder: Path) -> None:
+    work = WRITE.replace("file.write", "print('work');file.write")
+    done = as_another_user([sys.executable, "-c", work, open_folder / "deep" / "file"])
+    assert f"nothing can be written into this folder: '{open_folder}'" in done.stderr
+    assert done.stdout == ""

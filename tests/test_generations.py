@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from ragqa.errors import IndexStoreError, InputError
-from ragqa.storage.generations import CURRENT, LOCK, current, new_generation, open_current
+from ragqa.storage.generations import CURRENT, LOCK, MANIFEST, current, new_generation, open_current, remove_index
+from ragqa.storage.seal import SEAL, seal
 
 REMEDY = r"build it again: ragqa index --passages passages\.jsonl --out"
 
@@ -18,6 +19,7 @@ def write(folder: Path, text: str) -> Path:
     with new_generation(folder) as generation:
         (generation / "deep").mkdir()
         (generation / "deep" / "text").write_text(text)
+        (generation / MANIFEST).write_text("{}")
     return current(folder)
 
 
@@ -67,7 +69,7 @@ def test_what_a_killed_first_build_left_is_no_index_and_is_replaced(tmp_path: Pa
     with pytest.raises(IndexStoreError, match="is not an index"):
         current(folder)
     assert read(write(folder, "new")) == "new"
-    assert sorted(os.listdir(folder)) == ["000002", CURRENT, LOCK]
+    assert sorted(os.listdir(folder)) == ["000001", "000002", CURRENT, LOCK]
 
 
 def test_strangers_in_an_index_are_left_alone(folder: Path) -> None:
@@ -78,12 +80,111 @@ def test_strangers_in_an_index_are_left_alone(folder: Path) -> None:
 
 
 def test_what_a_killed_writer_left_is_removed_by_the_next(folder: Path) -> None:
-    (folder / "000007").mkdir()
-    (folder / "000007" / "half").touch()
+    (folder / ".000007.unfinished").mkdir()
+    (folder / ".000007.unfinished" / "half").touch()
     (folder / ".CURRENT.x.unfinished").touch()
     assert read(current(folder)) == "old"
-    assert write(folder, "new").name == "000008"
-    assert sorted(os.listdir(folder)) == ["000008", CURRENT, LOCK]
+    assert write(folder, "new").name == "000002"
+    assert sorted(os.listdir(folder)) == ["000002", CURRENT, LOCK]
+
+
+def test_numbered_folders_of_others_are_left_alone(folder: Path) -> None:
+    for name, file in (("202401", "photo"), ("202402", SEAL), ("202403", MANIFEST)):
+        (folder / name).mkdir()
+        (folder / name / file).write_text("years of work")
+    (folder / "202404").mkdir()
+    (folder / "202404" / "weights").touch()
+    seal(folder / "202404")  # a model, say
+    assert write(folder, "new").name == "202405"
+    assert write(folder, "newer").name == "202406"
+    assert sorted(os.listdir(folder)) == ["202401", "202402", "202403", "202404", "202406", CURRENT, LOCK]
+    assert sorted(path.name for path in folder.glob("20240[1-4]/*")) == sorted(
+        ["photo", SEAL, MANIFEST, "weights", SEAL]
+    )
+
+
+def test_what_others_have_put_into_a_generation_is_left_alone(folder: Path) -> None:
+    (folder / "000001" / "deep" / "notes").write_text("years of work")
+    write(folder, "new")
+    assert [path.name for path in (folder / "000001").rglob("*")] == ["deep", "notes"]
+
+
+def test_checksums_that_name_files_elsewhere_remove_nothing_there(folder: Path) -> None:
+    thesis = folder.parent / "thesis"
+    thesis.write_text("years of work")
+    (folder / "000001" / SEAL).write_text((folder / "000001" / SEAL).read_text().replace("deep/text", "../../thesis"))
+    write(folder, "new")
+    assert thesis.read_text() == "years of work"
+
+
+@pytest.mark.parametrize("text", ["MANIFEST-000001\n", '{"generation": "000001"}'])
+def test_a_current_of_others_is_no_index(tmp_path: Path, text: str) -> None:
+    """LevelDB and RocksDB have a file `CURRENT` too."""
+    folder = tmp_path / "leveldb"
+    for name in ("000003", "000005"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "table").write_text("years of work")
+    for name, content in ((CURRENT, text), ("LOCK", ""), ("MANIFEST-000001", "x"), ("000004.ldb", "y")):
+        (folder / name).write_text(content)
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="leveldb exists and is not an index, so it is not replaced"):
+        write(folder, "new")
+    with pytest.raises(
+        IndexStoreError, match="leveldb is not an index; name another folder, or build one: ragqa index"
+    ):
+        current(folder)
+    remove_index(folder)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_lock_of_others_is_not_emptied(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / LOCK).write_text("pid 7")
+    with pytest.raises(InputError, match="work exists and is not an index"):
+        write(tmp_path / "work", "new")
+    assert (tmp_path / "work" / LOCK).read_text() == "pid 7"
+
+
+def test_what_first_builds_of_an_earlier_version_left_is_written_into_and_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "index"
+    for name in ("000001", "000002"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "passages.jsonl").touch()
+    (folder / LOCK).touch()
+    assert read(write(folder, "new")) == "new"
+    assert sorted(os.listdir(folder)) == ["000001", "000002", "000003", CURRENT, LOCK]
+
+
+@pytest.mark.parametrize("damage", ["missing", "damaged"])
+def test_an_index_without_its_pointer_is_told_and_repaired(folder: Path, damage: str) -> None:
+    (folder / CURRENT).unlink() if damage == "missing" else (folder / CURRENT).write_bytes(b"")
+    flaw = (
+        f"{folder / CURRENT} is damaged"
+        if damage == "damaged"
+        else f"{folder} is not an index without its file CURRENT"
+    )
+    whole = rf"^{flaw}, though its generation 000001 is whole; {REMEDY} {folder}$"
+    with pytest.raises(IndexStoreError, match=whole):
+        current(folder)
+    assert read(write(folder, "new")) == "new"
+    assert sorted(os.listdir(folder)) == ["000002", CURRENT, LOCK]
+
+
+def test_an_index_without_its_pointer_and_with_a_damaged_generation_is_repaired(folder: Path) -> None:
+    (folder / CURRENT).unlink()
+    (folder / "000001" / "deep" / "text").write_text("bad")
+    with pytest.raises(IndexStoreError, match=rf"^{folder} is not an index; {REMEDY} {folder}$"):
+        current(folder)
+    assert read(write(folder, "new")) == "new"
+
+
+def test_an_index_is_removed_without_what_others_have_put_there(folder: Path) -> None:
+    (folder / "notes").write_text("years of work")
+    remove_index(folder)
+    assert os.listdir(folder) == ["notes"]
+    write(folder.parent / "other", "new")
+    remove_index(folder.parent / "other")
+    assert sorted(os.listdir(folder.parent)) == ["index"]
 
 
 def test_nothing_else_is_ever_replaced(tmp_path: Path) -> None:
@@ -121,7 +222,9 @@ def test_a_folder_that_is_no_index_is_named(tmp_path: Path) -> None:
 )
 def test_a_pointer_that_is_none_is_named(folder: Path, text: str) -> None:
     (folder / CURRENT).write_text(text)
-    with pytest.raises(IndexStoreError, match=rf"{CURRENT} is damaged; {REMEDY} {folder}$"):
+    with pytest.raises(
+        IndexStoreError, match=rf"{CURRENT} is damaged, though its generation 000001 is whole; {REMEDY} {folder}$"
+    ):
         current(folder)
     assert read(write(folder, "new")) == "new"
 

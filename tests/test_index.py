@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from ragqa.bm25 import Bm25Index
 from ragqa.dense import DenseIndex
-from ragqa.embed import Embedder
+from ragqa.embed import BUNDLED, Embedder
 from ragqa.errors import CorpusError, IndexStoreError, InputError
 from ragqa.index import IndexReport, build_index, open_index, save_index, update_index
 from ragqa.records import Passage
@@ -190,3 +191,21 @@ def test_an_embedder_that_is_gone_says_what_can_be_done(tmp_path: Path, word_emb
         IndexStoreError, match=r"cannot be loaded .*; name it with --embedder, search with --no-dense, or"
     ):
         open_index(tmp_path / "index")
+
+
+@pytest.mark.parametrize("source", ["nobody/nothing", "models/own", "nothing"])
+def test_no_hub_and_no_relative_folder_is_looked_for_because_an_index_names_it(
+    tmp_path: Path, word_embedder: Embedder, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(BUNDLED, tmp_path / "models" / "own")
+    named = Embedder(word_embedder._engine, source, "words")
+    save_index(tmp_path / "index", Bm25Index.build(PASSAGES), DenseIndex.build(PASSAGES, named))
+    monkeypatch.setattr(Embedder, "load", lambda *_: pytest.fail("something was loaded"))
+    told = rf"cannot be loaded \({source} is no folder on this machine\); name it with --embedder, search with --no-dense, or"
+    for open_it in (open_index, update_index):
+        with pytest.raises(IndexStoreError, match=told):
+            open_it(tmp_path / "index")
+    opened, dense = open_index(tmp_path / "index", embedder=word_embedder)
+    assert dense is not None
+    assert len(opened.passages) == len(PASSAGES)

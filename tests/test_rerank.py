@@ -1,5 +1,8 @@
+import errno
 import os
 import shutil
+import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragqa import Reranker
+from ragqa import Reranker, inference
 from ragqa.errors import FallbackWarning, ModelError
 from ragqa.inference import MODEL_FILE
 from ragqa.rerank import BUNDLED, CALIBRATION, sigmoid
@@ -97,7 +100,7 @@ def test_a_compiled_model_is_kept_and_compiled_again_where_it_is_damaged(
     for damaged in (b"", whole[:1000], whole[:30_000_000] + b"\xff\xff" + whole[30_000_002:]):
         kept.write_bytes(damaged)
         assert Reranker.load().score(QUESTION, TEXTS).tobytes() == before.tobytes()
-        assert kept.stat().st_size == len(whole)
+        assert inference._read_compiled(kept) is not None
 
 
 def test_a_cache_that_is_only_readable_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,17 +131,75 @@ def test_only_some_compiled_models_are_kept(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("RAGQA_CACHE", str(tmp_path))
     (tmp_path / "models").mkdir()
     for number in range(12):
-        (tmp_path / "models" / f"{number:032x}").touch()
-        os.utime(tmp_path / "models" / f"{number:032x}", (number, number))
+        path = tmp_path / "models" / f"{number:032x}"
+        path.write_bytes(compiled())
+        os.utime(path, (number, number))
+    for number in range(20, 30):  # of a time when the clock was ahead
+        path = tmp_path / "models" / f"{number:032x}"
+        path.write_bytes(compiled())
+        os.utime(path, (time.time() + 1e6,) * 2)
     Reranker.load()
     kept = {int(path.name, 16) for path in (tmp_path / "models").iterdir()}
     assert len(kept) == 8
     assert set(range(5, 12)) < kept
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cache_that_cannot_be_written_is_done_without_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAGQA_CACHE", "/proc/nowhere")
-    assert Reranker.load().score(QUESTION, TEXTS).shape == (len(TEXTS),)
+    with pytest.warns(
+        FallbackWarning, match=r"^the cache folder /proc/nowhere cannot .*, so every start is slower; name an"
+    ):
+        assert Reranker.load().score(QUESTION, TEXTS).shape == (len(TEXTS),)
+
+
+def compiled() -> bytes:
+    """What OpenVINO cannot read, as if it had been kept."""
+    return b"no model" + inference._MARK + zlib.crc32(b"no model").to_bytes(4, "little")
+
+
+def test_a_kept_model_that_openvino_refuses_is_compiled_again_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGQA_CACHE", str(tmp_path))
+    before = Reranker.load().score(QUESTION, TEXTS)
+    (kept,) = (tmp_path / "models").iterdir()
+    kept.write_bytes(compiled())
+    assert Reranker.load().score(QUESTION, TEXTS).tobytes() == before.tobytes()
+    assert kept.stat().st_size > len(compiled())
+
+
+def test_a_model_that_every_start_would_compile_again_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGQA_CACHE", str(tmp_path))
+    Reranker.load()
+    monkeypatch.setattr(inference, "_import", lambda *_: None)
+    with pytest.warns(FallbackWarning, match="OpenVINO cannot read .*, so every start compiles .* again"):
+        assert Reranker.load().score(QUESTION, TEXTS).shape == (len(TEXTS),)
+
+
+def test_a_damaged_model_in_a_cache_that_cannot_be_written_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAGQA_CACHE", str(tmp_path))
+    Reranker.load()
+    (kept,) = (tmp_path / "models").iterdir()
+    kept.write_bytes(b"damaged")
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(inference, "replace_file", refuse)
+    with pytest.warns(FallbackWarning, match=rf"the cache folder {tmp_path} cannot be used \(Permission denied\)"):
+        assert Reranker.load().score(QUESTION, TEXTS).shape == (len(TEXTS),)
+
+
+def test_files_of_others_in_the_cache_folder_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGQA_CACHE", str(tmp_path))
+    (tmp_path / "models" / "bert").mkdir(parents=True)
+    names = ["bert.bin", "deadbeef", *(f"{number:032x}" for number in range(12))]
+    for name in names:
+        (tmp_path / "models" / name).write_bytes(b"years of work")
+    Reranker.load()
+    assert {*names, "bert"} < {path.name for path in (tmp_path / "models").iterdir()}
 
 
 def test_calibration_is_read_from_the_folder(tmp_path: Path) -> None:

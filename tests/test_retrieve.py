@@ -1,6 +1,9 @@
 import json
 import locale
+import os
 import shutil
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -8,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mounts import as_another_user
 
 from ragqa import Bm25Index, Passage, Retriever, retrieve
 from ragqa.dense import DenseIndex
@@ -183,7 +187,6 @@ def test_probabilities_of_another_embedder_are_doubted(tmp_path: Path, word_embe
 
 def test_the_starter_index_is_kept_and_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAGQA_CACHE", str(tmp_path))
-    (tmp_path / "starter" / "of another version").mkdir(parents=True)
     built = open_starter()
     (kept,) = (tmp_path / "starter").iterdir()
     assert Bm25Index.verify(kept) == len(built.passages)
@@ -212,7 +215,58 @@ def test_a_damaged_starter_index_is_made_anew(tmp_path: Path, monkeypatch: pytes
 
 def test_without_a_cache_folder_the_starter_index_is_built_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAGQA_CACHE", "/proc/nowhere")
-    assert open_starter().search("dropout")
+    with pytest.warns(
+        FallbackWarning, match=r"^the cache folder /proc/nowhere cannot .*; name another folder with RAGQA_"
+    ):
+        assert open_starter().search("dropout")
+
+
+def test_a_user_without_a_home_is_told_that_nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    for name in ("RAGQA_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    with pytest.warns(
+        FallbackWarning, match="^there is no home folder to keep a cache in, so every start is slower; name"
+    ):
+        assert open_starter().search("dropout")
+
+
+def test_a_home_of_somebody_else_is_done_without_and_told_once(open_folder: Path) -> None:
+    (open_folder / "home" / ".cache").mkdir(parents=True)
+    (open_folder / "home").chmod(0o700)
+    command = [sys.executable, "-m", "ragqa", "ask", "dropout", "-k", "1"]
+    done = as_another_user(command, HOME=str(open_folder / "home"), RAGQA_CACHE="", XDG_CACHE_HOME="")
+    assert done.returncode == 0
+    assert done.stderr == (
+        f"ragqa: warning: the cache folder {open_folder}/home/.cache/ragqa cannot be used (Permission denied), so every start "
+        "is slower; name another folder with RAGQA_CACHE\n"
+    )
+
+
+def test_a_cache_that_is_only_readable_is_used_without_a_word(open_folder: Path) -> None:
+    environment = {**os.environ, "RAGQA_CACHE": str(open_folder)}
+    command = [sys.executable, "-m", "ragqa", "ask", "dropout", "-k", "1"]
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    before = {path: path.stat().st_mtime_ns for path in open_folder.rglob("*")}
+    done = as_another_user(command, RAGQA_CACHE=str(open_folder))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path: path.stat().st_mtime_ns for path in open_folder.rglob("*")} == before
+
+
+def test_folders_of_others_in_the_cache_folder_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGQA_CACHE", str(tmp_path))
+    (tmp_path / "starter" / "0123456789abcdef").mkdir(parents=True)
+    (tmp_path / "starter" / "0123456789abcdef" / "thesis").write_text("years of work")
+    for number in range(4):  # of other versions
+        Bm25Index.build(PASSAGES).save(tmp_path / "starter" / str(number))
+        os.utime(tmp_path / "starter" / str(number), (number, number))
+    open_starter()
+    assert len(list((tmp_path / "starter").iterdir())) == 3
+    assert (tmp_path / "starter" / "3").is_dir()
+    assert (tmp_path / "starter" / "0123456789abcdef" / "thesis").read_text() == "years of work"
 
 
 def test_fused_hits_do_not_depend_on_k(word_embedder: Embedder) -> None:

@@ -155,6 +155,10 @@ def _add_evaluate(command: Command) -> None:
 
 
 def _dataset(options: argparse.Namespace) -> None:
+    from ragqa.card import MARK
+    from ragqa.storage.folders import check_replaceable
+
+    check_replaceable(options.out, MARK)  # before the work
     if options.recipe != _WIKIPEDIA:
         _dataset_of_recipe(options)
         return

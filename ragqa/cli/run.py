@@ -3,11 +3,15 @@
 import argparse
 import io
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, TextIO
+from pathlib import Path
+from threading import current_thread, main_thread
+from typing import Any
 
 import ragqa
 from ragqa.cli.learning import add_commands as add_learning
@@ -17,15 +21,38 @@ from ragqa.cli.terminal import say
 from ragqa.errors import FallbackWarning, RagqaError
 from ragqa.offline import OFFLINE
 
+_STDERR = 2  # the highest descriptor of a standard stream
+_TERMINATED = 128 + signal.SIGTERM  # as a shell counts a signal
+
+
+class Terminated(BaseException):
+    """SIGTERM has come: whatever runs ends as after Ctrl-C, so that nothing half written stays."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command. Returns 0, 1 after an error that is told in one line on stderr or if a page failed, 130 after Ctrl-C."""
+    """Run one command and return its exit status.
+
+    0; 1 after an error, told in one line on stderr, or if a page failed; 130 after Ctrl-C; 143 after SIGTERM.
+    """
+    _prepare_streams()
+    warnings.showwarning = _show_warning
+    try:
+        with _ending_on_sigterm():
+            return _run(arguments)
+    except Terminated:
+        _drop_output()
+        return _TERMINATED
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = _parser().parse_args(arguments)
     if options.offline:
         os.environ[OFFLINE] = "1"
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")
-    warnings.showwarning = _show_warning
+    if getattr(options, "json", False) and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # as JSON is, whatever the terminal has
     try:
         status: int = options.run(options) or 0
         sys.stdout.flush()
@@ -36,10 +63,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _drop_output()
         say(" ".join(str(error).split()))
         return 1
-    except KeyboardInterrupt:
-        say("interrupted")
-        return 130
     return status
+
+
+def _prepare_streams() -> None:
+    """Let output go nowhere if its descriptor is closed, and print "?" for what the terminal's encoding lacks.
+
+    A file that is opened later must not get the descriptor of a closed stream: what is printed would go into the file.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        pass
+    os.close(descriptor)
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+@contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """Raise `Terminated` on SIGTERM, which the first process of a container would ignore without a handler."""
+
+    def terminate(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one does not wait
+        raise Terminated
+
+    handled = current_thread() is main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if handled:
+        signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        if handled:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _show_warning(
@@ -47,7 +104,7 @@ def _show_warning(
     category: type[Warning],
     filename: str,
     lineno: int,
-    file: TextIO | None = None,
+    file: Any = None,
     line: str | None = None,
 ) -> None:
     """Print a fallback in one line, without the place in the code; other libraries' warnings are not for users."""

@@ -10,7 +10,8 @@ import re
 import unicodedata
 from collections.abc import Callable
 from functools import cache
-from threading import Lock
+
+from ragqa.forks import lock_across_forks
 
 VERSION = 1  # raise with every change that gives other terms for some text: it enters the fingerprint
 
@@ -35,6 +36,7 @@ _PUNCTUATION = ".,;:!?()[]\"'"  # that no word has at its ends
 _UNWANTED = STOP_WORDS | QUESTION_WORDS
 _FIRST_MARK = "\u0300"  # no character before it combines with another
 _CACHED = 2**17
+_STEMMING = lock_across_forks()  # a stemmer works in a buffer of its own
 
 
 class Analyzer:
@@ -44,9 +46,11 @@ class Analyzer:
         import Stemmer
 
         self._stemmer = Stemmer.Stemmer("english", 0)  # its own cache is slower than none
-        self._stemming = Lock()  # the stemmer works in a buffer of its own
         self._terms = _Cache(self._terms_of_word)
         self._terms_of_chunk = _Cache(self._terms_but_stop_words)
+
+    def __reduce__(self) -> tuple[type["Analyzer"], tuple[()]]:
+        return Analyzer, ()
 
     @property
     def fingerprint(self) -> str:
@@ -95,7 +99,7 @@ class Analyzer:
         return (*stems, self._stem("".join(parts)))
 
     def _stem(self, word: str) -> str:
-        with self._stemming:
+        with _STEMMING:
             return str(self._stemmer.stemWord(word))
 
 

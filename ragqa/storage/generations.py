@@ -1,34 +1,41 @@
 """An index folder: generations beside each other, of which `CURRENT` names the one that is read.
 
     index/
-    ├── CURRENT   the generation's name and the SHA-256 of its checksums
-    ├── lock      held while somebody writes
-    └── 000007/   a generation: sealed, never changed
+    ├── CURRENT              the generation's name and the SHA-256 of its checksums
+    ├── lock                 held while somebody writes
+    ├── 000007/              a generation: sealed, never changed
+    └── .000008.unfinished/  the next one, while it is written
 
 A new generation is written beside the old one and is on disk before `CURRENT` is replaced, in one step. Whoever opened
 the old one reads on in it; it is removed afterwards (what a process has mapped stays until that process lets go of it). A
 writer that is killed leaves files that nobody reads and the next writer removes; its lock ends with its process.
+
+Names prove nothing: LevelDB has a `CURRENT` too, and folders of other people may be called 202401. An index is known by a
+`CURRENT` of our form, or by a generation whose checksums name `MANIFEST`. Only files that the checksums name are removed.
 """
 
 import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from ragqa.errors import IndexStoreError, InputError, rebuild
-from ragqa.files import replace_file, sha256, sync_tree
-from ragqa.storage.seal import SEAL, find_flaw, seal
+from ragqa.files import UNFINISHED, replace_file, sha256, sync, sync_tree
+from ragqa.storage.folders import SYSTEM_FILES
+from ragqa.storage.seal import SEAL, find_flaw, read_seal, seal
 
 T = TypeVar("T")
 
 CURRENT = "CURRENT"
 LOCK = "lock"
+MANIFEST = "manifest.json"  # every generation has it
 
 _GENERATION = re.compile(r"[0-9]{6,}")
-_FIRST = "000001"
+_NEW = re.compile(rf"\.[0-9]{{6,}}{re.escape(UNFINISHED)}")
+_NEW_POINTER = re.compile(rf"\.{CURRENT}\..*{re.escape(UNFINISHED)}")
 
 
 def open_current(folder: str | Path, open_generation: Callable[[Path], T]) -> T:
@@ -57,8 +64,9 @@ def current(folder: str | Path) -> Path:
 def new_generation(folder: str | Path) -> Iterator[Path]:
     """Yield an empty folder that becomes the current generation when the block ends without an exception.
 
-    On an exception, and if the process is killed, the old generation stays current. Raises `IndexStoreError` if another
-    process is writing, `InputError` if `folder` exists and is no index: nothing else is ever written into.
+    On an exception, and if the process is killed, the old generation stays current. A folder with a lost or damaged `CURRENT`
+    is repaired. Raises `IndexStoreError` if another process is writing, `InputError` if `folder` exists and is no index:
+    nothing else is ever written into.
     """
     import filelock
 
@@ -68,18 +76,45 @@ def new_generation(folder: str | Path) -> Iterator[Path]:
     try:
         with filelock.FileLock(folder / LOCK, timeout=0):
             _check_ours(folder)
-            new = folder / f"{max(map(int, _generations(folder)), default=0) + 1:06d}"
+            _remove_unfinished(folder)
+            before = _pointed_at(folder)
+            name = f"{max(map(int, _generations(folder)), default=0) + 1:06d}"
+            new = folder / f".{name}{UNFINISHED}"
             new.mkdir()
             try:
                 yield new
-                _publish(new)
+                _publish(new, folder / name)
             except BaseException:
-                if not _is_current(new):
-                    shutil.rmtree(new, ignore_errors=True)
+                shutil.rmtree(new, ignore_errors=True)
+                if _pointed_at(folder) != folder / name:
+                    _remove_generation(folder / name)
                 raise
-            _remove_others(new)
+            for path in map(folder.joinpath, _generations(folder)):
+                if path.name != name and (path == before or _is_generation(path)):
+                    _remove_generation(path)
     except filelock.Timeout as error:
         raise IndexStoreError(f"{folder} is being written by another process; try again when it has ended") from error
+
+
+def holds_index(folder: Path) -> bool:
+    """Whether a folder is an index, or one whose `CURRENT` is lost or damaged: a generation of ours is in it."""
+    return _pointed_at(folder) is not None or (folder.is_dir() and any(_our_generations(folder)))
+
+
+def remove_index(folder: Path) -> None:
+    """Remove an index that nobody is writing, and its folder if there is nothing else in it."""
+    import filelock
+
+    if _pointed_at(folder) is None:
+        return
+    with suppress(OSError, filelock.Timeout):
+        with filelock.FileLock(folder / LOCK, timeout=0):
+            _remove_unfinished(folder)
+            for generation in _our_generations(folder):
+                _remove_generation(generation)
+            (folder / CURRENT).unlink()
+        (folder / LOCK).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def check_files(generation: Path, names: Iterable[str] | None = None, *, sizes_only: bool = False) -> None:
@@ -94,11 +129,13 @@ def _check_sizes(generation: Path, digest: str) -> None:
         raise IndexStoreError(f"{generation / SEAL} is missing or damaged; {rebuild(generation.parent)}")
 
 
-def _publish(new: Path) -> None:
+def _publish(new: Path, generation: Path) -> None:
     digest = seal(new)
     sync_tree(new)
-    with replace_file(new.parent / CURRENT) as file:
-        file.write(_pointer(new.name, digest))
+    new.rename(generation)
+    sync(generation.parent)
+    with replace_file(generation.parent / CURRENT) as file:
+        file.write(_pointer(generation.name, digest))
 
 
 def _pointer(name: str, digest: str) -> bytes:
@@ -106,46 +143,100 @@ def _pointer(name: str, digest: str) -> bytes:
 
 
 def _read_pointer(folder: Path) -> tuple[Path, str]:
-    path = folder / CURRENT
-    if not path.is_file():
-        older = (folder / "manifest.json").is_file()
-        what = "is an index of an older format: remove it, and" if older else "is not an index;"
-        raise IndexStoreError(f"{folder} {what} {rebuild(folder)}")
+    pointer = _parse_pointer(folder)
+    if pointer is None:
+        raise IndexStoreError(_explain(folder))
+    return pointer
+
+
+def _parse_pointer(folder: Path) -> tuple[Path, str] | None:
+    """The generation that `CURRENT` names and the SHA-256 of its checksums, None if there is no `CURRENT` of our form."""
     try:
-        written = path.read_bytes()
+        written = (folder / CURRENT).read_bytes()
         pointer = json.loads(written)
         name, digest = pointer["generation"], pointer["checksums"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise IndexStoreError(f"{path} is damaged; {rebuild(folder)}") from error
-    if not isinstance(name, str) or not _GENERATION.fullmatch(name) or written != _pointer(name, digest):
-        raise IndexStoreError(f"{path} is damaged; {rebuild(folder)}")
-    return folder / name, digest
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    ours = isinstance(name, str) and _GENERATION.fullmatch(name) and written == _pointer(name, digest)
+    return (folder / name, digest) if ours else None
 
 
-def _is_current(generation: Path) -> bool:
-    try:
-        return _read_pointer(generation.parent)[0] == generation
-    except IndexStoreError:
-        return False
+def _explain(folder: Path) -> str:
+    """Why a folder without a `CURRENT` of our form cannot be opened, and what to do."""
+    path, damaged = folder / CURRENT, (folder / CURRENT).exists()
+    whole = [generation.name for generation in _our_generations(folder) if not find_flaw(generation)]
+    if whole:
+        flaw = f"{path} is damaged" if damaged else f"{folder} is not an index without its file {CURRENT}"
+        return f"{flaw}, though its generation {max(whole, key=int)} is whole; {rebuild(folder)}"
+    if (folder / MANIFEST).is_file():
+        return f"{folder} is an index of an older format: remove it, and {rebuild(folder)}"
+    if not _is_writable_into(folder):
+        return f"{folder} is not an index; name another folder, or build one: ragqa index --passages passages.jsonl --out index"
+    return f"{folder} is not an index; {rebuild(folder)}"
+
+
+def _pointed_at(folder: Path) -> Path | None:
+    pointer = _parse_pointer(folder)
+    return None if pointer is None else pointer[0]
 
 
 def _check_ours(folder: Path) -> None:
-    """Raise `InputError` unless nothing is there, an empty folder, an index, or what a first build that was killed has left."""
-    if not folder.exists() or (folder / CURRENT).is_file():
-        return
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else [""]
-    left = {LOCK, _FIRST} | {name for name in names if name.startswith(f".{CURRENT}.")}
-    if names and not (LOCK in names and left.issuperset(names)):
+    """Raise `InputError` unless nothing is there, an empty folder, an index, or what killed builds have left of one."""
+    if not _is_writable_into(folder):
         raise InputError(f"{folder} exists and is not an index, so it is not replaced: choose another folder")
+
+
+def _is_writable_into(folder: Path) -> bool:
+    if not folder.exists():
+        return True
+    return folder.is_dir() and (holds_index(folder) or _is_left_by_first_builds(folder))
+
+
+def _is_left_by_first_builds(folder: Path) -> bool:
+    """Whether a folder holds nothing but what killed builds leave: of earlier versions, generations 000001, 000002, ..."""
+    lock = folder / LOCK
+    names = [path.name for path in folder.iterdir() if path.name not in (LOCK, *SYSTEM_FILES)]
+    others = sorted(name for name in names if not (_NEW.fullmatch(name) or _NEW_POINTER.fullmatch(name)))
+    first = [f"{number:06d}" for number in range(1, len(others) + 1)]
+    locked = lock.is_file() and not lock.stat().st_size  # ours is empty
+    return others == first and (locked or not (names or lock.exists()))
 
 
 def _generations(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir() if _GENERATION.fullmatch(path.name)]
 
 
-def _remove_others(generation: Path) -> None:
-    for path in generation.parent.iterdir():
-        if _GENERATION.fullmatch(path.name) and path != generation:
+def _our_generations(folder: Path) -> list[Path]:
+    return (
+        [path for path in map(folder.joinpath, _generations(folder)) if _is_generation(path)] if folder.is_dir() else []
+    )
+
+
+def _is_generation(path: Path) -> bool:
+    try:
+        return path.is_dir() and not path.is_symlink() and MANIFEST in read_seal(path)
+    except ValueError:
+        return False
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove what killed writers have left, while the lock is held."""
+    for path in folder.iterdir():
+        if _NEW.fullmatch(path.name) and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
-        elif path.name.startswith(f".{CURRENT}."):
+        elif _NEW_POINTER.fullmatch(path.name):
             path.unlink(missing_ok=True)
+
+
+def _remove_generation(generation: Path) -> None:
+    """Remove the files that a generation's checksums name, and its folders if nothing else is in them."""
+    with suppress(OSError, ValueError):  # the next writer tries again
+        names = {PurePosixPath(name) for name in read_seal(generation)}
+        for path in [*generation.rglob("*")]:
+            if PurePosixPath(path.relative_to(generation).as_posix()) in names:
+                path.unlink()
+        for inner in sorted({parent for name in names for parent in name.parents if parent.name}, reverse=True):
+            with suppress(OSError):  # something of others is in it
+                (generation / inner).rmdir()
+        (generation / SEAL).unlink()
+        generation.rmdir()

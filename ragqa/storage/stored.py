@@ -21,6 +21,7 @@ class StoredPassages(Sequence[Passage]):
 
     def __init__(self, folder: Path) -> None:
         """Raises `IndexStoreError` if a file is missing or does not fit the others. Lines are checked when they are read."""
+        self._folder = folder.absolute()
         self._path, self._ends, self._sums = (
             folder / PASSAGES,
             map_array(folder, LINES, "int64"),
@@ -34,6 +35,9 @@ class StoredPassages(Sequence[Passage]):
             raise IndexStoreError(f"{self._path} is missing or damaged ({error}); {remedy}") from error
         if self._ends[-1:].tolist() != [len(self._bytes)] or len(self._sums) != len(self._ends):
             raise IndexStoreError(f"{folder} holds files that do not fit each other; {remedy}")
+
+    def __reduce__(self) -> tuple[type["StoredPassages"], tuple[Path]]:
+        return StoredPassages, (self._folder,)  # a pickle holds the path, not the passages
 
     def __len__(self) -> int:
         return len(self._ends)

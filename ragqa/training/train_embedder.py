@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import CorpusError, InputError, MissingExtraError
-from ragqa.files import check_replaceable, replace_folder
 from ragqa.records import Pair
-from ragqa.storage.seal import seal
+from ragqa.storage.folders import check_replaceable, replace_folder
 from ragqa.train import (
     TrainConfig,
     arguments,
@@ -73,7 +72,6 @@ def train_embedder(
     metrics: Any = evaluator(model)
     with replace_folder(out, MARK) as new:
         model.save_pretrained(str(new))
-        seal(new)
     shutil.rmtree(checkpoints)
     return {name.removeprefix("eval_"): value for name, value in metrics.items()}
 

@@ -1,7 +1,6 @@
 """A library ready to be searched: books, BM25 index and what ratings tell, kept in the cache folder for the next start."""
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragqa.bm25 import Bm25Index
-from ragqa.errors import IndexStoreError, RagqaError
-from ragqa.files import cache_folder, own_code, sha256
+from ragqa.errors import IndexStoreError, InputError, RagqaError
+from ragqa.files import cache_folder, own_code, sha256, used_longest_ago, warn_without_cache
 from ragqa.recipes.books.library import Book, document, library_files, read_books, read_rated, starter_file, tastes_file
 from ragqa.recipes.books.tastes import learn, read_tastes, write_tastes
 from ragqa.records import Passage, read_json_lines, write_json_lines
+from ragqa.storage.generations import holds_index, remove_index
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,11 +47,7 @@ def open_shelf(source: str | Path | None = None) -> Shelf:
             return _open(folder)
     shelf = _read(path)
     if folder is not None:
-        with suppress(RagqaError, OSError):  # it cannot be kept, or another start is just doing so
-            write_json_lines(folder / _BOOKS, shelf.books.values())
-            write_tastes(tastes_file(folder / _BOOKS), shelf.tastes)
-            shelf.index.save(folder / _INDEX)
-            _remove_old(folder.parent)
+        _keep(shelf, folder)
     return shelf
 
 
@@ -59,6 +55,19 @@ def make_shelf(books: Mapping[str, Book], tastes: "np.ndarray | None" = None) ->
     """Index books."""
     index = Bm25Index.build(Passage(book.id, "", text=document(book)) for book in books.values())
     return Shelf(books, index, learn((), books) if tastes is None else tastes)
+
+
+def _keep(shelf: Shelf, folder: Path) -> None:
+    """Leave a shelf for the next start; warn if it cannot be left."""
+    try:
+        write_json_lines(folder / _BOOKS, shelf.books.values())
+        write_tastes(tastes_file(folder / _BOOKS), shelf.tastes)
+        with suppress(IndexStoreError):  # another start is just keeping it
+            shelf.index.save(folder / _INDEX)
+    except (InputError, OSError) as error:
+        warn_without_cache(error)
+    else:
+        _remove_old(folder)
 
 
 def _read(path: Path) -> Shelf:
@@ -74,7 +83,8 @@ def _open(folder: Path) -> Shelf:
     if len(books) != len(index.passages):
         raise IndexStoreError(f"{folder} holds books that were not indexed")
     tastes = read_tastes(tastes_file(folder / _BOOKS), len(books))
-    folder.touch()
+    with suppress(OSError):  # another user's
+        folder.touch()
     return Shelf(books, index, tastes)
 
 
@@ -84,10 +94,17 @@ def _kept(path: Path) -> Path | None:
     key = hashlib.sha256(repr([(file.name, sha256(file)) for file in (*files, *own_code())]).encode())
     try:
         return cache_folder() / "books" / key.hexdigest()[:32] if files else None
-    except RuntimeError:
+    except RuntimeError as error:
+        warn_without_cache(error)
         return None
 
 
 def _remove_old(folder: Path) -> None:
-    for old in sorted(folder.iterdir(), key=lambda other: -other.stat().st_mtime)[KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+    """Remove the kept shelves that were used longest ago, and nothing that is not ours."""
+    with suppress(OSError):
+        others = [other for other in folder.parent.iterdir() if other != folder and holds_index(other / _INDEX)]
+        for old in used_longest_ago(others, keep=KEPT - 1):
+            for path in (old / _BOOKS, tastes_file(old / _BOOKS)):
+                path.unlink(missing_ok=True)
+            remove_index(old / _INDEX)
+            old.rmdir()
