@@ -29,7 +29,7 @@ from ragqa.train import (
     train,
 )
 
-torch = pytest.importorskip("torch", reason="pip install 'ragqa[train]'")
+torch = pytest.importorskip("torch", reason="pip install '.[train]'")
 
 TOPICS = "dropout bagging boosting pruning pooling hashing stacking padding masking scaling".split()
 

@@ -82,6 +82,11 @@ def new_generation(folder: str | Path) -> Iterator[Path]:
         raise IndexStoreError(f"{folder} is being written by another process; try again when it has ended") from error
 
 
+def check_index(folder: str | Path) -> None:
+    """Raise `IndexStoreError` if a folder is not an index; reads only which generation is current."""
+    _read_pointer(Path(folder))
+
+
 def check_files(generation: Path, names: Iterable[str] | None = None, *, sizes_only: bool = False) -> None:
     """Raise `IndexStoreError`, naming the file and what to do, if `seal.find_flaw` finds one in a generation."""
     if flaw := find_flaw(generation, names, sizes_only=sizes_only):
