@@ -115,7 +115,10 @@ def origin_of(name: str, passages: Sequence[Passage]) -> Origin:
     pages = len({(p.title, p.url.partition("#")[0]) for p in passages})
     places = ", ".join(hosts).strip(", ") or "unknown places"
     on_wikipedia = all(f".{host}".endswith(".wikipedia.org") for host in hosts)
-    return Origin(f"{name}: {pages:,} pages of {places}", WIKIPEDIA_LICENCE if on_wikipedia else UNKNOWN)
+    return Origin(
+        f"{name}: {pages:,} {'page' if pages == 1 else 'pages'} of {places}",
+        WIKIPEDIA_LICENCE if on_wikipedia else UNKNOWN,
+    )
 
 
 def join_licences(origins: Iterable[Origin]) -> str:

@@ -90,7 +90,7 @@ class _Source:
     def __init__(self, folder: Path) -> None:
         try:
             import nncf  # noqa: F401
-            import torch
+            import sentence_transformers  # noqa: F401
 
             import_openvino()
         except ImportError as error:
@@ -106,7 +106,6 @@ class _Source:
         )
         self.model.eval()
         self.module = _wrap(self.model, self.embeds)
-        self._no_gradients = torch.inference_mode
         self._check_kind()
 
     def _check_kind(self) -> None:
@@ -136,7 +135,9 @@ class _Source:
 
     def outputs(self, features: dict[str, Any]) -> "np.ndarray":
         """Torch's numbers, shape (texts, width)."""
-        with self._no_gradients():
+        import torch
+
+        with torch.inference_mode():
             numbers: np.ndarray = self.module(**features).numpy()
         return numbers
 

@@ -53,7 +53,7 @@ def open_bi_encoder(source: str, **options: Any) -> "SentenceTransformer":
         raise _wrong_kind(source, f"a {_NAMES.get(kind, kind)}", "an embedder")
     model: SentenceTransformer = _load(BI_ENCODER, source, options)
     if kind is None and model.config is not None:
-        (architecture,) = model.config.architectures or ("",)
+        architecture = _architecture(model)
         if architecture.endswith(_HEADED):
             raise _wrong_kind(source, f"a {_NAMES[CROSS_ENCODER]}", "an embedder")
         if "For" in architecture:
@@ -86,13 +86,14 @@ def kind_of(source: str | Path) -> str | None:
 def check_weights(model: Any, source: str) -> None:
     """Raise `ModelError` if the weights lack parameters that a loaded model computes with."""
     missing = missing_weights(model, source)
-    if missing and model.config.architectures and not model.config.architectures[0].endswith(_HEADED):
+    if not missing:
+        return
+    if model[0].transformer_task == "sequence-classification" and not _architecture(model).endswith(_HEADED):
         raise ModelError(
             f"{source} has no classification head in its weights, so it is not a cross-encoder; to train one: "
             f"ragqa train --base {source}"
         )
-    if missing:
-        raise ModelError(f"the weights of {source} are incomplete: {missing[0]} is missing; get the whole model again")
+    raise ModelError(f"the weights of {source} are incomplete: {missing[0]} is missing; get the whole model again")
 
 
 def missing_weights(model: Any, source: str) -> list[str]:
@@ -200,6 +201,11 @@ def _unloadable(source: str, error: Exception) -> ModelError:
 
 def _wrong_kind(source: str, kind: str, wanted: str) -> ModelError:
     return ModelError(f"{source} is {kind}, not {wanted}")
+
+
+def _architecture(model: Any) -> str:
+    """The class of transformers that a model was saved by; empty if it does not say."""
+    return str((model.config.architectures or [""])[0])
 
 
 def _subfolder(source: str) -> str:
