@@ -184,7 +184,7 @@ def _add_model(source: _Source, folder: Path, calibration: Sequence[Pair], int8:
     texts = source.texts(samples)
     features = [source.features([text]) for text in texts]
     check_tokens(folder, features, texts, source.name)
-    chosen = [*texts[:-1][:: max(1, len(texts) // COMPARED_PAIRS)], texts[-1]]
+    chosen = [*texts[:-1][:: max(1, len(texts) // COMPARED_PAIRS)][:COMPARED_PAIRS], texts[-1]]
     starts = range(0, len(chosen) - 1, _BATCH_SIZE)
     batches = [source.features(chosen[:-1][start : start + _BATCH_SIZE]) for start in starts] + features[-1:]
     expected = [source.outputs(batch) for batch in batches]

@@ -30,7 +30,7 @@ def open_cross_encoder(source: str, **options: Any) -> "CrossEncoder":
     sentence-transformers, `ModelError` for a model of another kind, with another number of outputs or incomplete weights.
     """
     kind = _load_kind(source)
-    if kind not in (None, CROSS_ENCODER):
+    if kind is not None and kind != CROSS_ENCODER:
         raise _wrong_kind(source, f"a {_NAMES.get(kind, kind)}", "a cross-encoder")
     model: CrossEncoder = _load(CROSS_ENCODER, source, options)
     if kind is None and model[0].transformer_task == "text-generation":
@@ -49,7 +49,7 @@ def open_bi_encoder(source: str, **options: Any) -> "SentenceTransformer":
     A transformer without a pooling gets mean pooling, with a `FallbackWarning`.
     """
     kind = _load_kind(source)
-    if kind not in (None, BI_ENCODER):
+    if kind is not None and kind != BI_ENCODER:
         raise _wrong_kind(source, f"a {_NAMES.get(kind, kind)}", "an embedder")
     model: SentenceTransformer = _load(BI_ENCODER, source, options)
     if kind is None and model.config is not None:
@@ -72,7 +72,7 @@ def kind_of(source: str | Path) -> str | None:
     """
     from sentence_transformers.util import load_file_path
 
-    hub = hub_options(source)
+    hub: Any = hub_options(source)
     if load_file_path(str(source), "modules.json", **hub) is None:
         return None
     settings = load_file_path(str(source), "config_sentence_transformers.json", **hub)
@@ -107,8 +107,9 @@ def missing_weights(model: Any, source: str) -> list[str]:
     for part in model.modules():
         if isinstance(part, Transformer):
             where = _subfolder(source) if model.module_kwargs else ""
+            transformer: Any = type(part.model)
             with quiet():
-                _, report = type(part.model).from_pretrained(
+                _, report = transformer.from_pretrained(
                     source,
                     config=part.config,
                     subfolder=where,
@@ -212,6 +213,7 @@ def _subfolder(source: str) -> str:
     """Where the transformer of a model of sentence-transformers lies below its folder."""
     from sentence_transformers.util import load_file_path
 
-    path = load_file_path(source, "modules.json", **hub_options(source))
+    hub: Any = hub_options(source)
+    path = load_file_path(source, "modules.json", **hub)
     modules = json.loads(Path(path).read_text(encoding="utf8")) if path else []
     return next((str(module["path"]) for module in modules if module["type"].endswith("Transformer")), "")

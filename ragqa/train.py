@@ -109,6 +109,7 @@ def train(
     found are of another run.
     """
     pairs, samples = read_training(datasets, config)
+    check_labels(pairs, datasets)
     lists = draw_lists(pairs, config) if config.list_size else []
     if config.list_size and not lists:
         raise CorpusError(
@@ -170,7 +171,6 @@ def read_training(datasets: Sequence[str | Path], config: TrainConfig) -> tuple[
     for split, own in (("train", pairs), ("eval", held_out)):
         if not own:
             raise CorpusError(f"the {split} split is empty in {_names(datasets)}; make a dataset of more pages")
-    _check_labels(pairs, datasets)
     samples = reranking_samples(held_out)
     if not samples:
         raise CorpusError(
@@ -181,7 +181,7 @@ def read_training(datasets: Sequence[str | Path], config: TrainConfig) -> tuple[
     return pairs, samples[: config.eval_questions]
 
 
-def _check_labels(pairs: Sequence[Pair], datasets: Sequence[str | Path]) -> None:
+def check_labels(pairs: Sequence[Pair], datasets: Sequence[str | Path]) -> None:
     """Raise `CorpusError` if all train pairs have one label; warn if all are positives or all are negatives."""
     labels = {pair.label for pair in pairs}
     if len(labels) == 1:
@@ -262,7 +262,8 @@ def _read_licence(source: str) -> str | None:
     from sentence_transformers.util import load_file_path
 
     try:
-        card = load_file_path(source, "README.md", **hub_options(source))
+        hub: Any = hub_options(source)
+        card = load_file_path(source, "README.md", **hub)
         licence = (metadata_load(card) or {}).get("license") if card else None
     except Exception:  # a damaged card, or what the hub's library raises: a card is not worth a training
         return None
@@ -287,7 +288,7 @@ def _check_outputs(path: str, base: str) -> None:
     """Raise `ModelError` if a base has a classification head with several outputs."""
     from transformers import AutoConfig
 
-    settings = AutoConfig.from_pretrained(path, **hub_options(path))
+    settings: Any = AutoConfig.from_pretrained(path, **hub_options(path))
     headed = any(name.endswith("ForSequenceClassification") for name in settings.architectures or ())
     if headed and settings.num_labels != 1:
         raise ModelError(f"the base model {base} gives {settings.num_labels} numbers for a pair; a reranker gives one")

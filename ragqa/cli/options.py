@@ -54,9 +54,10 @@ def weight(text: str) -> float:
 def _parse(text: str, kind: Callable[[str], Number], fits: Callable[[Number], bool], wanted: str) -> Number:
     try:
         value = kind(text)
+        fitting = fits(value)  # NaN fits nothing
     except ValueError:
-        value = None
-    if value is None or not fits(value):  # NaN fits nothing
+        fitting = False
+    if not fitting:
         raise argparse.ArgumentTypeError(f"{text} is not {wanted}")
     return value
 
@@ -90,7 +91,7 @@ def check_models(*sources: str | None) -> None:
     from ragqa.train import OFFLINE_BASE
 
     for source in sources:
-        if source not in (None, "bundled", OFFLINE_BASE) and not is_exported(Path(source)):
+        if source is not None and source not in ("bundled", OFFLINE_BASE) and not is_exported(Path(source)):
             check_source(source)
 
 
