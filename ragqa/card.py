@@ -1,18 +1,24 @@
-"""A dataset folder: the pairs as JSON Lines and Parquet, a card that describes them, a lint report that doubts them."""
+"""A dataset folder: the pairs as JSON Lines and Parquet, a card that describes them, a lint report that doubts them.
+
+Cards name what the texts come from and under which licence, as far as that is known; a trained model's card repeats it.
+"""
 
 import json
 import re
 import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
 
+from ragqa.corpus import read_pages, starter_folder
 from ragqa.dataset import SPLITS
-from ragqa.errors import CorpusError, MissingExtraError
+from ragqa.errors import CorpusError, MissingExtraError, warn_of_fallback
 from ragqa.lexical.analyzer import Analyzer
-from ragqa.records import PARTLY, Pair, write_json_lines
+from ragqa.records import PARTLY, Pair, Passage, write_json_lines
 from ragqa.storage.folders import replace_folder
 
 if TYPE_CHECKING:
@@ -21,12 +27,23 @@ if TYPE_CHECKING:
 COLUMNS = ("sentence_0", "sentence_1", "label")
 MARK = "lint.json"  # every such folder has it
 
+UNKNOWN = "unknown"  # the hub's word for a licence that nobody has stated
+STARTER_LICENCE, WIKIPEDIA_LICENCE = "cc0-1.0", "cc-by-sa-4.0"
+
 ABOUT = """\
 Questions (`sentence_0`) and passages (`sentence_1`); `label` is 1.0 where the passage answers, 0.0 where it does
 not, between where it answers in part or where a bi-encoder among the sources has softened it.
 Made by `ragqa dataset`. Split by page: no page has passages in two splits."""
 
 _SAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What some texts come from, and the hub's identifier of their licence, `UNKNOWN` if nobody has stated it."""
+
+    name: str
+    licence: str
 
 
 class Config(Protocol):
@@ -50,7 +67,8 @@ def write_dataset(
 ) -> dict[str, Any]:
     """Write `train`, `eval` and `test` as `.jsonl` and `.parquet`, a card, the lint and checksums; return the lint.
 
-    `about` opens the card; `add` writes into the new folder what else belongs there.
+    `licence` is one of the hub's identifiers, or several with ", " between them. `about` opens the card; `add` writes into
+    the new folder what else belongs there. An empty eval split and a train split of one label give a `FallbackWarning`.
 
     `datasets.load_dataset(folder)` reads it. Raises `CorpusError` if there are no pairs to train on, `InputError` if `out`
     exists and is not a dataset, `MissingExtraError` without pyarrow.
@@ -62,6 +80,7 @@ def write_dataset(
     if not pairs["train"]:
         raise CorpusError("there are no pairs to train on; give more pages or another seed")
     report = lint(pairs)
+    _warn_of_gaps(pairs, out)
     with replace_folder(out, MARK) as new:
         for split in SPLITS:
             write_json_lines(new / f"{split}.jsonl", (dict(zip(COLUMNS, _row(p), strict=True)) for p in pairs[split]))
@@ -71,6 +90,58 @@ def write_dataset(
         if add:
             add(new)
     return report
+
+
+def _warn_of_gaps(pairs: Mapping[str, Sequence[Pair]], out: str | Path) -> None:
+    """Warn of a dataset that `ragqa train` refuses."""
+    if not pairs["eval"]:
+        warn_of_fallback(
+            f"the eval split of {out} is empty, and `ragqa train` needs it; give more pages or other --parts"
+        )
+    if len({pair.label >= PARTLY for pair in pairs["train"]}) == 1:
+        kind = "positive" if pairs["train"][0].label >= PARTLY else "negative"
+        warn_of_fallback(f"every train pair of {out} is {kind}, and `ragqa train` needs both kinds; give more pages")
+
+
+def origin_of(name: str, passages: Sequence[Passage]) -> Origin:
+    """Where passages come from by their addresses and texts: the starter corpus, Wikipedia or elsewhere."""
+    starter = {page.title: page.text for page in read_pages(starter_folder())}
+    others = [p for p in passages if p.text not in starter.get(p.title, "")]
+    if not others:
+        return Origin(f"{name}: the starter corpus of ragqa", STARTER_LICENCE)
+    hosts = sorted({urlsplit(p.url).hostname or "" for p in others})
+    pages = len({(p.title, p.url.partition("#")[0]) for p in passages})
+    places = ", ".join(hosts).strip(", ") or "unknown places"
+    on_wikipedia = all(f".{host}".endswith(".wikipedia.org") for host in hosts)
+    return Origin(
+        f"{name}: {pages:,} {'page' if pages == 1 else 'pages'} of {places}",
+        WIKIPEDIA_LICENCE if on_wikipedia else UNKNOWN,
+    )
+
+
+def join_licences(origins: Iterable[Origin]) -> str:
+    """The licences of all origins, as `write_dataset` takes them; `UNKNOWN` if one is."""
+    licences = sorted({origin.licence for origin in origins})
+    return UNKNOWN if UNKNOWN in licences else ", ".join(licences)
+
+
+def read_origin(folder: str | Path) -> Origin:
+    """Title and licence of a dataset folder, from its card."""
+    path = Path(folder) / "README.md"
+    text = path.read_text(encoding="utf8") if path.is_file() else ""
+    licence = re.search(r"^Licence of the texts: (.+?)\.$", text, re.MULTILINE)
+    title = re.search(r"^# (.+)$", text, re.MULTILINE)
+    name = Path(folder).resolve().name
+    return Origin(f"{name} ({title[1]})" if title else name, licence[1] if licence else UNKNOWN)
+
+
+def add_origins(card: Path, base: str, base_licence: str | None, datasets: Iterable[str | Path]) -> None:
+    """Say in a trained model's card what it was made of, and under which licences."""
+    rows = [f"- base model: {base}, licence: {base_licence or UNKNOWN}"]
+    rows += [f"- dataset: {o.name}, licence of the texts: {o.licence}" for o in map(read_origin, datasets)]
+    section = "\n".join(["## Data and Licences", "", *rows, "", ""])
+    text = card.read_text(encoding="utf8")
+    card.write_text(text.replace("## Model Details\n", f"{section}## Model Details\n", 1), encoding="utf8")
 
 
 def lint(pairs: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:
@@ -150,7 +221,8 @@ def _card(
         [
             "---",
             "language: en",
-            f"license: {licence}",
+            f"pretty_name: {json.dumps(title, ensure_ascii=False)}",
+            f"license: {_as_yaml(licence.split(', '))}",
             "task_categories: [text-ranking]",
             "tags: [sentence-transformers, cross-encoder, ragqa]",
             "configs:",
@@ -159,7 +231,7 @@ def _card(
             *(f"  - {{split: {split}, path: {split}.parquet}}" for split in SPLITS if pairs[split]),
             "---",
             "",
-            f"# {title}",
+            f"# {' '.join(title.split())}",
             "",
             about,
             "",
@@ -193,6 +265,12 @@ def _card(
             "",
         ]
     )
+
+
+def _as_yaml(names: Sequence[str]) -> str:
+    """A name, or a list of several; YAML takes JSON."""
+    plain = [name if re.fullmatch(r"[\w.-]+", name) else json.dumps(name, ensure_ascii=False) for name in names]
+    return plain[0] if len(plain) == 1 else f"[{', '.join(plain)}]"
 
 
 def _split_row(split: str, pairs: Sequence[Pair]) -> str:

@@ -5,6 +5,7 @@ answers, less where it answers in part, else 0.0.
 """
 
 import hashlib
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -68,7 +69,7 @@ def name_weights(config: Any, kinds: Sequence[str]) -> dict[str, Any]:
 
 def check_weights(name: str, weights: Sequence[float], kinds: Sequence[str]) -> None:
     """Raise `InputError` unless there is a weight of at least 0 for each kind, and one that is more."""
-    if len(weights) != len(kinds) or min(weights) < 0 or sum(weights) <= 0:
+    if len(weights) != len(kinds) or not all(0 <= w < math.inf for w in weights) or sum(weights) <= 0:
         raise InputError(f"{name} is {weights}; {len(kinds)} numbers of at least 0 are needed, not all 0")
 
 

@@ -4,13 +4,15 @@ The default engine is OpenVINO, int8, without torch; sentence-transformers (in t
 have not been exported.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ragqa.errors import ModelError
 from ragqa.files import sha256
-from ragqa.inference import WEIGHTS, OpenVinoModel, digest, find_exported, load_unexported
+from ragqa.inference import OpenVinoModel, check_finite, digest, find_exported, find_weights
+from ragqa.torch_models import open_bi_encoder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,16 +50,23 @@ class Embedder:
         folder = Path(str(source))
         if not folder.is_dir():
             return cls(SentenceTransformersEngine(str(source)), str(source), str(source))
-        weights = next(folder / name for name in WEIGHTS if (folder / name).is_file())
-        return cls(SentenceTransformersEngine(str(folder)), str(folder.resolve()), sha256(weights)[:16])
+        return cls(SentenceTransformersEngine(str(folder)), str(folder.resolve()), _identify(folder))
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> "np.ndarray":
         """Unit vectors of the texts: float32, shape (len(texts), width), in their order; their dot product is the cosine.
 
-        Texts are cut at 512 tokens, or at the limit of a model that has not been exported. `progress` is called with the
-        number of texts done since its last call.
+        Texts are cut at 512 tokens, or at the model's own limit. `progress` is called with the number of texts done since
+        its last call. Raises `ModelError` if the model gives NaN or infinity.
         """
-        return self._engine.vectors(texts, progress)
+        vectors = self._engine.vectors(texts, progress)
+        check_finite(vectors, self.source or "the bundled embedder")
+        return vectors
+
+
+def _identify(folder: Path) -> str:
+    """The first 16 hex digits of the SHA-256 of torch's weights; of several files, of their SHA-256s."""
+    sums = [sha256(path) for path in find_weights(folder)]
+    return (sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest())[:16]
 
 
 class OpenVinoEngine:
@@ -67,7 +76,7 @@ class OpenVinoEngine:
         """Raises `ModelError` if the folder holds no exported model that can be loaded."""
         self._model = OpenVinoModel(folder)
         if self._model.width == 1:
-            raise ModelError(f"{folder} holds no embedder: it gives one number for a text, not a vector")
+            raise ModelError(f"{folder} is not an embedder: it gives one number for a text, not a vector")
 
     def vectors(self, texts: Sequence[str], progress: Progress | None) -> "np.ndarray":
         """Unit vectors as float32, shape (len(texts), width), in the order of the texts."""
@@ -80,7 +89,7 @@ class SentenceTransformersEngine:
     def __init__(self, source: str) -> None:
         """Raises `ModelError` if there is no such folder and the hub does not give it."""
         self._source = source
-        self._model = load_unexported("SentenceTransformer", source)
+        self._model = open_bi_encoder(source)
 
     def __reduce__(self) -> tuple[type["SentenceTransformersEngine"], tuple[str]]:
         return SentenceTransformersEngine, (self._source,)  # a pickle holds the name, not the weights

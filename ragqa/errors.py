@@ -76,4 +76,6 @@ class MissingExtraError(RagqaError, ImportError):
     """An optional package is not installed."""
 
     def __init__(self, activity: str, extra: str) -> None:
-        super().__init__(f"{activity} needs more packages: pip install 'ragqa[{extra}]'")
+        from ragqa.extras import install_command
+
+        super().__init__(f"{activity} needs more packages: {install_command(extra)}")

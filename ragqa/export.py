@@ -1,7 +1,7 @@
 """A trained reranker or embedder into the form that answers questions: OpenVINO, int8, without torch.
 
 Post-training quantization by NNCF with its transformer preset: weights and activations of matrix products as 8-bit
-integers, their ranges taken from real pairs.
+integers, their ranges taken from real pairs. What was written is opened and compared with the torch model.
 """
 
 import json
@@ -9,19 +9,26 @@ import shutil
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import InputError, MissingExtraError, ModelError, first_line
-from ragqa.inference import MAX_TOKENS, MODEL_FILE, import_openvino
+from ragqa.inference import MODEL_FILE, check_finite, check_source, import_openvino
+from ragqa.parity import Parity, Text, check_opened, check_outputs, check_tokens
 from ragqa.records import Pair
 from ragqa.rerank import CALIBRATION
 from ragqa.storage.folders import check_replaceable, replace_folder
+from ragqa.torch_models import BI_ENCODER, kind_of, open_bi_encoder, open_cross_encoder
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CALIBRATION_PAIRS = 300
+COMPARED_PAIRS = 24
 
-_POOLING = "1_Pooling/config.json"  # only a bi-encoder has it
-_MEAN = (["mean"], [None, "pooling_mode_mean_tokens"])  # as written since sentence-transformers 6, and before
-_KEPT = ("config.json", "tokenizer.json", "README.md", CALIBRATION)
+_MARK = "config.json"
+_COPIED = ("README.md", CALIBRATION)
+_BATCH_SIZE = 8
+_FEATURES = ("input_ids", "attention_mask", "token_type_ids")
 _RERANKER_CODE = """from ragqa import Reranker
 
 reranker = Reranker.load("path/to/this/folder")  # without an argument: the one that comes with ragqa
@@ -41,60 +48,181 @@ What follows is the card of the torch model that it was exported from.
 """
 
 
-def export(folder: str | Path, out: str | Path, calibration: Sequence[Pair], *, int8: bool = True) -> None:
+def export(folder: str | Path, out: str | Path, calibration: Sequence[Pair], *, int8: bool = True) -> Parity:
     """Write a CrossEncoder folder as one that `Reranker.load` opens without torch, with tokenizer and card.
 
     The folder of a sentence-transformers bi-encoder becomes one for `Embedder.load`. `calibration` are pairs as the model
-    will see them; some hundreds are enough. Raises `ModelError` if the folder holds no model.
+    will see them; some hundreds are enough. What was written is opened, and its numbers for some of the pairs are compared
+    with the torch model's: returns how near they are, leaves nothing at `out` if they are not. Raises `ModelError` if the
+    folder holds no model or one that cannot be exported.
     """
     folder = Path(folder)
     if Path(out).resolve() == folder.resolve():
         raise InputError(f"{out} is the model itself: choose another folder")
-    check_replaceable(out, _KEPT[0])
-    converted = _convert(folder, calibration, int8)
-    with replace_folder(out, _KEPT[0]) as new:
-        _save(converted, new)
-        for name in _KEPT:
+    check_replaceable(out, _MARK)
+    _check_calibration(calibration)
+    source = _Source(folder)
+    with replace_folder(out, _MARK) as new:
+        source.save_tokenizer(new)
+        source.model.config.to_json_file(new / _MARK)
+        for name in (_MARK, *_COPIED):
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, new / name)
-        _explain(new / "README.md", _EMBEDDER_CODE if (folder / _POOLING).is_file() else _RERANKER_CODE)
+        _explain(new / "README.md", _EMBEDDER_CODE if source.embeds else _RERANKER_CODE)
+        return _add_model(source, new, calibration, int8)
 
 
-def add_openvino(folder: Path, calibration: Sequence[Pair]) -> None:
-    """Add the int8 model to a CrossEncoder folder, beside torch's weights."""
-    _save(_convert(folder, calibration, int8=True), folder)
+def add_openvino(folder: Path, calibration: Sequence[Pair]) -> Parity:
+    """Add the int8 model to a CrossEncoder folder, beside torch's weights, and checksums."""
+    _check_calibration(calibration)
+    return _add_model(_Source(folder), folder, calibration, int8=True)
 
 
-def _convert(folder: Path, calibration: Sequence[Pair], int8: bool) -> Any:
-    try:
-        openvino = import_openvino()
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    except ImportError as error:
-        raise MissingExtraError("exporting a model", "train") from error
+def _check_calibration(calibration: Sequence[Pair]) -> None:
     if not calibration:
         raise InputError("calibration needs pairs: pass a dataset")
-    if not folder.is_dir():
-        raise ModelError(f"{folder} is not a folder")
-    embeds = (folder / _POOLING).is_file()
-    try:
-        load = _load_bi_encoder if embeds else AutoModelForSequenceClassification.from_pretrained
-        model = load(str(folder), attn_implementation="eager", local_files_only=True).eval()
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except ModelError:
-        raise
-    except Exception as error:  # whatever its many parts raise for a damaged or missing model
-        raise ModelError(f"{folder} holds no model that can be loaded: {first_line(error)}") from error
+
+
+class _Source:
+    """A torch model with what is exported of it: one score for a pair, or one unit vector for a text."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            import nncf  # noqa: F401
+            import sentence_transformers  # noqa: F401
+
+            import_openvino()
+        except ImportError as error:
+            raise MissingExtraError("exporting a model", "train") from error
+        if not folder.is_dir():
+            raise ModelError(f"{folder} is not a folder")
+        check_source(folder)
+        self.name = str(folder)
+        self.embeds = kind_of(folder) == BI_ENCODER
+        load = open_bi_encoder if self.embeds else open_cross_encoder
+        self.model: Any = load(
+            str(folder), device="cpu", model_kwargs={"attn_implementation": "eager", "dtype": "float32"}
+        )
+        self.model.eval()
+        self.module = _wrap(self.model, self.embeds)
+        self._check_kind()
+
+    def _check_kind(self) -> None:
+        """Raise `ModelError` for what a traced model with a bare tokenizer cannot do."""
+        reason = ""
+        if self.model.default_prompt_name is not None:
+            reason = "it puts a prompt before its texts"
+        elif self.model.tokenizer is None or not getattr(self.model.tokenizer, "is_fast", False):
+            reason = "it has no tokenizer of the library tokenizers"
+        elif self.model.tokenizer.padding_side != "right":
+            reason = "it reads the last token of texts that are padded on the left"
+        elif not set(self.features(["a"])) <= set(_FEATURES):
+            reason = "it reads more than tokens"
+        if reason:
+            raise ModelError(f"{self.name} cannot be exported: {reason}")
+
+    def texts(self, pairs: Sequence[Pair]) -> list[Text]:
+        """What the model reads of pairs."""
+        return [pair.passage if self.embeds else (pair.question, pair.passage) for pair in pairs]
+
+    def features(self, texts: Sequence[Any]) -> dict[str, Any]:
+        """Tokens as torch gets them: tensors of shape (texts, tokens) by name."""
+        import torch
+
+        made = self.model.preprocess(list(texts))
+        return {name: tensor for name, tensor in made.items() if isinstance(tensor, torch.Tensor)}
+
+    def outputs(self, features: dict[str, Any]) -> "np.ndarray":
+        """Torch's numbers, shape (texts, width)."""
+        import torch
+
+        with torch.inference_mode():
+            numbers: np.ndarray = self.module(**features).numpy()
+        return numbers
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer as torch uses it, with its padding and the model's limit."""
+        from tokenizers import Tokenizer
+
+        own = self.model.tokenizer
+        tokenizer = Tokenizer.from_str(own.backend_tokenizer.to_str())
+        tokenizer.no_truncation()
+        tokenizer.enable_padding(pad_id=own.pad_token_id or 0, pad_token=own.pad_token or "[PAD]")
+        tokenizer.save(str(folder / "tokenizer.json"))
+        limit = {"model_max_length": self.model.max_seq_length}
+        (folder / "tokenizer_config.json").write_text(json.dumps(limit) + "\n", encoding="utf8")
+
+
+def _wrap(model: Any, embeds: bool) -> Any:
+    """All modules of a model of sentence-transformers as one that takes tensors and gives one."""
+    import torch
+
+    class Numbers(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(
+            self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
+        ) -> torch.Tensor:
+            features = {"input_ids": input_ids, "attention_mask": attention_mask}
+            if token_type_ids is not None:  # MPNet knows none
+                features["token_type_ids"] = token_type_ids
+            made = self.model(features)
+            if embeds:
+                return torch.nn.functional.normalize(made["sentence_embedding"], dim=-1)  # (texts, width)
+            scores: torch.Tensor = made["scores"].reshape(-1, 1)  # (texts, 1)
+            return scores
+
+    return Numbers().eval()
+
+
+def _add_model(source: _Source, folder: Path, calibration: Sequence[Pair], int8: bool) -> Parity:
+    """Convert, save and seal a model whose tokenizer is in the folder already; check every step."""
     step = max(1, len(calibration) // CALIBRATION_PAIRS)
-    samples = [(p.passage,) if embeds else (p.question, p.passage) for p in calibration[::step][:CALIBRATION_PAIRS]]
-    batches = [_inputs(tokenizer, sample) for sample in samples]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's tracer warns of its own deprecation and of branches BERT never takes
-        converted = openvino.convert_model(model, example_input=batches[0])
-    converted.reshape(dict.fromkeys(batches[0], openvino.PartialShape([-1, -1])))  # (pairs, tokens)
-    quantized = _quantize(converted, batches) if int8 else converted
-    if not embeds and model.config.model_type == "bert":  # others may read more than the first token
-        drop_unread(quantized)
-    return quantized
+    samples = [*calibration[::step][:CALIBRATION_PAIRS], _overlong(calibration[0])]
+    texts = source.texts(samples)
+    features = [source.features([text]) for text in texts]
+    check_tokens(folder, features, texts, source.name)
+    chosen = [*texts[:-1][:: max(1, len(texts) // COMPARED_PAIRS)][:COMPARED_PAIRS], texts[-1]]
+    starts = range(0, len(chosen) - 1, _BATCH_SIZE)
+    batches = [source.features(chosen[:-1][start : start + _BATCH_SIZE]) for start in starts] + features[-1:]
+    expected = [source.outputs(batch) for batch in batches]
+    for numbers in expected:
+        check_finite(numbers, source.name)
+    converted = _convert(source, batches[0])
+    check_outputs(converted, batches, expected, source.name)
+    model = _quantize(converted, features[:-1]) if int8 else converted
+    transformer = source.model[0].model
+    if type(transformer).__name__ == "BertForSequenceClassification":  # others may read more than the first token
+        drop_unread(model)
+    _save(model, folder)
+    return check_opened(folder, chosen, _concatenate(expected), source.name, int8=int8)
+
+
+def _overlong(pair: Pair) -> Pair:
+    """A pair that every model has to cut."""
+    return Pair(pair.question, f"{pair.passage} and" * 600, pair.label)
+
+
+def _concatenate(rows: Sequence["np.ndarray"]) -> "np.ndarray":
+    import numpy as np
+
+    return np.concatenate(rows)
+
+
+def _convert(source: _Source, example: dict[str, Any]) -> Any:
+    openvino = import_openvino()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # torch's tracer warns of its own deprecation and of branches BERT never takes
+            converted = openvino.convert_model(source.module, example_input=example)
+        converted.reshape(dict.fromkeys(example, openvino.PartialShape([-1, -1])))  # (texts, tokens)
+    except Exception as error:  # whatever torch's tracer and OpenVINO's reader dislike
+        raise ModelError(f"{source.name} cannot be exported: {first_line(error)}") from error
+    return converted
 
 
 def drop_unread(model: Any) -> None:
@@ -153,42 +281,6 @@ def _explain(card: Path, code: str) -> None:
         title, mark, rest = card.read_text(encoding="utf8").partition("\n# ")
         heading, _, text = rest.partition("\n")
         card.write_text(f"{title}{mark}{heading}\n{_USAGE.format(code=code)}{text}", encoding="utf8")
-
-
-def _load_bi_encoder(folder: str, **options: Any) -> Any:
-    """The transformer of a bi-encoder with its mean pooling and normalization, as one module."""
-    import torch
-    from transformers import AutoModel
-
-    modules = json.loads((Path(folder) / "modules.json").read_text(encoding="utf8"))
-    kinds = [module["type"].rpartition(".")[2] for module in modules]
-    pooling = json.loads((Path(folder) / _POOLING).read_text(encoding="utf8"))
-    modes = [pooling.get("pooling_mode")] + [
-        name for name, on in pooling.items() if name.startswith("pooling_mode_") and on
-    ]
-    if kinds not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]) or modes not in _MEAN:
-        raise ModelError(
-            f"{folder} is not a transformer with the mean of its tokens, the only bi-encoder that is exported"
-        )
-
-    class BiEncoder(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.transformer = AutoModel.from_pretrained(folder, **options)
-
-        def forward(
-            self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
-        ) -> torch.Tensor:
-            segments = {} if token_type_ids is None else {"token_type_ids": token_type_ids}  # MPNet knows none
-            tokens = self.transformer(input_ids, attention_mask, **segments).last_hidden_state
-            mask = attention_mask.unsqueeze(-1).to(tokens.dtype)  # (texts, tokens, 1)
-            return torch.nn.functional.normalize((tokens * mask).sum(1) / mask.sum(1), dim=-1)
-
-    return BiEncoder()
-
-
-def _inputs(tokenizer: Any, texts: tuple[str, ...]) -> dict[str, Any]:
-    return dict(tokenizer(*texts, truncation=True, max_length=MAX_TOKENS, return_tensors="pt"))
 
 
 def _quantize(model: Any, batches: Sequence[dict[str, Any]]) -> Any:

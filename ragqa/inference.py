@@ -1,5 +1,6 @@
 """Exported models on the CPU: texts, or pairs of texts, into one row of numbers each, by OpenVINO without torch."""
 
+import json
 import os
 import re
 import sys
@@ -11,17 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from ragqa.errors import FallbackWarning, InputError, MissingExtraError, ModelError, first_line, warn_of_fallback
+from ragqa.errors import FallbackWarning, InputError, ModelError, warn_of_fallback
 from ragqa.files import cache_folder, replace_file, sha256, used_longest_ago, warn_without_cache
 from ragqa.forks import lock_across_forks
-from ragqa.offline import REASON, hub_options, is_offline
 from ragqa.storage.seal import SEAL, find_flaw, is_sealed, read_seal
 
 if TYPE_CHECKING:
     import numpy as np
 
 MODEL_FILE = "openvino/openvino_model.xml"  # as sentence-transformers names it
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # in one file or in several
 MAX_TOKENS = 512
 BATCH_SIZE = 8  # small enough for a core's cache, large enough to keep it busy
 
@@ -30,6 +30,7 @@ _INPUTS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_i
 _WINDOW = 1024  # texts that are tokenized together
 _PAD_TOKENS = ("[PAD]", "<pad>")
 _UNREAD = (".md",)  # a card may be edited
+_TORCH = (".safetensors", "pytorch_model.bin")  # not read beside an exported model
 _KEPT = 8  # compiled models in the cache folder, some 60 MB each
 _KEPT_NAME = re.compile(r"[0-9a-f]{32}")
 _MARK = (
@@ -57,16 +58,11 @@ class OpenVinoModel:
 
         `files` are the `_fingerprint` that the folder must have, if any is demanded.
         """
-        from tokenizers import Tokenizer
-
         self._folder = folder.absolute()
         if files is not None:
             _check_unchanged(self._folder, files)
-        tokenizer_file = folder / "tokenizer.json"
-        if not tokenizer_file.is_file():
-            raise ModelError(f"{tokenizer_file} is missing")
+        self._tokenizer = open_tokenizer(folder)
         with _loading(folder):
-            self._tokenizer = Tokenizer.from_file(str(tokenizer_file))
             self._files = files or _fingerprint(folder)
             with _COMPILING:
                 self._compiled: Compiled | None = _compile(folder, self._files)
@@ -74,10 +70,9 @@ class OpenVinoModel:
             _, width = model.output(0).get_partial_shape()  # (texts, width)
             self.width: int = width.get_length()
             self._workers: int = model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
-        self._tokenizer.enable_truncation(MAX_TOKENS)
+        padding = self._tokenizer.padding
         self._tokenizer.no_padding()
-        pad = next((token for token in _PAD_TOKENS if self._tokenizer.token_to_id(token) is not None), _PAD_TOKENS[0])
-        pads = {"input_ids": self._tokenizer.token_to_id(pad) or 0}
+        pads = {"input_ids": padding["pad_id"] if padding else self._find_pad()}
         self._pads = {port.any_name: pads.get(port.any_name, 0) for port in model.inputs}
         _OPENED.add(self)
 
@@ -107,8 +102,12 @@ class OpenVinoModel:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._compiled))
             self._compiled = None
 
+    def _find_pad(self) -> int:
+        pads = (self._tokenizer.token_to_id(token) for token in _PAD_TOKENS)
+        return next((pad for pad in pads if pad is not None), 0)
+
     def run(
-        self, texts: Sequence[str] | Sequence[tuple[str, str]], progress: Callable[[int], object] | None = None
+        self, texts: Sequence[str | tuple[str, str]], progress: Callable[[int], object] | None = None
     ) -> "np.ndarray":
         """The model's output for each text or pair, in their order: float32, shape (len(texts), width).
 
@@ -128,9 +127,7 @@ class OpenVinoModel:
             _finish(running, rows, progress)
         return rows
 
-    def _batches(
-        self, texts: Sequence[str] | Sequence[tuple[str, str]]
-    ) -> Iterator[tuple[list[int], "dict[str, np.ndarray]"]]:
+    def _batches(self, texts: Sequence[str | tuple[str, str]]) -> Iterator[tuple[list[int], "dict[str, np.ndarray]"]]:
         """Places of texts of about one length, and what the model reads of them; as many batches for each worker."""
         by_chars = sorted(range(len(texts)), key=lambda place: _length(texts[place]))
         for start in range(0, len(texts), _WINDOW):
@@ -162,7 +159,7 @@ def _loading(folder: Path) -> Iterator[None]:
     except (FallbackWarning, ModelError):  # the first where warnings are errors
         raise
     except Exception as error:
-        raise ModelError(f"{folder} cannot be loaded: {(str(error).strip().splitlines() or [''])[-1]}") from error
+        raise ModelError(f"{folder} cannot be loaded: {_last_line(error)}") from error
 
 
 def is_exported(folder: Path) -> bool:
@@ -178,7 +175,7 @@ def find_exported(source: str | Path | None, bundled: Path, what: str) -> Path |
     """
     folder = bundled if source is None else Path(source)
     if is_exported(folder):
-        _check_seal(folder, unread=(*_UNREAD, *WEIGHTS))
+        _check_seal(folder, unread=(*_UNREAD, *_TORCH))
         return folder
     if source is None:
         raise ModelError(f"the bundled {what} is not in {folder}; install ragqa again or pass a model folder")
@@ -186,30 +183,28 @@ def find_exported(source: str | Path | None, bundled: Path, what: str) -> Path |
     return None
 
 
-def load_unexported(kind: str, source: str, **options: Any) -> Any:
-    """Load a model by its class in sentence-transformers. Raises `MissingExtraError` without that, `ModelError` if it fails."""
-    hub = hub_options(source)
-    try:
-        import sentence_transformers
-    except ImportError as error:
-        raise MissingExtraError(f"the model {source}, which is not exported to OpenVINO,", "train") from error
-    try:
-        return getattr(sentence_transformers, kind)(source, **hub, **options)
-    except Exception as error:  # whatever its many parts raise for a damaged or missing model
-        if is_offline() and not Path(source).is_dir():
-            raise ModelError(f"the model {source} is not on this machine, and {REASON}") from error
-        raise ModelError(f"{source} cannot be loaded: {first_line(error)}") from error
-
-
 def check_source(source: str | Path) -> None:
     """Raise `ModelError` unless `source` is a folder with weights or may be a hub id (owner/name)."""
     folder = Path(source)
     if folder.is_dir():
         _check_seal(folder)
-        if not any((folder / name).is_file() for name in WEIGHTS):
-            raise ModelError(f"{folder} holds no weights: {MODEL_FILE} or {WEIGHTS[0]} is needed")
+        if not find_weights(folder):
+            raise ModelError(f"{folder} holds no weights: {MODEL_FILE} or model.safetensors is needed")
     elif folder.is_absolute() or str(source).startswith(".") or str(source).count("/") != 1:
         raise ModelError(f"{source} is neither a folder nor a hub id (owner/name)")
+
+
+def check_finite(numbers: "np.ndarray", name: str) -> None:
+    """Raise `ModelError` if a model has given NaN or infinity."""
+    import numpy as np
+
+    if not np.isfinite(numbers).all():
+        raise ModelError(f"{name} gives NaN or infinity; its weights are damaged, or its number format is too narrow")
+
+
+def find_weights(folder: Path) -> list[Path]:
+    """The files of torch's weights in a folder and in those of its modules, sorted."""
+    return sorted(path for name in WEIGHTS for place in ("", "*/") for path in folder.glob(place + name))
 
 
 def digest(folder: Path) -> str:
@@ -225,6 +220,30 @@ def digest(folder: Path) -> str:
 
 def _weights(folder: Path) -> Path:
     return (folder / MODEL_FILE).with_suffix(".bin")
+
+
+def open_tokenizer(folder: Path) -> Any:
+    """The tokenizer of an exported model, which cuts at the model's limit. Raises `ModelError` if it cannot be loaded."""
+    from tokenizers import Tokenizer
+
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise ModelError(f"{path} is missing")
+    with _loading(folder):
+        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer.enable_truncation(_read_limit(folder))
+    return tokenizer
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[-1]
+
+
+def _read_limit(folder: Path) -> int:
+    """How many tokens a model takes: its own limit, at most `MAX_TOKENS`."""
+    path = folder / "tokenizer_config.json"
+    own = json.loads(path.read_text(encoding="utf8")) if path.is_file() else {}
+    return min(MAX_TOKENS, int(own.get("model_max_length", MAX_TOKENS)))
 
 
 def _check_seal(folder: Path, unread: tuple[str, ...] = _UNREAD) -> None:

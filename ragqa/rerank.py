@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ragqa.errors import ModelError, warn_of_fallback
-from ragqa.inference import MAX_TOKENS, OpenVinoModel, check_source, digest, find_exported, load_unexported
+from ragqa.inference import OpenVinoModel, check_finite, check_source, digest, find_exported
+from ragqa.torch_models import open_cross_encoder
 from ragqa.training.attention import sound_attention
 
 if TYPE_CHECKING:
@@ -99,11 +100,14 @@ class Reranker:
     def score(self, question: str, texts: Sequence[str]) -> "np.ndarray":
         """Logits of the texts as answers to the question: float32, shape (len(texts),), in their order, unbounded.
 
-        Question and text together are cut at 512 tokens, from the longer of the two.
+        Question and text together are cut at 512 tokens, or at the model's own limit, from the longer of the two. Raises
+        `ModelError` if the model gives NaN or infinity.
         """
         import numpy as np
 
-        return self._engine.logits(question, texts) if texts else np.zeros(0, dtype=np.float32)
+        scores = self._engine.logits(question, texts) if texts else np.zeros(0, dtype=np.float32)
+        check_finite(scores, self.name)
+        return scores
 
     def probability(self, score: float, *, fused: bool = False) -> float:
         """How likely a best hit of this score is relevant: `sigmoid(scale · score + bias)`, between 0 and 1 (Platt, 1999).
@@ -140,7 +144,7 @@ class OpenVinoEngine:
         """Raises `ModelError` if the folder holds no exported model that can be loaded."""
         self._model = OpenVinoModel(folder)
         if self._model.width != 1:
-            raise ModelError(f"{folder} holds no reranker: it gives {self._model.width} numbers for a pair, not one")
+            raise ModelError(f"{folder} is not a reranker: it gives {self._model.width} numbers for a pair, not one")
 
     def logits(self, question: str, texts: Sequence[str]) -> "np.ndarray":
         """Logits as float32, shape (len(texts),), in the order of the texts."""
@@ -155,7 +159,7 @@ class SentenceTransformersEngine:
         self._source, self._device = source, device
         on_gpu = device is not None and device.startswith("cuda")
         options = {"model_kwargs": {"dtype": "bfloat16"}} if on_gpu else {}
-        self._model = load_unexported("CrossEncoder", source, max_length=MAX_TOKENS, device=device, **options)
+        self._model = open_cross_encoder(source, device=device, **options)
         self._batch_size = GPU_BATCH if on_gpu else CPU_BATCH
 
     def __reduce__(self) -> tuple[type["SentenceTransformersEngine"], tuple[str, str | None]]:

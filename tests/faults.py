@@ -220,7 +220,8 @@ def scenario(name: str, folder: Path, argument: str) -> Scenario:
     if name.startswith("dataset"):
         path, contents = "data", save_dataset
         if name == "dataset in place":  # as where a file system is mounted
-            ragqa.storage.folders.is_mounted = lambda path: path.name == "data" and path.is_dir()
+            folders: Any = ragqa.storage.folders
+            folders.is_mounted = lambda path: path.name == "data" and path.is_dir()
     elif name == "passages":
         path, contents = "file", lambda passages, place: write_json_lines(place / "file", passages)
     else:

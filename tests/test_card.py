@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ragqa.card import COLUMNS, lint, write_dataset
+from ragqa.card import COLUMNS, UNKNOWN, Origin, join_licences, lint, origin_of, read_origin, write_dataset
 from ragqa.dataset import SPLITS, DatasetConfig
-from ragqa.errors import CorpusError, InputError, MissingExtraError
-from ragqa.records import Pair
+from ragqa.errors import CorpusError, FallbackWarning, InputError, MissingExtraError
+from ragqa.records import Pair, Passage
 
 PAIRS = {
     "train": [
@@ -26,9 +26,11 @@ FILES = [
 ]
 
 
-def _write(out: Path, pairs: Mapping[str, Sequence[Pair]] = PAIRS) -> dict[str, object]:
+def _write(
+    out: Path, pairs: Mapping[str, Sequence[Pair]] = PAIRS, title: str = "Pairs", licence: str = "cc0-1.0"
+) -> dict[str, object]:
     sources = ["Starter corpus, CC0-1.0"]
-    return write_dataset(pairs, out, title="Pairs", sources=sources, licence="cc0-1.0", config=DatasetConfig())
+    return write_dataset(pairs, out, title=title, sources=sources, licence=licence, config=DatasetConfig())
 
 
 def _splits(
@@ -71,7 +73,8 @@ def test_datasets_loads_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_dataset_without_evaluation_pairs_loads_too(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
-    _write(tmp_path / "data", _splits(PAIRS["train"]))
+    with pytest.warns(FallbackWarning, match="the eval split of .*data is empty, and `ragqa train` needs it"):
+        _write(tmp_path / "data", _splits(PAIRS["train"]))
     loaded = datasets.load_dataset(str(tmp_path / "data"), cache_dir=str(tmp_path / "cache"))
     assert {split: len(rows) for split, rows in loaded.items()} == {"train": 2}
 
@@ -95,6 +98,37 @@ def test_the_card_describes_the_dataset(tmp_path: Path) -> None:
         assert line in card
 
 
+@pytest.mark.parametrize(
+    ("licence", "written"),
+    [("cc0-1.0", "cc0-1.0"), ("cc-by-sa-4.0, cc0-1.0", ["cc-by-sa-4.0", "cc0-1.0"]), ("my: own #1", "my: own #1")],
+)
+def test_the_front_matter_is_yaml_whatever_the_names_are(tmp_path: Path, licence: str, written: object) -> None:
+    _write(tmp_path / "data", title='Of "kernels":\n# and more', licence=licence)
+    repocard = pytest.importorskip("huggingface_hub.repocard")
+    front = repocard.metadata_load(tmp_path / "data" / "README.md") or {}
+    assert front["license"] == written
+    assert front["pretty_name"] == 'Of "kernels":\n# and more'
+    assert read_origin(tmp_path / "data") == Origin('data (Of "kernels": # and more)', licence)
+
+
+def test_where_passages_come_from_tells_their_licence(starter_passages: Sequence[Passage]) -> None:
+    wiki = Passage("A#0", "A", text="about a", url="https://de.wikipedia.org/wiki/A?oldid=1#B")
+    other = Passage("B#0", "B", text="about b", url="https://docs.example/b")
+    assert origin_of("s", starter_passages) == Origin("s: the starter corpus of ragqa", "cc0-1.0")
+    assert origin_of("w", [wiki, *starter_passages]).licence == "cc-by-sa-4.0"
+    assert origin_of("w", [wiki]) == Origin("w: 1 page of de.wikipedia.org", "cc-by-sa-4.0")
+    assert origin_of("o", [wiki, other]) == Origin("o: 2 pages of de.wikipedia.org, docs.example", UNKNOWN)
+    assert origin_of("n", [Passage("C#0", "C", text="c")]) == Origin("n: 1 page of unknown places", UNKNOWN)
+    fake = Passage("D#0", "D", text="d", url="https://wikipedia.org.example/wiki/D")
+    assert origin_of("f", [fake]).licence == UNKNOWN
+
+
+def test_licences_are_joined_unless_one_is_unknown() -> None:
+    wiki, starter, other = Origin("w", "cc-by-sa-4.0"), Origin("s", "cc0-1.0"), Origin("o", UNKNOWN)
+    assert join_licences([starter, wiki, starter]) == "cc-by-sa-4.0, cc0-1.0"
+    assert join_licences([starter, other]) == UNKNOWN
+
+
 def test_the_same_pairs_give_the_same_bytes(tmp_path: Path) -> None:
     _write(tmp_path / "one")
     _write(tmp_path / "two")
@@ -105,7 +139,8 @@ def test_the_same_pairs_give_the_same_bytes(tmp_path: Path) -> None:
 def test_a_dataset_is_replaced_but_nothing_else_is(tmp_path: Path) -> None:
     _write(tmp_path / "data")
     (tmp_path / "data" / "stray").write_text("x")
-    _write(tmp_path / "data", _splits(PAIRS["train"][:1]))
+    with pytest.warns(FallbackWarning, match="every train pair of .*data is positive"):
+        _write(tmp_path / "data", _splits(PAIRS["train"][:1], PAIRS["eval"]))
     assert len((tmp_path / "data" / "train.jsonl").read_text().splitlines()) == 1
     assert not (tmp_path / "data" / "stray").exists()
     (tmp_path / "work").mkdir()
@@ -126,7 +161,7 @@ def test_without_pairs_to_train_on_nothing_is_written(tmp_path: Path) -> None:
 
 def test_a_missing_pyarrow_is_named_with_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'ragqa\[train\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install .*\[train\]"):
         _write(tmp_path / "data")
 
 

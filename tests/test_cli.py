@@ -208,8 +208,6 @@ def bad(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> dict[st
         ("index --passages {missing} --out {out}", "{missing} is not a file"),
         ("ask dropout --index {missing}", "{missing} is not an index; build it again: ragqa index"),
         ("ask dropout --index {other-analyzer}", "built with another analyzer; build it again"),
-        ("ask dropout --index {index} -k 0", "k is 0; at least 1 is needed"),
-        ("ask dropout --index {index} -k -3", "k is -3; at least 1 is needed"),
         ("ask  --index {index}", "the question is empty"),
         ("ask ?!? --index {index}", "holds no letter or digit"),
         ("ask dropout --index {index} --model {no-weights}", "{no-weights} holds no weights"),
@@ -219,8 +217,6 @@ def bad(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> dict[st
         ("evaluate --judged {empty}", "is not a BEIR folder"),
         ("verify {empty}", "is no index, model, dataset or file of records"),
         ("train --dataset {empty} --out {out}", "is not a dataset"),
-        ("train --dataset {empty} --out {out} --batch-size 0", "batch_size is 0; it must be above 0"),
-        ("evaluate --questions 0", "0 questions; at least 1 is needed"),
         ("evaluate --titles {titles}", "no question is left to measure with"),
     ],
 )
@@ -233,6 +229,67 @@ def test_bad_input_is_one_line_on_stderr_and_exit_1(
     assert message.format(**bad) in lines[-1]
     assert "Traceback" not in err
     assert not bad["out"].exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("ask dropout -k 0", "-k: 0 is not a whole number of at least 1"),
+        ("ask dropout -k 2.5", "-k: 2.5 is not a whole number"),
+        ("ask dropout --candidates 0", "--candidates: 0 is not a whole number of at least 1"),
+        ("demo --port 65536", "--port: 65536 is not a whole number from 0 to 65535"),
+        ("evaluate --questions 0", "--questions: 0 is not a whole number of at least 1"),
+        ("dataset --out out --seed -1", "--seed: -1 is not a whole number from 0 to 4294967295"),
+        ("dataset --out out --negatives 0", "--negatives: 0 is not a whole number of at least 1"),
+        ("dataset --out out --parts 0.8 nan 0.1", "--parts: nan is not a number of at least 0"),
+        ("dataset --out out --shares 1 1 -1", "--shares: -1 is not a number of at least 0"),
+        ("dataset --out out --teacher-weight 1.5", "--teacher-weight: 1.5 is not a number from 0 to 1"),
+        ("train --dataset d --out out --seed 99999999999", "--seed: 99999999999 is not a whole number from 0 to"),
+        ("train --dataset d --out out --epochs 0", "--epochs: 0 is not a number above 0"),
+        ("train --dataset d --out out --epochs inf", "--epochs: inf is not a number above 0"),
+        ("train --dataset d --out out --learning-rate nan", "--learning-rate: nan is not a number above 0"),
+        ("train --dataset d --out out --learning-rate -0.1", "--learning-rate: -0.1 is not a number above 0"),
+        ("train --dataset d --out out --batch-size 0", "--batch-size: 0 is not a whole number of at least 1"),
+        ("train --dataset d --out out --warmup 1", "--warmup: 1 is not a number of at least 0 and below 1"),
+        ("train --dataset d --out out --dropout x", "--dropout: x is not a number of at least 0 and below 1"),
+    ],
+)
+def test_a_number_out_of_range_is_bad_usage(arguments: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments.split())
+    assert ended.value.code == 2
+    assert f"argument {message}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("ask dropout --model {missing}", "neither a folder nor a hub id"),
+        ("ask ?!?", "holds no letter or digit"),
+        ("ask dropout --index {missing}", "is not an index"),
+        ("demo --host 0.0.0.0", "give --auth USER:PASSWORD, or --no-auth"),
+        ("demo --auth nobody", "given as USER:PASSWORD"),
+        ("evaluate --judged {missing}", "{missing} does not exist"),
+        ("evaluate --judged {missing} --titles {missing}", "{missing} does not exist"),
+        ("evaluate --embedder {missing}", "neither a folder nor a hub id"),
+        ("dataset --passages {missing} --miner bundled --out {out}", "{missing} does not exist"),
+        ("dataset --judged {missing} --teacher bundled --out {out}", "{missing} does not exist"),
+        ("dataset --judged starter --teacher {missing} --out {out}", "neither a folder nor a hub id"),
+        ("train --dataset {missing} --out {out}", "is not a dataset"),
+        ("export {missing} --dataset {missing} --out {out}", "is not a dataset"),
+    ],
+)
+def test_bad_options_are_refused_before_any_model_is_loaded(
+    arguments: str, message: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[object] = []
+    for name in ("ragqa.rerank.OpenVinoEngine", "ragqa.embed.OpenVinoEngine"):
+        monkeypatch.setattr(name, loaded.append)
+    paths = {"missing": str(tmp_path / "missing"), "out": str(tmp_path / "out")}
+    code, _, err = run(*(argument.format(**paths) for argument in arguments.split(" ")))
+    assert (code, loaded) == (1, [])
+    assert message.format(**paths) in err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
 
 
 def test_update_changes_and_removes_pages(tmp_path: Path, index: Path, run: Run) -> None:

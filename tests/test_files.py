@@ -19,11 +19,6 @@ def _fail(context: AbstractContextManager[object], error: BaseException) -> None
         raise error
 
 
-def _fail(context: AbstractContextManager[object], error: BaseException) -> None:
-    with context:
-        raise error
-
-
 def test_a_file_is_replaced_when_the_block_ends(tmp_path: Path) -> None:
     path = tmp_path / "pages.jsonl"
     path.write_bytes(b"old and longer")

@@ -81,7 +81,8 @@ def test_a_folder_of_others_is_never_replaced(tmp_path: Path, name: str) -> None
     path.mkdir()
     (path / name).write_text("{}")
     (path / "empty").mkdir()
-    for action in (lambda: check_replaceable(path, "mark"), lambda: save(path, "new")):
+    actions: list[Callable[[], object]] = [lambda: check_replaceable(path, "mark"), lambda: save(path, "new")]
+    for action in actions:
         with pytest.raises(
             InputError, match=r"project exists and has no checksums\.json that names mark, so it is not"
         ):

@@ -6,7 +6,7 @@ import pytest
 if TYPE_CHECKING:
     import torch
 else:
-    torch = pytest.importorskip("torch", reason="pip install 'ragqa[train]'")
+    torch = pytest.importorskip("torch", reason="pip install '.[train]'")
 from ragqa.training.losses import SMALLEST, ContrastiveLoss, ListwiseLoss, divergence
 
 

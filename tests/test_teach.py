@@ -7,7 +7,7 @@ from ragqa.errors import InputError
 from ragqa.records import Pair
 from ragqa.training.teach import soften
 
-pytest.importorskip("sklearn", reason="pip install 'ragqa[train]'")
+pytest.importorskip("sklearn", reason="pip install '.[train]'")
 
 QUESTION = "What is dropout?"
 PAIRS = [

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import signal
@@ -6,30 +7,38 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tiny_models
 
 from ragqa.card import write_dataset
 from ragqa.dataset import DatasetConfig
-from ragqa.errors import CorpusError, InputError, ModelError, RecordError
+from ragqa.errors import CorpusError, FallbackWarning, InputError, ModelError, RecordError
 from ragqa.export import export
-from ragqa.records import Pair
+from ragqa.records import Pair, write_json_lines
 from ragqa.rerank import Reranker
+from ragqa.storage.seal import SEAL, seal
 from ragqa.train import (
     BASE,
     OFFLINE_BASE,
     RECIPES,
     TrainConfig,
     base_path,
-    list_dataset,
+    check_labels,
+    draw_lists,
+    find_checkpoint,
     load_cross_encoder,
     read_pairs,
     reranking_samples,
     train,
 )
+from ragqa.verify import verify
 
-torch = pytest.importorskip("torch", reason="pip install 'ragqa[train]'")
+torch = pytest.importorskip("torch", reason="pip install '.[train]'")
+from huggingface_hub.repocard import metadata_load  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 
 TOPICS = "dropout bagging boosting pruning pooling hashing stacking padding masking scaling".split()
 
@@ -81,8 +90,6 @@ def test_a_device_of_torch_may_be_named(trained: Path) -> None:
 
 
 def test_a_training_whose_gradients_are_no_numbers_ends(tmp_path: Path, dataset: Path, tiny: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
     shutil.copytree(tiny, tmp_path / "broken")
     weights = load_file(tmp_path / "broken" / "model.safetensors")
     weights["classifier.weight"][:] = float("nan")
@@ -92,8 +99,13 @@ def test_a_training_whose_gradients_are_no_numbers_ends(tmp_path: Path, dataset:
     assert not (tmp_path / "out").exists()
 
 
-def test_the_card_tells_how_the_model_was_made(trained: Path) -> None:
+def test_the_card_tells_how_the_model_was_made(trained: Path, tiny: Path) -> None:
     card = (trained / "README.md").read_text(encoding="utf8")
+    front = metadata_load(trained / "README.md") or {}
+    assert front["datasets"] == ["dataset"]
+    assert "license" not in front  # nobody has stated the tiny base's
+    assert "- dataset: dataset (Toy), licence of the texts: cc0-1.0\n" in card
+    assert f"- base model: {tiny}, licence: unknown\n" in card
     for wanted in ("pipeline_tag: text-ranking", "Maximum Sequence Length", "scores = model.predict(pairs)",
                    "What is ", "tiny", "ndcg@10", "sentence_0", "BinaryCrossEntropyLoss", "Non-Default Hyperparameters",
                    "All Hyperparameters", "Training Logs", "Framework Versions", "@inproceedings"):  # fmt: skip
@@ -141,7 +153,7 @@ def test_killed_it_goes_on_from_the_last_checkpoint(tmp_path: Path, dataset: Pat
     command += ["--epochs", "30", "--evaluations", "1"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while not list(tmp_path.glob("model.checkpoints/checkpoint-*/trainer_state.json")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob(f"model.checkpoints/checkpoint-*/{SEAL}")) and time.monotonic() < deadline:
         time.sleep(0.05)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -187,12 +199,12 @@ def test_a_hub_that_cannot_be_reached_names_the_offline_base(monkeypatch: pytest
 
 def test_lists_hold_the_best_half_and_a_draw_of_the_rest() -> None:
     pairs = [Pair("a?", f"p{n}", n / 10) for n in range(10)] + [Pair("b?", "alone", 1.0)]
-    rows = list(list_dataset(pairs, TrainConfig(list_size=4)))
+    rows = draw_lists(pairs, TrainConfig(list_size=4))
     assert [row["question"] for row in rows] == ["a?"]
     assert rows[0]["passages"][:2] == ["p9", "p8"]
     assert len(set(rows[0]["passages"])) == 4
     assert rows[0]["labels"] == [int(p[1:]) / 10 for p in rows[0]["passages"]]
-    assert rows == list(list_dataset(pairs, TrainConfig(list_size=4)))
+    assert rows == draw_lists(pairs, TrainConfig(list_size=4))
 
 
 def test_the_listwise_recipe_learns_and_the_folder_serves(tmp_path: Path, dataset: Path, tiny: Path) -> None:
@@ -213,8 +225,139 @@ def test_samples_group_pairs_by_question() -> None:
     assert reranking_samples(pairs) == [{"query": "a?", "positive": ["x"], "negative": ["y"]}]
 
 
-def test_without_pairs_there_is_nothing_to_train(tmp_path: Path) -> None:
-    for split in ("train", "eval"):
-        (tmp_path / f"{split}.jsonl").write_text("")
-    with pytest.raises(CorpusError, match="no pairs to train on"):
-        train([tmp_path], tmp_path / "out", TrainConfig(), progress=False)
+@pytest.mark.parametrize(
+    ("splits", "message"),
+    [
+        (
+            {"train": [], "eval": pairs_about(TOPICS)},
+            "the train split is empty in .*data; make a dataset of more pages",
+        ),
+        ({"train": pairs_about(TOPICS), "eval": []}, "the eval split is empty in .*data; make a dataset of more pages"),
+        (
+            {"train": pairs_about(TOPICS), "eval": pairs_about(TOPICS)[::2]},
+            "the eval split of .*data has no question with both a positive and a negative passage",
+        ),
+        (
+            {"train": pairs_about(TOPICS)[::2], "eval": pairs_about(TOPICS)},
+            r"every train pair of .*data has the label 1\.0; positives and negatives are needed",
+        ),
+    ],
+)
+def test_a_split_that_cannot_be_used_is_named_before_anything_is_loaded(
+    tmp_path: Path, splits: dict[str, list[Pair]], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)  # importing it fails
+    with pytest.raises(CorpusError, match=message):
+        train([write_splits(tmp_path / "data", splits)], tmp_path / "out", TrainConfig(), progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_list_needs_two_passages_of_a_question(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    alone = [replace(pair, question=f"{pair.question} {n}") for n, pair in enumerate(pairs_about(TOPICS))]
+    data = write_splits(tmp_path / "data", {"train": alone, "eval": pairs_about(TOPICS)})
+    with pytest.raises(CorpusError, match="no question has 2 passages in .*data; a list needs them"):
+        train([data], tmp_path / "out", RECIPES["listwise"], progress=False)
+
+
+def test_only_positives_of_several_grades_give_a_warning() -> None:
+    graded = [replace(pair, label=0.5 + pair.label / 2) for pair in pairs_about(TOPICS)]
+    with pytest.warns(FallbackWarning, match="the train pairs of data are all positives, which teaches little"):
+        check_labels(graded, ["data"])
+
+
+def write_splits(folder: Path, splits: dict[str, list[Pair]]) -> Path:
+    folder.mkdir()
+    for split, pairs in splits.items():
+        rows = ({"sentence_0": p.question, "sentence_1": p.passage, "label": p.label} for p in pairs)
+        write_json_lines(folder / f"{split}.jsonl", rows)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["epochs", "learning_rate"])
+@pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
+def test_settings_are_positive_numbers(name: str, value: float) -> None:
+    changed: dict[str, Any] = {name: value}
+    with pytest.raises(InputError, match=f"{name} is {value}; it must be above 0"):
+        replace(TrainConfig(), **changed)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32, 99999999999])
+def test_a_seed_that_numpy_does_not_take_is_refused(seed: int) -> None:
+    with pytest.raises(InputError, match=f"seed is {seed}; it must be between 0 and 4294967295"):
+        TrainConfig(seed=seed)
+
+
+def make_checkpoints(folder: Path, best: int) -> list[Path]:
+    made = []
+    for step in (9, 10):
+        checkpoint = folder / f"checkpoint-{step}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "model.safetensors").write_bytes(b"weights")
+        state = {"best_model_checkpoint": str(folder / f"checkpoint-{min(best, step)}")}
+        (checkpoint / "trainer_state.json").write_text(json.dumps(state))
+        seal(checkpoint)
+        made.append(checkpoint)
+    return made
+
+
+def test_the_last_whole_checkpoint_is_taken(tmp_path: Path) -> None:
+    assert find_checkpoint(tmp_path / "none") is None
+    nine, ten = make_checkpoints(tmp_path, best=9)
+    assert find_checkpoint(tmp_path) == ten
+    (ten / SEAL).unlink()  # written last: a kill came before
+    assert find_checkpoint(tmp_path) == nine
+    assert not ten.exists()
+
+
+def test_a_damaged_checkpoint_is_left_for_the_one_before(tmp_path: Path) -> None:
+    nine, ten = make_checkpoints(tmp_path, best=9)
+    (ten / "model.safetensors").write_bytes(b"Weights")
+    with pytest.warns(
+        FallbackWarning, match=r"checkpoint-10/model\.safetensors is damaged; training goes on from checkpoint-9"
+    ):
+        assert find_checkpoint(tmp_path) == nine
+    assert not ten.exists()
+
+
+def test_without_the_best_checkpoint_training_begins_anew(tmp_path: Path) -> None:
+    nine, _ = make_checkpoints(tmp_path, best=9)
+    (nine / "model.safetensors").unlink()
+    with pytest.warns(FallbackWarning, match="is missing or cut short; training goes on from the beginning"):
+        assert find_checkpoint(tmp_path) is None
+
+
+def test_a_base_with_several_outputs_or_without_a_layer_is_refused(tmp_path: Path) -> None:
+    tiny_models.save("bert", tmp_path / "three", labels=3)
+    with pytest.raises(ModelError, match="three gives 3 numbers for a pair; a reranker gives one"):
+        load_cross_encoder(TrainConfig(base=str(tmp_path / "three")))
+    folder = tiny_models.save("bert", tmp_path / "torn")
+    weights = load_file(folder / "model.safetensors")
+    del weights["bert.embeddings.word_embeddings.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"torn are incomplete: bert\.embeddings\.word_embeddings\.weight is missing"):
+        load_cross_encoder(TrainConfig(base=str(folder)))
+    (folder / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match="the base model .*torn cannot be loaded: "):
+        load_cross_encoder(TrainConfig(base=str(folder)))
+
+
+def test_a_base_gets_a_head_and_keeps_its_own_limit(tmp_path: Path) -> None:
+    folder = tiny_models.save("bert", tmp_path / "base", "ForMaskedLM", max_position_embeddings=64)
+    model = load_cross_encoder(TrainConfig(base=str(folder)))
+    assert (model.num_labels, model.max_seq_length) == (1, 64)
+    assert model.predict([("a", "pooling " * 300)]).shape == (1,)
+
+
+def test_a_model_that_cannot_be_exported_is_kept_for_torch(
+    tmp_path: Path, dataset: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ModelError("it cannot be exported: its layers are new to OpenVINO")
+
+    monkeypatch.setattr("ragqa.train.add_openvino", refuse)
+    out = tmp_path / "model"
+    with pytest.warns(FallbackWarning, match="model runs on torch only, which is slower: it cannot be exported"):
+        train([dataset], out, TrainConfig(base=str(tiny), epochs=0.1), progress=False)
+    assert verify(out) == "a model, every byte as written"
+    assert Reranker.load(out).score("What is pooling?", ["pooling"]).shape == (1,)

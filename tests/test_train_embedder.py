@@ -14,7 +14,7 @@ from ragqa.records import Pair
 from ragqa.train import RECIPES, TrainConfig, read_pairs
 from ragqa.training.train_embedder import average, train_embedder
 
-torch = pytest.importorskip("torch", reason="pip install 'ragqa[train]'")
+torch = pytest.importorskip("torch", reason="pip install '.[train]'")
 
 TOPICS = "dropout bagging boosting pruning pooling hashing stacking padding masking scaling".split()
 

@@ -6,7 +6,19 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragqa.cli.options import Command, add_candidates, add_embedder, load_embedder
+from ragqa.cli.options import (
+    Command,
+    add_candidates,
+    add_embedder,
+    add_seed,
+    check_files,
+    check_models,
+    load_embedder,
+    real,
+    share,
+    weight,
+    whole,
+)
 from ragqa.errors import InputError
 from ragqa.progress import counter
 from ragqa.records import Passage, read_json_lines
@@ -15,6 +27,7 @@ if TYPE_CHECKING:
     from ragqa.bm25 import Bm25Index
     from ragqa.dense import DenseIndex
     from ragqa.embed import Embedder
+    from ragqa.judged import Judged
     from ragqa.train import TrainConfig
 
 _WIKIPEDIA = "wikipedia"
@@ -51,19 +64,19 @@ def _add_dataset(command: Command) -> None:
     parser.add_argument(
         "--forms", nargs="+", default=["what"], choices=FORMS, help="of generated questions (default what)"
     )
-    parser.add_argument("--negatives", type=int, default=3, help="for each positive (default 3)")
+    parser.add_argument("--negatives", type=whole(1), default=3, help="for each positive (default 3)")
     parser.add_argument(
         "--shares",
         nargs=3,
-        type=float,
+        type=weight,
         default=[1, 1, 1],
         metavar=("RANDOM", "PAGE", "HARD"),
         help="of the kinds of negatives",
     )
     parser.add_argument(
-        "--parts", nargs=3, type=float, default=[0.8, 0.1, 0.1], metavar=("TRAIN", "EVAL", "TEST"), help="of the pages"
+        "--parts", nargs=3, type=weight, default=[0.8, 0.1, 0.1], metavar=("TRAIN", "EVAL", "TEST"), help="of the pages"
     )
-    parser.add_argument("--seed", type=int, default=42)
+    add_seed(parser, 42)
     parser.add_argument(
         "--miner", metavar="MODEL", help='bi-encoder that finds hard negatives beside BM25, or "bundled"'
     )
@@ -75,13 +88,15 @@ def _add_dataset(command: Command) -> None:
         help="bi-encoders that soften the labels of the train split",
     )
     parser.add_argument(
-        "--teacher-weight", type=float, default=0.25, help="share in a judged label, more in others (default 0.25)"
+        "--teacher-weight", type=share(), default=0.25, help="share in a judged label, more in others (default 0.25)"
     )
     parser.add_argument(
         "--style", choices=("ragqa", "reference"), default="ragqa", help="reference: that model's own recipe"
     )
     parser.add_argument("--title", default="Questions and passages", help="of the card")
-    parser.add_argument("--licence", default="cc-by-sa-4.0", help="of the texts, for the card (default Wikipedia's)")
+    parser.add_argument(
+        "--licence", metavar="NAME", help="licence of the texts, for the card; by default what their addresses tell"
+    )
     parser.set_defaults(parser=parser)
 
 
@@ -103,15 +118,17 @@ def _add_train(command: Command) -> None:
     parser.add_argument("--out", required=True, metavar="FOLDER", help="interrupted, the same command goes on")
     parser.add_argument("--base", help=f"folder, hub id, or {OFFLINE_BASE} where there is no hub")
     group = parser.add_argument_group("settings", "instead of the recipe's own")
-    group.add_argument("--epochs", type=float)
-    group.add_argument("--batch-size", type=int, help="pairs, or questions where there are lists")
-    group.add_argument("--list-size", type=int, help="passages of a question that are looked at together")
-    group.add_argument("--learning-rate", type=float)
-    group.add_argument("--warmup", type=float, help="share of all steps")
-    group.add_argument("--max-length", type=int, help="tokens")
-    group.add_argument("--dropout", type=float, help="0 is faster on CPUs")
-    group.add_argument("--evaluations", type=int, help="in an epoch")
-    group.add_argument("--seed", type=int)
+    group.add_argument("--epochs", type=real(0), help="passes over the train pairs")
+    group.add_argument("--batch-size", type=whole(1), help="pairs, or questions where there are lists")
+    group.add_argument(
+        "--list-size", type=whole(0), help="passages of a question that are looked at together, 0 for single pairs"
+    )
+    group.add_argument("--learning-rate", type=real(0), help="highest learning rate")
+    group.add_argument("--warmup", type=share(below_one=True), help="fraction of all training steps used for warm-up")
+    group.add_argument("--max-length", type=whole(1), help="tokens of question and passage together; more are cut")
+    group.add_argument("--dropout", type=share(below_one=True), help="dropout probability; 0 is faster on CPUs")
+    group.add_argument("--evaluations", type=whole(1), help="evaluations in an epoch")
+    add_seed(group)
 
 
 def _add_export(command: Command) -> None:
@@ -147,7 +164,7 @@ def _add_evaluate(command: Command) -> None:
     parser.add_argument("--answers", action="store_true", help="look at answers, abstention and probabilities too")
     parser.add_argument("--chart", metavar="FILE", help="draw the comparison as PNG or SVG")
     parser.add_argument("--titles", metavar="FILE", help="only questions that pages with these titles answer")
-    parser.add_argument("--questions", type=int, metavar="N", help="only N questions, evenly spaced")
+    parser.add_argument("--questions", type=whole(1), metavar="N", help="only N questions, evenly spaced")
     parser.add_argument("--model", metavar="MODEL", help="model folder or hub id; the bundled one if not given")
     add_candidates(parser)
     add_embedder(parser)
@@ -158,16 +175,16 @@ def _dataset(options: argparse.Namespace) -> None:
     from ragqa.card import MARK
     from ragqa.storage.folders import check_replaceable
 
-    check_replaceable(options.out, MARK)  # before the work
+    check_replaceable(options.out, MARK)
     if options.recipe != _WIKIPEDIA:
         _dataset_of_recipe(options)
         return
     if options.data:
         raise InputError("--data is for other recipes: give --passages or --judged, or --recipe")
     from ragqa import dataset
-    from ragqa.card import write_dataset
+    from ragqa.card import UNKNOWN, Origin, join_licences, origin_of, write_dataset
     from ragqa.feedback import read_feedback
-    from ragqa.judged import read_judged
+    from ragqa.judged import STARTER_SETS, read_judged
 
     config = dataset.DatasetConfig(
         forms=tuple(options.forms),
@@ -176,7 +193,10 @@ def _dataset(options: argparse.Namespace) -> None:
         parts=tuple(options.parts),
         seed=options.seed,
     )
+    check_models(options.miner, *options.teacher)
+    check_files(options.passages, options.feedback, *(name for name in options.judged if name not in STARTER_SETS))
     passages = tuple(read_json_lines(options.passages, Passage)) if options.passages else ()
+    origins = [origin_of(Path(options.passages).name, passages)] if passages else []
     if options.style == "reference":
         if not passages or options.judged or options.miner or options.feedback:
             raise InputError(
@@ -185,7 +205,11 @@ def _dataset(options: argparse.Namespace) -> None:
         pairs = dataset.build_reference(passages, config)
     else:
         sources = [dataset.from_passages(passages, config.forms)] if passages else []
-        sources += [dataset.from_judged(read_judged(folder)) for folder in options.judged]
+        for name in options.judged:
+            judged = read_judged(name)
+            sources.append(dataset.from_judged(judged))
+            known = name in STARTER_SETS
+            origins.append(origin_of(name, judged.passages) if known else Origin(Path(name).name, UNKNOWN))
         if options.feedback:
             sources.append(dataset.from_feedback(read_feedback(options.feedback), passages))
         if not sources:
@@ -207,8 +231,8 @@ def _dataset(options: argparse.Namespace) -> None:
         pairs,
         options.out,
         title=options.title,
-        sources=[Path(source).name for source in (options.passages, *options.judged) if source] + mined + taught,
-        licence=options.licence,
+        sources=[*(f"{origin.name}; licence: {origin.licence}" for origin in origins), *mined, *taught],
+        licence=options.licence or join_licences(origins),
         config=config,
     )
     print(json.dumps(report, indent=1))
@@ -248,28 +272,30 @@ def _export(options: argparse.Namespace) -> None:
     from ragqa.export import export
     from ragqa.train import read_pairs
 
-    export(options.model, options.out, read_pairs(options.dataset, "train"), int8=not options.no_int8)
-    print(f"{options.out}: {sum(f.stat().st_size for f in Path(options.out).rglob('*') if f.is_file()) / 1e6:.1f} MB")
+    parity = export(options.model, options.out, read_pairs(options.dataset, "train"), int8=not options.no_int8)
+    size = sum(f.stat().st_size for f in Path(options.out).rglob("*") if f.is_file()) / 1e6
+    print(
+        f"{options.out}: {size:.1f} MB; compared with the torch model: largest deviation {parity.deviation:.2g}, "
+        f"{parity.measure} {parity.agreement:.4f}"
+    )
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from ragqa import evaluate
     from ragqa.bm25 import Bm25Index
-    from ragqa.judged import read_judged, select
+    from ragqa.judged import STARTER_SETS
     from ragqa.rerank import Reranker
     from ragqa.retrieve import Retriever
-    from ragqa.wiki.seeds import read_seeds
 
     if options.chart:
         evaluate.check_chart(options.chart)
+    check_models(options.model, None if options.no_dense else options.embedder)
+    check_files(options.titles, *(name for name in options.judged if name not in STARTER_SETS))
+    sets = [_read_set(name, options) for name in options.judged]
     reranker = Reranker.load(options.model)
     embedder = None if options.no_dense else load_embedder(options.embedder)
-    titles = frozenset(read_seeds(options.titles).titles) if options.titles else None
     reports, plain = [], []
-    for name in options.judged:
-        judged = read_judged(name)
-        judged = select(judged, titles) if titles is not None else judged
-        judged = evaluate.sample(judged, options.questions) if options.questions is not None else judged
+    for judged in sets:
         index = Bm25Index.build(judged.passages)
         dense = _embed(index, embedder) if embedder else None
         retriever = Retriever(index, reranker, dense=dense, candidates=options.candidates)
@@ -287,6 +313,17 @@ def _evaluate(options: argparse.Namespace) -> None:
         print(json.dumps(plain[0] if len(plain) == 1 else plain, indent=1))
     if options.chart:
         evaluate.draw(reports, options.chart)
+
+
+def _read_set(name: str, options: argparse.Namespace) -> "Judged":
+    """A judged set, or the part of it that the options choose."""
+    from ragqa.evaluate import sample
+    from ragqa.judged import read_judged, select
+    from ragqa.wiki.seeds import read_seeds
+
+    judged = read_judged(name)
+    judged = select(judged, frozenset(read_seeds(options.titles).titles)) if options.titles else judged
+    return judged if options.questions is None else sample(judged, options.questions)
 
 
 def _embed(index: "Bm25Index", embedder: "Embedder") -> "DenseIndex":

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from ragqa.cli.options import Command, add_embedder, add_retriever, load_embedder, open_retriever
+from ragqa.cli.options import Command, add_embedder, add_retriever, load_embedder, open_retriever, whole
 from ragqa.cli.pages import read_all_pages
 from ragqa.cli.terminal import printable, wrap
 from ragqa.errors import InputError
@@ -72,7 +72,7 @@ def _add_verify(command: Command) -> None:
 def _add_ask(command: Command) -> None:
     parser = command("ask", _ask, "answer one question", 'ragqa ask "why does dropout help?"')
     parser.add_argument("question", metavar="QUESTION")
-    parser.add_argument("-k", type=int, default=5, help="hits to show (default 5)")
+    parser.add_argument("-k", type=whole(1), default=5, help="hits to show (default 5)")
     parser.add_argument("--json", action="store_true", help="for machines")
     add_retriever(parser)
 
@@ -80,7 +80,7 @@ def _add_ask(command: Command) -> None:
 def _add_demo(command: Command) -> None:
     parser = command("demo", _demo, "serve the chat", "ragqa demo --index index/ --port 7860")
     parser.add_argument("--host", default="127.0.0.1", help="another one demands --auth or --no-auth")
-    parser.add_argument("--port", type=int, default=7860, help="0 takes a free one (default 7860)")
+    parser.add_argument("--port", type=whole(0, 65535), default=7860, help="0 takes a free one (default 7860)")
     parser.add_argument(
         "--auth",
         metavar="USER:PASSWORD",
@@ -146,7 +146,9 @@ def _verify(options: argparse.Namespace) -> None:
 
 def _ask(options: argparse.Namespace) -> None:
     from ragqa.answer import as_dict
+    from ragqa.retrieve import check_question
 
+    check_question(options.question)
     answer = open_retriever(options).ask(options.question, options.k)
     print(json.dumps(as_dict(answer), ensure_ascii=False, indent=1) if options.json else _as_text(answer))
 
@@ -180,6 +182,9 @@ def _demo(options: argparse.Namespace) -> None:
     from ragqa import demo
     from ragqa.dialogue.written import Writer
 
+    auth = options.auth if options.auth is not None else os.environ.get("RAGQA_AUTH") or None
+    user = None if auth is None else demo.read_auth(auth)
+    demo.check_door(demo.Door(options.host, options.port, user, options.mcp, options.no_auth))
     growth = _open_growth(options)
     corpora: list[demo.Corpus] = []
     for folder in options.index or [None]:
@@ -194,12 +199,11 @@ def _demo(options: argparse.Namespace) -> None:
             options.llm_model,
             reranker=corpora[0].retriever.reranker,
         )
-    auth = options.auth if options.auth is not None else os.environ.get("RAGQA_AUTH") or None
     demo.serve(
         corpora,
         host=options.host,
         port=options.port,
-        auth=None if auth is None else demo.read_auth(auth),
+        auth=user,
         open_to_all=options.no_auth,
         mcp=options.mcp,
         extras=demo.Extras(writer, feedback, growth, notice, _recipe_tabs()),

@@ -17,7 +17,7 @@ from ragqa.demo.corpora import Corpus, begin_folder
 from ragqa.demo.extras import Extras, find_feedback
 from ragqa.demo.growth import Growth
 from ragqa.demo.page import EXAMPLES, build_demo
-from ragqa.demo.serve import Door, launch, read_auth, serve
+from ragqa.demo.serve import Door, check_door, launch, read_auth, serve
 
 __all__ = [
     "EXAMPLES",
@@ -27,6 +27,7 @@ __all__ = [
     "Growth",
     "begin_folder",
     "build_demo",
+    "check_door",
     "find_feedback",
     "launch",
     "read_auth",

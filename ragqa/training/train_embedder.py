@@ -13,15 +13,19 @@ from typing import TYPE_CHECKING, Any
 from ragqa.errors import CorpusError, InputError, MissingExtraError
 from ragqa.records import Pair
 from ragqa.storage.folders import check_replaceable, replace_folder
+from ragqa.torch_models import limit_positions
 from ragqa.train import (
     TrainConfig,
     arguments,
-    drop_half_written,
+    check_checkpoints,
+    draw_lists,
+    find_checkpoint,
     fit,
-    list_dataset,
     load_base,
+    name_datasets,
     open_checkpoints,
     read_training,
+    save_model,
 )
 
 if TYPE_CHECKING:
@@ -41,6 +45,11 @@ def train_embedder(
     (`losses.ContrastiveLoss`); questions with fewer are left out. Interrupted, the same call goes on, as `train` does,
     and it raises as `train` does.
     """
+    pairs, samples = read_training(datasets, config)
+    lists = _full_lists(pairs, config)
+    out = Path(out).resolve()
+    check_replaceable(out, MARK)
+    check_checkpoints(out, config, pairs)
     try:
         from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
         from sentence_transformers.base.sampler import BatchSamplers
@@ -49,11 +58,9 @@ def train_embedder(
         from ragqa.training.losses import ContrastiveLoss
     except ImportError as error:
         raise MissingExtraError("training", "train") from error
-    pairs, samples = read_training(datasets, config)
-    out = Path(out).resolve()
-    check_replaceable(out, MARK)
-    dataset = _columns(pairs, config)
+    dataset = _columns(lists, config)
     model = load_bi_encoder(config)
+    name_datasets(model, datasets)
     checkpoints = open_checkpoints(out, config, pairs)
     evaluator = RerankingEvaluator(samples, at_k=10, name="eval", write_csv=False)
     trainer = SentenceTransformerTrainer(
@@ -67,11 +74,11 @@ def train_embedder(
         evaluator=evaluator,
     )
     base = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
-    fit(trainer, resume=drop_half_written(checkpoints))
+    fit(trainer, resume_from=find_checkpoint(checkpoints))
     average(model, base)
     metrics: Any = evaluator(model)
     with replace_folder(out, MARK) as new:
-        model.save_pretrained(str(new))
+        save_model(model, new, datasets)
     shutil.rmtree(checkpoints)
     return {name.removeprefix("eval_"): value for name, value in metrics.items()}
 
@@ -93,23 +100,26 @@ def load_bi_encoder(config: TrainConfig) -> "SentenceTransformer":
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer import SentenceTransformerModelCardData
 
-    card = SentenceTransformerModelCardData(
-        language="en", license="apache-2.0", model_name="ragqa embedder", tags=["ragqa"]
-    )
+    card = SentenceTransformerModelCardData(language="en", model_name="ragqa embedder", tags=["ragqa"])
     model = load_base(partial(SentenceTransformer, model_card_data=card), config)
-    model.max_seq_length = config.max_length
+    model.max_seq_length = limit_positions(model, config.max_length)
     return model
 
 
-def _columns(pairs: Sequence[Pair], config: TrainConfig) -> "Dataset":
+def _full_lists(pairs: Sequence[Pair], config: TrainConfig) -> list[dict[str, Any]]:
+    """The rows of `draw_lists` with `list_size` passages."""
+    if not config.list_size:
+        raise InputError("list_size is 0; an embedder is trained on lists of at least 2 passages")
+    lists = [row for row in draw_lists(pairs, config) if len(row["passages"]) == config.list_size]
+    if not lists:
+        raise CorpusError(f"no question has {config.list_size} passages; give a smaller --list-size")
+    return lists
+
+
+def _columns(lists: Sequence[Mapping[str, Any]], config: TrainConfig) -> "Dataset":
     """The lists of passages as columns, as sentence-transformers' collator takes them."""
     from datasets import Dataset
 
-    if not config.list_size:
-        raise InputError("list_size is 0; an embedder is trained on lists of at least 2 passages")
-    lists = [row for row in list_dataset(pairs, config) if len(row["passages"]) == config.list_size]
-    if not lists:
-        raise CorpusError(f"no question has {config.list_size} passages; give a smaller list_size")
     columns: dict[str, list[Any]] = {"question": [row["question"] for row in lists]}
     for place in range(config.list_size):
         columns[f"passage_{place}"] = [row["passages"][place] for row in lists]
