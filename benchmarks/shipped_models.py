@@ -31,7 +31,8 @@ from ragqa.dense import DenseIndex
 from ragqa.embed import Embedder
 from ragqa.evaluate import sample
 from ragqa.export import export
-from ragqa.judged import Judged, read_beir, read_grades, read_starter_graded, starter_part
+from ragqa.grades import read_grades
+from ragqa.judged import Judged, read_beir, read_starter_graded, starter_part
 from ragqa.passages import sentences, split
 from ragqa.records import Page, Passage, read_json_lines, read_rows, write_json_lines
 from ragqa.rerank import CALIBRATION, Reranker
@@ -161,12 +162,7 @@ def ml_passages(data: Path) -> tuple[Passage, ...]:
 
 def asked_source(passages: tuple[Passage, ...], questions: Path) -> Source:
     """Questions written for this project, with their judgments over the passages."""
-    grades = read_grades(questions)
-    known = {passage.id for passage in passages}
-    if lost := {p for own in grades.values() for p in own} - known:
-        raise SystemExit(
-            f"{len(lost)} judged passages are not in the pages, such as {min(lost)}: are these other pages?"
-        )
+    grades = read_grades(questions, passages)
     return from_judged(
         Judged(
             "asked",
