@@ -352,6 +352,8 @@ def main() -> None:
     parser.add_argument("--questions", type=Path, default=QUESTIONS, help="graded questions on the pages in --data")
     parser.add_argument("--limit", type=int, default=0, help="questions of each dataset (default: all)")
     run = parser.parse_args()
+    if run.limit < 0:
+        parser.error(f"--limit is {run.limit}; it must be at least 0")
     try:
         datasets = recipes(run.data, run.out, run.questions)
         settings = {name: getattr(run, name) for name in ("base", "teacher", "limit")}
