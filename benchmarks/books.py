@@ -84,7 +84,7 @@ def main() -> None:
     if options.learn:
         own = read_books(options.learn)
         vectors = learn_for(own, books.source.library, books.source.known)
-        write_tastes(tastes_file(options.learn), vectors.astype(np.float16))
+        write_tastes(tastes_file(options.learn), vectors.astype(np.float16), own.values())
         print(f"{int(vectors.any(axis=1).sum())} of {len(own)} books were rated")
         return
     systems = baselines(books.source, options.seed)

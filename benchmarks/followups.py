@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ragqa import Retriever
 from ragqa.dialogue.conversation import standalone
-from ragqa.records import Answer, Hit, Passage
+from ragqa.records import Answer, Hit, Passage, read_rows
 
 HERE = Path(__file__).parent
 QUESTIONS = HERE.parent / "corpus" / "questions.jsonl"
@@ -41,7 +41,7 @@ def measure_followups(retriever: Retriever, show: bool) -> None:
 
 def measure_false_rewrites(path: Path, show: bool, seed: int = 42) -> None:
     """Print how many questions are changed when each is asked after another one, drawn at random."""
-    questions = [json.loads(line)["question"] for line in path.read_text(encoding="utf8").splitlines()]
+    questions = [row["question"] for _, row in read_rows(path) if "question" in row]
     others = random.Random(seed).sample(questions, len(questions))
     changed = 0
     for other, question in zip(others, questions, strict=True):

@@ -1,10 +1,12 @@
-"""Make the shipped models from public question files and the questions written for this project.
+"""Train the shipped models again, from public question files and the questions written for this project.
 
     python benchmarks/shipped_models.py --data ../shared/data --out data/shipped
+    python benchmarks/shipped_models.py --data ../shared/data --out data/smoke --limit 40
 
 `--data` holds `wikipedia/`, `squad_dev/` and `cmu_wikipedia_qa/`. Below `--out`: dataset folders, `embedder-torch/` and
-`reranker-torch/` as trained, `embedder/` and `reranker/` as shipped. A step whose folder is there already is passed over, so
-that the same command goes on after an interruption.
+`reranker-torch/` as trained, `embedder/` and `reranker/` as shipped. Steps whose folder exists are skipped, so the same command
+continues after an interruption. All grades are checked against the passages first. `--limit` runs every step on a few questions
+of each dataset, to see that they work; the models are useless.
 
 Never trained or tuned on: SQuAD's articles in `squad_test_titles.txt` and every third starter question. Of the other starter
 questions one half is trained on, the other calibrates.
@@ -14,7 +16,7 @@ import argparse
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,14 +31,18 @@ from ragqa.corpus import read_pages, starter_folder
 from ragqa.dataset import DatasetConfig, Source, build, from_judged, from_passages
 from ragqa.dense import DenseIndex
 from ragqa.embed import Embedder
+from ragqa.errors import RagqaError
 from ragqa.evaluate import sample
 from ragqa.export import export
+from ragqa.files import sha256
+from ragqa.grades import read_grades
 from ragqa.inference import digest
-from ragqa.judged import Judged, read_beir, read_grades, read_starter_graded, starter_part
+from ragqa.judged import Judged, read_beir, read_starter_graded, starter_part
 from ragqa.passages import sentences, split
 from ragqa.records import Page, Passage, read_json_lines, read_rows, write_json_lines
 from ragqa.rerank import CALIBRATION, Basis, Reranker
 from ragqa.retrieve import BM25_WEIGHT, COSINE_WEIGHT, STARTER_VECTORS, Retriever, open_starter
+from ragqa.storage.folders import replace_folder
 from ragqa.storage.seal import SEAL, seal
 from ragqa.train import OFFLINE_NAME, RECIPES, TrainConfig, base_path, read_pairs, train
 from ragqa.training.teach import soften
@@ -160,14 +166,8 @@ def ml_passages(data: Path) -> tuple[Passage, ...]:
     return tuple(passage for page in pages for passage in split(page))
 
 
-def asked_source(passages: tuple[Passage, ...], questions: Path) -> Source:
-    """Questions written for this project, with their judgments over the passages."""
-    grades = read_grades(questions)
-    known = {passage.id for passage in passages}
-    if lost := {p for own in grades.values() for p in own} - known:
-        raise SystemExit(
-            f"{len(lost)} judged passages are not in the pages, such as {min(lost)}: are these other pages?"
-        )
+def asked_source(passages: tuple[Passage, ...], grades: Mapping[str, Mapping[str, int]]) -> Source:
+    """Questions written for this project, with their grades of the passages."""
     return from_judged(
         Judged(
             "asked",
@@ -193,9 +193,10 @@ def pages_source(passages: tuple[Passage, ...], questions: int) -> Source:
     return replace(source, examples=source.examples[:: max(1, len(source.examples) // questions)])
 
 
-def recipes(data: Path, out: Path) -> dict[str, Recipe]:
-    """The datasets by name."""
-    passages = ml_passages(data)
+def recipes(data: Path, out: Path, questions: Path = QUESTIONS) -> dict[str, Recipe]:
+    """The datasets by name. Raises `RecordError` if a grade does not fit the passages."""
+    passages, starter_texts = ml_passages(data), starter_passages()
+    asked, asked_starter = read_grades(questions, passages), read_grades(STARTER_QUESTIONS, starter_texts)
     wiki, paragraphs = "English Wikipedia pages (CC BY-SA)", "SQuAD 1.1 development set (CC BY-SA 4.0)"
     judged = DatasetConfig(parts=ALL, negatives=2, shares=(1, 1, 3), skip=0)
     human = DatasetConfig(parts=SQUAD_PARTS, negatives=7, shares=(1, 1, 5))
@@ -206,9 +207,9 @@ def recipes(data: Path, out: Path) -> dict[str, Recipe]:
         return sample(read_beir(data / "squad_dev"), questions)
 
     return {
-        "asked": Recipe(lambda: asked_source(passages, QUESTIONS), judged, 0.25, f"217 {wiki}, {written}"),
+        "asked": Recipe(lambda: asked_source(passages, asked), judged, 0.25, f"217 {wiki}, {written}"),
         "asked-starter": Recipe(
-            lambda: asked_source(starter_passages(), STARTER_QUESTIONS), judged, 0.25, f"{starter}, {written}"
+            lambda: asked_source(starter_texts, asked_starter), judged, 0.25, f"{starter}, {written}"
         ),
         "starter": Recipe(lambda: from_judged(starter_part(read_starter_graded(), 1)), judged, 0.25, starter),
         "squad": Recipe(lambda: from_judged(squad(2000)), human, 0.0, paragraphs),
@@ -224,9 +225,20 @@ def recipes(data: Path, out: Path) -> dict[str, Recipe]:
     }
 
 
-def make_dataset(name: str, recipe: Recipe, folder: Path, miner: Embedder, teachers: Sequence[Embedder]) -> None:
-    """Make one dataset folder."""
-    pairs = build([replace(recipe.source(), embedder=miner)], recipe.config)
+def limited(source: Source, limit: int) -> Source:
+    """Evenly spaced examples of a source, `limit` at most, with the passages of their pages; everything if it is 0."""
+    if not limit or len(source.examples) <= limit:
+        return source
+    examples = tuple(source.examples[n * len(source.examples) // limit] for n in range(limit))
+    titles = {p.title for example in examples for p in (*example.positives, *example.rejected)}
+    return Source(tuple(p for p in source.passages if p.title in titles), examples)
+
+
+def make_dataset(
+    name: str, recipe: Recipe, folder: Path, miner: Embedder, teachers: Sequence[Embedder], limit: int = 0
+) -> None:
+    """Make one dataset folder, of at most `limit` questions unless it is 0."""
+    pairs = build([replace(limited(recipe.source(), limit), embedder=miner)], recipe.config)
     if recipe.weight:  # where answers are known, no negative holds one
         pairs["train"] = soften(pairs["train"], teachers, recipe.weight)
     report = write_dataset(
@@ -241,36 +253,39 @@ def average_models(earlier: Path, later: Path, out: Path) -> None:
     Models that come from one base may be averaged, which is often better than each (Wortsman et al., "Model soups", 2022).
     """
     mean = mean_weights(load_file(later / "model.safetensors"), load_file(earlier / "model.safetensors"))
-    shutil.copytree(later, out, ignore=shutil.ignore_patterns("openvino", SEAL))
-    save_file(mean, out / "model.safetensors", metadata={"format": "pt"})
-    card = out / "README.md"
     heading = "\n## Model Details\n"
     note = (
         f"\nIt was trained in {len(STAGES)} stages (`benchmarks/shipped_models.py`); its weights are the mean of those after "
         f"{' and '.join(AVERAGED)}. What follows, the metrics above too, is of {AVERAGED[-1]} alone.\n"
     )
-    card.write_text(card.read_text(encoding="utf8").replace(heading, note + heading, 1), encoding="utf8")
+    with replace_folder(out, "config.json") as new:
+        shutil.copytree(later, new, ignore=shutil.ignore_patterns("openvino", SEAL), dirs_exist_ok=True)
+        save_file(mean, new / "model.safetensors", metadata={"format": "pt"})
+        card = (later / "README.md").read_text(encoding="utf8")
+        (new / "README.md").write_text(card.replace(heading, note + heading, 1), encoding="utf8")
 
 
-def calibrate(folder: Path, embedder: Path, uncovered: Sequence[str]) -> dict[str, dict[str, float]]:
+def calibrate(folder: Path, embedder: Path, limit: int = 0) -> dict[str, dict[str, float]]:
     """Fit the scores of best hits, alone and fused with cosines, to whether the hit is relevant; write scales and biases.
 
     Platt's fit on the starter questions kept for it and on questions that the starter corpus does not answer, both sets
-    weighed alike.
+    weighed alike. `limit` questions of each at most, unless it is 0.
     """
+    covered = starter_part(read_starter_graded(), 2)
+    covered = sample(covered, limit) if limit else covered
+    uncovered = UNCOVERED.read_text(encoding="utf8").splitlines()[: limit or None]
     index, reranker = open_starter(), Reranker.load(folder)
     dense = DenseIndex.build(index.passages, Embedder.load(embedder))
     retrievers = {"alone": Retriever(index, reranker), "fused": Retriever(index, reranker, dense=dense)}
-    values = {name: fit_scores(retriever, uncovered) for name, retriever in retrievers.items()}
+    values = {name: fit_scores(retriever, covered, uncovered) for name, retriever in retrievers.items()}
     basis = Basis(digest(folder), dense.embedder.identity, BM25_WEIGHT, COSINE_WEIGHT)
     whole = values | {"basis": asdict(basis)}
     (folder / CALIBRATION).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf8")
     return values
 
 
-def fit_scores(retriever: Retriever, uncovered: Sequence[str]) -> dict[str, float]:
+def fit_scores(retriever: Retriever, covered: Judged, uncovered: Sequence[str]) -> dict[str, float]:
     """Scale and bias of a retriever's scores."""
-    covered = starter_part(read_starter_graded(), 2)
     best = [(retriever.search(question, 1), key) for key, question in covered.questions.items()]
     outcomes = [(hits[0].score, hits[0].passage.id in covered.relevance[key], len(best)) for hits, key in best if hits]
     for hits in (retriever.search(question, 1) for question in uncovered):
@@ -280,42 +295,78 @@ def fit_scores(retriever: Retriever, uncovered: Sequence[str]) -> dict[str, floa
     return {"scale": round(float(fit.coef_[0][0]), 4), "bias": round(float(fit.intercept_[0]), 4)}
 
 
-def main() -> None:
-    """Read the arguments and make everything that is not there yet."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--teacher", action="append", default=[], help="a bi-encoder's folder, instead of the base")
-    options = parser.parse_args()
-    out: Path = options.out
-    miner = Embedder.load(base_path(BASE))
-    teachers = [*map(Embedder.load, options.teacher)] or [miner]
-    for name, recipe in recipes(options.data, out).items():
-        if not (out / name).is_dir():
-            make_dataset(name, recipe, out / name, miner, teachers)
-    domain = [out / name for name in DOMAIN]
-    if not (out / "embedder-torch").is_dir():
-        print(train_embedder(domain, out / "embedder-torch", EMBEDDER), flush=True)
-    base = BASE
+def check_same_run(out: Path, settings: Mapping[str, Any]) -> None:
+    """Write the settings of a run into its folder; end the program if the folder is of a run with others."""
+    path = out / "run.json"
+    if path.is_file() and json.loads(path.read_text(encoding="utf8")) != settings:
+        raise SystemExit(f"shipped_models: {out} is of a run with other settings (run.json): choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf8")
+
+
+def make_datasets(run: argparse.Namespace, datasets: Mapping[str, Recipe]) -> None:
+    """Make the datasets that are not there yet."""
+    miner = Embedder.load(base_path(run.base))
+    teachers = [*map(Embedder.load, run.teacher)] or [miner]
+    for name, recipe in datasets.items():
+        if not (run.out / name).is_dir():
+            make_dataset(name, recipe, run.out / name, miner, teachers, run.limit)
+
+
+def train_models(run: argparse.Namespace) -> None:
+    """Train the embedder and the stages of the reranker that are not there yet, and average the stages."""
+    if not (run.out / "embedder-torch").is_dir():
+        domain = [run.out / name for name in DOMAIN]
+        print(train_embedder(domain, run.out / "embedder-torch", replace(EMBEDDER, base=run.base)), flush=True)
+    base = run.base
     for name, stage in STAGES.items():
-        if not (out / name).is_dir():
-            metrics = train([out / d for d in stage.datasets], out / name, replace(stage.config, base=base))
+        if not (run.out / name).is_dir():
+            config = replace(stage.config, base=base)
+            metrics = train([run.out / dataset for dataset in stage.datasets], run.out / name, config)
             print(name, metrics, flush=True)
-        base = str(out / name)
-    if not (out / "reranker-torch").is_dir():
-        average_models(out / AVERAGED[0], out / AVERAGED[1], out / "reranker-torch")
+        base = str(run.out / name)
+    if not (run.out / "reranker-torch").is_dir():
+        average_models(run.out / AVERAGED[0], run.out / AVERAGED[1], run.out / "reranker-torch")
+
+
+def ship(out: Path, limit: int = 0) -> None:
+    """Export both models as they are shipped: with cards, the vectors of the starter corpus, a calibration and checksums."""
+    pairs = read_pairs([out / name for name in DOMAIN], "train")
     for name in ("embedder", "reranker"):
         card = out / f"{name}-torch" / "README.md"
         text = without_samples(card.read_text(encoding="utf8")).replace(str(out / "stage-3"), OFFLINE_NAME)
         card.write_text(text, encoding="utf8")
         seal(card.parent)
-        export(out / f"{name}-torch", out / name, read_pairs(domain, "train"))
+        export(out / f"{name}-torch", out / name, pairs)
     starter, embedder = open_starter(), Embedder.load(out / "embedder")
     embedder.source = ""  # of the bundled one, which it will be
     DenseIndex.build(starter.passages, embedder).save(out / "embedder" / STARTER_VECTORS.name, starter.texts_digest)
-    print(calibrate(out / "reranker", out / "embedder", UNCOVERED.read_text(encoding="utf8").splitlines()))
+    print(calibrate(out / "reranker", out / "embedder", limit))
     for name in ("embedder", "reranker"):  # with what was written into them since
         seal(out / name)
+
+
+def main() -> None:
+    """Read the arguments, check the grades and make everything that is not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of the public question files")
+    parser.add_argument("--out", type=Path, required=True, help="folder for datasets and models")
+    parser.add_argument("--teacher", action="append", default=[], help="folder of a bi-encoder that softens labels")
+    parser.add_argument("--base", default=BASE, help=f"model to start from (default: {BASE})")
+    parser.add_argument("--questions", type=Path, default=QUESTIONS, help="graded questions on the pages in --data")
+    parser.add_argument("--limit", type=int, default=0, help="questions of each dataset (default: all)")
+    run = parser.parse_args()
+    if run.limit < 0:
+        parser.error(f"--limit is {run.limit}; it must be at least 0")
+    try:
+        datasets = recipes(run.data, run.out, run.questions)
+        settings = {name: getattr(run, name) for name in ("base", "teacher", "limit")}
+        check_same_run(run.out, settings | {"questions": sha256(run.questions)})
+        make_datasets(run, datasets)
+        train_models(run)
+        ship(run.out, run.limit)
+    except RagqaError as error:
+        raise SystemExit(f"shipped_models: {error}") from error
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ The two limits are chosen on the part "choose"; "report" was seen while the rule
 """
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,8 @@ from typing import NamedTuple
 from ragqa import Passage, Reranker, Retriever
 from ragqa.dialogue import support
 from ragqa.dialogue.support import SUPPORTED, check_sentence
+from ragqa.files import text_hash
+from ragqa.records import read_rows
 
 PAIRS = Path(__file__).parent / "support.jsonl"
 COVERAGES = (0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)
@@ -31,14 +32,14 @@ class Labelled(NamedTuple):
 
 
 def read_pairs(retriever: Retriever) -> list[Labelled]:
-    passages = retriever.index.passages
-    rows = [json.loads(line) for line in PAIRS.read_text(encoding="utf8").splitlines()]
-    return [
-        Labelled(
-            f"{r['sentence']} [1]", passages[retriever.index.place(r["passage"])], r["supported"], r["kind"], r["part"]
-        )
-        for r in rows
-    ]
+    """The pairs with their passages. Ends the program if a passage is not the text that was labelled."""
+    pairs = []
+    for number, row in read_rows(PAIRS):
+        passage = retriever.index.passages[retriever.index.place(row["passage"])]
+        if text_hash(passage.text) != row["hash"]:
+            raise SystemExit(f"{PAIRS}, line {number}: the text of {row['passage']} has changed: label the pair again")
+        pairs.append(Labelled(f"{row['sentence']} [1]", passage, row["supported"], row["kind"], row["part"]))
+    return pairs
 
 
 def confirmed(pairs: Sequence[Labelled], reranker: Reranker | None) -> list[bool]:

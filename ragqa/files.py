@@ -201,6 +201,13 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def text_hash(text: str) -> str:
+    """The first 12 hexadecimal digits of the SHA-256 of a text: enough to tell that it has changed."""
+    import hashlib
+
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

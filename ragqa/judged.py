@@ -8,6 +8,7 @@ from typing import Any
 
 from ragqa.corpus import read_pages, starter_folder
 from ragqa.errors import CorpusError, InputError, RecordError
+from ragqa.grades import read_grades
 from ragqa.passages import MAX_CHARS, split
 from ragqa.records import Page, Passage, read_lines, read_rows
 
@@ -116,12 +117,12 @@ def read_starter(folder: str | Path | None = None, max_chars: int = MAX_CHARS) -
 def read_starter_graded(folder: str | Path | None = None) -> Judged:
     """The starter questions with the passages graded that several systems ranked high, not only the marked answers.
 
-    `grades.jsonl` has, for each question, grades by page and by the passage's number in it: 2 answers, 1 helps, 0 neither.
+    Raises `RecordError` if a graded text is not in the corpus any more (`grades.read_grades`).
     """
     folder = Path(folder) if folder is not None else starter_folder()
     starter = read_starter(folder)
     by_text = {text: key for key, text in starter.questions.items()}
-    graded = read_grades(folder / "grades.jsonl")
+    graded = read_grades(folder / "grades.jsonl", starter.passages)
     grades = {by_text[question]: own for question, own in graded.items() if question in by_text}
     if missing := starter.questions.keys() - grades.keys():
         raise CorpusError(f"{folder / 'grades.jsonl'} grades nothing for {starter.questions[min(missing)]!r}")
@@ -131,22 +132,6 @@ def read_starter_graded(folder: str | Path | None = None) -> Judged:
         relevance={key: {p: grade for p, grade in grades[key].items() if grade > 0} for key in starter.questions},
         rejected={key: frozenset(p for p, grade in grades[key].items() if grade <= 0) for key in starter.questions},
     )
-
-
-def read_grades(path: str | Path) -> dict[str, dict[str, int]]:
-    """Read a JSON Lines file of questions with `grades` by page title and passage number: grades by passage id, by question.
-
-    Passages are numbered as `split` cuts pages at its default length.
-    """
-    grades = {}
-    for number, row in read_rows(path):
-        try:
-            pages = row["grades"].items()
-            own = {f"{title}#{int(place)}": int(grade) for title, page in pages for place, grade in page.items()}
-            grades[str(row["question"])] = own
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise RecordError(path, number, "'question' and 'grades' by title and passage number are needed") from error
-    return grades
 
 
 def select(judged: Judged, titles: frozenset[str]) -> Judged:

@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +6,8 @@ from hypothesis import strategies as st
 
 from ragqa import Passage, Reranker
 from ragqa.dialogue.support import check_sentence, cited_numbers, without_citations
+from ragqa.files import text_hash
+from ragqa.records import read_rows
 
 PAIRS = Path(__file__).parent.parent / "benchmarks" / "support.jsonl"
 DROPOUT = Passage(
@@ -112,7 +113,8 @@ def test_any_sentence_can_be_checked(sentence: str) -> None:
 
 def test_the_check_is_as_good_as_was_measured(starter_passages: tuple[Passage, ...]) -> None:
     by_id = {passage.id: passage for passage in starter_passages}
-    rows = [json.loads(line) for line in PAIRS.read_text(encoding="utf8").splitlines()]
+    rows = [row for _, row in read_rows(PAIRS)]
+    assert [row["passage"] for row in rows if text_hash(by_id[row["passage"]].text) != row["hash"]] == []
     found = [check_sentence(f"{row['sentence']} [1]", [by_id[row["passage"]]], None) == "supported" for row in rows]
     right = sum(row["supported"] and yes for row, yes in zip(rows, found, strict=True))
     assert right / sum(found) > 0.7

@@ -2,6 +2,7 @@
 
 import random
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from test_books import TASTES, write_library
 
-from ragqa.errors import InputError, RecordError
+from ragqa.errors import FallbackWarning, InputError, RecordError
 from ragqa.recipes.books import Book, Recommender, read_books, read_library
 from ragqa.recipes.books.library import starter_file, tastes_file
 from ragqa.recipes.books.recommend import BUNDLED, WEIGHTS
@@ -171,14 +172,51 @@ def test_vectors_beside_a_file_are_read_and_wrong_ones_told(tmp_path: Path) -> N
     path = tmp_path / "own.jsonl"
     write_json_lines(path, [{"id": key, "title": f"Title {key}", "authors": ["A"]} for key in ("a", "b")])
     assert open_shelf(path).tastes.shape == (2, 0)
-    write_tastes(tastes_file(path), np.array([[1, 0], [0, 1]], dtype=np.float16))
+    write_tastes(tastes_file(path), np.array([[1, 0], [0, 1]], dtype=np.float16), read_books(path).values())
     assert open_shelf(path).tastes.tolist() == open_shelf(path).tastes.tolist() == [[1, 0], [0, 1]]
-    for wrong in (np.ones((3, 2)), np.ones(2), np.full((2, 1), np.nan), np.ones((2, 2), dtype=int)):
-        write_tastes(tastes_file(path), wrong)
+    named = np.zeros(2, dtype=[("book", "S12"), ("vector", np.float32)])
+    for wrong in (np.ones((3, 2)), np.ones(2), np.full((2, 1), np.nan), np.ones((2, 2), dtype=int), named):
+        np.save(tastes_file(path), wrong)
         with pytest.raises(InputError, match=r"own\.tastes\.npy does not hold a vector for each of 2 books"):
             open_shelf(path)
     tastes_file(path).write_bytes(b"no")
     with pytest.raises(InputError, match=r"own\.tastes\.npy is no file of vectors"):
+        open_shelf(path)
+
+
+def test_vectors_without_the_names_of_books_are_read_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "own.jsonl"
+    write_json_lines(path, [{"id": key, "title": f"Title {key}", "authors": ["A"]} for key in ("a", "b")])
+    np.save(tastes_file(path), np.array([[1, 0], [0, 1]], dtype=np.float16))
+    assert open_shelf(path).tastes.tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("change", "fits"),
+    [
+        ({"description": "New."}, True),
+        ({"id": "z"}, True),
+        ({"title": "Other"}, False),
+        ({"authors": ["A", "B"]}, False),
+    ],
+)
+def test_vectors_of_other_books_are_refused(tmp_path: Path, change: dict[str, object], fits: bool) -> None:
+    path, vectors = tmp_path / "own.jsonl", np.array([[1, 0], [0, 1]], dtype=np.float32)
+    rows: list[dict[str, object]] = [{"id": key, "title": f"Title {key}", "authors": ["A"]} for key in ("a", "b")]
+    write_json_lines(path, rows)
+    write_tastes(tastes_file(path), vectors, read_books(path).values())
+    write_json_lines(path, [rows[0], rows[1] | change])
+    if fits:
+        assert open_shelf(path).tastes.tolist() == vectors.tolist()
+    else:
+        with pytest.raises(
+            InputError, match=r"own\.tastes\.npy holds the vector of another book for '(Other|Title b)'"
+        ):
+            open_shelf(path)
+    write_json_lines(path, rows[::-1])
+    with pytest.raises(
+        InputError, match=r"holds the vector of another book for 'Title b'; learn it again, or remove it"
+    ):
         open_shelf(path)
 
 
@@ -210,9 +248,31 @@ def test_the_benchmark_writes_vectors_beside_a_file(tmp_path: Path) -> None:
 # The starter library
 
 
+@pytest.mark.parametrize("flaw", ["another title", "another order", "no file"])
+def test_a_start_without_the_starter_library_s_vectors_warns_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flaw: str
+) -> None:
+    path = Path(shutil.copy(starter_file(), tmp_path))
+    shutil.copy(tastes_file(starter_file()), tmp_path)
+    lines = path.read_text(encoding="utf8").splitlines(keepends=True)
+    if flaw == "no file":
+        tastes_file(path).unlink()
+    elif flaw == "another title":
+        path.write_text("".join(lines).replace('"title": "Emma"', '"title": "Emma Woodhouse"'), encoding="utf8")
+    else:
+        path.write_text("".join([*lines[1:], lines[0]]), encoding="utf8")
+    monkeypatch.setattr("ragqa.recipes.books.shelf.starter_file", lambda: path)
+    for _ in range(2):
+        with pytest.warns(FallbackWarning, match="recommended without what readers rated; install ragqa again$"):
+            shelf = open_shelf()
+        assert shelf.tastes.shape == (len(lines), 0)
+    assert recommender(shelf).recommend([shelf.books["1"]])
+
+
 def test_the_starter_library_has_a_vector_for_each_book() -> None:
-    books = list(read_books(starter_file()).values())
-    vectors = read_tastes(tastes_file(starter_file()), len(books))
+    books = read_books(starter_file()).values()
+    vectors = read_tastes(tastes_file(starter_file()), books)
+    assert np.load(tastes_file(starter_file())).dtype.names == ("book", "vector")
     assert vectors.shape == (len(books), RANK)
     assert vectors.any(axis=1).mean() > 0.8
     assert tastes_file(starter_file()).stat().st_size < 200_000
@@ -227,11 +287,12 @@ def test_the_starter_library_has_a_vector_for_each_book() -> None:
     ],
 )
 def test_the_starter_library_s_vectors_are_those_of_its_books(title: str, near: str) -> None:
-    books = [book.title for book in read_books(starter_file()).values()]
-    vectors = read_tastes(tastes_file(starter_file()), len(books))
-    products = vectors @ vectors[books.index(title)]
-    products[books.index(title)] = 0
-    assert (products > products[books.index(near)]).sum() < 5
+    books = read_books(starter_file()).values()
+    titles = [book.title for book in books]
+    vectors = read_tastes(tastes_file(starter_file()), books)
+    products = vectors @ vectors[titles.index(title)]
+    products[titles.index(title)] = 0
+    assert (products > products[titles.index(near)]).sum() < 5
 
 
 def test_the_starter_library_is_recommended_from_by_taste() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragqa.bm25 import Bm25Index
-from ragqa.errors import IndexStoreError, InputError, RagqaError
+from ragqa.errors import IndexStoreError, InputError, RagqaError, warn_of_fallback
 from ragqa.files import cache_folder, own_code, sha256, used_longest_ago, warn_without_cache
 from ragqa.recipes.books.library import Book, document, library_files, read_books, read_rated, starter_file, tastes_file
 from ragqa.recipes.books.tastes import learn, read_tastes, write_tastes
@@ -38,14 +38,23 @@ class Shelf:
 def open_shelf(source: str | Path | None = None) -> Shelf:
     """Open a library (`read_books`), the starter library for None; the first call indexes it and learns from its ratings.
 
-    Those of a file of books lie beside it already learned (`tastes_file`), if there are any. Raises as `read_books` does.
+    Those of a file of books lie beside it already learned (`tastes_file`), if there are any. Raises as `read_books` does, and
+    `InputError` if they are not of these books. For the starter library that is a `FallbackWarning`: it has no tastes then.
     """
     path = starter_file() if source is None else Path(source)
     folder = _kept(path)
     if folder is not None:
         with suppress(RagqaError, OSError):
             return _open(folder)
-    shelf = _read(path)
+    books = read_books(path)
+    try:
+        shelf = make_shelf(books, _learned(path, books))
+    except InputError as error:
+        if path != starter_file():
+            raise
+        flaw = str(error).partition(";")[0]
+        warn_of_fallback(f"{flaw}, so books are recommended without what readers rated; install ragqa again")
+        return make_shelf(books)  # not kept, since the next start must warn too
     if folder is not None:
         _keep(shelf, folder)
     return shelf
@@ -61,7 +70,7 @@ def _keep(shelf: Shelf, folder: Path) -> None:
     """Leave a shelf for the next start; warn if it cannot be left."""
     try:
         write_json_lines(folder / _BOOKS, shelf.books.values())
-        write_tastes(tastes_file(folder / _BOOKS), shelf.tastes)
+        write_tastes(tastes_file(folder / _BOOKS), shelf.tastes, shelf.books.values())
         with suppress(IndexStoreError):  # another start is just keeping it
             shelf.index.save(folder / _INDEX)
     except (InputError, OSError) as error:
@@ -70,11 +79,11 @@ def _keep(shelf: Shelf, folder: Path) -> None:
         _remove_old(folder)
 
 
-def _read(path: Path) -> Shelf:
-    books, learned = read_books(path), tastes_file(path)
-    if path.is_file() and learned.is_file():
-        return make_shelf(books, read_tastes(learned, len(books)))
-    return make_shelf(books, learn(read_rated(path, books), books))
+def _learned(path: Path, books: Mapping[str, Book]) -> "np.ndarray":
+    learned = tastes_file(path)
+    if path == starter_file() or (path.is_file() and learned.is_file()):
+        return read_tastes(learned, books.values())
+    return learn(read_rated(path, books), books)
 
 
 def _open(folder: Path) -> Shelf:
@@ -82,7 +91,7 @@ def _open(folder: Path) -> Shelf:
     books = {book.id: book for book in read_json_lines(folder / _BOOKS, Book)}
     if len(books) != len(index.passages):
         raise IndexStoreError(f"{folder} holds books that were not indexed")
-    tastes = read_tastes(tastes_file(folder / _BOOKS), len(books))
+    tastes = read_tastes(tastes_file(folder / _BOOKS), books.values())
     with suppress(OSError):  # another user's
         folder.touch()
     return Shelf(books, index, tastes)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragqa.errors import InputError
-from ragqa.files import read_array, replace_file
+from ragqa.files import read_array, replace_file, text_hash
 from ragqa.recipes.books.library import Book, Library
 from ragqa.recipes.books.titles import Titles, without_series
 
@@ -26,6 +26,7 @@ _BESIDE = 32  # dimensions that are iterated beside those that are kept
 _ROUNDS = 3
 _AT_ONCE = 50_000  # ratings; some 30 MB
 _SEED = 42
+_BOOK, _VECTOR = "book", "vector"  # the fields of a row in a file
 
 
 def learn(ratings: Iterable[tuple[str, str]], books: Collection[str], rank: int = RANK) -> "np.ndarray":
@@ -66,25 +67,42 @@ def learn_for(books: Mapping[str, Book], library: Library, readers: Iterable[str
     return learn(((reader, works[book]) for reader in readers for book in library.ratings[reader]), books)
 
 
-def read_tastes(path: Path, books: int) -> "np.ndarray":
-    """Read vectors, as float32. Raises `InputError` for a file that holds none for so many books."""
+def read_tastes(path: Path, books: Collection[Book]) -> "np.ndarray":
+    """Read vectors, as float32, in the order of the books.
+
+    Raises `InputError` if the file does not hold a vector for each of them. A plain array, as written before rows named
+    their books, is checked by its number of rows only.
+    """
     import numpy as np
 
     try:
-        vectors = read_array(path)
+        array = read_array(path)
     except Exception as error:  # numpy reads a header as Python, which can fail in many ways
         raise InputError(f"{path} is no file of vectors: {error}") from error
-    if vectors.dtype.kind != "f" or vectors.ndim != 2 or len(vectors) != books or not np.isfinite(vectors).all():
-        raise InputError(f"{path} does not hold a vector for each of {books} books; learn it again, or remove it")
-    return vectors.astype(np.float32)
+    named = array.dtype.names == (_BOOK, _VECTOR)
+    vectors = array[_VECTOR] if named else array
+    if vectors.dtype.kind != "f" or vectors.ndim != 2 or len(vectors) != len(books) or not np.isfinite(vectors).all():
+        raise InputError(f"{path} does not hold a vector for each of {len(books)} books; learn it again, or remove it")
+    keys = array[_BOOK].tolist() if named else [_key(book) for book in books]
+    if other := next((book.title for book, key in zip(books, keys, strict=True) if key != _key(book)), ""):
+        raise InputError(f"{path} holds the vector of another book for {other!r}; learn it again, or remove it")
+    return vectors.astype(np.float32, order="C")
 
 
-def write_tastes(path: Path, vectors: "np.ndarray") -> None:
-    """Write vectors as they are."""
+def write_tastes(path: Path, vectors: "np.ndarray", books: Collection[Book]) -> None:
+    """Write vectors as they are, each with a hash of its book's title and authors."""
     import numpy as np
 
+    rows = np.empty(len(books), dtype=[(_BOOK, "S12"), (_VECTOR, vectors.dtype, vectors.shape[1:])])
+    rows[_BOOK] = [_key(book) for book in books]
+    rows[_VECTOR] = vectors
     with replace_file(path) as file:
-        np.save(file, vectors)
+        np.save(file, rows)
+
+
+def _key(book: Book) -> bytes:
+    """What `learn_for` finds a book's ratings by, as a hash. Other fields may change."""
+    return text_hash("\n".join((book.title, *book.authors))).encode()
 
 
 def _numbers(ratings: Iterable[tuple[str, str]], books: Collection[str]) -> tuple["np.ndarray", "np.ndarray"]:
