@@ -9,7 +9,7 @@ import ragqa
 
 PACKAGE = Path(ragqa.__file__).parent
 ORDER = (
-    "errors offline files storage storage.seal records progress tex clean removed wiki wiki.seeds wiki.mediawiki wiki.fates "
+    "errors offline files storage storage.seal records progress characters tex clean removed wiki wiki.seeds wiki.mediawiki wiki.fates "
     "wiki.listing wiki.fetch crawl wiki.markup wiki.wikitext wiki.xmldump wiki.links dump passages corpus questions lexical "
     "lexical.analyzer lexical.terms lexical.postings storage.stored storage.generations bm25 inference training "
     "training.attention embed dense judged dataset card rerank index export training.losses training.dropout train "
