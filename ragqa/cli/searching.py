@@ -180,13 +180,13 @@ def _demo(options: argparse.Namespace) -> None:
     from ragqa import demo
     from ragqa.dialogue.written import Writer
 
+    feedback, notice = demo.find_feedback(options.feedback)
     growth = _open_growth(options)
     corpora: list[demo.Corpus] = []
     for folder in options.index or [None]:
         reranker = corpora[0].retriever.reranker if corpora else options.model
         opened = open_retriever(argparse.Namespace(**{**vars(options), "index": folder, "model": reranker}))
         corpora.append(demo.Corpus(opened, folder))
-    feedback, notice = demo.find_feedback(options.feedback)
     writer = None
     if options.llm_base_url is not None:
         writer = Writer(
