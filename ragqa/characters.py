@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 
 SENTENCE_ENDS = "。！？｡।॥؟۔።។။"  # of scripts whose sentences may follow each other without a space
@@ -15,6 +16,7 @@ UNSPACED = (
     "\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaadf\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff"
 )
 _COMMON_MARKS = re.compile("[\u0300-\u08ff\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
+_SAMPLED = 200  # texts
 _SELECTORS = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")  # marks that change a glyph only
 _LAST_WITH_MARKS = 0x1F000
 _NEVER_FIRST = (
@@ -58,6 +60,12 @@ def between_characters() -> str:
     An approximation of Unicode's grapheme clusters (UAX 29) without the conjuncts of Indic scripts.
     """
     return rf"(?<=[\s\S])(?<![\u200d\r])(?![{marks()}{_NEVER_FIRST}])(?!(?<={_FLAG}){_FLAG})"
+
+
+def is_mostly_latin(texts: Sequence[str]) -> bool:
+    """Return False if more than half of the letters are of other scripts, in at most 200 of the texts, evenly spaced."""
+    letters = [character for text in texts[:: 1 + len(texts) // _SAMPLED] for character in text if character.isalpha()]
+    return 2 * sum(character < "\u0250" or "\u1e00" <= character <= "\u1eff" for character in letters) >= len(letters)
 
 
 def unix_newlines(text: str) -> str:

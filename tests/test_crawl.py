@@ -19,7 +19,7 @@ from wiki import Reply, Wiki, relay, serve, skip_waits
 from wiki_pages import timestamp
 
 from ragqa.crawl import crawl
-from ragqa.errors import CrawlError, InputError, RecordError
+from ragqa.errors import CrawlError, FallbackWarning, InputError, RecordError
 from ragqa.passages import split
 from ragqa.records import Page, read_json_lines, write_json_lines
 from ragqa.wiki.fates import CrawlReport, Fate
@@ -726,7 +726,10 @@ def test_without_api_url_it_asks_wikipedia(out: Path, monkeypatch: pytest.Monkey
         raise httpx.ConnectError("no network here")
 
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", refuse)
-    with pytest.raises(CrawlError, match=r"https://de\.wikipedia\.org/w/api\.php: no connection: no network here"):
+    with (
+        pytest.raises(CrawlError, match=r"https://de\.wikipedia\.org/w/api\.php: no connection: no network here"),
+        pytest.warns(FallbackWarning, match=r"^pages in the language 'de': the bundled models read English; ask with"),
+    ):
         crawl(out, contact=CONTACT, titles=["C++"], lang="de", progress=False)
 
 

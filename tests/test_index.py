@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ragqa.bm25 import Bm25Index
 from ragqa.dense import DenseIndex
 from ragqa.embed import Embedder
-from ragqa.errors import CorpusError, IndexStoreError, InputError
+from ragqa.errors import CorpusError, FallbackWarning, IndexStoreError, InputError
 from ragqa.index import IndexReport, build_index, open_index, save_index, update_index
 from ragqa.records import Passage
 from ragqa.retrieve import Retriever
@@ -190,3 +190,19 @@ def test_an_embedder_that_is_gone_says_what_can_be_done(tmp_path: Path, word_emb
         IndexStoreError, match=r"cannot be loaded .*; name it with --embedder, search with --no-dense, or"
     ):
         open_index(tmp_path / "index")
+
+
+CHINESE = "园丁在春天修剪苹果树，使阳光照到每一根枝条。"
+
+
+def test_passages_in_other_scripts_are_indexed_with_a_warning_that_names_the_remedy(tmp_path: Path) -> None:
+    passages = [Passage("1", "Apple", text=CHINESE), Passage("2", "Rose", text="Roses need sun.")]
+    with pytest.warns(FallbackWarning, match=r"^most letters .* are not Latin: the bundled models read English; ask"):
+        build_index(tmp_path / "index", passages)
+    index, _ = open_index(tmp_path / "index")
+    assert [passage.id for passage, _ in index.search("苹果树怎么修剪？")] == ["1"]
+
+
+def test_another_embedder_or_a_few_foreign_letters_give_no_warning(tmp_path: Path, word_embedder: Embedder) -> None:
+    build_index(tmp_path / "one", [Passage("1", "Apple", text=CHINESE)], embedder=word_embedder)
+    build_index(tmp_path / "two", [Passage("1", "Émile", text="Ångström, naïve, " * 3 + CHINESE)])
