@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragqa.cli.options import Command, add_candidates, add_embedder, load_embedder
+from ragqa.cli.terminal import say
 from ragqa.errors import InputError
 from ragqa.progress import counter
 from ragqa.records import Passage, read_json_lines
@@ -15,6 +16,8 @@ from ragqa.records import Passage, read_json_lines
 if TYPE_CHECKING:
     from ragqa.dense import DenseIndex
     from ragqa.embed import Embedder
+    from ragqa.evaluate import Run
+    from ragqa.judged import Judged
     from ragqa.train import TrainConfig
 
 _WIKIPEDIA = "wikipedia"
@@ -45,6 +48,9 @@ def _add_dataset(command: Command) -> None:
     parser.add_argument("--passages", metavar="FILE", help="questions are generated for these")
     parser.add_argument(
         "--judged", action="append", default=[], metavar="FOLDER", help="questions of a BEIR folder; may be repeated"
+    )
+    parser.add_argument(
+        "--split", metavar="NAME", help="judgments to use, qrels/NAME.tsv of the BEIR folders (default test)"
     )
     parser.add_argument("--feedback", metavar="FILE", help="what readers said of hits, in the chat, on these passages")
     parser.add_argument("--out", required=True, metavar="FOLDER")
@@ -143,6 +149,19 @@ def _add_evaluate(command: Command) -> None:
         metavar="FOLDER",
         help=f"BEIR folders, or {', '.join(STARTER_SETS)} (default starter); -test: what nothing was trained on",
     )
+    parser.add_argument(
+        "--split", metavar="NAME", help="judgments to use, qrels/NAME.tsv of a BEIR folder (default test)"
+    )
+    parser.add_argument(
+        "--exclude-self", action="store_true", help="leave out the document that has the id of the question"
+    )
+    parser.add_argument(
+        "--run",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="TREC run file of another system to measure too, on whole documents; may be repeated",
+    )
     parser.add_argument("--compare", action="store_true", help="every part of the pipeline alone and together")
     parser.add_argument("--answers", action="store_true", help="look at answers, abstention and probabilities too")
     parser.add_argument("--chart", metavar="FILE", help="draw the comparison as PNG or SVG")
@@ -181,7 +200,7 @@ def _dataset(options: argparse.Namespace) -> None:
         pairs = dataset.build_reference(passages, config)
     else:
         sources = [dataset.from_passages(passages, config.forms)] if passages else []
-        sources += [dataset.from_judged(read_judged(folder)) for folder in options.judged]
+        sources += [dataset.from_judged(read_judged(folder, options.split)) for folder in options.judged]
         if options.feedback:
             sources.append(dataset.from_feedback(read_feedback(options.feedback), passages))
         if not sources:
@@ -251,26 +270,29 @@ def _export(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     from ragqa import evaluate
     from ragqa.bm25 import Bm25Index
-    from ragqa.judged import read_judged, select
+    from ragqa.index import warn_of_language
     from ragqa.rerank import Reranker
     from ragqa.retrieve import Retriever
     from ragqa.wiki.seeds import read_seeds
 
     if options.chart:
         evaluate.check_chart(options.chart)
+    titles = frozenset(read_seeds(options.titles).titles) if options.titles else None
+    sets = [_read_set(options, name, titles) for name in options.judged]  # before the models, which take a while
+    runs = _read_runs(options.run, sets)
     reranker = Reranker.load(options.model)
     embedder = None if options.no_dense else load_embedder(options.embedder)
-    titles = frozenset(read_seeds(options.titles).titles) if options.titles else None
     reports, plain = [], []
-    for name in options.judged:
-        judged = read_judged(name)
-        judged = select(judged, titles) if titles is not None else judged
-        judged = evaluate.sample(judged, options.questions) if options.questions is not None else judged
+    for judged in sets:
+        if not options.model:
+            warn_of_language(judged.passages, embedder)
+        for key, reason in evaluate.find_unaskable(judged).items():
+            say(f"{judged.name}: question {key!r} is not asked and counts as 0: {reason}")
         dense = _embed(judged.passages, embedder) if embedder else None
         retriever = Retriever(Bm25Index.build(judged.passages), reranker, dense=dense, candidates=options.candidates)
         systems = evaluate.variants(retriever, every=options.compare)
         with counter(len(judged.questions) * (len(systems) + options.answers), "questions") as counted:
-            report = evaluate.compare(systems, judged, lambda _: counted.update())
+            report = evaluate.compare(systems, judged, lambda _: counted.update(), runs=runs)
             answers = (
                 evaluate.inspect_answers(retriever, judged, lambda _: counted.update()) if options.answers else None
             )
@@ -282,6 +304,32 @@ def _evaluate(options: argparse.Namespace) -> None:
         print(json.dumps(plain[0] if len(plain) == 1 else plain, indent=1))
     if options.chart:
         evaluate.draw(reports, options.chart)
+
+
+def _read_set(options: argparse.Namespace, name: str, titles: frozenset[str] | None) -> "Judged":
+    """A judged set with the questions that the options leave."""
+    from ragqa.evaluate import sample
+    from ragqa.judged import read_judged, select
+
+    judged = read_judged(name, options.split, exclude_self=options.exclude_self)
+    judged = judged if titles is None else select(judged, titles)
+    return judged if options.questions is None else sample(judged, options.questions)
+
+
+def _read_runs(paths: Sequence[str], sets: "Sequence[Judged]") -> "dict[str, Run]":
+    """Runs of other systems by the names of their files."""
+    from ragqa.evaluate import read_run
+
+    if paths and len(sets) != 1:
+        raise InputError("a run is of one set of questions: give --run with one --judged")
+    runs: dict[str, Run] = {}
+    for path in paths:
+        if Path(path).name in runs:
+            raise InputError(f"two run files are called {Path(path).name}; rename one of them")
+        runs[Path(path).name] = run = read_run(path, sets[0])
+        if missing := sets[0].questions.keys() - run.keys():
+            say(f"{path}: {len(missing):,} of {len(sets[0].questions):,} questions are missing and count as 0")
+    return runs
 
 
 def _embed(passages: Sequence[Passage], embedder: "Embedder") -> "DenseIndex":
