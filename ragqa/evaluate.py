@@ -296,7 +296,7 @@ def table(report: Report) -> str:
     names = [NAMES.get(estimate.metric, estimate.metric) for estimate in report.systems[0].estimates]
     lines = [
         f"{report.judged}: {report.questions:,} questions, {report.passages:,} passages",
-        *([_unasked(report.unasked)] if report.unasked else []),
+        *([_unasked(report)] if report.unasked else []),
         "",
         f"| system | {' | '.join(names)} | {CHARTED} of the last − this | p |",
         "|" + "---|" * (len(names) + 3),
@@ -311,9 +311,9 @@ def table(report: Report) -> str:
     return "\n".join(lines)
 
 
-def _unasked(questions: Sequence[str]) -> str:
-    named = ", ".join(questions[:_MOST_NAMED]) + (", …" if len(questions) > _MOST_NAMED else "")
-    return f"{len(questions):,} of the questions cannot be asked and count as 0: {named}"
+def _unasked(report: Report) -> str:
+    named = ", ".join(report.unasked[:_MOST_NAMED]) + (", …" if len(report.unasked) > _MOST_NAMED else "")
+    return f"{len(report.unasked):,} of {report.questions:,} questions cannot be asked; each counts as 0: {named}"
 
 
 def answers_table(report: AnswerReport) -> str:

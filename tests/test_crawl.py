@@ -73,6 +73,14 @@ def always(status: int, body: str, **headers: str) -> Callable[[str, Mapping[str
     )
 
 
+def test_a_gzip_name_gives_gzip_that_a_second_crawl_goes_on_from(wiki: Wiki, tmp_path: Path) -> None:
+    out = tmp_path / "pages.jsonl.gz"
+    assert _counts(run(out, wiki.api_url, titles=["Perceptron"])) == (0, 1)
+    assert out.read_bytes()[:2] == b"\x1f\x8b"
+    assert _counts(run(out, wiki.api_url, titles=["Perceptron"])) == (1, 0)
+    assert titles(out) == ["Perceptron"]
+
+
 @pytest.mark.parametrize("depth", range(5))
 def test_follows_a_category_tree_level_by_level_through_its_circle(wiki: Wiki, out: Path, depth: int) -> None:
     report = run(out, wiki.api_url, categories=["Learning"], depth=depth)

@@ -63,7 +63,7 @@ def test_questions_that_cannot_be_asked_count_as_zero_and_are_named() -> None:
     report = compare({"one": found.__getitem__}, judged)
     assert [e.mean for e in report.systems[0].estimates] == pytest.approx([1 / 3] * len(METRICS))
     assert (report.questions, report.unasked) == (3, ("q2", "q3"))
-    assert "2 of the questions cannot be asked and count as 0: q2, q3" in table(report)
+    assert "2 of 3 questions cannot be asked; each counts as 0: q2, q3" in table(report)
     assert find_unaskable(judged)["q2"].startswith("the question has 2,399 characters; at most 2,000")
 
 

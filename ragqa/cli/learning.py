@@ -157,6 +157,7 @@ def _add_evaluate(command: Command) -> None:
     )
     parser.add_argument(
         "--run",
+        dest="runs",
         action="append",
         default=[],
         metavar="FILE",
@@ -279,7 +280,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         evaluate.check_chart(options.chart)
     titles = frozenset(read_seeds(options.titles).titles) if options.titles else None
     sets = [_read_set(options, name, titles) for name in options.judged]  # before the models, which take a while
-    runs = _read_runs(options.run, sets)
+    runs = _read_runs(options.runs, sets)
     reranker = Reranker.load(options.model)
     embedder = None if options.no_dense else load_embedder(options.embedder)
     reports, plain = [], []
@@ -313,6 +314,8 @@ def _read_set(options: argparse.Namespace, name: str, titles: frozenset[str] | N
 
     judged = read_judged(name, options.split, exclude_self=options.exclude_self)
     judged = judged if titles is None else select(judged, titles)
+    if not judged.questions:
+        raise InputError(f"{name}: no question is left to measure with")
     return judged if options.questions is None else sample(judged, options.questions)
 
 
