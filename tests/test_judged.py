@@ -219,7 +219,7 @@ def test_a_folder_without_splits_says_so(beir: Path) -> None:
 def test_starter_sets_take_no_options_of_beir_folders() -> None:
     for options in ({"split": "dev"}, {"exclude_self": True}):
         with pytest.raises(InputError, match="starter has no splits"):
-            read_judged("starter", **options)  # type: ignore[arg-type]
+            read_judged("starter", **options)
 
 
 def test_the_document_with_the_id_of_the_question_can_be_excluded(beir: Path, write: Write) -> None:
