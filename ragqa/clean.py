@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ragqa.characters import unix_newlines
 from ragqa.records import Page
 from ragqa.tex import readable_tex
 
@@ -51,7 +52,7 @@ def clean_text(text: str) -> str:
     ends before the first paragraph that begins with a bare `See also`, `References` or the like. Cleaning twice is cleaning
     once.
     """
-    text = _CONTROL.sub(" ", _INVISIBLE.sub("", text.replace("\r\n", "\n").replace("\xa0", " ")))
+    text = _CONTROL.sub(" ", _INVISIBLE.sub("", unix_newlines(text).replace("\xa0", " ")))
     text = _normalize_blanks(_drop_stray_tokens(_rewrite_formulas(text)))
     text = _drop_link_sections(_FALLBACK_NOTE.sub("\n", text))
     if not HEADING.search(text):

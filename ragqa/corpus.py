@@ -1,13 +1,23 @@
-"""Pages from wherever they lie: a JSON Lines file, or a folder of Markdown articles such as the starter corpus."""
+"""Pages from files: JSON Lines, or Markdown articles such as those of the starter corpus."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
-from ragqa.errors import CorpusError, RecordError
+from ragqa.characters import unix_newlines
+from ragqa.errors import CorpusError, InputError, RecordError
 from ragqa.records import Page, read_json_lines
 
-_MARKDOWN_HEADING = re.compile(r"^(#{2,6}) +(.+?) *$", re.MULTILINE)
+READABLE = "give JSON Lines (.jsonl, .jsonl.gz) or Markdown (.md), or turn a dump into pages: ragqa import-dump"
+
+_MARKDOWN = (".md", ".markdown")
+_OTHER_FORMATS = frozenset(
+    ".txt .html .htm .pdf .docx .doc .odt .rtf .epub .rst .tex .csv .tsv .xlsx .xml .bz2 .7z .zip .tar .tgz .zst".split()
+)
+_HEADING = re.compile(r"^(#{1,6}) +(.+?)(?: +#+)? *$")
+_TITLE = re.compile(r"^# +(.+?)(?: +#+)? *$")
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 
 
 def starter_folder() -> Path:
@@ -17,32 +27,53 @@ def starter_folder() -> Path:
 
 
 def read_pages(path: str | Path) -> Iterator[Page]:
-    """Read pages from a JSON Lines file (`.gz` too) or from the Markdown files of a folder, in order of their names.
+    """Read pages from a JSON Lines file or pipe, from a Markdown file, or from the Markdown files of a folder by name.
 
-    Raises `CorpusError` if there is nothing at `path` or no page in it, `RecordError` at the first page that is not one.
+    Line ends become line feeds: offsets of passages count in the pages as read here. Raises `CorpusError` if there is
+    nothing at `path` or no page in it, `InputError` for files of another kind, `RecordError` at the first page that is not
+    one.
     """
     path = Path(path)
     if not path.exists():
         raise CorpusError(f"{path} does not exist; make it with: ragqa crawl --titles titles.txt --out {path}")
-    pages = map(read_article, sorted(path.glob("*.md"))) if path.is_dir() else read_json_lines(path, Page)
     empty = True
-    for page in pages:
+    for page in _pages(path):
         empty = False
-        yield page
+        yield replace(page, text=unix_newlines(page.text))
     if empty:
-        raise CorpusError(f"{path} holds no pages")
+        raise CorpusError(f"{path} holds no pages" + (f"; {READABLE}" if path.is_dir() else ""))
+
+
+def _pages(path: Path) -> Iterable[Page]:
+    if path.is_dir():
+        return map(read_article, sorted(file for file in path.iterdir() if _format(file) in _MARKDOWN))
+    if _format(path) in _MARKDOWN:
+        return [read_article(path)]
+    if _format(path) in _OTHER_FORMATS:
+        raise InputError(f"{path}: pages are not read from {_format(path)} files; {READABLE}")
+    return read_json_lines(path, Page)
+
+
+def _format(path: Path) -> str:
+    """The ending of a file's name that tells its format, in lower case."""
+    return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
 def read_article(path: Path) -> Page:
-    """Read a Markdown article: front matter with `title` and `url` between `---` lines, then the text with `##` headings."""
+    """Read a Markdown article: front matter with `title` and `url` between `---` lines, then the text with `##` headings.
+
+    Without front matter, the title is that of the first `#` heading, or the name of the file.
+    """
     try:
-        lines = path.read_text(encoding="utf8").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise RecordError(path, 1, f"not UTF-8: {error}") from error
-    if lines[0] != "---" or "---" not in lines[1:]:
-        raise RecordError(path, 1, "front matter is missing: the first line must be ---, and another --- must follow")
-    end = lines.index("---", 1)
-    fields = {}
+    if lines[0].rstrip() != "---":
+        return _plain_article(path, lines)
+    ends = [number for number, line in enumerate(lines[1:], 1) if line.rstrip() == "---"]
+    if not ends:
+        raise RecordError(path, 1, "the front matter has no end: a second line --- must follow it")
+    end, fields = ends[0], {}
     for number, line in enumerate(lines[1:end], 2):
         key, colon, value = line.partition(":")
         if not colon:
@@ -50,7 +81,36 @@ def read_article(path: Path) -> Page:
         fields[key.strip()] = value.strip()
     if not fields.get("title"):
         raise RecordError(path, 1, "the front matter holds no title")
-    text = _MARKDOWN_HEADING.sub(
-        lambda m: f"{m[1].replace('#', '=')} {m[2]} {m[1].replace('#', '=')}", "\n".join(lines[end + 1 :])
-    )
-    return Page(fields["title"], fields.get("url", ""), text=text.strip())
+    return Page(fields["title"], fields.get("url", ""), text=_with_headings(lines[end + 1 :]))
+
+
+def _plain_article(path: Path, lines: list[str]) -> Page:
+    first = next((n for n, line, code in _outside_code(lines) if not code and _TITLE.match(line)), None)
+    if first is None:
+        return Page(path.stem, text=_with_headings(lines))
+    title = _TITLE.match(lines[first])[1]  # type: ignore[index]
+    return Page(title, text=_with_headings([*lines[:first], *lines[first + 1 :]]))
+
+
+def _with_headings(lines: list[str]) -> str:
+    """The text of Markdown lines with headings as pages have them: `## Use` becomes `== Use ==`, outside code."""
+    return "\n".join(
+        line if code else _HEADING.sub(_as_heading, line) for _, line, code in _outside_code(lines)
+    ).strip()
+
+
+def _as_heading(markdown: re.Match[str]) -> str:
+    signs = "=" * max(2, len(markdown[1]))  # one sign is the title of a page
+    return f"{signs} {markdown[2]} {signs}"
+
+
+def _outside_code(lines: list[str]) -> Iterator[tuple[int, str, bool]]:
+    """Lines with their numbers, from 0, and whether they are part of a fenced block of code."""
+    fence = ""
+    for number, line in enumerate(lines):
+        mark = _FENCE.match(line)
+        yield number, line, bool(fence or mark)
+        if mark and not fence:
+            fence = mark[1]
+        elif mark and mark[1].startswith(fence) and not line.strip(" `~"):
+            fence = ""

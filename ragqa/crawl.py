@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ragqa.errors import CrawlError, InputError
+from ragqa.errors import ENGLISH_ONLY, CrawlError, InputError, warn_of_fallback
 from ragqa.offline import REASON, is_offline
 from ragqa.progress import counter
 from ragqa.records import Page, append_json_line, read_journal, read_json_lines, write_json_lines
@@ -24,6 +24,7 @@ from ragqa.wiki.listing import capitalize, list_titles, make_filter, name_catego
 from ragqa.wiki.mediawiki import LONGEST_WAIT_S, MOST_IN_FLIGHT, Wiki, open_wiki
 from ragqa.wiki.seeds import Seeds
 
+_ENGLISH = ("en", "simple")  # Wikipedias
 _LONGEST_DELAY_S = 86_400
 _FAILURES_IN_A_ROW = 5  # after which nobody is there any more
 _CONTACT = re.compile(r"\S@\S|https?://\S")
@@ -81,6 +82,8 @@ def crawl(
     _check(contact, seeds, in_flight, delay_s)
     kept = by_key(read_json_lines(out, Page)) if out.exists() else {}
     before = kept | by_key(read_journal(journal, Page))
+    if api_url is None and lang not in _ENGLISH:
+        warn_of_fallback(f"pages in the language {lang!r}: {ENGLISH_ONLY}")
     wanted = make_filter(include, exclude)
     cache = Path(cache) if cache and not retry_failed else None
     with open_wiki(contact, lang, api_url, longest_wait_s, delay_s, cache) as wiki:

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from ragqa.clean import clean_page
 from ragqa.errors import InputError
-from ragqa.records import LONGEST_LINE, Page, cut_unfinished, json_line, read_json_lines, write_json_lines
+from ragqa.records import LONGEST_LINE, Page, cut_unfinished, is_input, json_line, read_json_lines, write_json_lines
 from ragqa.removed import add_removed
 from ragqa.wiki.fates import CrawlReport, Fate, tell
 from ragqa.wiki.links import Links, Names, open_links
@@ -219,6 +219,8 @@ class _Import:
 
 def _check(dump: Path, asked: _Asked) -> None:
     """Raise now what would else be raised after the first reading."""
+    if is_input(dump) and not dump.is_file():
+        raise InputError(f"{dump} is a pipe, and a dump is read twice; save it to a file first")
     if not dump.is_file():
         raise InputError(f"{dump} is not a file")
     if asked.depth < 0:

@@ -37,6 +37,11 @@ def warn_of_fallback(message: str) -> None:
     warnings.warn(message, FallbackWarning, stacklevel=3)
 
 
+ENGLISH_ONLY = (
+    "the bundled models read English; ask with --bm25-only, or name multilingual models with --embedder and --model"
+)
+
+
 class RagqaError(Exception):
     """The root of the tree: catch this to catch whatever ragqa raises."""
 

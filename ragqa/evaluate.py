@@ -5,17 +5,18 @@ from grade 1 on. Intervals are bootstrap (95 %, 9,999 resamples), the test is a 
 randomization test, 9,999 resamples, two-sided) over questions; both are SciPy's, with a fixed seed.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragqa.errors import InputError, MissingExtraError
+from ragqa.errors import InputError, MissingExtraError, RecordError
 from ragqa.files import check_file, replace_file
-from ragqa.judged import Judged, keep
-from ragqa.records import Answer, Hit
-from ragqa.retrieve import Retriever
+from ragqa.judged import Judged, by_document, keep
+from ragqa.records import Answer, Hit, read_lines
+from ragqa.retrieve import Retriever, check_question
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,8 +29,11 @@ DEPTH = 100
 BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # of probabilities, for `Reliability`
 LEAST_PART = 20  # characters of an answer
 _SEED = 42
+_MOST_NAMED = 5
+_NO_RUN = "six columns are needed: question id, Q0, document id, rank, score, name of the run"
 
 Search = Callable[[str], Sequence[Hit]]
+Run = Mapping[str, Mapping[str, float]]  # scores by passage id, or by document id, by question id
 Interval = tuple[float, float]
 
 
@@ -73,12 +77,16 @@ class System:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What `compare` found: the judged set's name and sizes, and the systems, the one they are compared with last."""
+    """What `compare` found: the judged set's name and sizes, and the systems, the one they are compared with last.
+
+    `unasked` are the ids of questions that ragqa cannot be asked; they count as 0 for its own systems.
+    """
 
     judged: str
     questions: int
     passages: int
     systems: tuple[System, ...]
+    unasked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,23 +119,89 @@ class AnswerReport:
 
 
 def measure(search: Search, judged: Judged, progress: Callable[[str], Any] | None = None) -> tuple[Measurement, ...]:
-    """Search every question and compute every metric."""
-    try:
-        import ir_measures
-    except ImportError as error:
-        raise MissingExtraError("evaluating", "evaluate") from error
+    """Search every question and compute every metric; a question that cannot be asked counts as 0 (`find_unaskable`)."""
+    return measure_run(search_all(search, judged, progress), judged)
+
+
+def search_all(search: Search, judged: Judged, progress: Callable[[str], Any] | None = None) -> Run:
+    """Search every question that can be asked; hits that the set excludes for it are left out."""
     run = {}
+    unaskable = find_unaskable(judged)
     for key, question in judged.questions.items():
-        hits = search(question)
-        run[key] = {hit.passage.id: float(len(hits) - rank) for rank, hit in enumerate(hits)}
+        excluded = judged.excluded.get(key, frozenset())
+        found = () if key in unaskable else search(question)
+        hits = [hit.passage.id for hit in found if hit.passage.id not in excluded]
+        run[key] = {passage: float(len(hits) - rank) for rank, passage in enumerate(hits)}
         if progress:
             progress(key)
+    return run
+
+
+def find_unaskable(judged: Judged) -> dict[str, str]:
+    """The questions that ragqa cannot be asked, such as one that is too long: the reasons by id."""
+    reasons = {}
+    for key, question in judged.questions.items():
+        try:
+            check_question(question)
+        except InputError as error:
+            reasons[key] = str(error)
+    return reasons
+
+
+def measure_run(run: Run, judged: Judged) -> tuple[Measurement, ...]:
+    """Compute every metric of a run; a question that it does not answer counts as 0."""
+    ir_measures = _ir_measures()
     measures = {ir_measures.parse_measure(name): name for name in METRICS}
     values: dict[str, dict[str, float]] = {name: dict.fromkeys(judged.questions, 0.0) for name in METRICS}
     qrels = {key: dict(grades) for key, grades in judged.relevance.items()}
     for result in ir_measures.iter_calc(list(measures), qrels, run):
         values[measures[result.measure]][result.query_id] = result.value
     return tuple(Measurement(name, tuple(values[name].values())) for name in METRICS)
+
+
+def read_run(path: str | Path, judged: Judged) -> dict[str, dict[str, float]]:
+    """Read what another system found for the questions of a judged set: a TREC run file with six columns.
+
+    Passages and documents may be named; `judged.excluded` is left out. Raises `RecordError` for a line that is none,
+    `InputError` for a file that names no question or no document of the set.
+    """
+    ir_measures = _ir_measures()
+    run: dict[str, dict[str, float]] = {}
+    ids = {p.id for p in judged.passages} | set(judged.documents.values())
+    known = False
+    for number, line in read_lines(path):
+        try:
+            found = [*ir_measures.read_trec_run(line.decode() + "\n")]
+        except ValueError as error:
+            raise RecordError(path, number, _NO_RUN) from error
+        for question, passage, score in found:
+            if not math.isfinite(score):
+                raise RecordError(path, number, f"the score is {score}, not a number")
+            if question in judged.questions and passage not in judged.excluded.get(question, ()):
+                run.setdefault(question, {})[passage] = score
+                known = known or passage in ids
+    if not known:
+        raise InputError(f"{path} names no question of {judged.name}, or no document of it: is it of another set?")
+    return run
+
+
+def fold_run(run: Run, documents: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """The run with documents for the pieces they were cut into; a document has the score of its best piece."""
+    folded: dict[str, dict[str, float]] = {}
+    for question, scores in run.items():
+        own = folded.setdefault(question, {})
+        for passage, score in scores.items():
+            document = documents.get(passage, passage)
+            own[document] = max(score, own.get(document, score))
+    return folded
+
+
+def _ir_measures() -> Any:
+    try:
+        import ir_measures
+    except ImportError as error:
+        raise MissingExtraError("evaluating", "evaluate") from error
+    return ir_measures
 
 
 def variants(retriever: Retriever, *, every: bool = False) -> dict[str, Search]:
@@ -156,11 +230,25 @@ def describe(retriever: Retriever) -> str:
     return f"{sources} → reranker" if retriever.reranker else sources
 
 
-def compare(systems: Mapping[str, Search], judged: Judged, progress: Callable[[str], Any] | None = None) -> Report:
-    """Measure systems on the same questions, and each against the last one. Raises `InputError` without questions."""
+def compare(
+    systems: Mapping[str, Search],
+    judged: Judged,
+    progress: Callable[[str], Any] | None = None,
+    *,
+    runs: Mapping[str, Run] | None = None,
+) -> Report:
+    """Measure systems on the same questions, and each against the last one. Raises `InputError` without questions.
+
+    `runs` of other systems come first, by name. With any of them documents are measured, not the passages they were cut
+    into: a document is as good as its best passage.
+    """
     if not judged.questions:
         raise InputError("no question is left to measure with")
-    measured = {name: measure(search, judged, progress) for name, search in systems.items()}
+    documents = judged.documents if runs else {}
+    unit = by_document(judged) if runs else judged
+    measured = {name: measure_run(fold_run(run, documents), unit) for name, run in (runs or {}).items()}
+    for name, search in systems.items():
+        measured[name] = measure_run(fold_run(search_all(search, judged, progress), documents), unit)
     last = list(measured.values())[-1]
     return Report(
         judged.name,
@@ -170,16 +258,20 @@ def compare(systems: Mapping[str, Search], judged: Judged, progress: Callable[[s
             System(name, tuple(estimate(own, other) for own, other in zip(found, last, strict=True)))
             for name, found in measured.items()
         ),
+        tuple(find_unaskable(judged)),
     )
 
 
 def inspect_answers(retriever: Retriever, judged: Judged, progress: Callable[[str], Any] | None = None) -> AnswerReport:
-    """Ask every question, uncovered ones too. Raises `InputError` without questions, or if the retriever has no reranker."""
+    """Ask every question, uncovered ones too. Raises `InputError` without questions, or if the retriever has no reranker.
+
+    A question that cannot be asked counts as an abstention.
+    """
     if retriever.reranker is None or not judged.questions:
         raise InputError("a reranker and questions are needed to look at answers")
-    covered = {}
+    covered, unaskable = {}, find_unaskable(judged)
     for key, question in judged.questions.items():
-        covered[key] = retriever.ask(question)
+        covered[key] = Answer(question, "", (), (), True) if key in unaskable else retriever.ask(question)
         if progress:
             progress(key)
     uncovered = [retriever.ask(question) for question in judged.uncovered]
@@ -204,6 +296,7 @@ def table(report: Report) -> str:
     names = [NAMES.get(estimate.metric, estimate.metric) for estimate in report.systems[0].estimates]
     lines = [
         f"{report.judged}: {report.questions:,} questions, {report.passages:,} passages",
+        *([_unasked(report)] if report.unasked else []),
         "",
         f"| system | {' | '.join(names)} | {CHARTED} of the last − this | p |",
         "|" + "---|" * (len(names) + 3),
@@ -216,6 +309,11 @@ def table(report: Report) -> str:
             gain = p = ""
         lines.append(f"| {system.name} | {' | '.join(cells)} | {gain} | {p} |")
     return "\n".join(lines)
+
+
+def _unasked(report: Report) -> str:
+    named = ", ".join(report.unasked[:_MOST_NAMED]) + (", …" if len(report.unasked) > _MOST_NAMED else "")
+    return f"{len(report.unasked):,} of {report.questions:,} questions cannot be asked; each counts as 0: {named}"
 
 
 def answers_table(report: AnswerReport) -> str:

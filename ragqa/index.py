@@ -6,14 +6,16 @@ abbreviations there are). So an updated index is, byte for byte, what a build of
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ragqa.bm25 import K1, B, Bm25Index, write_json
+from ragqa.characters import is_mostly_latin
 from ragqa.dense import FOLDER, DenseIndex
+from ragqa.embed import BUNDLED as BUNDLED_EMBEDDER
 from ragqa.embed import Embedder, Progress
-from ragqa.errors import IndexStoreError, InputError
+from ragqa.errors import ENGLISH_ONLY, IndexStoreError, InputError, warn_of_fallback
 from ragqa.inference import digest
 from ragqa.passages import full_text
 from ragqa.records import Passage
@@ -150,9 +152,17 @@ def _open_before(folder: str | Path, embedder: Embedder | None) -> Before:
     return (), None
 
 
+def warn_of_language(passages: Sequence[Passage], embedder: Embedder | None) -> None:
+    """Issue a `FallbackWarning` if most letters are not Latin and no embedder but the bundled one reads the passages."""
+    bundled = embedder is None or embedder.identity == digest(BUNDLED_EMBEDDER)
+    if bundled and not is_mostly_latin([passage.text for passage in passages]):
+        warn_of_fallback(f"most letters of the passages are not Latin: {ENGLISH_ONLY}")
+
+
 def _write(
     generation: Path, index: Bm25Index, embedder: Embedder | None, before: Before, progress: Progress | None
 ) -> IndexReport:
+    warn_of_language(index.passages, embedder)
     old, vectors = before
     known = {} if vectors is None else dict(zip(map(full_text, old), vectors.vectors, strict=True))
     dense = DenseIndex.build(index.passages, embedder, progress, known=known) if embedder else None

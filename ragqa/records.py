@@ -1,5 +1,6 @@
 """The records that travel through the pipeline, and the JSON Lines files that hold them."""
 
+import codecs
 import gzip
 import json
 import os
@@ -7,10 +8,11 @@ import re
 import types
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import IO, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from ragqa.errors import InputError, RecordError
 from ragqa.files import replace_file
@@ -114,20 +116,27 @@ class Answer:
 _BLOCK = 1 << 16  # bytes
 LONGEST_LINE = 1 << 24  # bytes; Wikipedia's longest article has two million
 
+_GZIP, _GZIP_MAGIC = ".gz", b"\x1f\x8b"
+
 _HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 Record = TypeVar("Record")  # a frozen dataclass
 
 
 def read_json_lines(path: str | Path, record: type[Record], *, growing: bool = False) -> Iterator[Record]:
-    """Read records from a JSON Lines file, gzip too if the name ends in `.gz`; other keys are ignored.
+    """Read records from a JSON Lines file or pipe, gzip or plain; other keys are ignored.
 
     Of a `growing` file a last line that somebody is writing, or that a crash left unfinished, is passed over.
 
     Raises `RecordError` with file, line and reason at the first line that is not such a record, `InputError` if there is
     no such file.
     """
-    for number, row in read_rows(path, growing=growing):
+    yield from as_records(path, read_rows(path, growing=growing), record)
+
+
+def as_records(path: str | Path, rows: Iterable[tuple[int, dict[str, Any]]], record: type[Record]) -> Iterator[Record]:
+    """Records of the numbered rows of a file, as `read_rows` gives them. Raises `RecordError` as `read_json_lines` does."""
+    for number, row in rows:
         try:
             yield construct(record, row)
         except (TypeError, ValueError) as error:
@@ -148,37 +157,67 @@ def read_rows(path: str | Path, *, growing: bool = False) -> Iterator[tuple[int,
 
 
 def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
-    """Read the lines of a file with their numbers, from 1; of a gzip file if the name ends in `.gz`.
+    """Read the lines of a file or pipe with their numbers, from 1, gzip or plain; a byte order mark is left out.
 
     Raises `RecordError` for a line of more than 16 MiB: a small gzip file may hold one that fills the memory.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} is not a file")
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rb") as file:
+    with open_input(path) as file:
         try:
             for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE + 1), b""), 1):
                 if len(line) > LONGEST_LINE:
                     raise RecordError(path, number, f"it has more than {LONGEST_LINE:,} bytes")
-                yield number, line
+                if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    raise RecordError(path, number, "it is UTF-16; save the file as UTF-8")
+                yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             raise InputError(f"{path} is not a whole gzip file: {error}") from error
 
 
+def is_input(path: str | Path) -> bool:
+    """Return True for what can be read as a file: pipes too, such as `/dev/stdin`."""
+    return Path(path).exists() and not Path(path).is_dir()
+
+
+@contextmanager
+def open_input(path: str | Path) -> Iterator[IO[bytes]]:
+    """Open a file or pipe to be read once, unpacked if it is gzip. Raises `InputError` if there is no such file."""
+    path = Path(path)
+    if not is_input(path):
+        raise InputError(f"{path} is not a file")
+    with path.open("rb") as file:
+        packed = path.suffix == _GZIP or file.peek(2)[:2] == _GZIP_MAGIC
+        yield gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[misc]
+
+
 def write_json_lines(path: str | Path, records: Iterable[Any]) -> int:
-    """Write records, one JSON object a line, in place of `path` once all are written; return their number."""
+    """Write records, one JSON object a line, in place of `path` once all are written; return their number.
+
+    The file is gzip if its name ends in `.gz`; the same records give the same bytes then too.
+    """
     count = 0
-    with replace_file(path) as file:
+    packed = Path(path).suffix == _GZIP
+    with replace_file(path) as whole, _gzip(whole) if packed else nullcontext(whole) as file:
         for record in records:
             file.write(json_line(record))
             count += 1
     return count
 
 
+def _gzip(file: IO[bytes]) -> gzip.GzipFile:
+    return gzip.GzipFile("", "wb", fileobj=file, mtime=0)  # neither a name nor a time in its header
+
+
+def check_appendable(path: str | Path) -> None:
+    """Raise `InputError` for a name that ends in `.gz`: journals are plain files, since gzip would hold back lines."""
+    if Path(path).suffix == _GZIP:
+        raise InputError(f"{path} is added to line by line, so it cannot be gzip; choose a name without {_GZIP}")
+
+
 def append_json_line(path: str | Path, record: Any) -> None:
     """Add a record to the end of a journal and wait until it is on disk. Missing folders are created."""
     path = Path(path)
+    check_appendable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         file.write(json_line(record))

@@ -1,12 +1,13 @@
 """Everything that the pipeline writes, checked in full: indexes, models and datasets byte by byte, records one by one."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 
 from ragqa.bm25 import Bm25Index
 from ragqa.card import MARK
 from ragqa.errors import InputError, ModelError
-from ragqa.records import Page, Passage, read_json_lines, read_rows
+from ragqa.records import Page, Passage, as_records, is_input, read_rows
 from ragqa.storage.generations import CURRENT, MANIFEST, holds_index
 from ragqa.storage.seal import SEAL, find_flaw, is_sealed
 
@@ -18,7 +19,7 @@ def verify(path: str | Path, pages: Iterable[Page] = ()) -> str:
     `IndexStoreError`, `ModelError` or `InputError` naming the first thing that is wrong and what to do.
     """
     path, texts = Path(path), _texts(pages)
-    if path.is_file():
+    if is_input(path):
         return _verify_records(path, texts)
     if holds_index(path) or (path / CURRENT).exists() or (path / MANIFEST).exists():
         return _verify_index(path, texts)
@@ -48,15 +49,16 @@ def _verify_dataset(folder: Path) -> str:
 
 
 def _verify_records(path: Path, texts: Mapping[str, str]) -> str:
-    first = next(read_rows(path), None)
+    rows = read_rows(path)  # once: it may be a pipe
+    first = next(rows, None)
     if first is None:
         raise InputError(f"{path} is empty")
+    rows = chain([first], rows)
     if "id" not in first[1]:
-        titles = _unique(path, (page.title for page in read_json_lines(path, Page)))
-        return f"{titles:,} pages"
+        return f"{_unique(path, (page.title for page in as_records(path, rows, Page))):,} pages"
 
     def ids() -> Iterator[str]:
-        for passage in read_json_lines(path, Passage):
+        for passage in as_records(path, rows, Passage):
             _check_cut(path, passage, texts)
             yield passage.id
 

@@ -1,4 +1,5 @@
 import unicodedata
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -37,7 +38,7 @@ def test_k_means_finds_and_is_found_however_it_is_written(other: str) -> None:
         ("naïve Poincaré", ["naiv", "poincar"]),
         ("ﬁne tuning", ["fine", "tune"]),
         ("learning, learned LEARNS", ["learn", "learn", "learn"]),
-        ("注意力 机制", ["注意力", "机制"]),
+        ("注意力 机制", ["注意", "意力", "机制"]),
         ("🧠 -- ∑ ()", []),
         ("null\x00byte", ["null", "byte"]),
         ("half of a pair: \udcff", ["half", "pair"]),
@@ -46,6 +47,74 @@ def test_k_means_finds_and_is_found_however_it_is_written(other: str) -> None:
 )
 def test_terms_of_machine_learning_text(text: str, terms: list[str]) -> None:
     assert ANALYZER.terms(text) == terms
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("园丁修剪苹果树，冬天。", ["园丁", "丁修", "修剪", "剪苹", "苹果", "果树", "冬天"]),
+        ("树", ["树"]),
+        ("使用BERT模型3次", ["使用", "bert", "模型", "3", "次"]),
+        ("k-平均法", ["k", "平均", "均法"]),
+        ("りんごの木", ["りん", "んご", "ごの", "の木"]),
+        ("データ", ["デー", "ータ"]),
+        ("사과나무를 심는다", ["사과", "과나", "나무", "무를", "심는", "는다"]),
+        ("ต้นไม้", ["ต้น", "นไ", "ไม้"]),
+        ("ຕົ້ນ", ["ຕົ້ນ"]),
+        ("पेड़ की छँटाई।", ["पेड़", "की", "छँटाई"]),
+        ("আপেল গাছের", ["আপেল", "গাছের"]),
+        ("மரங்களை வெட்டு", ["மரங்களை", "வெட்டு"]),
+        ("ދިވެހި", ["ދިވެހި"]),
+        ("יְלָדִים", ["ילדים"]),
+        ("يُقَلِّمُ", ["يقلم"]),
+    ],
+)
+def test_words_keep_their_marks_and_scripts_without_spaces_give_bigrams(text: str, terms: list[str]) -> None:
+    composed = [unicodedata.normalize("NFC", term) for term in terms]
+    assert ANALYZER.terms(text) == ANALYZER.question_terms(text) == composed
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        "Straße STRASSE strasse",
+        "İstanbul istanbul ISTANBUL İSTANBUL",
+        "ısı ISI",
+        "ＢＭ２５ BM25 bm25",
+        "ﬁlter filter",
+        "Poincaré Poincare\u0301 POINCARE",
+        "regu\u00adlarization regularization",
+        "می\u200cخواهم میخواهم",
+        "क्\u200dष क्ष",
+        "\u200fשלום\u200e שלום",
+        "word\u2060joined wordjoined",
+        "ガラス ｶﾞﾗｽ カ\u3099ラス",
+        "葛\U000e0100城市 葛城市",
+        "정원 \u110c\u1165\u11bc\u110b\u116f\u11ab",
+    ],
+)
+def test_spellings_of_one_word_give_the_same_terms_in_passages_and_questions(spellings: str) -> None:
+    found = {tuple(terms(word)) for word in spellings.split(" ") for terms in (ANALYZER.terms, ANALYZER.question_terms)}
+    assert len(found) == 1
+    assert found != {()}
+
+
+@pytest.mark.parametrize("joint", ["\u200b", "\ufeff"])
+def test_a_zero_width_space_finds_the_word_with_a_space_and_without(joint: str) -> None:
+    assert ANALYZER.terms(f"over{joint}fitting") == ["over", "fit", "overfit"]
+    assert ANALYZER.terms(f"{joint}dropout") == ["dropout"]
+
+
+@given(st.text(st.characters(categories=["L", "M", "Nd"])), st.sampled_from(["NFC", "NFD", "NFKC", "NFKD"]))
+def test_equivalent_texts_give_the_same_terms(text: str, form: Literal["NFC", "NFD", "NFKC", "NFKD"]) -> None:
+    assert ANALYZER.terms(unicodedata.normalize(form, text)) == ANALYZER.terms(text)
+
+
+def test_long_texts_without_spaces_do_not_fill_the_memory() -> None:
+    analyzer = Analyzer()
+    for number in range(100):
+        analyzer.terms("树" * 200 + str(number))
+    assert sum(map(len, analyzer._terms_of_chunk)) + sum(map(len, analyzer._terms)) < 1000
 
 
 @pytest.mark.parametrize(

@@ -221,7 +221,8 @@ def test_invisible_characters_join_what_they_part() -> None:
 
 
 def test_line_ends_of_windows_become_plain_ones() -> None:
-    assert clean_text("Lead.\r\n== Training ==\r\nText.") == "Lead.\n== Training ==\nText."
+    for end in ("\r\n", "\r"):
+        assert clean_text(f"Lead.{end}== Training =={end}Text.") == "Lead.\n== Training ==\nText."
 
 
 @given(st.lists(st.sampled_from(["A model learns.", "It has 1.5 weights, say.", "(See x; y.)", "C++ = fast"])))

@@ -114,6 +114,42 @@ def test_pages_become_passages_with_a_word_on_empty_ones(tmp_path: Path, pages: 
     assert first.url == "https://wiki.example/Dropout?oldid=7"
 
 
+def test_what_a_gzip_name_was_given_for_is_gzip_and_read_again(tmp_path: Path, pages: Path, run: Run) -> None:
+    cleaned, passages = tmp_path / "cleaned.jsonl.gz", tmp_path / "passages.jsonl.gz"
+    assert run("clean", "--pages", pages, "--out", cleaned)[0] == 0
+    assert run("passages", "--pages", cleaned, "--out", passages)[0] == 0
+    assert cleaned.read_bytes()[:2] == passages.read_bytes()[:2] == b"\x1f\x8b"
+    assert run("index", "--passages", passages, "--out", tmp_path / "index", "--no-dense")[0] == 0
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="/dev/stdin")
+def test_pages_come_through_a_pipe(tmp_path: Path, pages: Path) -> None:
+    command = [sys.executable, "-m", "ragqa", "passages", "--pages", "/dev/stdin", "--out", str(tmp_path / "p.jsonl")]
+    subprocess.run(command, input=pages.read_bytes(), check=True, capture_output=True)
+    assert len(list(read_json_lines(tmp_path / "p.jsonl", Passage))) == 3
+
+
+def test_evaluate_measures_a_run_names_the_split_and_goes_on_after_a_bad_question(tmp_path: Path, run: Run) -> None:
+    beir = tmp_path / "beir"
+    (beir / "qrels").mkdir(parents=True)
+    texts = {"d1": "A gravel bike has wide tyres.", "d2": "A tent needs pegs."}
+    queries = {"q1": "which bike has wide tyres?", "q2": "tent pegs", "q3": "???"}
+    for name, rows in (("corpus", texts), ("queries", queries)):
+        write_json_lines(beir / f"{name}.jsonl", ({"_id": key, "text": text} for key, text in rows.items()))
+    (beir / "qrels" / "dev.tsv").write_text("q1\td1\t1\nq2\td2\t1\nq3\td2\t1\n")
+    (tmp_path / "other.trec").write_text("q1 Q0 d2 1 2 x\nq1 Q0 d1 2 1 x\n")
+    code, out, err = run("evaluate", "--judged", beir, "--no-dense", "--run", tmp_path / "other.trec")
+    assert code == 0
+    assert "beir (dev): question 'q3' is not asked and counts as 0: the question '???' holds no letter or digit" in err
+    assert "other.trec: 2 of 3 questions are missing and count as 0" in err
+    assert out.startswith(
+        "beir (dev): 3 questions, 2 passages\n1 of 3 questions cannot be asked; each counts as 0: q3\n"
+    )
+    means = {line.split(" | ")[0].strip("| "): line.split(" | ")[2][:5] for line in out.splitlines() if "0." in line}
+    assert means == {"other.trec": "0.167", "BM25": "0.667", "BM25 → reranker": "0.667"}
+    assert run("evaluate", "--judged", beir, "--split", "test")[0] == 1
+
+
 def test_ask_prints_the_answer_the_passages_and_where_they_stand(index: Path, run: Run) -> None:
     code, out, _ = run("ask", "what is bagging?", "--index", index)
     assert code == 0

@@ -1,4 +1,5 @@
 import gzip
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -8,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 from ragqa.corpus import read_article, read_pages, starter_folder
-from ragqa.errors import CorpusError, RecordError
+from ragqa.errors import CorpusError, InputError, RecordError
 from ragqa.grades import read_grades
 from ragqa.passages import split
 from ragqa.records import Page, Passage, json_line, read_rows
@@ -41,8 +42,7 @@ def test_pages_are_read_from_a_folder_in_order_of_file_names(write: Write) -> No
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["title: A", "---"], "line 1: front matter is missing"),
-        (["---", "title: A"], "line 1: front matter is missing"),
+        (["---", "title: A"], "line 1: the front matter has no end: a second line --- must follow it"),
         (["---", "title: A", "no colon", "---"], "line 3: 'key: value' is needed, not 'no colon'"),
         (["---", "url: https://a.org", "---"], "line 1: the front matter holds no title"),
         (["---", "title:", "---"], "line 1: the front matter holds no title"),
@@ -51,6 +51,58 @@ def test_pages_are_read_from_a_folder_in_order_of_file_names(write: Write) -> No
 def test_bad_front_matter_is_named_with_its_line(write: Write, lines: list[str], message: str) -> None:
     with pytest.raises(RecordError, match=rf"a\.md, {message}"):
         read_article(write("a.md", lines))
+
+
+@pytest.mark.parametrize(
+    ("lines", "title", "text"),
+    [
+        (
+            ["# Mulch #", "", "It keeps soil moist.", "## Use ##", "In beds."],
+            "Mulch",
+            "It keeps soil moist.\n== Use ==\nIn beds.",
+        ),
+        (["Intro.", "# Mulch", "Text.", "# More", "End."], "Mulch", "Intro.\nText.\n== More ==\nEnd."),
+        (["No heading.", "#tag", "## Use"], "a", "No heading.\n#tag\n== Use =="),
+        (["```sh", "# no title", "## no heading", "```", "Text."], "a", "```sh\n# no title\n## no heading\n```\nText."),
+        (["~~~~", "```", "~~~", "# code", "~~~~", "# Title", "Text."], "Title", "~~~~\n```\n~~~\n# code\n~~~~\nText."),
+    ],
+)
+def test_plain_markdown_is_titled_by_its_first_heading_or_its_name(
+    write: Write, lines: list[str], title: str, text: str
+) -> None:
+    path = write("a.md", lines)
+    assert read_article(path) == Page(title, text=text)
+    assert list(read_pages(path)) == list(read_pages(path.parent)) == [Page(title, text=text)]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_byte_order_marks_and_foreign_line_ends_change_no_article(tmp_path: Path, mark: str, end: str) -> None:
+    lines = [*FRONT, "Lead.", "## Use", "Text."]
+    (tmp_path / "a.MD").write_bytes((mark + end.join(lines)).encode())
+    assert list(read_pages(tmp_path)) == [Page("A: b", "https://a.org/A", text="Lead.\n== Use ==\nText.")]
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_pages_are_read_with_line_feeds_so_that_offsets_count_in_them(write: Write, end: str) -> None:
+    text = end.join(["Lead.", "", "== Making ==", "It takes a year.", "", "Turn it."])
+    path = write("pages.jsonl", [json.dumps({"title": "Compost", "text": text})])
+    (page,) = read_pages(path)
+    assert page.text == "Lead.\n\n== Making ==\nIt takes a year.\n\nTurn it."
+    assert [(p.section, page.text[p.start : p.end]) for p in split(page)] == [
+        ("", "Lead."),
+        ("Making", "It takes a year.\n\nTurn it."),
+    ]
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "a.PDF", "a.html", "dump.xml.bz2", "dump.xml.gz"])
+def test_what_pages_are_not_read_from_is_named_with_what_they_are_read_from(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"%PDF")
+    ending = {"dump.xml.bz2": ".bz2", "dump.xml.gz": ".xml"}.get(name, Path(name).suffix.lower())
+    with pytest.raises(InputError, match=rf"{name}: pages are not read from {ending} files; give JSON Lines"):
+        list(read_pages(tmp_path / name))
+    with pytest.raises(CorpusError, match=rf"^{tmp_path} holds no pages; give JSON Lines"):
+        list(read_pages(tmp_path))
 
 
 def test_an_article_that_is_not_utf8_is_named(tmp_path: Path) -> None:
@@ -62,8 +114,8 @@ def test_an_article_that_is_not_utf8_is_named(tmp_path: Path) -> None:
 def test_nothing_to_read_is_named(tmp_path: Path, write: Write) -> None:
     with pytest.raises(CorpusError, match=r"missing\.jsonl does not exist; make it with: ragqa crawl"):
         list(read_pages(tmp_path / "missing.jsonl"))
-    for empty in (write("empty.jsonl", []), tmp_path):
-        with pytest.raises(CorpusError, match=f"^{empty} holds no pages$"):
+    for empty, end in ((write("empty.jsonl", []), "$"), (tmp_path, "; give JSON Lines")):
+        with pytest.raises(CorpusError, match=f"^{empty} holds no pages{end}"):
             list(read_pages(empty))
 
 

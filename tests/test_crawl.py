@@ -19,7 +19,7 @@ from wiki import Reply, Wiki, relay, serve, skip_waits
 from wiki_pages import timestamp
 
 from ragqa.crawl import crawl
-from ragqa.errors import CrawlError, InputError, RecordError
+from ragqa.errors import CrawlError, FallbackWarning, InputError, RecordError
 from ragqa.passages import split
 from ragqa.records import Page, read_json_lines, write_json_lines
 from ragqa.wiki.fates import CrawlReport, Fate
@@ -71,6 +71,14 @@ def always(status: int, body: str, **headers: str) -> Callable[[str, Mapping[str
         {name.replace("_", "-"): value for name, value in headers.items()},
         body.encode(),
     )
+
+
+def test_a_gzip_name_gives_gzip_that_a_second_crawl_goes_on_from(wiki: Wiki, tmp_path: Path) -> None:
+    out = tmp_path / "pages.jsonl.gz"
+    assert _counts(run(out, wiki.api_url, titles=["Perceptron"])) == (0, 1)
+    assert out.read_bytes()[:2] == b"\x1f\x8b"
+    assert _counts(run(out, wiki.api_url, titles=["Perceptron"])) == (1, 0)
+    assert titles(out) == ["Perceptron"]
 
 
 @pytest.mark.parametrize("depth", range(5))
@@ -726,7 +734,10 @@ def test_without_api_url_it_asks_wikipedia(out: Path, monkeypatch: pytest.Monkey
         raise httpx.ConnectError("no network here")
 
     monkeypatch.setattr(httpx.HTTPTransport, "handle_request", refuse)
-    with pytest.raises(CrawlError, match=r"https://de\.wikipedia\.org/w/api\.php: no connection: no network here"):
+    with (
+        pytest.raises(CrawlError, match=r"https://de\.wikipedia\.org/w/api\.php: no connection: no network here"),
+        pytest.warns(FallbackWarning, match=r"^pages in the language 'de': the bundled models read English; ask with"),
+    ):
         crawl(out, contact=CONTACT, titles=["C++"], lang="de", progress=False)
 
 

@@ -452,6 +452,11 @@ def test_likes_are_not_saved_where_nothing_can_be_written(tmp_path: Path) -> Non
     assert "are not saved" in shown
 
 
+def test_likes_are_not_saved_as_gzip(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"likes\.jsonl\.gz is added to line by line, so it cannot be gzip"):
+        find_feedback(tmp_path / "likes.jsonl.gz")
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1"])
 def test_this_machine_needs_no_password(host: str) -> None:
     assert is_own_host(host)

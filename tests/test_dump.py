@@ -485,3 +485,17 @@ def test_a_fate_is_like_that_of_a_crawl(tmp_path: Path, out: Path) -> None:
     dump = write(tmp_path / "dump.xml", page(1, "A", "'''a'''"))
     sha1 = "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"
     assert run(dump, out, titles=["a"]).fates == (Fate("a", "fetched", "A", 10, 1, sha1),)
+
+
+def test_a_gzip_name_gives_gzip_that_a_second_import_goes_on_from(tmp_path: Path) -> None:
+    dump, out = write(tmp_path / "dump.xml", page(1, "A", "Text.")), tmp_path / "pages.jsonl.gz"
+    assert run(dump, out).counts == {"fetched": 1}
+    assert titles(out) == ["A"]
+    assert run(dump, out).counts == {"kept": 1}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with names")
+def test_a_pipe_is_no_dump_since_it_is_read_twice(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match=r"pipe is a pipe, and a dump is read twice; save it to a file first"):
+        run(tmp_path / "pipe", tmp_path / "pages.jsonl")

@@ -1,24 +1,29 @@
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ragqa import Bm25Index, Passage, Retriever
-from ragqa.errors import InputError
+from ragqa.errors import InputError, RecordError
 from ragqa.evaluate import (
     METRICS,
     Report,
     answers_table,
     compare,
     draw,
+    find_unaskable,
     inspect_answers,
     measure,
+    read_run,
     sample,
     table,
     variants,
 )
 from ragqa.judged import Judged, read_starter
 from ragqa.records import Hit
+
+Write = Callable[[str, Iterable[str]], Path]
 
 PASSAGES = tuple(Passage(f"p{n}", f"Page {n}", text=f"word{n} common") for n in range(6))
 JUDGED = Judged(
@@ -49,6 +54,69 @@ def test_metrics_follow_their_definitions() -> None:
 def test_a_question_without_hits_counts_as_zero() -> None:
     found = {"word1": [], "word2": hits(2, 3)}
     assert [m.values for m in measure(found.__getitem__, JUDGED)] == [(0.0, 1.0)] * len(METRICS)
+
+
+def test_questions_that_cannot_be_asked_count_as_zero_and_are_named() -> None:
+    questions = {"q1": "word1", "q2": "word2 " * 400, "q3": "???"}
+    judged = replace(JUDGED, questions=questions, relevance={**JUDGED.relevance, "q3": {"p4": 1}})
+    found = {"word1": hits(1)}
+    report = compare({"one": found.__getitem__}, judged)
+    assert [e.mean for e in report.systems[0].estimates] == pytest.approx([1 / 3] * len(METRICS))
+    assert (report.questions, report.unasked) == (3, ("q2", "q3"))
+    assert "2 of 3 questions cannot be asked; each counts as 0: q2, q3" in table(report)
+    assert find_unaskable(judged)["q2"].startswith("the question has 2,399 characters; at most 2,000")
+
+
+def test_excluded_passages_are_no_hits() -> None:
+    judged = replace(JUDGED, excluded={"q1": frozenset({"p0"})})
+    found = {"word1": hits(0, 1), "word2": hits(0, 2)}
+    assert [m.values for m in measure(found.__getitem__, judged) if m.metric == "RR@10"] == [(1.0, 0.5)]
+
+
+RUN = ["q1 Q0 p0 1 9.5 other", "q1 Q0 p1 2 9.0 other", "q2 Q0 p2 1 1e1 other", "", "q9 Q0 p2 1 1 other"]
+
+
+def test_a_run_of_another_system_is_measured_beside_ours(write: Write) -> None:
+    run = read_run(write("run.trec", RUN), JUDGED)
+    assert run == {"q1": {"p0": 9.5, "p1": 9.0}, "q2": {"p2": 10.0}}
+    found = {"word1": hits(1), "word2": hits(2, 3)}
+    report = compare({"ours": found.__getitem__}, JUDGED, runs={"run.trec": run})
+    assert [system.name for system in report.systems] == ["run.trec", "ours"]
+    means = {s.name: {e.metric: e.mean for e in s.estimates} for s in report.systems}
+    assert means["ours"]["nDCG@10"] == 1.0
+    assert (means["run.trec"]["RR@10"], means["run.trec"]["R@10"]) == (0.75, 0.75)
+
+
+def test_with_a_run_a_document_is_as_good_as_its_best_passage(write: Write) -> None:
+    documents = {"p1": "d1", "p2": "d1", "p3": "d3"}
+    judged = replace(JUDGED, documents=documents)
+    run = read_run(write("run.trec", ["q1 Q0 d3 1 2 x", "q1 Q0 d1 2 1 x", "q2 Q0 p3 1 1 x"]), judged)
+    found = {"word1": hits(3, 2, 1), "word2": hits(2, 1, 3)}
+    report = compare({"ours": found.__getitem__}, judged, runs={"run.trec": run})
+    means = {s.name: {e.metric: e.mean for e in s.estimates} for s in report.systems}
+    assert means["run.trec"]["RR@10"] == 0.75
+    assert means["ours"]["RR@10"] == 0.75  # d3, d1 for the first question; d1, d3 for the second
+    assert means["ours"]["R@10"] == 1.0
+    assert means["run.trec"]["R@10"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("q1 Q0 p1 1 9.5", r"run\.trec, line 2: six columns are needed: question id, Q0, document id"),
+        ("q1 Q0 p1 1 much x", r"run\.trec, line 2: six columns are needed"),
+        ("q1 Q0 p1 1 nan x", r"run\.trec, line 2: the score is nan, not a number"),
+    ],
+)
+def test_a_line_that_is_no_run_is_named(write: Write, line: str, message: str) -> None:
+    with pytest.raises(RecordError, match=message):
+        read_run(write("run.trec", [RUN[0], line]), JUDGED)
+
+
+def test_a_run_of_another_set_is_refused(write: Write) -> None:
+    for line in ("q7 Q0 p1 1 1 x", "q1 Q0 d7 1 1 x"):
+        with pytest.raises(InputError, match=r"run\.trec names no question of toy, or no document of it"):
+            read_run(write("run.trec", [line]), JUDGED)
 
 
 def test_the_order_of_hits_decides_not_their_scores() -> None:
@@ -108,6 +176,12 @@ def test_without_dense_only_bm25_is_compared(starter: Retriever) -> None:
 def test_a_single_question_has_no_test(starter: Retriever) -> None:
     found = compare(variants(Retriever(Bm25Index.build(PASSAGES), starter.reranker)), sample(JUDGED, 1))
     assert {e.p for system in found.systems for e in system.estimates} == {1.0}
+
+
+def test_a_question_that_cannot_be_asked_counts_as_an_abstention(starter: Retriever) -> None:
+    found = inspect_answers(starter, replace(JUDGED, questions={"q1": "???", "q2": "what is dropout?"}))
+    assert (found.covered, found.right) == (2, 0.0)
+    assert found.abstained_on_covered == 0.5
 
 
 def test_no_question_is_an_error(starter: Retriever) -> None:

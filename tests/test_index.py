@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ragqa.bm25 import Bm25Index
 from ragqa.dense import DenseIndex
 from ragqa.embed import BUNDLED, Embedder
-from ragqa.errors import CorpusError, IndexStoreError, InputError
+from ragqa.errors import CorpusError, FallbackWarning, IndexStoreError, InputError
 from ragqa.index import IndexReport, build_index, open_index, save_index, update_index
 from ragqa.records import Passage
 from ragqa.retrieve import Retriever
@@ -209,3 +209,19 @@ def test_no_hub_and_no_relative_folder_is_looked_for_because_an_index_names_it(
     opened, dense = open_index(tmp_path / "index", embedder=word_embedder)
     assert dense is not None
     assert len(opened.passages) == len(PASSAGES)
+
+
+CHINESE = "园丁在春天修剪苹果树，使阳光照到每一根枝条。"
+
+
+def test_passages_in_other_scripts_are_indexed_with_a_warning_that_names_the_remedy(tmp_path: Path) -> None:
+    passages = [Passage("1", "Apple", text=CHINESE), Passage("2", "Rose", text="Roses need sun.")]
+    with pytest.warns(FallbackWarning, match=r"^most letters .* are not Latin: the bundled models read English; ask"):
+        build_index(tmp_path / "index", passages)
+    index, _ = open_index(tmp_path / "index")
+    assert [passage.id for passage, _ in index.search("苹果树怎么修剪？")] == ["1"]
+
+
+def test_another_embedder_or_a_few_foreign_letters_give_no_warning(tmp_path: Path, word_embedder: Embedder) -> None:
+    build_index(tmp_path / "one", [Passage("1", "Apple", text=CHINESE)], embedder=word_embedder)
+    build_index(tmp_path / "two", [Passage("1", "Émile", text="Ångström, naïve, " * 3 + CHINESE)])

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from ragqa.corpus import starter_folder
-from ragqa.errors import CorpusError, InputError, RecordError
+from ragqa.errors import CorpusError, FallbackWarning, InputError, RecordError
 from ragqa.judged import (
+    by_document,
     read_beir,
     read_judged,
     read_starter,
@@ -31,7 +32,7 @@ QUERIES = [
     {"_id": "q2", "text": "when was it named?", "answers": ["named in 2012"]},
     {"_id": "q3", "text": "answered nowhere"},
 ]
-QRELS = [("q1", "d1", 2), ("q1", "d2", 1), ("q1", "gone", 1), ("q2", "d2", 1), ("q3", "d1", 0), ("q9", "d1", 1)]
+QRELS = [("q1", "d1", 2), ("q1", "d2", 1), ("q2", "d2", 1), ("q3", "d1", 0)]
 
 
 def _qrels(rows: Iterable[tuple[str, str, int]]) -> list[str]:
@@ -84,6 +85,7 @@ def test_a_long_document_is_cut_and_only_what_holds_the_answer_is_relevant(beir:
 @pytest.mark.parametrize(("answers", "count"), [(None, 3), ("named in 2012", 1), (["named in 2012"], 1)])
 def test_answers_may_be_one_text_or_missing(beir: Path, write: Write, answers: object, count: int) -> None:
     write("beir/queries.jsonl", [json.dumps({"_id": "q2", "text": "when?", "answers": answers})])
+    write("beir/qrels.tsv", _qrels([("q2", "d2", 1)]))
     assert min(len(read_beir(beir, max_chars=60).relevance["q2"]), 3) == count
 
 
@@ -94,13 +96,24 @@ def test_the_higher_of_two_grades_and_empty_lines(beir: Path, write: Write) -> N
 
 def test_a_document_that_holds_no_answer_is_relevant_as_a_whole(beir: Path, write: Write) -> None:
     write("beir/queries.jsonl", [json.dumps({"_id": "q2", "text": "when?", "answers": ["in 1958"]})])
+    write("beir/qrels.tsv", _qrels([("q2", "d2", 1)]))
     judged = read_beir(beir, max_chars=50)
     assert judged.relevance["q2"] == {p.id: 1 for p in judged.passages if p.title == "Long"}
 
 
 @pytest.mark.parametrize(
     ("row", "line"),
-    [("q1\td1", 2), ("q1 d1 1", 2), ("q1\t0\td1\t1", 2), ("q1\td1\tmuch", 2), ("q1\td1\t²", 2), ("q1\td1\t--1", 2)],
+    [
+        ("q1\td1", 2),
+        ("q1 d1 1", 2),
+        ("q1 0 d1 1 run", 2),
+        ("q1\td1\tmuch", 2),
+        ("q1\td1\t²", 2),
+        ("q1\td1\t--1", 2),
+        ("q1\td1\tnan", 2),
+        ("q1\td1\t" + "9" * 5000, 2),
+        ("query-id\tcorpus-id\tscore", 2),
+    ],
 )
 def test_a_malformed_judgment_is_named_with_its_line(beir: Path, write: Write, row: str, line: int) -> None:
     write("beir/qrels.tsv", [*_qrels([]), row])
@@ -113,9 +126,128 @@ def test_the_header_of_the_judgments_may_be_missing(beir: Path, write: Write) ->
     assert read_beir(beir).relevance == {"q1": {"d1": 2, "d2": 1}, "q2": {"d2": 1}}
 
 
+@pytest.mark.parametrize("grade", ["1.5", "-0.5", "0.9999"])
+def test_a_grade_that_is_no_whole_number_is_named(beir: Path, write: Write, grade: str) -> None:
+    write("beir/qrels.tsv", [*_qrels([]), f"q1\td1\t{grade}"])
+    with pytest.raises(
+        RecordError, match=rf"qrels\.tsv, line 2: the grade {grade} is not a whole number; grades are 0"
+    ):
+        read_beir(beir)
+
+
+def test_whole_grades_may_be_written_with_a_point(beir: Path, write: Write) -> None:
+    write("beir/qrels.tsv", ["q1\td1\t2.0", "q1\td2\t0.0"])
+    judged = read_beir(beir)
+    assert (judged.relevance, judged.rejected) == ({"q1": {"d1": 2}}, {"q1": frozenset({"d2"})})
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("header", [[], ["query-id\tcorpus-id\tscore"], ["qid\tdocid\tRelevance\r"]])
+def test_no_judgment_is_lost_to_a_byte_order_mark_or_a_missing_header(
+    beir: Path, write: Write, mark: str, header: list[str]
+) -> None:
+    lines = [*header, "q1\td1\t1\r", "q2\td2\t1\r"]
+    write("beir/qrels.tsv", [mark + lines[0], *lines[1:]])
+    assert read_beir(beir).relevance == {"q1": {"d1": 1}, "q2": {"d2": 1}}
+
+
+def test_a_first_line_that_is_neither_header_nor_judgment_is_named(beir: Path, write: Write) -> None:
+    write("beir/qrels.tsv", ["q1\td1\tone", "q2\td2\t1"])
+    with pytest.raises(RecordError, match=r"qrels\.tsv, line 1: question id"):
+        read_beir(beir)
+
+
+@pytest.mark.parametrize("name", ["qrels.tsv", "qrels.txt"])
+def test_judgments_of_trec_have_four_columns(beir: Path, write: Write, name: str) -> None:
+    (beir / "qrels.tsv").unlink()
+    write(f"beir/{name}", ["q1 0 d1 2", "q1\t0\td2\t0", "", "q2  Q0  d2  1"])
+    judged = read_beir(beir)
+    assert judged.relevance == {"q1": {"d1": 2}, "q2": {"d2": 1}}
+    assert judged.rejected == {"q1": frozenset({"d2"})}
+
+
+def test_judgments_of_unknown_questions_and_documents_are_counted(beir: Path, write: Write) -> None:
+    write("beir/qrels.tsv", _qrels([("q1", "d1", 2), ("q1", "gone", 1), ("q9", "d1", 1)]))
+    with pytest.warns(FallbackWarning, match=r"qrels\.tsv: 2 of 3 judgments are left out.* first document 'gone'"):
+        assert read_beir(beir).relevance == {"q1": {"d1": 2}}
+
+
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [("corpus.jsonl", '{"_id": "3", "text": "again"}'), ("queries.jsonl", '{"_id": "q1", "text": "again"}')],
+)
+def test_an_id_that_is_there_twice_is_named_with_both_lines(beir: Path, name: str, row: str) -> None:
+    first = {"corpus.jsonl": 3, "queries.jsonl": 1}[name]
+    with (beir / name).open("a", encoding="utf8") as file:
+        file.write(row + "\n")
+    with pytest.raises(RecordError, match=rf"{name}, line 4: the id '\w+' is there twice, first in line {first}$"):
+        read_beir(beir)
+
+
+@pytest.fixture
+def splits(beir: Path) -> Path:
+    (beir / "qrels").mkdir()
+    (beir / "qrels.tsv").unlink()
+    (beir / "qrels" / "dev.tsv").write_text("q1\td1\t1\n")
+    return beir
+
+
+def test_the_only_split_is_read_and_named(splits: Path) -> None:
+    judged = read_judged(splits)
+    assert (judged.name, judged.relevance) == ("beir (dev)", {"q1": {"d1": 1}})
+
+
+def test_a_split_is_chosen_by_name_and_test_is_the_usual_one(splits: Path) -> None:
+    (splits / "qrels" / "train.tsv.gz").write_bytes(gzip.compress(b"q2\td2\t1\n"))
+    with pytest.raises(InputError, match=r"has no split 'test'; choose one with --split: dev, train$"):
+        read_judged(splits)
+    assert read_judged(splits, "train").relevance == {"q2": {"d2": 1}}
+    assert read_judged(splits, "train").name == "beir (train)"
+    (splits / "qrels" / "test.tsv").write_text("q2\t3\t1\n")
+    assert read_judged(splits) == read_judged(splits, "test")
+    assert (read_judged(splits).name, read_judged(splits).relevance) == ("beir", {"q2": {"3": 1}})
+    with pytest.raises(InputError, match=r"no judgments of the split 'deb': there are dev, test, train$"):
+        read_judged(splits, "deb")
+
+
+def test_a_folder_without_splits_says_so(beir: Path) -> None:
+    with pytest.raises(InputError, match=r"no judgments of the split 'dev': it has no folder qrels"):
+        read_judged(beir, "dev")
+
+
+def test_starter_sets_take_no_options_of_beir_folders() -> None:
+    for options in ({"split": "dev"}, {"exclude_self": True}):
+        with pytest.raises(InputError, match="starter has no splits"):
+            read_judged("starter", **options)
+
+
+def test_the_document_with_the_id_of_the_question_can_be_excluded(beir: Path, write: Write) -> None:
+    write("beir/queries.jsonl", [json.dumps({"_id": i, "text": "what?"}) for i in ("d1", "d2", "q1")])
+    write("beir/qrels.tsv", _qrels([("d1", "d1", 1), ("d1", "d2", 1), ("d2", "d2", 1), ("q1", "d1", 1)]))
+    judged = read_beir(beir, max_chars=50, exclude_self=True)
+    pieces = {p.id for p in judged.passages if p.title == "Long"}
+    assert judged.relevance == {"d1": dict.fromkeys(pieces, 1), "q1": {"d1": 1}}
+    assert judged.excluded == {"d1": frozenset({"d1"})}
+    assert read_beir(beir).excluded == {}
+    assert read_beir(beir).relevance["d1"] == {"d1": 1, "d2": 1}
+
+
+def test_pieces_fold_into_their_documents(beir: Path) -> None:
+    judged = read_beir(beir, max_chars=50)
+    assert set(judged.documents.values()) == {"d2"}
+    assert by_document(judged).relevance == {"q1": {"d1": 2, "d2": 1}, "q2": {"d2": 1}}
+    assert by_document(judged).passages == judged.passages
+
+
 @pytest.mark.parametrize(
     ("name", "row", "message"),
     [
+        ("corpus.jsonl", '{"_id": "d", "text": null}', r"corpus\.jsonl, line 1: 'text' of 'd' is null, not a string"),
+        ("corpus.jsonl", '{"_id": "d", "text": "t", "title": null}', r"line 1: 'title' of 'd' is null, not a string"),
+        ("corpus.jsonl", '{"_id": "d", "text": ["t"]}', r"line 1: 'text' of 'd' is \["),
+        ("corpus.jsonl", '{"_id": null, "text": "t"}', r"line 1: '_id' is null, not a string or whole number"),
+        ("corpus.jsonl", '{"_id": true, "text": "t"}', r"line 1: '_id' is true, not a string or whole number"),
+        ("queries.jsonl", '{"_id": "q", "text": null}', r"queries\.jsonl, line 1: 'text' of 'q' is null"),
         ("corpus.jsonl", '{"_id": "d"}', r"corpus\.jsonl, line 1: 'text' is missing"),
         ("corpus.jsonl", "[]", r"corpus\.jsonl, line 1: a JSON object is needed"),
         ("queries.jsonl", '{"text": "q"}', r"queries\.jsonl, line 1: '_id' is missing"),

@@ -9,9 +9,9 @@ import ragqa
 
 PACKAGE = Path(ragqa.__file__).parent
 ORDER = (
-    "extras errors offline forks files storage storage.seal storage.folders records progress tex clean removed wiki "
-    "wiki.seeds wiki.mediawiki wiki.fates wiki.listing wiki.fetch crawl wiki.markup wiki.wikitext wiki.xmldump wiki.links "
-    "dump passages corpus questions lexical lexical.analyzer lexical.terms lexical.postings storage.stored "
+    "extras errors offline forks files storage storage.seal storage.folders records progress characters tex clean removed "
+    "wiki wiki.seeds wiki.mediawiki wiki.fates wiki.listing wiki.fetch crawl wiki.markup wiki.wikitext wiki.xmldump "
+    "wiki.links dump passages corpus questions lexical lexical.analyzer lexical.terms lexical.postings storage.stored "
     "storage.generations bm25 inference torch_models parity training training.attention embed dense grades judged dataset "
     "card rerank index export training.losses training.dropout train training.train_embedder training.teach answer retrieve "
     "explain dialogue dialogue.topics dialogue.pronouns dialogue.conversation feedback dialogue.plain dialogue.support "

@@ -6,13 +6,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ragqa.characters import CLOSING_QUOTES, PAUSES, SENTENCE_ENDS
 from ragqa.clean import HEADING
 from ragqa.errors import InputError
 from ragqa.passages import cite, full_text, is_debris, sections, sentences, split, split_windows
 from ragqa.records import Page, Passage
 
 WORDS = st.sampled_from(
-    ["a", "the", "k-means", "Models", "e.g.", "C4.5,", "(see", "it)", "“yes.”", "learn.", "🧠", "É" * 30]
+    [
+        "a",
+        "the",
+        "k-means",
+        "Models",
+        "e.g.",
+        "C4.5,",
+        "(see",
+        "it)",
+        "“yes.”",
+        "learn.",
+        "🧠",
+        "É" * 30,
+        "树。",
+        "园丁、",
+        "ต้น",
+    ]
 )
 LINES = st.one_of(
     st.lists(WORDS, max_size=40).map(" ".join),
@@ -59,9 +76,60 @@ def test_no_passage_holds_a_heading(page: Page, max_chars: int) -> None:
 @given(PAGES, SIZES)
 def test_a_word_is_cut_only_where_it_is_longer_than_a_passage(page: Page, max_chars: int) -> None:
     for one, other in pairwise(split(page, max_chars)):
-        if one.end == other.start:  # no white space between them
+        between = one.end == other.start and page.text[one.end - 1] not in SENTENCE_ENDS + CLOSING_QUOTES + PAUSES
+        if between:  # no white space between them
             word = re.search(r"\S*$", page.text[: one.end])[0] + re.match(r"\S*", page.text[one.end :])[0]  # type: ignore[index]
             assert len(word) > max_chars
+
+
+CHINESE = "园丁在春天修剪苹果树，使阳光照到每一根枝条。修剪之后，伤口要涂上树脂，以免真菌进入。老树可以分三年修剪。"
+JAPANESE = "庭師は春にりんごの木を剪定します。切り口には、樹脂を塗ります。古い木は三年かけて剪定します。"
+
+
+@pytest.mark.parametrize("text", [CHINESE, JAPANESE])
+@pytest.mark.parametrize(("max_chars", "ends"), [(60, "。"), (30, "。，、"), (20, "。，、")])
+def test_scripts_without_spaces_are_cut_behind_sentences_then_behind_commas(
+    text: str, max_chars: int, ends: str
+) -> None:
+    passages = split(Page("树", text=text * 8), max_chars)
+    assert "".join(p.text for p in passages) == text * 8
+    assert {p.text[-1] for p in passages} <= set(ends)
+    assert all(len(p.text) <= max_chars for p in passages)
+
+
+@pytest.mark.parametrize(
+    "letters",
+    [
+        ["ต้", "น", "ไ", "ม้"],
+        ["पे", "ड़", "छँ", "टा", "ई"],
+        ["e\u0301", "o\u0308\u0304", "x"],
+        ["👩\u200d👩\u200d👧", "👍🏽", "❤\ufe0f", "🇩🇪"],
+        ["\u110c\u1165\u11bc", "\u110b\u116f\u11ab"],
+    ],
+)
+def test_a_letter_keeps_its_marks_where_a_word_is_cut(letters: list[str]) -> None:
+    whole = "".join(letters) * 20
+    starts = {len("".join((letters * 20)[:n])) for n in range(len(letters) * 20)}
+    for max_chars in (5, 7, 11):
+        passages = split(Page("A", text=whole), max_chars)
+        assert "".join(p.text for p in passages) == whole
+        assert {p.start for p in passages} <= starts
+
+
+def test_a_letter_longer_than_a_passage_is_cut() -> None:
+    assert [p.text for p in split(Page("Marks", text="e" + "\u0301" * 5), 3)] == ["e\u0301\u0301", "\u0301" * 3]
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r", "\n"])
+def test_any_line_end_ends_a_heading_and_offsets_count_in_the_page_as_it_is(end: str) -> None:
+    text = end.join(["Lead.", "", "== Making ==", "It takes a year.", "", "Turn it.", "=== Heat === ", "Hot."])
+    passages = split(Page("Compost", text=text))
+    assert [(p.section, p.text) for p in passages] == [
+        ("", "Lead."),
+        ("Making", f"It takes a year.{end}{end}Turn it."),
+        ("Heat", "Hot."),
+    ]
+    assert all(text[p.start : p.end] == p.text for p in passages)
 
 
 @pytest.mark.parametrize("max_chars", [200, 500])
@@ -152,6 +220,12 @@ def test_every_passage_cites_its_section() -> None:
         "A heading|\n\nsecond.|\n Third",
         "lower case. follows a stop",
         "In 1958.| 1959 came next.",
+        "他说：“好。”|然后走了！！|真的？|是。",
+        "庭師は剪定します。|木は育つ（春に。）|終わり",
+        "वह पेड़ है।| यह घर है॥|\nअंत",
+        "هل هذا بيت؟| نعم.| هذا بيت",
+        "Он учится.| Другие нет. и т. д.",
+        "정원사는 심는다.| 나무는 자란다.",
     ],
 )
 def test_sentences_end_where_a_reader_ends_them(text: str) -> None:
@@ -211,6 +285,8 @@ def test_what_is_left_of_lists_and_references_is_debris(text: str) -> None:
         r"\min_wL(w)+\lambda \|w\|^2",
         "It was shown by Turing (1950, p. 12) that the levers of such a machine can be moved by what it has "
         "read before, and so it learns.",
+        "園丁は春にりんごの木を剪定し、切り口に樹脂を塗ります。」",
+        "माली वसंत में सेब के पेड़ की छँटाई करता है।",
         "Es lernt aus Beispielen, die jemand ausgesucht hat.",
         "A sentence of the text that is cut in the middle, because it is longer than a passage may be, "
         "has no stop but says much",

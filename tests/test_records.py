@@ -1,8 +1,12 @@
+import codecs
 import gzip
 import json
+import os
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import FrozenInstanceError, asdict
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from hypothesis import given
@@ -18,6 +22,7 @@ from ragqa.records import (
     json_line,
     read_journal,
     read_json_lines,
+    read_lines,
     read_rows,
     write_json_lines,
 )
@@ -164,6 +169,49 @@ def test_a_plain_file_named_gz_is_named(write: Write) -> None:
 def test_what_is_no_file_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="is not a file$"):
         list(read_json_lines(tmp_path / name, Page))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with names")
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_pipe_is_read_like_a_file(tmp_path: Path, packed: bool) -> None:
+    line = json_line(Page("A", text="é"))
+    os.mkfifo(tmp_path / "pipe")
+    writer = Thread(target=(tmp_path / "pipe").write_bytes, args=(gzip.compress(line) if packed else line,))
+    writer.start()
+    assert list(read_json_lines(tmp_path / "pipe", Page)) == [Page("A", text="é")]
+    writer.join()
+
+
+@pytest.mark.parametrize("name", ["pages.jsonl", "pages.jsonl.gz"])
+def test_a_byte_order_mark_is_left_out(tmp_path: Path, name: str) -> None:
+    data = codecs.BOM_UTF8 + json_line(Page("A")) + json_line(Page("B"))
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    assert list(read_json_lines(tmp_path / name, Page)) == [Page("A"), Page("B")]
+    assert next(read_lines(tmp_path / name)) == (1, json_line(Page("A")))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_is_named_as_such(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "pages.jsonl").write_bytes('\ufeff{"title": "A"}\n'.encode(encoding))
+    with pytest.raises(RecordError, match=r"pages\.jsonl, line 1: it is UTF-16; save the file as UTF-8"):
+        list(read_json_lines(tmp_path / "pages.jsonl", Page))
+
+
+def test_gzip_is_written_by_name_and_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
+    pages = [Page("A", text="é"), Page("B")]
+    paths = [tmp_path / "one.jsonl.gz", tmp_path / "other.jsonl.gz"]
+    for path in paths:
+        assert write_json_lines(path, pages) == 2
+        time.sleep(1.1)  # gzip's clock counts seconds
+    assert gzip.decompress(paths[0].read_bytes()) == b"".join(map(json_line, pages))
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+    assert list(read_json_lines(paths[0], Page)) == pages
+
+
+def test_a_journal_cannot_be_gzip(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"journal\.gz is added to line by line, so it cannot be gzip; choose a name"):
+        append_json_line(tmp_path / "journal.gz", Page("A"))
+    assert not (tmp_path / "journal.gz").exists()
 
 
 def test_nothing_is_written_when_a_record_cannot_be_made(tmp_path: Path) -> None:

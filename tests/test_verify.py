@@ -1,6 +1,8 @@
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -10,7 +12,7 @@ from ragqa.dataset import DatasetConfig
 from ragqa.embed import BUNDLED as EMBEDDER
 from ragqa.errors import IndexStoreError, InputError, ModelError, RecordError
 from ragqa.passages import split
-from ragqa.records import Page, Pair, Passage, write_json_lines
+from ragqa.records import Page, Pair, Passage, json_line, write_json_lines
 from ragqa.rerank import BUNDLED as RERANKER
 from ragqa.storage.generations import current
 from ragqa.storage.seal import seal
@@ -121,6 +123,18 @@ def test_records_that_are_none_are_named(
 ) -> None:
     with pytest.raises(error, match=message):
         verify(write("records.jsonl", lines))
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes with names")
+@pytest.mark.parametrize(
+    ("records", "found"), [([Page("A", text="a")], "1 pages"), ([Passage("A#0", "A")], "1 passages")]
+)
+def test_a_pipe_is_checked_like_a_file(tmp_path: Path, records: list[Page | Passage], found: str) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    writer = Thread(target=(tmp_path / "pipe").write_bytes, args=(b"".join(map(json_line, records)),))
+    writer.start()
+    assert verify(tmp_path / "pipe") == found
+    writer.join()
 
 
 def test_what_is_nothing_of_ours_is_named(tmp_path: Path) -> None:

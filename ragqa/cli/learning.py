@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from ragqa.cli.options import (
     weight,
     whole,
 )
+from ragqa.cli.terminal import say
 from ragqa.errors import InputError
 from ragqa.progress import counter
 from ragqa.records import Passage, read_json_lines
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from ragqa.bm25 import Bm25Index
     from ragqa.dense import DenseIndex
     from ragqa.embed import Embedder
+    from ragqa.evaluate import Run
     from ragqa.judged import Judged
     from ragqa.train import TrainConfig
 
@@ -58,6 +61,9 @@ def _add_dataset(command: Command) -> None:
     parser.add_argument("--passages", metavar="FILE", help="questions are generated for these")
     parser.add_argument(
         "--judged", action="append", default=[], metavar="FOLDER", help="questions of a BEIR folder; may be repeated"
+    )
+    parser.add_argument(
+        "--split", metavar="NAME", help="judgments to use, qrels/NAME.tsv of the BEIR folders (default test)"
     )
     parser.add_argument("--feedback", metavar="FILE", help="what readers said of hits, in the chat, on these passages")
     parser.add_argument("--out", required=True, metavar="FOLDER")
@@ -160,6 +166,20 @@ def _add_evaluate(command: Command) -> None:
         metavar="FOLDER",
         help=f"BEIR folders, or {', '.join(STARTER_SETS)} (default starter); -test: what nothing was trained on",
     )
+    parser.add_argument(
+        "--split", metavar="NAME", help="judgments to use, qrels/NAME.tsv of a BEIR folder (default test)"
+    )
+    parser.add_argument(
+        "--exclude-self", action="store_true", help="leave out the document that has the id of the question"
+    )
+    parser.add_argument(
+        "--run",
+        dest="runs",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="TREC run file of another system to measure too, on whole documents; may be repeated",
+    )
     parser.add_argument("--compare", action="store_true", help="every part of the pipeline alone and together")
     parser.add_argument("--answers", action="store_true", help="look at answers, abstention and probabilities too")
     parser.add_argument("--chart", metavar="FILE", help="draw the comparison as PNG or SVG")
@@ -206,7 +226,7 @@ def _dataset(options: argparse.Namespace) -> None:
     else:
         sources = [dataset.from_passages(passages, config.forms)] if passages else []
         for name in options.judged:
-            judged = read_judged(name)
+            judged = read_judged(name, options.split)
             sources.append(dataset.from_judged(judged))
             known = name in STARTER_SETS
             origins.append(origin_of(name, judged.passages) if known else Origin(Path(name).name, UNKNOWN))
@@ -283,6 +303,7 @@ def _export(options: argparse.Namespace) -> None:
 def _evaluate(options: argparse.Namespace) -> None:
     from ragqa import evaluate
     from ragqa.bm25 import Bm25Index
+    from ragqa.index import warn_of_language
     from ragqa.judged import STARTER_SETS
     from ragqa.rerank import Reranker
     from ragqa.retrieve import Retriever
@@ -292,16 +313,21 @@ def _evaluate(options: argparse.Namespace) -> None:
     check_models(options.model, None if options.no_dense else options.embedder)
     check_files(options.titles, *(name for name in options.judged if name not in STARTER_SETS))
     sets = [_read_set(name, options) for name in options.judged]
+    runs = _read_runs(options.runs, sets)
     reranker = Reranker.load(options.model)
     embedder = None if options.no_dense else load_embedder(options.embedder)
     reports, plain = [], []
     for judged in sets:
+        if not options.model:
+            warn_of_language(judged.passages, embedder)
+        for key, reason in evaluate.find_unaskable(judged).items():
+            say(f"{judged.name}: question {key!r} is not asked and counts as 0: {reason}")
         index = Bm25Index.build(judged.passages)
         dense = _embed(index, embedder) if embedder else None
         retriever = Retriever(index, reranker, dense=dense, candidates=options.candidates)
         systems = evaluate.variants(retriever, every=options.compare)
         with counter(len(judged.questions) * (len(systems) + options.answers), "questions") as counted:
-            report = evaluate.compare(systems, judged, lambda _: counted.update())
+            report = evaluate.compare(systems, judged, lambda _: counted.update(), runs=runs)
             answers = (
                 evaluate.inspect_answers(retriever, judged, lambda _: counted.update()) if options.answers else None
             )
@@ -321,9 +347,27 @@ def _read_set(name: str, options: argparse.Namespace) -> "Judged":
     from ragqa.judged import read_judged, select
     from ragqa.wiki.seeds import read_seeds
 
-    judged = read_judged(name)
+    judged = read_judged(name, options.split, exclude_self=options.exclude_self)
     judged = select(judged, frozenset(read_seeds(options.titles).titles)) if options.titles else judged
+    if not judged.questions:
+        raise InputError(f"{name}: no question is left to measure with")
     return judged if options.questions is None else sample(judged, options.questions)
+
+
+def _read_runs(paths: Sequence[str], sets: "Sequence[Judged]") -> "dict[str, Run]":
+    """Runs of other systems by the names of their files."""
+    from ragqa.evaluate import read_run
+
+    if paths and len(sets) != 1:
+        raise InputError("a run is of one set of questions: give --run with one --judged")
+    runs: dict[str, Run] = {}
+    for path in paths:
+        if Path(path).name in runs:
+            raise InputError(f"two run files are called {Path(path).name}; rename one of them")
+        runs[Path(path).name] = run = read_run(path, sets[0])
+        if missing := sets[0].questions.keys() - run.keys():
+            say(f"{path}: {len(missing):,} of {len(sets[0].questions):,} questions are missing and count as 0")
+    return runs
 
 
 def _embed(index: "Bm25Index", embedder: "Embedder") -> "DenseIndex":

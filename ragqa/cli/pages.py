@@ -105,8 +105,10 @@ def _add_clean(command: Command) -> None:
         "clean", _clean, "rid the text of pages from another crawler of doubled formulas and link sections",
         "ragqa clean --pages raw.jsonl.gz --out pages.jsonl",
     )  # fmt: skip
-    parser.add_argument("--pages", required=True, metavar="PATH", help="JSON Lines file or folder of Markdown articles")
-    parser.add_argument("--out", required=True, metavar="FILE")
+    parser.add_argument(
+        "--pages", required=True, metavar="PATH", help="JSON Lines or Markdown file, or folder of Markdown files"
+    )
+    parser.add_argument("--out", required=True, metavar="FILE", help="JSON Lines file; gzip if it ends in .gz")
 
 
 def _add_passages(command: Command) -> None:
@@ -121,9 +123,9 @@ def _add_passages(command: Command) -> None:
         required=True,
         nargs="+",
         metavar="PATH",
-        help='JSON Lines files, folders of Markdown articles, or "starter"',
+        help='JSON Lines or Markdown files, folders of Markdown files, or "starter"',
     )
-    parser.add_argument("--out", required=True, metavar="FILE")
+    parser.add_argument("--out", required=True, metavar="FILE", help="JSON Lines file; gzip if it ends in .gz")
     parser.add_argument("--max-chars", type=int, default=500)
     parser.add_argument(
         "--style",

@@ -185,13 +185,13 @@ def _demo(options: argparse.Namespace) -> None:
     auth = options.auth if options.auth is not None else os.environ.get("RAGQA_AUTH") or None
     user = None if auth is None else demo.read_auth(auth)
     demo.check_door(demo.Door(options.host, options.port, user, options.mcp, options.no_auth))
+    feedback, notice = demo.find_feedback(options.feedback)
     growth = _open_growth(options)
     corpora: list[demo.Corpus] = []
     for folder in options.index or [None]:
         reranker = corpora[0].retriever.reranker if corpora else options.model
         opened = open_retriever(argparse.Namespace(**{**vars(options), "index": folder, "model": reranker}))
         corpora.append(demo.Corpus(opened, folder))
-    feedback, notice = demo.find_feedback(options.feedback)
     writer = None
     if options.llm_base_url is not None:
         writer = Writer(

@@ -8,6 +8,7 @@ from typing import Any
 from ragqa.demo.growth import Growth
 from ragqa.dialogue.written import Writer
 from ragqa.files import cache_folder
+from ragqa.records import check_appendable
 
 FEEDBACK = "feedback.jsonl"
 
@@ -27,7 +28,12 @@ class Extras:
 
 
 def find_feedback(given: str | Path | None = None) -> tuple[Path | None, str]:
-    """The file that likes and dislikes are added to, in the cache folder if none is given, or None and why there is none."""
+    """The file that likes and dislikes are added to, in the cache folder if none is given, or None and why there is none.
+
+    Raises `InputError` for a name that ends in `.gz`.
+    """
+    if given:
+        check_appendable(given)
     try:
         path = Path(given) if given else cache_folder() / FEEDBACK
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,9 @@
 The usual `\\w\\w+` turns k-means into "means", t-SNE into "sne" and "What is R?" into nothing. Here a compound gives its
 parts and itself written together (k-means: "k", "mean", "kmean"), so that it finds "kmeans" and "k means" and they find
 it; `C4.5`, `C++`, `A*` and one-letter names stay; words are stemmed (Snowball's English stemmer).
+
+Scripts that write no spaces between words give bigrams of characters, as Lucene's CJKAnalyzer does. However a text is
+encoded, it gives the same terms: case, accents, ligatures, full-width forms and invisible characters make no difference.
 """
 
 import json
@@ -10,10 +13,12 @@ import re
 import unicodedata
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 
+from ragqa.characters import JOINTS, UNSPACED, is_accent, is_invisible, is_mark, marks
 from ragqa.forks import lock_across_forks
 
-VERSION = 1  # raise with every change that gives other terms for some text: it enters the fingerprint
+VERSION = 2  # raise with every change that gives other terms for some text: it enters the fingerprint
 
 STOP_WORDS = frozenset(
     "a an and are as at be been being but by can could did do does for from had has have how if in into is it its of on "
@@ -28,15 +33,17 @@ QUESTION_WORDS = frozenset(
     "happens want like way ways kind kinds types explanation briefly detail details terms say think".split()
 )
 
-_WORD = re.compile(r"[^\W_]+(?:(?:[-‐‑–'’./&]|(?<=\w)_)[^\W_]+)*(?:\+\+|[*#](?!\w))?")
-_PART = re.compile(r"[^\W_]+")
+_LETTERS = r"[^\W_]+"
+_WORD = re.compile(rf"{_LETTERS}(?:(?:[-‐‑–'’./&{JOINTS}]|(?<=\w)_){_LETTERS})*(?:\+\+|[*#](?!\w))?")
+_JOINT = re.compile(rf"[-‐‑–'’./&_+*#{JOINTS}]+")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+_RUN = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}]+")
 _NUMBER_WITH_POINT = re.compile(r"[^\W_]*\d\.\d[^\W_]*")
 _POSSESSIVE = re.compile(r"['’]s?$")
 _PUNCTUATION = ".,;:!?()[]\"'"  # that no word has at its ends
 _UNWANTED = STOP_WORDS | QUESTION_WORDS
-_FIRST_MARK = "\u0300"  # no character before it combines with another
-_CACHED = 2**17
 _STEMMING = lock_across_forks()  # a stemmer works in a buffer of its own
+_CACHED, _LONGEST_CACHED = 2**17, 64  # texts; characters: without spaces a whole passage is one chunk
 
 
 class Analyzer:
@@ -64,6 +71,7 @@ class Analyzer:
             sorted(STOP_WORDS),
             sorted(QUESTION_WORDS),
             _WORD.pattern,
+            UNSPACED,
             Stemmer.version().split(".")[0],
             unicodedata.unidata_version.split(".")[0],
         ]
@@ -88,15 +96,24 @@ class Analyzer:
         return tuple(term for word in words(text) if word not in STOP_WORDS for term in self._terms[word])
 
     def _terms_of_word(self, word: str) -> tuple[str, ...]:
-        if word.isalnum():
+        if word.isascii() and word.isalnum():
             return (self._stem(word),)
-        parts = _PART.findall(word)
+        parts = [part for part in _JOINT.split(word) if part]
+        if _UNSPACED.search(word):
+            return tuple(term for part in parts for run in _RUN.findall(part) for term in self._terms_of_run(run))
         if len(parts) == 1:
             return (self._stem(word),)
         if _NUMBER_WITH_POINT.fullmatch(word):  # 4.5 or c4.5: the parts alone mean nothing
             return (word,)
         stems = [self._stem(part) for part in parts]
         return (*stems, self._stem("".join(parts)))
+
+    def _terms_of_run(self, run: str) -> tuple[str, ...]:
+        """The stem of a word, or the bigrams of a run of characters without spaces; a single character is its own term."""
+        if not _UNSPACED.match(run):
+            return (self._stem(run),)
+        characters = _characters(run)
+        return tuple(map("".join, pairwise(characters))) or (run,)
 
     def _stem(self, word: str) -> str:
         with _STEMMING:
@@ -112,7 +129,7 @@ def usual_analyzer() -> Analyzer:
 class _Cache(dict[str, tuple[str, ...]]):
     """The terms of words, or of what stands between two spaces, made when first asked for.
 
-    Emptied when full, so that it cannot grow without end.
+    Emptied when full, and long texts are not kept, so that it cannot grow without end.
     """
 
     def __init__(self, make: Callable[[str], tuple[str, ...]]) -> None:
@@ -120,10 +137,25 @@ class _Cache(dict[str, tuple[str, ...]]):
         self._make = make
 
     def __missing__(self, text: str) -> tuple[str, ...]:
-        if len(self) >= _CACHED:
-            self.clear()
-        terms = self[text] = self._make(text)
+        terms = self._make(text)
+        if len(text) <= _LONGEST_CACHED:
+            if len(self) >= _CACHED:
+                self.clear()
+            self[text] = terms
         return terms
+
+
+class _Folding(dict[int, int | str | None]):
+    """What becomes of each code point, for `str.translate`: None if it is dropped."""
+
+    def __missing__(self, point: int) -> int | str | None:
+        character = chr(point)
+        kept = None if is_accent(character) or is_invisible(character) else point
+        self[point] = kept
+        return kept
+
+
+_FOLDING = _Folding({ord("ı"): "i"})  # Turkish capitals: I is the capital of ı, and İ that of i
 
 
 def words(text: str) -> list[str]:
@@ -132,7 +164,7 @@ def words(text: str) -> list[str]:
     if bare.isascii() and bare.isalnum():  # most of what stands between two spaces
         return [bare.lower()]
     text = _normalize(text)
-    found = _WORD.findall(text)
+    found = _word_pattern(text).findall(text)
     if "'" in text or "’" in text:
         return [_POSSESSIVE.sub("", word) if word[-1] in "s'’" else word for word in found]
     return found
@@ -141,7 +173,26 @@ def words(text: str) -> list[str]:
 def _normalize(text: str) -> str:
     if text.isascii():
         return text.lower()
-    text = unicodedata.normalize("NFKD", text).casefold()
-    for mark in (c for c in set(text) if c >= _FIRST_MARK and unicodedata.combining(c)):
-        text = text.replace(mark, "")
-    return text
+    text = unicodedata.normalize("NFKD", text).casefold().translate(_FOLDING)
+    return unicodedata.normalize("NFC", text)  # syllables of Hangul, voiced kana
+
+
+def _word_pattern(text: str) -> re.Pattern[str]:
+    return _WORD if text.isascii() or not any(map(is_mark, text)) else _marked_word()
+
+
+@cache
+def _marked_word() -> re.Pattern[str]:
+    """`_WORD` with letters that carry marks."""
+    return re.compile(_WORD.pattern.replace(_LETTERS, rf"(?:[^\W_][{marks()}]*)+"))
+
+
+def _characters(run: str) -> list[str]:
+    """The letters of a text, each with the marks that follow it."""
+    characters: list[str] = []
+    for character in run:
+        if characters and is_mark(character):
+            characters[-1] += character
+        else:
+            characters.append(character)
+    return characters

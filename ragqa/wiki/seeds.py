@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ragqa.errors import InputError
+from ragqa.records import is_input
 
 _SEEDS: dict[str, tuple[type, str]] = {
     "language": (str, "a string"),
@@ -33,7 +34,7 @@ def read_seeds(path: str | Path) -> Seeds:
     Raises `InputError` if there is no such file, it cannot be read as such or names nothing to crawl.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_input(path):
         raise InputError(f"{path} is not a file")
     try:
         text = path.read_text(encoding="utf-8-sig")
