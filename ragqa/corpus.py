@@ -7,7 +7,7 @@ from pathlib import Path
 from ragqa.errors import CorpusError, RecordError
 from ragqa.records import Page, read_json_lines
 
-_MARKDOWN_HEADING = re.compile(r"^(#{2,6}) +(.+?) *$", re.MULTILINE)
+_MARKDOWN_HEADING = re.compile(r"^(#{2,6}) +(\S(?:.*\S)?) *$", re.MULTILINE)
 
 
 def starter_folder() -> Path:
