@@ -528,7 +528,7 @@ def test_pages_of_other_namespaces_come_if_they_are_asked_for(wiki: Wiki, out: P
         assert found == {
             (): ["Kurbel"],
             ("3000",): ["Handbook:Pump"],
-            ("handbook", "0"): ["Handbook:Pump", "Kurbel"],
+            ("handbook", "0"): ["Kurbel", "Handbook:Pump"],
             ("0",): ["Kurbel"],
         }
         assert run(out, wiki.api_url, titles=["Handbook:Lift"]).failed == ("Handbook:Lift: not an article",)
