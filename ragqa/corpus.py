@@ -15,8 +15,7 @@ _MARKDOWN = (".md", ".markdown")
 _OTHER_FORMATS = frozenset(
     ".txt .html .htm .pdf .docx .doc .odt .rtf .epub .rst .tex .csv .tsv .xlsx .xml .bz2 .7z .zip .tar .tgz .zst".split()
 )
-_HEADING = re.compile(r"^(#{1,6}) +(.+?)(?: +#+)? *$")
-_TITLE = re.compile(r"^# +(.+?)(?: +#+)? *$")
+_HEADING = re.compile(r"(#{1,6}) +(\S.*)")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 
 
@@ -85,23 +84,32 @@ def read_article(path: Path) -> Page:
 
 
 def _plain_article(path: Path, lines: list[str]) -> Page:
-    first = next((n for n, line, code in _outside_code(lines) if not code and _TITLE.match(line)), None)
+    found = ((n, _HEADING.fullmatch(line)) for n, line, code in _outside_code(lines) if not code)
+    first = next(((n, heading) for n, heading in found if heading and heading[1] == "#"), None)
     if first is None:
         return Page(path.stem, text=_with_headings(lines))
-    title = _TITLE.match(lines[first])[1]  # type: ignore[index]
-    return Page(title, text=_with_headings([*lines[:first], *lines[first + 1 :]]))
+    number, heading = first
+    return Page(_without_closing(heading[2]), text=_with_headings([*lines[:number], *lines[number + 1 :]]))
 
 
 def _with_headings(lines: list[str]) -> str:
     """The text of Markdown lines with headings as pages have them: `## Use` becomes `== Use ==`, outside code."""
-    return "\n".join(
-        line if code else _HEADING.sub(_as_heading, line) for _, line, code in _outside_code(lines)
-    ).strip()
+    return "\n".join(line if code else _as_heading(line) for _, line, code in _outside_code(lines)).strip()
 
 
-def _as_heading(markdown: re.Match[str]) -> str:
-    signs = "=" * max(2, len(markdown[1]))  # one sign is the title of a page
-    return f"{signs} {markdown[2]} {signs}"
+def _as_heading(line: str) -> str:
+    heading = _HEADING.fullmatch(line)
+    if heading is None:
+        return line
+    signs = "=" * max(2, len(heading[1]))  # one sign is the title of a page
+    return f"{signs} {_without_closing(heading[2])} {signs}"
+
+
+def _without_closing(heading: str) -> str:
+    """The text of a heading without the signs that may close it: `Use ##` becomes `Use`, `C#` stays."""
+    heading = heading.rstrip()
+    text = heading.rstrip("#")
+    return text.rstrip() if text.endswith(" ") else heading
 
 
 def _outside_code(lines: list[str]) -> Iterator[tuple[int, str, bool]]:

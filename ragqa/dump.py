@@ -10,6 +10,7 @@ import json
 import os
 import re
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,12 +21,13 @@ from typing import IO
 from urllib.parse import quote
 
 from ragqa.clean import clean_page
-from ragqa.errors import InputError
+from ragqa.errors import FallbackWarning, InputError
 from ragqa.records import LONGEST_LINE, Page, cut_unfinished, is_input, json_line, read_json_lines, write_json_lines
 from ragqa.removed import add_removed
 from ragqa.wiki.fates import CrawlReport, Fate, tell
 from ragqa.wiki.links import Links, Names, open_links
-from ragqa.wiki.listing import ARTICLE, CATEGORY, Filter, make_filter
+from ragqa.wiki.listing import Filter, make_filter
+from ragqa.wiki.namespaces import CATEGORY, find_namespaces
 from ragqa.wiki.wikitext import plain_text
 from ragqa.wiki.xmldump import Entry, Site, open_dump
 
@@ -43,7 +45,7 @@ _DISAMBIGUATION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class DumpReport(CrawlReport):
-    """What became of what was asked for by name and of pages that failed; of all others only how many: `counts`, by fate."""
+    """What became of what was asked for by name and of pages with flaws; of all others only how many: `counts`, by fate."""
 
     counts: Mapping[str, int] = field(default_factory=dict)
 
@@ -57,6 +59,7 @@ def import_dump(
     titles: Iterable[str] = (),
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
+    namespaces: Iterable[str] = (),
     index_url: str | None = None,
     progress: bool = True,
 ) -> DumpReport:
@@ -65,7 +68,9 @@ def import_dump(
     Of several revisions of a page the newest counts. Titles may be redirects. Members of a category are what the wikitext puts
     into it, redirects to an article too, or into a category that is at most `depth` levels below it; what templates put there
     is not seen. Lists, disambiguation pages and what `include` and `exclude` do not want (see `crawl`) are skipped where they
-    are not asked for by title. The pages of an existing `out` stay, in front, and are not imported again. Pages are cited at
+    are not asked for by title. `namespaces`, numbers or names, are those that pages are taken from: articles (0) if none is
+    given. A page that cannot be read, or whose text has more than 16 MiB, is failed if it is wanted, else skipped, and the
+    report names it. The pages of an existing `out` stay, in front, and are not imported again. Pages are cited at
     `index_url`, the wiki's `index.php`, or what the dump lets guess.
 
     Pages go to a journal, `<out>.partial`, which is on disk every second; what it is of stands in `<out>.import`. A rerun with
@@ -75,7 +80,9 @@ def import_dump(
     """
     dump, out = Path(dump), Path(out)
     journal, ledger = Path(f"{out}.partial"), Path(f"{out}.import")
-    asked = _Asked(tuple(categories), depth, tuple(titles), tuple(include), tuple(exclude), index_url)
+    asked = _Asked(
+        tuple(categories), depth, tuple(titles), tuple(include), tuple(exclude), tuple(namespaces), index_url
+    )
     _check(dump, asked)
     origin = _Origin(dump.name, dump.stat().st_size, asked.fingerprint())
     _check_journal(journal, ledger, origin)
@@ -103,6 +110,7 @@ class _Asked:
     titles: tuple[str, ...]
     include: tuple[str, ...]
     exclude: tuple[str, ...]
+    namespaces: tuple[str, ...]
     index_url: str | None
 
     def fingerprint(self) -> str:
@@ -123,7 +131,8 @@ class _Import:
 
     def __init__(self, site: Site, links: Links, asked: _Asked) -> None:
         self._links, self._names = links, Names(site)
-        self._filter = make_filter(asked.include, asked.exclude)
+        self._namespaces = _namespaces(site, asked)
+        self._filter = replace(make_filter(asked.include, asked.exclude), namespaces=self._namespaces)
         self._address = _address(site.base, asked.index_url)
         self._targets = {title: links.follow(self._names.title(title)) for title in asked.titles}
         self._titles = frozenset(self._targets.values())
@@ -147,7 +156,7 @@ class _Import:
                         self._filled.add(category)
                         if not self._filter.reason_to_skip({"title": title, "ns": namespace}):
                             children.add(self._names.category(title))
-                    elif namespace == ARTICLE and target:
+                    elif namespace in self._namespaces and target:
                         redirected.add(target)
                         self._filled.add(category)
             level = children - found
@@ -157,7 +166,10 @@ class _Import:
     def take(self, entry: Entry, append: Callable[[bytes], None]) -> None:
         """Import a page if it is wanted."""
         asked = entry.title in self._titles
-        if entry.namespace != ARTICLE:
+        if entry.flaw:
+            wanted = entry.namespace in self._namespaces and (asked or self._is_wanted(entry))
+            self._tell(entry.title, Fate(entry.title, "failed" if wanted else "skipped", reason=entry.flaw))
+        elif entry.namespace not in self._namespaces:
             if asked:
                 self._tell(entry.title, Fate(entry.title, "failed", reason="not an article"))
         elif not self._names.redirect(entry)[0] and (self._is_wanted(entry) or asked):
@@ -200,7 +212,7 @@ class _Import:
         return replace(clean_page(page), aliases=self._links.aliases(entry.title))
 
     def report(self) -> DumpReport:
-        """What became of what was asked for, and of the pages that failed."""
+        """What became of what was asked for, and of the pages that failed or have flaws."""
         fates = [
             Fate(name, "failed", reason="no articles in it")
             for name, root in self._roots.items()
@@ -229,8 +241,17 @@ def _check(dump: Path, asked: _Asked) -> None:
 
 
 def _gather(links: Links, site: Site, entries: Iterable[Entry], asked: _Asked) -> None:
-    with suppress(InputError):  # what cannot be read is met again at the second reading, after the pages before it
-        links.gather(site, entries, members=bool(asked.categories))
+    namespaces = _namespaces(site, asked)
+    with (
+        suppress(InputError),
+        warnings.catch_warnings(),
+    ):  # both come again at the second reading, after the pages before
+        warnings.simplefilter("ignore", FallbackWarning)
+        links.gather(site, entries, namespaces, members=bool(asked.categories))
+
+
+def _namespaces(site: Site, asked: _Asked) -> frozenset[int]:
+    return find_namespaces(asked.namespaces, lambda: site.namespaces)
 
 
 def _check_journal(journal: Path, ledger: Path, origin: _Origin) -> None:
@@ -280,7 +301,7 @@ def _read(path: Path) -> Iterator[Page]:
 def _reason_to_skip(entry: Entry, wanted: Filter) -> str:
     if entry.model != "wikitext":
         return f"content model {entry.model}"
-    if reason := wanted.reason_to_skip({"title": entry.title, "ns": ARTICLE}):
+    if reason := wanted.reason_to_skip({"title": entry.title, "ns": entry.namespace}):
         return reason
     return "a disambiguation page, by its wikitext" if _DISAMBIGUATION.search(entry.text) else ""
 

@@ -48,7 +48,7 @@ _AFTER_A_TERM = re.compile(
 _WORD_OF = re.compile(r"[a-z]\S* of ")
 _LOWER = re.compile(r"\b[a-z]+\b")
 _CAPITAL = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+\b")
-_PARENTHESIS = re.compile(r"\s*\([^()]*\)\s*$")
+_PARENTHESIS = re.compile(r"(?<!\s)\s*\([^()]*\)\s*$")
 
 _HEADINGS: tuple[tuple[str, str, str], ...] = (
     (r"history|origins?|historical .*", "what", "What is the history of {topic}?"),
@@ -260,7 +260,7 @@ def _places(phrase: str, text: str) -> Iterator[int]:
     place = text.find(phrase)
     while place >= 0:
         yield place
-        place = text.find(phrase, place + 1)
+        place = text.find(phrase, place + max(1, len(phrase)))
 
 
 def _expansion(long: str, short: str) -> str | None:

@@ -4,6 +4,7 @@ TextExtracts drops tables and highlighted code without a trace; the wikitext of 
 """
 
 import re
+from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,16 +12,13 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from ragqa.clean import HEADING
+from ragqa.wiki.markup import CONTROL, LIST, MARK, balance_tables, keep, take_out
 
 TABLE_NOTE = re.compile(r"\[A table was here(?:: [^\[\]\n]*)?\]")
 
 _LONGEST_LABEL = 150  # characters of a caption or of column headings
 _MOST_REMOVED = 100  # tables and blocks of code of a section
 _MOST_SECTIONS = 500  # that are paired
-_MOST_UNCLOSED = 50  # what is never closed makes mwparserfromhell read the rest of a page again and again
-_OPENED_TAG = r"(<(?!/|!|(?:br|hr|wbr|li|dt|dd|p|nowiki)\b)[a-zA-Z])|</[a-zA-Z]|/>"
-_OPENED = (r"(\{\{)|\}\}", r"(\{\|)|\|\}", r"(\[\[)|\]\]", r"(<!--)|-->", _OPENED_TAG)
-_DEEP_LIST = re.compile(r"[*#:;]{50}")  # no list; it takes mwparserfromhell very long as well
 _GRAM, _LEAST, _SLACK = (
     5,
     3,
@@ -31,8 +29,13 @@ _MAY_HOLD = re.compile(r"\{\||<\s*(?:table|syntaxhighlight|source)\b", re.IGNORE
 _NO_TABLE = re.compile(r"infobox|navbox|metadata|sidebar|[atfci]mbox|\btoc\b|noprint", re.IGNORECASE)
 _NO_TEXT = re.compile(r"\s*(?:file|image|category|media)\s*:", re.IGNORECASE)
 _CODE = frozenset({"syntaxhighlight", "source"})
-_UNSEEN = frozenset({"ref", "references", "gallery", "style", "score", "timeline", "imagemap", "templatestyles"})
-_UNKNOWN = frozenset({"math", "chem", "ce", *_CODE})
+_FORMULA = frozenset({"math", "chem", "ce"})
+_NO_MARKUP = str.maketrans(dict.fromkeys("[]{}<>|!='*#:;", " "))
+_UNKNOWN = "\x03"  # a word that a template or a formula makes
+_ITEM = "\x04"  # at the start of a line: what was an item of a list
+_PIECE = re.compile(f"{MARK.pattern}|({_UNKNOWN})|(\\w+)")
+_NO_WORD = re.compile(f"{MARK.pattern}|{_UNKNOWN}|{_ITEM}")
+_NEAREST = 20  # places of a word that are looked at, before and after: a page may hold no other word
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def add_removed(text: str, wikitext: str) -> str:
     indented by a space; code inside a sentence is in extracts already. The place is found by the section and the words next to
     it; where they are not found, it is the section's end. Wikitext that is broken or too deep to be read changes nothing.
     """
-    if not _MAY_HOLD.search(wikitext) or _is_broken(wikitext):
+    if not _MAY_HOLD.search(wikitext):
         return text
     try:
         sections = _read(wikitext)
@@ -73,19 +76,6 @@ def add_removed(text: str, wikitext: str) -> str:
         pieces += [text[position:start], _insert(text[start:end], section.words, section.removed[:_MOST_REMOVED])]
         position = end
     return "".join(pieces) + text[position:]
-
-
-def _is_broken(wikitext: str) -> bool:
-    return bool(_DEEP_LIST.search(wikitext)) or any(
-        _count_unclosed(wikitext, pair) > _MOST_UNCLOSED for pair in _OPENED
-    )
-
-
-def _count_unclosed(wikitext: str, pair: str) -> int:
-    depth = 0
-    for match in re.finditer(pair, wikitext):
-        depth = depth + 1 if match[1] else max(0, depth - 1)
-    return depth
 
 
 def _pair(sections: Sequence[_Section], text: str) -> Iterator[tuple[_Section, int, int]]:
@@ -144,7 +134,9 @@ class _Found:
         """The number of the word where those of `gram` stand in a row, nearest to the word number `count`."""
         size = len(gram)
         rarest = min(range(size), key=lambda m: len(self._numbers.get(gram[m], ())))
-        starts = (number - rarest for number in self._numbers.get(gram[rarest], ()))
+        places = self._numbers.get(gram[rarest], [])
+        middle = bisect(places, count)
+        starts = (number - rarest for number in places[max(0, middle - _NEAREST) : middle + _NEAREST])
         hits = (n for n in starts if n >= 0 and self._words[n : n + size] == [*gram])
         return min(hits, key=lambda n: abs(n + size - count), default=None)
 
@@ -187,14 +179,27 @@ def _line_end(body: str, start: int, mark: str) -> int:
 
 
 def _read(wikitext: str) -> list[_Section]:
+    """The sections of wikitext. What a parser would be slow at, markup that is not closed, is made blank before."""
     import mwparserfromhell
 
+    kept: list[str] = []
+    text = balance_tables(take_out(CONTROL.sub("", wikitext.replace("\r\n", "\n")), kept, _show), _UNKNOWN)
     sections = [_Section("")]
-    _walk(mwparserfromhell.parse(wikitext, skip_style_tags=True).nodes, sections, seen=True)
+    _walk(mwparserfromhell.parse(LIST.sub(_ITEM, text), skip_style_tags=True).nodes, sections, kept, seen=True)
     return sections
 
 
-def _walk(nodes: Iterable[Any], sections: list[_Section], *, seen: bool) -> None:
+def _show(name: str, attributes: str, content: str, kept: list[str]) -> str:
+    """What stands for an element of an extension: a mark for code, nothing for what extracts do not show."""
+    if name in _CODE and "inline" not in attributes:
+        code = HEADING.sub(r" \g<0>", content.strip("\n").rstrip())
+        return keep(code, kept) if code else ""
+    if name in _FORMULA or name in _CODE:
+        return _UNKNOWN
+    return content.translate(_NO_MARKUP) if name in ("nowiki", "pre") else ""
+
+
+def _walk(nodes: Iterable[Any], sections: list[_Section], kept: Sequence[str], *, seen: bool) -> None:
     """Read nodes into the last of the sections and into new ones; `seen` is whether extracts hold their text."""
     linked = False
     for node in nodes:
@@ -202,39 +207,46 @@ def _walk(nodes: Iterable[Any], sections: list[_Section], *, seen: bool) -> None
         if kind == "Heading":
             sections.append(_Section(_plain(node.title)))
         elif kind == "Tag":
-            _read_tag(node, sections, seen=seen)
-        elif not seen or kind == "Comment":
-            continue
+            _read_tag(node, sections, kept, seen=seen)
         elif kind == "Text":
-            text = [word.casefold() for word in _WORD.findall(str(node))]
-            if linked and text and words and words[-1] and _WORD.match(str(node)):  # the s of [[table]]s
-                words[-1] += text.pop(0)
-            words += text
+            _read_text(str(node), sections[-1], kept, seen=seen, linked=linked)
+        elif not seen:
+            continue
         elif kind == "Wikilink":
             if not _NO_TEXT.match(str(node.title)):
-                _walk((node.text or node.title).nodes, sections, seen=seen)
+                _walk((node.text or node.title).nodes, sections, kept, seen=seen)
         elif kind == "ExternalLink" and node.title:
-            _walk(node.title.nodes, sections, seen=seen)
+            _walk(node.title.nodes, sections, kept, seen=seen)
         elif kind != "HTMLEntity" or not node.normalize().isspace():
             words.append(None)
         linked = kind == "Wikilink"
 
 
-def _read_tag(node: Any, sections: list[_Section], *, seen: bool) -> None:
+def _read_text(text: str, section: _Section, kept: Sequence[str], *, seen: bool, linked: bool) -> None:
+    """Read the words and the code of a text into a section; after a link its first word may be the end of another."""
+    for match in _PIECE.finditer(text):
+        code, unknown, word = match.groups()
+        if code is not None:
+            section.removed.append(_Removed(kept[int(code)], True, len(section.words)))
+        elif not seen:
+            continue
+        elif unknown:
+            section.words.append(None)
+        elif linked and match.start() == 0 and section.words and section.words[-1]:  # the s of [[table]]s
+            section.words[-1] += word.casefold()
+        else:
+            section.words.append(word.casefold())
+
+
+def _read_tag(node: Any, sections: list[_Section], kept: Sequence[str], *, seen: bool) -> None:
     tag, section = str(node.tag).strip().lower(), sections[-1]
-    count = len(section.words)
     if tag == "table":
         if not any(
             _NO_TABLE.search(str(attribute.value)) for attribute in node.attributes if attribute.name == "class"
         ):
-            section.removed.append(_Removed(_note(node), False, count))
-    elif tag in _CODE and not node.has("inline"):
-        if code := HEADING.sub(r" \g<0>", str(node.contents).strip("\n").rstrip()):
-            section.removed.append(_Removed(code, True, count))
-    elif tag in _UNKNOWN:
-        section.words.append(None)
-    elif tag not in _UNSEEN and node.contents is not None:
-        _walk(node.contents.nodes, sections, seen=seen and tag != "div")  # extracts leave divisions out as well
+            section.removed.append(_Removed(_note(node), False, len(section.words)))
+    elif node.contents is not None:
+        _walk(node.contents.nodes, sections, kept, seen=seen and tag != "div")  # extracts leave divisions out as well
 
 
 def _note(table: Any) -> str:
@@ -270,7 +282,7 @@ def _plain(wikicode: Any) -> str:
 def _plain_node(node: Any) -> str:
     kind = type(node).__name__
     if kind == "Text":
-        return str(node)
+        return _NO_WORD.sub(" ", str(node))
     if kind == "HTMLEntity":
         return str(node.normalize())
     if kind == "Wikilink":
@@ -279,5 +291,5 @@ def _plain_node(node: Any) -> str:
         return _plain(node.title) if node.title else ""
     if kind == "Tag":
         tag = str(node.tag).strip().lower()
-        return f" {_plain(node.contents)} " if node.contents is not None and tag not in _UNSEEN | {"table"} else " "
+        return f" {_plain(node.contents)} " if node.contents is not None and tag != "table" else " "
     return ""

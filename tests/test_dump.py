@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exports import export, many, page, revision, write
+from exports import TIMESTAMP, export, many, page, revision, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from wiki import MEDIAWIKI, Wiki
@@ -22,7 +22,7 @@ from ragqa.cli import main
 from ragqa.cli.run import _parser
 from ragqa.crawl import crawl
 from ragqa.dump import DumpReport, import_dump
-from ragqa.errors import InputError, MissingExtraError
+from ragqa.errors import FallbackWarning, InputError, MissingExtraError
 from ragqa.passages import split
 from ragqa.records import Page, read_json_lines, write_json_lines
 from ragqa.wiki.fates import Fate
@@ -412,6 +412,76 @@ def test_a_page_that_no_line_can_hold_is_failed(tmp_path: Path, out: Path) -> No
     dump = write(tmp_path / "dump.xml", page(1, "A", "\\" * 9_000_000), page(2, "B", "b"))
     assert run(dump, out).failed == ("A: it has more than 16,777,216 bytes",)
     assert titles(out) == ["B"]
+
+
+HUGE = page(2, "User:Bot/log", "x" * (17 << 20), namespace=2)
+
+
+def test_a_huge_page_that_nobody_wants_is_skipped_with_the_reason(tmp_path: Path, out: Path) -> None:
+    dump = write(tmp_path / "dump.xml", page(1, "Rake", "It rakes."), HUGE, page(3, "Spade", "It digs."))
+    report = run(dump, out)
+    assert titles(out) == ["Rake", "Spade"]
+    assert became(report) == [("User:Bot/log", "skipped", "its text has more than 16,777,216 bytes")]
+    assert report.counts == {"fetched": 2, "skipped": 1}
+    assert not report.failed
+
+
+def test_a_wanted_page_that_cannot_be_read_is_failed_and_the_others_come(
+    tmp_path: Path, out: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = page(4, "Hoe", "It hoes.").replace(TIMESTAMP, "yesterday")
+    dump, pages_in = tmp_path / "dump.xml", (page(1, "Rake", "It rakes."), HUGE, odd, page(3, "Spade", "It digs."))
+    dump.write_text(export(*pages_in, namespaces={0: "", 2: "User"}), encoding="utf8")
+    arguments = ["import-dump", str(dump), "--out", str(out), "--namespace", "user", "--namespace", "0"]
+    assert main(arguments) == 1
+    assert titles(out) == ["Rake", "Spade"]
+    told = capsys.readouterr()
+    first, second = told.err.splitlines()
+    assert first == "ragqa: failed: User:Bot/log: its text has more than 16,777,216 bytes"
+    assert second.startswith("ragqa: failed: Hoe: not as MediaWiki writes a page: ")
+    assert told.out == f"{out}: 2 fetched, 0 kept, 0 empty, 0 skipped, 2 failed\n"
+
+
+def test_elements_that_are_not_known_are_told_once(tmp_path: Path, out: Path) -> None:
+    odd = page(1, "Rake", "It rakes.").replace("<revision>", "<mood>fine</mood><revision>")
+    dump = write(tmp_path / "dump.xml", odd, page(2, "Spade", "It digs."))
+    with pytest.warns(FallbackWarning) as told:
+        run(dump, out)
+    assert [str(one.message) for one in told] == [
+        f"{dump}: passed over elements that MediaWiki does not write: <mood> (1)"
+    ]
+    assert titles(out) == ["Rake", "Spade"]
+
+
+def test_pages_of_other_namespaces_come_if_they_are_asked_for(tmp_path: Path, out: Path) -> None:
+    pages_in = (
+        page(1, "Manual", "[[Category:Pumps]] m"),
+        page(2, "Handbook:Pump", "Moves water.[[Category:Pumps]]", namespace=3000),
+        page(3, "Handbook:Lift", to="Handbook:Pump"),
+        page(4, "Talk:Pump", "t [[Category:Pumps]]", namespace=1),
+        page(5, "Handbook:Hoist", to="Handbook:Pump").replace("<ns>0", "<ns>3000"),
+    )
+    names = {0: "", 1: "Talk", 14: "Kategorie", 3000: "Handbook"}
+    (tmp_path / "dump.xml").write_text(export(*pages_in, namespaces=names), encoding="utf8")
+    found = {}
+    for asked in ((), ("3000",), ("handbook", "0"), ("Talk",)):
+        path = tmp_path / f"{len(found)}.jsonl"
+        run(tmp_path / "dump.xml", path, categories=["Kategorie:Pumps"], namespaces=asked)
+        found[asked] = titles(path)
+    assert found == {
+        (): ["Manual"],
+        ("3000",): ["Handbook:Pump"],
+        ("handbook", "0"): ["Manual", "Handbook:Pump"],
+        ("Talk",): ["Talk:Pump"],
+    }
+    run(tmp_path / "dump.xml", out, titles=["handbook:hoist"], namespaces=["3000"])
+    assert [(page.title, page.aliases) for page in pages(out)] == [("Handbook:Pump", ("Handbook:Hoist",))]
+    for asked, reason in (
+        (("Nowhere",), r"namespace 'nowhere' is none of this wiki's: 0 \(articles\), 1 \(talk\), .*3000 \(handbook\)"),
+        (("14",), "namespace '14' holds no articles"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            run(tmp_path / "dump.xml", out, namespaces=asked)
 
 
 # the command

@@ -9,15 +9,16 @@ import ragqa
 
 PACKAGE = Path(ragqa.__file__).parent
 ORDER = (
-    "extras errors offline forks files storage storage.seal storage.folders records progress characters tex clean removed "
-    "wiki wiki.seeds wiki.mediawiki wiki.fates wiki.listing wiki.fetch crawl wiki.markup wiki.wikitext wiki.xmldump "
-    "wiki.links dump passages corpus questions lexical lexical.analyzer lexical.terms lexical.postings storage.stored "
-    "storage.generations bm25 inference torch_models parity training training.attention embed dense grades judged dataset "
-    "card rerank index export training.losses training.dropout train training.train_embedder training.teach answer retrieve "
-    "explain dialogue dialogue.topics dialogue.pronouns dialogue.conversation feedback dialogue.plain dialogue.support "
-    "dialogue.written evaluate verify __init__ demo.style demo.turns demo.corpora demo.markup demo.chart demo.panel "
-    "demo.messages demo.growth demo.extras demo.converse demo.corpus_tab demo.details demo.api demo.chat demo.page "
-    "demo.serve demo recipes cli.terminal cli.options cli.pages cli.learning cli.searching cli.run cli __main__"
+    "extras errors offline forks files storage storage.seal storage.folders records progress characters tex clean wiki "
+    "wiki.markup removed wiki.seeds wiki.connection wiki.login wiki.namespaces wiki.mediawiki wiki.fates wiki.listing "
+    "wiki.fetch crawl wiki.wikitext wiki.xmldump wiki.links dump passages corpus questions lexical lexical.analyzer "
+    "lexical.terms lexical.postings storage.stored storage.generations bm25 inference torch_models parity training "
+    "training.attention embed dense grades judged dataset card rerank index export training.losses training.dropout train "
+    "training.train_embedder training.teach answer retrieve explain dialogue dialogue.topics dialogue.pronouns "
+    "dialogue.conversation feedback dialogue.plain dialogue.support dialogue.written evaluate verify __init__ demo.style "
+    "demo.turns demo.corpora demo.markup demo.chart demo.panel demo.messages demo.growth demo.extras demo.converse "
+    "demo.corpus_tab demo.details demo.api demo.chat demo.page demo.serve demo recipes cli.terminal cli.options cli.pages "
+    "cli.learning cli.searching cli.run cli __main__"
 ).split()
 HEAVY = {
     "numpy",

@@ -17,4 +17,4 @@ def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path) -> None:
         open_dump(dump, lambda _: None) as (site, entries),
     ):
         links._database.execute("PRAGMA max_page_count = 12")
-        links.gather(site, entries, members=True)
+        links.gather(site, entries, {0}, members=True)

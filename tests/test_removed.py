@@ -214,9 +214,9 @@ def test_whatever_comes_nothing_is_lost(text: str, wikitext: str) -> None:
     "unit", [*'{{a|,[[a|,<!--,<div>,<ref>,* ,*,<b x=,<ref name="a/b">'.split(","), "{|\n", "== a ==\n", "{|\n! a\n|}\n"]
 )
 def test_broken_wikitext_takes_no_time(unit: str) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     add_removed("Words.", TABLE + unit * (50_000 // len(unit)))
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_what_is_too_deep_to_be_read_changes_nothing() -> None:

@@ -1,6 +1,9 @@
 import bz2
+import html
 import re
 import threading
+import tracemalloc
+from contextlib import AbstractContextManager, nullcontext
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -9,8 +12,8 @@ from exports import TIMESTAMP, export, many, pack, page, revision
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa.errors import InputError
-from ragqa.wiki.xmldump import LONGEST_REVISION, MOST_TAGS, Entry, Site, open_dump
+from ragqa.errors import FallbackWarning, InputError
+from ragqa.wiki.xmldump import LONGEST_TEXT, MOST_BYTES, MOST_TAGS, Entry, Site, open_dump
 
 DECLARED = '<?xml version="1.0"?><!DOCTYPE mediawiki [{}]>' + export(page(1, "A", "x &e; y")).replace("&amp;e;", "&e;")
 LAUGHS = '<!ENTITY a "ha">' + "".join(
@@ -87,16 +90,13 @@ def test_reads_what_old_and_odd_wikis_export(tmp_path: Path) -> None:
         ('{"title": "A"}', "is not a MediaWiki XML dump"),
         ("<html><body/></html>", "is not a MediaWiki XML dump"),
         ("<mediawiki></mediawiki>", "not as MediaWiki writes a dump: <siteinfo>"),
-        ("<mediawiki><siteinfo/><other/></mediawiki>", "not as MediaWiki writes a dump"),
+        ("<mediawiki><page/><siteinfo/></mediawiki>", "not as MediaWiki writes a dump: <siteinfo>"),
         (SMALL.encode("utf-16"), "is not a MediaWiki XML dump"),
         (f'<?xml version="1.0" encoding="ISO-8859-1"?>{SMALL}', "says that it is in ISO-8859-1; UTF-8 is needed"),
         (export(page(1, "A", "é")).encode("latin-1"), "not well-formed XML"),
         (b"7z\xbc\xaf\x27\x1c\0\0", "packed with 7z, which is not read: unpack it first"),
         (SMALL[:-100], "not well-formed XML, or cut short"),
         (SMALL.replace("<text", "<text <", 1), "not well-formed XML"),
-        (SMALL.replace("<id>1</id>", "<id>one</id>", 1), "not as MediaWiki writes a dump: invalid literal"),
-        (SMALL.replace(TIMESTAMP, "yesterday", 1), "not as MediaWiki writes a dump"),
-        (SMALL.replace("<title>Article 0</title>", "", 1), "not as MediaWiki writes a dump"),
         (SMALL + SMALL, "not well-formed XML, or cut short: junk"),
         (pack(SMALL, "bz2")[:-30], "is cut short or damaged: Compressed file ended"),
         (pack(SMALL, "multistream")[:-60], "cut short"),
@@ -142,8 +142,7 @@ def test_opens_nothing_that_a_dump_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("part", "limit"),
     [
-        (b"x" * 1023 + b"\n", f"{LONGEST_REVISION:,} bytes"),
-        (b"<!--" + b"-x" * 500 + b"-->", f"{LONGEST_REVISION:,} bytes"),
+        (b"<!--" + b"-x" * 500 + b"-->", f"{MOST_BYTES:,} bytes"),
         (b"<x/>" * 256, f"{MOST_TAGS:,} tags"),
         (b"<![CDATA[" + b"<" * 1000 + b"]]>", f"{MOST_TAGS:,} tags"),
     ],
@@ -155,6 +154,93 @@ def test_a_revision_that_would_fill_the_memory_is_refused_long_before(tmp_path: 
         assert next(entries).text == "good"
         with pytest.raises(InputError, match=f"a revision of more than {limit}"):
             next(entries)
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("text", b"x" * 1023 + b"\n"),
+        ("text", b"&lt;" * 256),
+        ("text", b"&amp;a" * 170),
+        ("text", "é中".encode() * 204),
+        ("comment", b"x" * 1024),
+        ("unknown", b"y" * 1024),
+    ],
+)
+def test_text_that_would_fill_the_memory_is_cut_off_and_the_next_page_is_read(
+    tmp_path: Path, name: str, part: bytes
+) -> None:
+    head, tail = export(page(1, "A", "good"), page(2, "B", "MIDDLE"), page(3, "C", "c")).encode().split(b"MIDDLE")
+    if name != "text":
+        head, tail = head + f"kept</text><{name}>".encode(), f"</{name}>".encode() + tail.removeprefix(b"</text>")
+    path = dump(tmp_path, bz2.compress(head) + bz2.compress(part * 1024) * 20 + bz2.compress(tail))
+    tracemalloc.start()
+    with open_dump(path, lambda _: None) as (_, entries), suppressed(name == "unknown"):
+        told = [(entry.title, entry.text[:4], entry.flaw) for entry in entries]
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    flaw = f"its text has more than {LONGEST_TEXT:,} bytes"
+    middle = ("B", html.unescape(part.decode())[:4], flaw) if name == "text" else ("B", "kept", "")
+    assert told == [("A", "good", ""), middle, ("C", "c", "")]
+    assert most < 6 * LONGEST_TEXT
+
+
+def suppressed(warns: bool) -> AbstractContextManager[object]:
+    return pytest.warns(FallbackWarning, match="<unknown> \\(1\\)") if warns else nullcontext()
+
+
+def test_text_of_the_greatest_length_is_whole(tmp_path: Path) -> None:
+    for longer, flaw in ((0, ""), (1, f"its text has more than {LONGEST_TEXT:,} bytes")):
+        _, entries = read(dump(tmp_path, export(page(1, "A", "y" * (LONGEST_TEXT + longer)), page(2, "B", "b"))))
+        assert [(entry.title, len(entry.text), entry.flaw) for entry in entries] == [
+            ("A", LONGEST_TEXT, flaw),
+            ("B", 1, ""),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("was", "written", "title", "reason"),
+    [
+        ("<id>1</id>", "<id>one</id>", "Article 0", "not as MediaWiki writes a page: invalid literal"),
+        (TIMESTAMP, "yesterday", "Article 0", "not as MediaWiki writes a page: "),
+        ("<title>Article 0</title>", "", "(no title)", "not as MediaWiki writes a page: "),
+        ("<ns>0</ns>", "<ns>x</ns>", "Article 0", "not as MediaWiki writes a page: invalid literal"),
+        ("Article 0</title>", f"{'long' * 64}</title>", f"{'long' * 15}…", "its title has more than 255 bytes"),
+    ],
+)
+def test_what_is_wrong_with_a_page_is_told_of_that_page(
+    tmp_path: Path, was: str, written: str, title: str, reason: str
+) -> None:
+    _, whole = read(dump(tmp_path, SMALL))
+    _, entries = read(dump(tmp_path, SMALL.replace(was, written, 1)))
+    assert entries[1:] == whole[1:]
+    assert entries[0].title == title
+    assert entries[0].flaw.startswith(reason)
+    assert not any(entry.flaw for entry in whole)
+
+
+@pytest.mark.parametrize("inside", ["mediawiki", "page", "revision", "text", "contributor", "content"])
+def test_elements_that_are_not_mediawikis_are_passed_over_with_a_warning(tmp_path: Path, inside: str) -> None:
+    _, whole = read(dump(tmp_path, SMALL))
+    new = "<sentiment a='b'>1<deep><title>no</title></deep></sentiment>"
+    if inside == "content":
+        new = f"<content><role>extra</role>{new}<text>no</text></content>"
+    place = {"content": "</revision>", "mediawiki": "<page>", "contributor": "</contributor>"}.get(
+        inside, f"</{inside}>"
+    )
+    changed = SMALL.replace(place, new + place)
+    with suppressed(False) if inside == "contributor" else pytest.warns(FallbackWarning, match=r"<sentiment> \(\d\)"):
+        assert read(dump(tmp_path, changed))[1] == whole
+
+
+def test_elements_of_mediawikis_extensions_are_passed_over_in_silence(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _, whole = read(dump(tmp_path, SMALL))
+    threads = "<DiscussionThreading><ThreadSubject>S</ThreadSubject><ThreadPage>P</ThreadPage></DiscussionThreading>"
+    _, entries = read(dump(tmp_path, SMALL.replace("<revision>", f"{threads}<revision>")))
+    assert entries == whole
+    assert (caplog.text, *capfd.readouterr()) == ("", "", "")
 
 
 def test_many_revisions_may_be_longer_together(tmp_path: Path) -> None:

@@ -46,8 +46,9 @@ _SAID_OF_SOMETHING = re.compile(
     re.IGNORECASE,
 )
 _IS = re.compile(r"(?:\b(?:is|was|be)|['’]s) $", re.IGNORECASE)
+_LONGEST_IS = 4  # characters
 _OBJECT = re.compile(
-    r"(?:[\w'’-]+ (?:(?:up|out) )?(?:with|for|of|in|on|from|to|about|against|into|by|without|at) |[\w'’-]+ )$"
+    r"(?<![\w'’-])(?:[\w'’-]+ (?:(?:up|out) )?(?:with|for|of|in|on|from|to|about|against|into|by|without|at) |[\w'’-]+ )$"
 )
 
 
@@ -75,7 +76,11 @@ def _possible_meanings(question: str, pointer: re.Match[str]) -> str:
 def _stands_for_nothing(before: str, after: str) -> bool:
     """Whether "it" only announces what follows, where it stands between these two texts."""
     said = _IS_SAID.match(after)
-    if said and _IS.search(before) and not _SAID_OF_SOMETHING.search(after[: said.start("rest")]):
+    if (
+        said
+        and _IS.search(before, max(0, len(before) - _LONGEST_IS))
+        and not _SAID_OF_SOMETHING.search(after[: said.start("rest")])
+    ):
         return _names(said["rest"])
     match = _FOR_NOTHING.match(after)
     return match is not None and (not match["doing"] or bool(match["said"])) and _names(match["rest"])

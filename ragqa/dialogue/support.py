@@ -49,11 +49,11 @@ _IN_WORDS = {
 _COUNTING = re.compile(rf"\b({'|'.join(_IN_WORDS)})(?:s|fold)?\b", re.IGNORECASE)
 _NEGATION = re.compile(r"\b(?:not|no|never|cannot|neither|nor|none|nothing|hardly|\w+n['’]t)\b", re.IGNORECASE)
 _CLAUSE = re.compile(
-    r"[,;:()—]\s+|\s+–\s+|"
+    r"[,;:()—]\s+|(?<!\s)\s+–\s+|"
     r"\b(?:and|but|because|while|whereas|although|so that|which|since|unlike|rather than|even if|if|when)\b",
     re.IGNORECASE,
 )
-_STATEMENT = re.compile(r";\s+|,\s+and\s+(?!then\b)|,?\s+(?:while|whereas)\s+")
+_STATEMENT = re.compile(r";\s+|,\s+and\s+(?!then\b)|,?(?<!\s)\s+(?:while|whereas)\s+")
 _PRONOUN = re.compile(r"\W*(?:it|its|they|their|this|these|that|those|here|which|then|and)\b", re.IGNORECASE)
 _ANTONYMS = tuple(
     tuple(part.split("/") for part in pair.split("|"))
@@ -115,7 +115,7 @@ def without_citations(text: str, most: int | None = None) -> str:
         known = most is None or all(1 <= number <= most for number in cited_numbers(citation[0]))
         return "" if known else citation[0]
 
-    return re.sub(r"\s+([.!?,;])", r"\1", CITATION.sub(leave, text)).strip()
+    return re.sub(r"(?<!\s)\s+([.!?,;])", r"\1", CITATION.sub(leave, text)).strip()
 
 
 def _is_said(said: str, cited: Sequence[Passage]) -> bool:

@@ -31,10 +31,10 @@ _EMPTY = _LIGHT | ASPECTS
 _WORD = re.compile(r"[^\W_]+(?:[-‐‑–./+][^\W_]+)*\+*")
 PAIR = re.compile(
     r"\bbetween (?P<one>[^,;:.?]{1,40}?) and (?P<two>[^,;:.?]{1,40}?)(?= (?:in|for|when|with)\b| *(?:[?,.;:]|$))"
-    r"|(?P<first>[\w’'-]+(?: [\w’'-]+){0,3}) (?:vs\.?|versus) (?P<second>[\w’'-]+(?: [\w’'-]+){0,3})",
+    r"|(?<![\w’'-])(?P<first>[\w’'-]+(?: [\w’'-]+){0,3}) (?:vs\.?|versus) (?P<second>[\w’'-]+(?: [\w’'-]+){0,3})",
     re.IGNORECASE,
 )
-_PARENTHESIS = re.compile(r"\s*\([^()]*\)\s*$")
+_PARENTHESIS = re.compile(r"(?<!\s)\s*\([^()]*\)\s*$")
 _GERUND = re.compile("[A-Z][a-z]+ing")
 _ARTICLE = re.compile(r"\b(?:an?|the) $", re.IGNORECASE)
 _LONGEST = 5  # words of a topic
@@ -126,7 +126,7 @@ def _in_titles(phrase: str, hits: Sequence[Hit]) -> bool:
 def _widen(question: str, start: int, end: int, hit: Hit) -> tuple[int, int]:
     """The span with the words before it that the best hit holds too ("ReLU" activation function), or behind it ("trick")."""
     known = {*_terms(hit.passage.text), *_terms(hit.passage.title)}
-    while (word := re.search(r"([\w-]+) $", question[:start])) and word[1].lower() not in _EMPTY:
+    while (word := re.search(r"(?<![\w-])([\w-]+) $", question[:start])) and word[1].lower() not in _EMPTY:
         if not known.issuperset(_terms(word[1])):
             break
         start = word.start()
@@ -160,9 +160,15 @@ def _terms(text: str) -> tuple[str, ...]:
 
 def words_of(text: str) -> list[str]:
     """The words of a text in lower case, without what stands behind an apostrophe."""
-    return _WORD.findall(re.sub(r"['’]\w+", "", text.lower()))
+    return [match[0] for match in _find_words(text)]
+
+
+def _find_words(text: str) -> Iterator[re.Match[str]]:
+    return _WORD.finditer(re.sub(r"['’]\w+", "", text.lower()))
 
 
 def is_empty(text: str) -> bool:
     """Whether a text names nothing that it could be about."""
-    return all(word in _EMPTY or word.isdecimal() for word in words_of(text))
+    return all(
+        match[0] in _EMPTY or match[0].isdecimal() for match in _find_words(text)
+    )  # as far as the first that does

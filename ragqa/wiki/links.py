@@ -9,11 +9,12 @@ from typing import Any
 
 from ragqa.records import Page
 from ragqa.wiki.fates import page_key
-from ragqa.wiki.listing import ARTICLE, CATEGORY, capitalize, normalize
+from ragqa.wiki.listing import capitalize, normalize
+from ragqa.wiki.namespaces import CATEGORY, fold
 from ragqa.wiki.wikitext import HIDDEN, without_comments
 from ragqa.wiki.xmldump import FILE, Entry, Site
 
-_REDIRECT = re.compile(r"\s*#redirect\s*:?\s*\[\[", re.IGNORECASE)
+_REDIRECT = re.compile(r"\s*#redirect\s*(?::\s*)?\[\[", re.IGNORECASE)
 _LONGEST_CHAIN = 20  # of redirects; MediaWiki itself follows fewer
 _FIRST_LINK = re.compile(r"\[\[([^\[\]|#]*)(#[^\[\]|]*)?")
 _TABLES = """
@@ -36,7 +37,8 @@ class Names:
 
     def __init__(self, site: Site) -> None:
         self._first_letter = site.first_letter
-        self._prefix = re.compile(rf"\s*:?\s*(?:{_either(site.namespaces[CATEGORY])})\s*:", re.IGNORECASE)
+        self._spaces = {called: site.names.get(key, "") for key, names in site.namespaces.items() for called in names}
+        self._prefix = re.compile(rf"\s*(?::\s*)?(?:{_either(site.namespaces[CATEGORY])})\s*:", re.IGNORECASE)
         self._category = re.compile(
             rf"\[\[\s*(?:{_either(site.namespaces[CATEGORY])})\s*:([^\[\]|{{}}<>#\n]+)", re.IGNORECASE
         )
@@ -45,6 +47,12 @@ class Names:
     def title(self, text: str) -> str:
         """A title as the wiki writes it: single spaces, a capital first where all titles have one."""
         text = normalize(text)
+        prefix, colon, bare = text.partition(":")
+        if colon and (space := self._spaces.get(fold(prefix))):
+            return f"{space}:{self._capitalize(bare.strip())}"
+        return self._capitalize(text)
+
+    def _capitalize(self, text: str) -> str:
         return capitalize(text) if self._first_letter else text
 
     def category(self, name: str) -> str:
@@ -100,11 +108,11 @@ class Links:
         """Whether a page is in the finished file."""
         return bool(self._one("SELECT 1 FROM known WHERE key = ? AND finished", repr(page_key(page))))
 
-    def gather(self, site: Site, entries: Iterable[Entry], members: bool) -> None:
-        """Note where redirects lead and, with `members`, which categories they and categories are in."""
+    def gather(self, site: Site, entries: Iterable[Entry], namespaces: Collection[int], members: bool) -> None:
+        """Note where redirects of these namespaces lead and, with `members`, which categories they and categories are in."""
         names = Names(site)
         for entry in entries:
-            target, section = names.redirect(entry) if entry.namespace == ARTICLE else ("", False)
+            target, section = names.redirect(entry) if entry.namespace in namespaces else ("", False)
             if target:
                 self._database.execute(
                     "INSERT OR IGNORE INTO redirect VALUES (?, ?, ?)", (entry.title, target, section)

@@ -11,16 +11,14 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import InputError
-from ragqa.wiki.markup import BLANK, BLOCK, GONE, KEPT, KEPT_END, balance, take_out
+from ragqa.wiki.markup import BLANK, BLOCK, CONTROL, GONE, LIST, MARK, balance, take_out
 
 if TYPE_CHECKING:
     from mwparserfromhell.wikicode import Wikicode
 
 HIDDEN = frozenset({"category", "file", "image"})  # namespaces whose links show no text
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # none of them can stand in XML; some mark places below
 _ITEM, _TERM = "\x03", "\x04"  # at the start of a line: an item of a list, a term of a definition list
-_LIST = re.compile(r"^[*#:;]+", re.MULTILINE)
 _SWITCH = re.compile(
     r"__(?:NO|FORCE)?TOC__|__NOEDITSECTION__|__(?:NO)?NEWSECTIONLINK__|__NOGALLERY__|__HIDDENCAT__|__(?:NO)?INDEX__|"
     r"__EXPECTUNUSED(?:CATEGORY|TEMPLATE)__|__NO(?:CONTENTCONVERT|CC|TITLECONVERT|TC)__|__STATICREDIRECT__|__DISAMBIG__"
@@ -30,7 +28,6 @@ _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,
 _LANGUAGE = re.compile(r"(?!doi|rfc)[a-z]{2,3}|simple|zh-[a-z-]+|be-x-old|be-tarask|roa-rup|roa-tara|map-bms|nds-nl")
 _HEADING = re.compile(r"={1,6} .* ={1,6}")
 _WIDE = re.compile(r"[ \t]{40,}")
-_KEPT = re.compile(f"{KEPT}(\\d+){KEPT_END}")
 
 
 def plain_text(wikitext: str, hidden: Collection[str] = HIDDEN) -> str:
@@ -40,12 +37,12 @@ def plain_text(wikitext: str, hidden: Collection[str] = HIDDEN) -> str:
     extracts: `clean.clean_text` makes both alike. `hidden` are the namespaces, in lower case, whose links show nothing.
     """
     kept: list[str] = []
-    text = take_out(_CONTROL.sub("", wikitext.replace("\r\n", "\n")), kept)
-    text = _LIST.sub(lambda m: _TERM if m[0][-1] == ";" else _ITEM, balance(text))
+    text = take_out(CONTROL.sub("", wikitext.replace("\r\n", "\n")), kept)
+    text = LIST.sub(lambda m: _TERM if m[0][-1] == ";" else _ITEM, balance(text))
     pieces: list[str] = []
     _write(_parse(_SWITCH.sub("", text)), pieces, hidden)
     lines = map(_drop_quotes, "".join(pieces).split("\n"))
-    text = _KEPT.sub(lambda m: kept[int(m[1])], _lay_out(lines))
+    text = MARK.sub(lambda m: kept[int(m[1])], _lay_out(lines))
     return _WIDE.sub(" ", _ENTITY.sub(lambda m: html.unescape(m[0]), text))
 
 
