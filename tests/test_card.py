@@ -138,16 +138,19 @@ def test_the_same_pairs_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_a_dataset_is_replaced_but_nothing_else_is(tmp_path: Path) -> None:
     _write(tmp_path / "data")
-    (tmp_path / "data" / "stray").write_text("x")
     with pytest.warns(FallbackWarning, match="every train pair of .*data is positive"):
         _write(tmp_path / "data", _splits(PAIRS["train"][:1], PAIRS["eval"]))
     assert len((tmp_path / "data" / "train.jsonl").read_text().splitlines()) == 1
-    assert not (tmp_path / "data" / "stray").exists()
+    (tmp_path / "data" / "stray").write_text("x")
+    with pytest.raises(InputError, match="stray was not written by ragqa, so .* is not replaced"):
+        _write(tmp_path / "data")
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "thesis.tex").write_text("years of work")
     (tmp_path / "file").write_text("more work")
     for name in ("work", "file"):
-        with pytest.raises(InputError, match=f"{name} exists and has no lint.json, so it is not replaced"):
+        with pytest.raises(
+            InputError, match=f"{name} exists and has no checksums.json that names lint.json, so it is not"
+        ):
             _write(tmp_path / name)
     assert (tmp_path / "work" / "thesis.tex").read_text() == "years of work"
     assert (tmp_path / "file").read_text() == "more work"

@@ -463,7 +463,7 @@ def test_pages_of_other_namespaces_come_if_they_are_asked_for(tmp_path: Path, ou
     )
     names = {0: "", 1: "Talk", 14: "Kategorie", 3000: "Handbook"}
     (tmp_path / "dump.xml").write_text(export(*pages_in, namespaces=names), encoding="utf8")
-    found = {}
+    found: dict[tuple[str, ...], list[str]] = {}
     for asked in ((), ("3000",), ("handbook", "0"), ("Talk",)):
         path = tmp_path / f"{len(found)}.jsonl"
         run(tmp_path / "dump.xml", path, categories=["Kategorie:Pumps"], namespaces=asked)
