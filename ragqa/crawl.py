@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from ragqa.errors import CrawlError, InputError
@@ -20,7 +21,7 @@ from ragqa.progress import counter
 from ragqa.records import Page, append_json_line, read_journal, read_json_lines, write_json_lines
 from ragqa.wiki.fates import PLANNED, CrawlReport, Fate, Pages, by_key, compare, page_key, tell
 from ragqa.wiki.fetch import fetch, find_changed, find_host, find_targets
-from ragqa.wiki.listing import capitalize, list_titles, make_filter, name_category, normalize, title_flaw
+from ragqa.wiki.listing import capitalize, list_titles, make_filter, name_categories, normalize, title_flaw
 from ragqa.wiki.mediawiki import LONGEST_WAIT_S, MOST_IN_FLIGHT, Wiki, open_wiki
 from ragqa.wiki.seeds import Seeds
 
@@ -38,7 +39,10 @@ def crawl(
     titles: Iterable[str] = (),
     retry_failed: bool = False,
     api_url: str | None = None,
+    user: str | None = None,
+    password: str = "",
     lang: str = "en",
+    namespaces: Iterable[str] = (),
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
     longest_wait_s: float = LONGEST_WAIT_S,
@@ -59,8 +63,10 @@ def crawl(
     Each page goes at once to a journal, `<out>.partial`, and a rerun resumes from it. The pages of an existing `out` stay in
     their places; the wiki is asked, fifty at once, which of them have another revision or title now, and those are fetched
     again; what is gone from the wiki goes from `out`. A file holds pages of one wiki. `api_url` is the `api.php` of any
-    MediaWiki with the TextExtracts extension; without it, that of Wikipedia in the language `lang`. `retry_failed` asks once
-    more for what failed, and for nothing else that is known.
+    MediaWiki with the TextExtracts extension; without it, that of Wikipedia in the language `lang`. A user and password in it
+    are sent as Basic authentication; `user` is logged in to a private wiki with `password`, `User@bot` with a bot password.
+    `namespaces`, numbers or names, are those that pages are fetched from: articles (0) if none is given. `retry_failed` asks
+    once more for what failed, and for nothing else that is known.
 
     A page that the wiki, after three retries, does not give as it should is failed, and a rerun asks for it again; missing
     and empty is only what a second, different request says too. Between retries at most `longest_wait_s` seconds are
@@ -83,8 +89,11 @@ def crawl(
     before = kept | by_key(read_journal(journal, Page))
     wanted = make_filter(include, exclude)
     cache = Path(cache) if cache and not retry_failed else None
-    with open_wiki(contact, lang, api_url, longest_wait_s, delay_s, cache) as wiki:
+    private: Any = {"user": user, "password": password, "namespaces": tuple(namespaces)}
+    with open_wiki(contact, lang, api_url, longest_wait_s, delay_s, cache, **private) as wiki:
         _check_origin(wiki, out, before.values())
+        wanted = replace(wanted, namespaces=wiki.namespaces)
+        listed = set(name_categories(wiki, seeds.categories))
         asked, fates = list_titles(wiki, seeds, wanted, progress)
         crawled = _Crawl(wiki, journal, before, frozenset(map(normalize, seeds.titles)))
         if retry_failed:
@@ -97,7 +106,6 @@ def crawl(
     after = crawled.pages(kept)
     write_json_lines(out, after.values())
     now = {fate.title: fate for fate in fates}
-    listed = set(map(name_category, seeds.categories))
     settled = {fate.title: fate for fate in past if not (fate.is_category and fate.title in listed)}
     write_json_lines(ledger, {**settled, **now}.values())
     journal.unlink(missing_ok=True)
@@ -111,6 +119,7 @@ class _Crawl:
         self._wiki, self._journal, self._before, self._named = wiki, journal, before, named
         self._found: Pages = {}
         self._known = {page.title: page for page in before.values()}
+        self._titles = frozenset(self._known)
         self._changed: dict[
             int | str, tuple[str, ...]
         ] = {}  # the titles that pages which are no longer as they were may have
@@ -190,7 +199,9 @@ class _Crawl:
             pool.shutdown(cancel_futures=True)
 
     def _ask(self, title: str) -> Page | Fate:
-        return self._known.get(title) or fetch(self._wiki, title, named=title in self._named)
+        return self._known.get(title) or fetch(
+            self._wiki, title, named=title in self._named, known=title in self._titles
+        )
 
     def _settle(self, title: str, answer: Page | Fate | CrawlError) -> Fate:
         if isinstance(answer, CrawlError):

@@ -474,6 +474,77 @@ def test_a_list_that_does_not_go_on_ends(out: Path) -> None:
         run(out, url, categories=["X"])
 
 
+@pytest.mark.parametrize(
+    ("members", "came"),
+    [(lambda n: f"Page {n}", r"1,\d\d\d"), (lambda n: "Page 1", "1"), (lambda n: f"Page {n % 7}", "7")],
+)
+def test_a_list_without_end_ends_with_a_reason(
+    out: Path, members: Callable[[int], str], came: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ragqa.wiki.listing._MOST_MEMBERS", 1000)
+    asked: list[str] = []
+
+    def reply(path: str, _: object) -> Reply:
+        asked.append(path)
+        listed = [{"ns": 0, "title": members(50 * len(asked) + n)} for n in range(50)]
+        told = {"pages": {"7": {"ns": 14, "title": "Category:X"}}, "categorymembers": listed}
+        more = {"continue": "-||", "cmcontinue": f"page|{len(asked)}"}
+        return 200, {}, json.dumps({"query": told, "continue": more}).encode()
+
+    with serve(reply) as url, pytest.raises(CrawlError, match=f"X: the wiki's list does not end; {came} members came"):
+        run(out, url, categories=["X"])
+    assert len(asked) <= 30
+
+
+def test_categories_go_by_the_names_that_the_wiki_has_for_them(wiki: Wiki, out: Path) -> None:
+    with wiki.undone():
+        wiki.edit("Kurbel", "Eine Kurbel dreht die Achse.[[Kategorie:Manuals]]")
+        wiki._maintain("runJobs")
+        for number, named in enumerate(
+            "Kategorie:Manuals|kategorie: manuals|:Kategorie:Manuals|Category:Manuals|_category : Manuals|Manuals".split(
+                "|"
+            )
+        ):
+            path = out.with_name(f"{number}")
+            assert run(path, wiki.api_url, categories=[named]).titles("fetched") == ("Kurbel",), named
+        report = run(out, wiki.api_url, categories=["Manuals: old"])
+        assert report.failed == ("Category:Manuals: old: no articles in it",)
+        ledger = [fate for fate in read_json_lines(Path(f"{out}.titles"), Fate) if fate.is_category]
+        assert [fate.title for fate in ledger] == ["Category:Manuals: old"]
+
+
+def test_pages_of_other_namespaces_come_if_they_are_asked_for(wiki: Wiki, out: Path) -> None:
+    with wiki.undone():
+        wiki.edit("Handbook:Pump", "A pump moves water.[[Category:Manuals]]")
+        wiki.edit("Handbook:Lift", "#REDIRECT [[Handbook:Pump]]")
+        wiki.edit("Kurbel", "A crank turns.[[Category:Manuals]]")
+        wiki._maintain("runJobs")
+        found = {}
+        for asked in ((), ("3000",), ("handbook", "0"), ("0",)):
+            path = out.with_name("-".join(["p", *asked]))
+            report = run(path, wiki.api_url, categories=["Manuals"], namespaces=asked)
+            found[asked] = titles(path)
+            assert not report.failed
+        assert found == {
+            (): ["Kurbel"],
+            ("3000",): ["Handbook:Pump"],
+            ("handbook", "0"): ["Kurbel", "Handbook:Pump"],
+            ("0",): ["Kurbel"],
+        }
+        assert run(out, wiki.api_url, titles=["Handbook:Lift"]).failed == ("Handbook:Lift: not an article",)
+        run(out, wiki.api_url, titles=["Handbook:Lift"], namespaces=["Handbook"])
+        assert [(page.title, page.aliases) for page in pages(out)] == [("Handbook:Pump", ("Handbook:Lift",))]
+        wiki.edit("Handbook:Pump", "A pump moves oil.[[Category:Manuals]]")
+        assert run(out, wiki.api_url, titles=["C++"]).changed == ("Handbook:Pump",)  # it stays, though not asked for
+    for asked, reason in (
+        (("Nowhere",), r"namespace 'nowhere' is none of this wiki's: 0 \(articles\), 1 \(talk\), .*3000 \(handbook\)"),
+        (("Kategorie",), r"namespace 'kategorie' holds no articles"),
+        (("-1",), "namespace '-1' holds no articles"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            run(out, wiki.api_url, titles=["C++"], namespaces=asked)
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGINT"), reason="signals are posix")
 def test_ctrl_c_ends_a_crawl_that_waits(wiki: Wiki, out: Path) -> None:
     asked = threading.Event()

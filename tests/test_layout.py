@@ -9,8 +9,9 @@ import ragqa
 
 PACKAGE = Path(ragqa.__file__).parent
 ORDER = (
-    "errors offline files storage storage.seal records progress tex clean removed wiki wiki.seeds wiki.mediawiki wiki.fates "
-    "wiki.listing wiki.fetch crawl wiki.markup wiki.wikitext wiki.xmldump wiki.links dump passages corpus questions lexical "
+    "errors offline files storage storage.seal records progress tex clean wiki wiki.markup removed "
+    "wiki.seeds wiki.connection wiki.login wiki.namespaces wiki.mediawiki wiki.fates wiki.listing wiki.fetch crawl "
+    "wiki.wikitext wiki.xmldump wiki.links dump passages corpus questions lexical "
     "lexical.analyzer lexical.terms lexical.postings storage.stored storage.generations bm25 inference training "
     "training.attention embed dense judged dataset card rerank index export training.losses training.dropout train "
     "training.train_embedder training.teach answer retrieve explain dialogue dialogue.topics dialogue.pronouns "

@@ -29,6 +29,10 @@ $wgCacheDirectory = $wgTmpDirectory = '{folder}';
 $wgMainCacheType = $wgMessageCacheType = $wgParserCacheType = CACHE_NONE;
 $wgJobRunRate = 0;
 wfLoadExtension( 'TextExtracts' );
+define( 'NS_HANDBOOK', 3000 );
+$wgExtraNamespaces[3000] = 'Handbook';
+$wgContentNamespaces[] = 3000;
+$wgNamespaceAliases['Kategorie'] = NS_CATEGORY;
 $wgHooks['ParserAfterParse'][] = function ( $parser, $text ) {
     if ( strpos( $text, 'may mean:' ) ) { $parser->getOutput()->setPageProperty( 'disambiguation', '' ); }
 };  // as the extension Disambiguator does for pages that a template marks
@@ -70,6 +74,23 @@ class Wiki:
 
     def move(self, title: str, to: str, *options: str) -> None:
         self._maintain("moveBatch", *options, stdin=f"{title}|{to}")
+
+    @contextmanager
+    def set_up(self, settings: str) -> Iterator[None]:
+        """The wiki has these settings in this block: lines of PHP."""
+        path = self.folder / "LocalSettings.php"
+        before = path.read_text()
+        path.write_text(f"{before}\n{settings}\n")
+        try:
+            yield
+        finally:
+            path.write_text(before)
+
+    def add_user(self, name: str, password: str) -> None:
+        self._maintain("createAndPromote", name, password)
+
+    def add_bot_password(self, name: str, bot: str, password: str) -> None:
+        self._maintain("createBotPassword", f"--appid={bot}", "--grants=basic", name, password)
 
     @contextmanager
     def undone(self) -> Iterator[None]:
@@ -143,9 +164,19 @@ Behaviour = Callable[[BaseHTTPRequestHandler], None]  # what a server does that 
 
 @contextmanager
 def serve(reply: Callable[[str, Mapping[str, str]], Reply | Behaviour | None]) -> Iterator[str]:
-    """Yield the address of a server that answers as `reply` of path, query included, and headers; None hangs up."""
+    """Yield the address of a server that answers as `reply` of path, query included, and headers; None hangs up.
+
+    What is posted stands in the header `Form`.
+    """
 
     class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.headers["Form"] = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            self.do_GET()
+
+        def do_CONNECT(self) -> None:
+            self.do_GET()
+
         def do_GET(self) -> None:
             answer = reply(self.path, dict(self.headers.items()))
             if answer is None:

@@ -1,6 +1,8 @@
 """Commands from a wiki to passages: `crawl`, `import-dump`, `clean`, `passages`."""
 
 import argparse
+import os
+import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -12,7 +14,7 @@ from ragqa.progress import bar
 from ragqa.records import Page, Passage, write_json_lines
 
 if TYPE_CHECKING:
-    from ragqa.wiki.fates import CrawlReport
+    from ragqa.wiki.fates import CrawlReport, Fate
     from ragqa.wiki.seeds import Seeds
 
 
@@ -23,6 +25,7 @@ def add_commands(command: Command) -> None:
 
 
 def _add_crawl(command: Command) -> None:
+    from ragqa.wiki.login import PASSWORD
     from ragqa.wiki.mediawiki import LONGEST_WAIT_S, MOST_IN_FLIGHT
 
     parser = command(
@@ -46,7 +49,17 @@ def _add_crawl(command: Command) -> None:
     parser.add_argument(
         "--contact", metavar="ADDRESS", help="your e-mail address or URL, for the User-Agent (required)"
     )
-    parser.add_argument("--api-url", metavar="URL", help="the api.php of another MediaWiki")
+    parser.add_argument(
+        "--api-url",
+        metavar="URL",
+        help="the api.php of another MediaWiki; https://user:password@… for Basic authentication",
+    )
+    parser.add_argument(
+        "--user",
+        metavar="NAME",
+        help=f"log in to a private wiki as this user, or as User@bot with a bot password; the password comes from the "
+        f"environment variable {PASSWORD} or is asked for",
+    )
     parser.add_argument("--lang", help="language of Wikipedia (default en)")
     parser.add_argument(
         "--max-wait",
@@ -83,6 +96,13 @@ def _add_seeds(parser: Any) -> None:
         default=[],
         metavar="FILE",
         help="titles, one a line, or a TOML file with categories too",
+    )
+    parser.add_argument(
+        "--namespace",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="namespace to take pages from, by name or number; may be repeated (default: 0, the articles)",
     )
     parser.add_argument(
         "--include",
@@ -146,6 +166,9 @@ def _crawl(options: argparse.Namespace) -> int:
         titles=seeds.titles,
         retry_failed=options.retry_failed,
         api_url=options.api_url,
+        user=options.user,
+        password=_password(options.user),
+        namespaces=options.namespace,
         lang=options.lang or seeds.language,
         include=options.include,
         exclude=options.exclude,
@@ -155,7 +178,7 @@ def _crawl(options: argparse.Namespace) -> int:
         cache=options.cache,
         dry_run=options.dry_run,
     )
-    _say_what_is_not_there(report)
+    _say_what_is_not_there(report.fates)
     if options.dry_run:
         planned = len(report.titles(PLANNED))
         known = _counts(report, FATES[1:])
@@ -164,6 +187,17 @@ def _crawl(options: argparse.Namespace) -> int:
     print(f"{options.out}: {_counts(report, FATES)} (what became of each title: {options.out}.titles)")
     _print_changes(report)
     return 1 if report.failed else 0
+
+
+def _password(user: str | None) -> str:
+    """The password of a wiki's user, from the environment or the terminal; empty if neither gives one."""
+    from getpass import getpass
+
+    from ragqa.wiki.login import PASSWORD
+
+    if not user:
+        return ""
+    return os.environ.get(PASSWORD) or (getpass(f"Password of {user}: ") if sys.stdin.isatty() else "")
 
 
 def _read_seeds(options: argparse.Namespace) -> "Seeds":
@@ -179,9 +213,9 @@ def _read_seeds(options: argparse.Namespace) -> "Seeds":
     )
 
 
-def _say_what_is_not_there(report: "CrawlReport") -> None:
-    for fate in report.fates:
-        if fate.became in ("missing", "empty", "failed"):
+def _say_what_is_not_there(fates: "Iterable[Fate]", *kinds: str) -> None:
+    for fate in fates:
+        if fate.became in (kinds or ("missing", "empty", "failed")):
             say(f"{fate.became}: {fate.title}" + (f": {fate.reason}" if fate.reason else ""))
 
 
@@ -211,9 +245,10 @@ def _import_dump(options: argparse.Namespace) -> int:
         titles=seeds.titles,
         include=options.include,
         exclude=options.exclude,
+        namespaces=options.namespace,
         index_url=options.index_url,
     )
-    _say_what_is_not_there(report)
+    _say_what_is_not_there(report.fates, "missing", "empty", "failed", "skipped")
     print(
         f"{options.out}: "
         + ", ".join(f"{report.counts.get(kind, 0):,} {kind}" for kind in FATES if kind not in ("missing", "folded"))

@@ -13,20 +13,21 @@ from ragqa.errors import CrawlError
 from ragqa.records import LONGEST_LINE, Page, construct, json_line
 from ragqa.removed import add_removed
 from ragqa.wiki.fates import Fate
-from ragqa.wiki.listing import ARTICLE, capitalize, title_flaw
+from ragqa.wiki.listing import capitalize, title_flaw
 from ragqa.wiki.mediawiki import Wiki, reading
 
 _AT_ONCE = 50  # pages that a wiki tells strangers of in one reply
 _EDIT = "&action=edit"
-_TAG = re.compile(r"<[^>]*>|<!--.*?-->", re.DOTALL)
+_TAG = re.compile(r"<[^<>]*>")
 
 
-def fetch(wiki: Wiki, title: str, *, named: bool = True) -> Page | Fate:
+def fetch(wiki: Wiki, title: str, *, named: bool = True, known: bool = False) -> Page | Fate:
     """Fetch the page that a title leads to, redirects followed; or say why there is none.
 
     A title that is no article's is failed if somebody `named` it, skipped if it was in a list, and so is a disambiguation page
-    there. Text, revision, wikitext and redirects come from one request. Missing and empty is only what a second, different
-    request says too. Raises `CrawlError` for whatever is no answer.
+    there. A `known` page is one of an earlier crawl, which may have asked for more namespaces. Text, revision, wikitext and
+    redirects come from one request. Missing and empty is only what a second, different request says too. Raises `CrawlError`
+    for whatever is no answer.
     """
     no_article = "failed" if named else "skipped"
     if flaw := title_flaw(title):
@@ -39,7 +40,7 @@ def fetch(wiki: Wiki, title: str, *, named: bool = True) -> Page | Fate:
             number = None
     if number is None:  # the reply speaks of no page
         return Fate(title, no_article, reason=_reason_for_no_page(wiki, title))
-    if told.ns != ARTICLE:
+    if told.ns not in wiki.namespaces and not (known and told.title == title):
         return Fate(title, no_article, reason="not an article")
     with reading():
         if number < 0:
@@ -138,5 +139,11 @@ def _confirm_missing(wiki: Wiki, title: str) -> None:
 def _confirm_empty(wiki: Wiki, title: str) -> None:
     """Raise `CrawlError` if a page that came without text has some after all."""
     (told,) = wiki.ask(titles=title, prop="extracts")["query"]["pages"].values()
-    if _TAG.sub("", told["extract"]).strip():
+    if has_text(told["extract"]):
         raise CrawlError("the wiki says that it is empty, and that it is not")
+
+
+def has_text(html: str) -> bool:
+    """Whether HTML holds anything but tags and comments."""
+    first, *others = html.split("<!--")
+    return bool(_TAG.sub("", first + "".join(other.partition("-->")[2] for other in others)).strip())

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,15 @@ from ragqa.errors import CrawlError, InputError
 from ragqa.progress import bar
 from ragqa.wiki.fates import Fate
 from ragqa.wiki.mediawiki import WRONG, Wiki
+from ragqa.wiki.namespaces import ARTICLES, CATEGORY, fold
 from ragqa.wiki.seeds import Seeds
 
-ARTICLE, CATEGORY = 0, 14  # namespaces
 CATEGORY_PREFIX = "Category:"
+CATEGORY_NAMES = frozenset({"category"})  # by which every wiki knows them
 
 _MEMBERS_AT_ONCE = 500
+_MOST_MEMBERS = 1_000_000  # of a category; Wikipedia's largest have as many
+_MOST_IN_VAIN = 20  # replies in a row that list nothing new and go on
 _GEORGIAN = re.compile("[\u10d0-\u10ff]")
 _NOT_IN_TITLES = re.compile(
     r"[#<>\[\]|{}\x00-\x1f\x7f\ufffd\ud800-\udfff]"
@@ -33,13 +36,14 @@ class Filter:
 
     include: tuple[re.Pattern[str], ...] = ()
     exclude: tuple[re.Pattern[str], ...] = ()
+    namespaces: Collection[int] = ARTICLES
 
     def reason_to_skip(self, member: dict[str, Any]) -> str:
         """Why a member of a category is passed over, if it is."""
         title, namespace = member["title"], member["ns"]
         if any(pattern.search(title) for pattern in self.exclude):
             return "excluded"
-        if namespace not in (ARTICLE, CATEGORY):
+        if namespace != CATEGORY and namespace not in self.namespaces:
             return f"namespace {namespace}"
         if _NO_ARTICLE.search(title):
             return "a list or disambiguation page, by its title"
@@ -58,15 +62,15 @@ def list_titles(wiki: Wiki, seeds: Seeds, wanted: Filter, progress: bool) -> tup
     Subcategories are followed level by level, each once. Raises `CrawlError` where a category cannot be listed as a whole.
     """
     titles = dict.fromkeys(map(normalize, seeds.titles))
-    roots = dict.fromkeys(map(name_category, seeds.categories))
+    roots = dict.fromkeys(name_categories(wiki, seeds.categories))
     fates = [Fate(root, "failed", reason=flaw, is_category=True) for root in roots if (flaw := title_flaw(root))]
     usable = [root for root in roots if not title_flaw(root)]
     for name, members in bar(_walk(wiki, usable, seeds.depth, wanted), "categories", show=progress and bool(usable)):
-        articles = [member for member in members if member["ns"] == ARTICLE]
+        articles = [member for member in members if member["ns"] in wiki.namespaces]
         for member in members:
             if reason := wanted.reason_to_skip(member):
                 fates.append(Fate(member["title"], "skipped", reason=reason))
-            elif member["ns"] == ARTICLE:
+            elif member["ns"] in wiki.namespaces:
                 titles[member["title"]] = None
         if name in roots and not articles and not (seeds.depth and members):
             fates.append(Fate(name, "failed", reason="no articles in it", is_category=True))
@@ -78,9 +82,18 @@ def normalize(title: str) -> str:
     return unicodedata.normalize("NFC", " ".join(title.replace("_", " ").split())).removeprefix(":").lstrip()
 
 
-def name_category(name: str) -> str:
-    """The title of a category, named with or without its namespace."""
-    return normalize(re.sub(r"(?i)^(\s*category:)?\s*", CATEGORY_PREFIX, name))
+def name_category(name: str, names: Collection[str] = CATEGORY_NAMES) -> str:
+    """The title of a category, named with or without its namespace, which is called by one of `names`."""
+    prefix, colon, bare = normalize(name).partition(":")
+    return normalize(CATEGORY_PREFIX + (bare if colon and fold(prefix) in names else normalize(name)))
+
+
+def name_categories(wiki: Wiki, names: Iterable[str]) -> list[str]:
+    """The titles of categories. The wiki is asked what it calls them only if a name begins with what may be that."""
+    called: Collection[str] = CATEGORY_NAMES
+    if any(":" in name and fold(name.lstrip(": ").partition(":")[0]) not in called for name in names):
+        called = wiki.read_namespaces().get(CATEGORY, called)
+    return [name_category(name, called) for name in names]
 
 
 def capitalize(title: str) -> str:
@@ -106,15 +119,20 @@ def _compile(name: str, patterns: Iterable[str]) -> tuple[re.Pattern[str], ...]:
 def _walk(wiki: Wiki, roots: Sequence[str], depth: int, wanted: Filter) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yield each category of the trees once, level by level, with its members in listing order."""
     queue = deque((root, 0) for root in roots)
-    seen = set(roots)
+    seen = set(map(_bare, roots))
     while queue:
         name, level = queue.popleft()
         members = _list_members(wiki, name)
         yield name, members
         below = [member for member in members if member["ns"] == CATEGORY and not wanted.reason_to_skip(member)]
         children = [member["title"] for member in below] if level < depth else []
-        queue.extend((child, level + 1) for child in children if child not in seen)
-        seen.update(children)
+        queue.extend((child, level + 1) for child in children if _bare(child) not in seen)
+        seen.update(map(_bare, children))
+
+
+def _bare(category: str) -> str:
+    """The name of a category without its namespace, which a wiki calls in its own language."""
+    return category.partition(":")[2]
 
 
 def _list_members(wiki: Wiki, name: str) -> list[dict[str, Any]]:
@@ -132,20 +150,25 @@ def _list_members(wiki: Wiki, name: str) -> list[dict[str, Any]]:
 
 
 def _list_once(wiki: Wiki, name: str, at_once: int) -> tuple[list[dict[str, Any]], int]:
-    members: list[dict[str, Any]] = []
-    count, more = 0, {"continue": ""}
+    members: dict[str, dict[str, Any]] = {}
+    count, in_vain, more = 0, 0, {"continue": ""}
     while more:
         of_it = {"titles": name, "prop": "categoryinfo", "list": "categorymembers", "cmtitle": name}
         reply = wiki.ask(cmlimit=at_once, **of_it, **more)
+        known = len(members)
         try:
             (category,) = reply["query"].get("pages", {"": {}}).values()  # only the first reply counts
-            members += [
-                {"title": str(member["title"]), "ns": member["ns"]} for member in reply["query"]["categorymembers"]
-            ]
+            for member in reply["query"]["categorymembers"]:
+                members[str(member["title"])] = {"title": str(member["title"]), "ns": member["ns"]}
             count = max(count, category.get("categoryinfo", {}).get("size", 0))
             before, more = more, dict(reply.get("continue", {}))
             if more == before or not more.keys() <= {"continue", "cmcontinue"}:
                 raise ValueError("it goes on where it was")
         except WRONG as error:
             raise CrawlError(f"{name}: half a reply ({error}); run it again to resume") from error
-    return members, count
+        in_vain = in_vain + 1 if len(members) == known else 0
+        if more and (in_vain >= _MOST_IN_VAIN or len(members) > _MOST_MEMBERS):
+            raise CrawlError(
+                f"{name}: the wiki's list does not end; {len(members):,} members came, {in_vain} replies in vain"
+            )
+    return list(members.values()), count

@@ -4,7 +4,7 @@ Requests name who sends them, keep their distance, and give way to a busy server
 https://www.mediawiki.org/wiki/API:Etiquette
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import CrawlError, InputError
+from ragqa.wiki.connection import Connection
+from ragqa.wiki.login import PASSWORD, log_in
+from ragqa.wiki.namespaces import Namespaces, find_namespaces, fold
 
 if TYPE_CHECKING:
     import httpx
@@ -23,7 +26,6 @@ MOST_IN_FLIGHT = 3  # https://foundation.wikimedia.org/wiki/Policy:Wikimedia_Fou
 LONGEST_WAIT_S = 120.0  # however long the server says
 TIMEOUT_S = 30.0  # for anything to come
 DEADLINE_S = 120.0  # for all to come
-LARGEST_REPLY = 1 << 26  # bytes, unpacked
 CACHED_S = 24 * 3600  # how long replies are taken from a cache
 
 _PARAMETERS = {  # of every request, over wikipedia-api's own: `Wikipedia.info` then brings the whole page
@@ -34,7 +36,6 @@ _PARAMETERS = {  # of every request, over wikipedia-api's own: `Wikipedia.info` 
     "rvprop": "ids|timestamp|content",
     "rvslots": "main",
     "rdprop": "title|fragment",
-    "rdnamespace": 0,
     "rdlimit": 500,
     "ppprop": "disambiguation",
     "maxlag": 5,
@@ -42,15 +43,22 @@ _PARAMETERS = {  # of every request, over wikipedia-api's own: `Wikipedia.info` 
 WRONG = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)  # what wrong JSON leads to
 _GLANCE_S = 0.2  # after which it is looked whether the crawl has been stopped
 _PASSING = ("maxlag", "ratelimited", "readonly", "internal_api_error")  # how the codes of errors begin that may pass
+_HINTS = {  # by the codes of errors
+    "readapidenied": " (is it a private wiki? log in with --user)",
+    "assertuserfailed": " (the wiki has ended the session; run it again to resume)",
+}
 _TEXTLESS = frozenset({"missing", "invalid", "special", "interwiki", "iw"})  # what marks a page that has no text
 
 
 class Wiki:
     """A MediaWiki, asked by wikipedia-api (`pages`) or directly (`ask`); threads may share it."""
 
-    def __init__(self, pages: Any, transport: "_AnyWiki", agent: str, stopped: Event) -> None:
-        self.pages = pages
-        self._transport, self._agent, self._stopped = transport, agent, stopped
+    pages: Any
+    namespaces: frozenset[int]  # that pages are wanted from
+
+    def __init__(self, transport: "_AnyWiki", uncached: "_AnyWiki", agent: str, stopped: Event) -> None:
+        self._transport, self._uncached, self._agent, self._stopped = transport, uncached, agent, stopped
+        self._always: dict[str, str | int] = {"format": "json", "maxlag": 5}
 
     def stop(self) -> None:
         """Let requests that wait end at once, with `CrawlError`."""
@@ -58,11 +66,49 @@ class Wiki:
 
     def ask(self, **parameters: str | int) -> dict[str, Any]:
         """The wiki's reply to a query of these parameters. Raises `CrawlError` as all requests do."""
+        return self._send({"action": "query", **self._always, **parameters}, self._transport)
+
+    def log_in(self, user: str, password: str) -> None:
+        """Log in, and let the wiki check with each request that we still are. Raises as `login.log_in` does."""
+
+        def send(form: Mapping[str, str] | None = None, **parameters: str) -> dict[str, Any]:
+            return self._send({"format": "json", **parameters}, self._uncached, form)
+
+        with reading():
+            log_in(send, user, password)
+        self._always["assert"] = "user"
+
+    def read_namespaces(self) -> Namespaces:
+        """The wiki's namespaces. Raises `CrawlError` as all requests do."""
+        with reading():
+            query = self.ask(meta="siteinfo", siprop="namespaces|namespacealiases")["query"]
+            told = [*query["namespaces"].values(), *query["namespacealiases"]]
+            names: dict[int, set[str]] = {}
+            for namespace in told:
+                called = {fold(namespace[key]) for key in ("*", "canonical") if key in namespace}
+                names.setdefault(int(namespace["id"]), set()).update(called)
+        return names
+
+    def open_pages(self, lang: str, namespaces: Iterable[str]) -> None:
+        """Make `pages`, which knows what every request asks for."""
+        import wikipediaapi
+
+        self.namespaces = find_namespaces(namespaces, self.read_namespaces)
+        redirects = {"rdnamespace": "|".join(map(str, sorted(self.namespaces)))}
+        settings: Any = {"extra_api_params": {**_PARAMETERS, **redirects, **self._always}, "transport": self._transport}
+        self.pages = wikipediaapi.Wikipedia(self._agent, lang, timeout=TIMEOUT_S, **settings)
+
+    def _send(
+        self, query: Mapping[str, str | int], transport: "_AnyWiki", form: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         import httpx
 
-        query = {"action": "query", "format": "json", "maxlag": 5, **parameters}
-        headers = {"User-Agent": f"{self._agent} httpx/{httpx.__version__}", "Accept-Encoding": "gzip"}
-        response = self._transport.handle_request(httpx.Request("GET", "https://wiki", params=query, headers=headers))
+        headers = {"User-Agent": f"{self._agent} httpx/{httpx.__version__}"}
+        method = "POST" if form else "GET"
+        request = httpx.Request(
+            method, "https://wiki", params={**query}, data={**form} if form else None, headers=headers
+        )
+        response = transport.handle_request(request)
         response.read()
         reply: dict[str, Any] = response.json()
         return reply
@@ -76,22 +122,31 @@ def open_wiki(
     longest_wait_s: float = LONGEST_WAIT_S,
     delay_s: float = 0.0,
     cache: Path | None = None,
+    *,
+    user: str | None = None,
+    password: str = "",
+    namespaces: Iterable[str] = (),
 ) -> Iterator[Wiki]:
     """Open a wiki whose `pages.info` brings a page's text, revision, wikitext and redirects too, in one request.
 
-    `api_url` is the `api.php` of any MediaWiki with the TextExtracts extension, None that of Wikipedia in `lang`.
-    Each request waits until the one before is `delay_s` seconds old. Replies that answer are kept in the file `cache` for a
-    day and taken from there. Raises `InputError` if `api_url` is no URL or `cache` is another file; requests raise
-    `CrawlError` for whatever is no answer, after three retries where that may help.
+    `api_url` is the `api.php` of any MediaWiki with the TextExtracts extension, None that of Wikipedia in `lang`; a user and
+    password in it are sent as Basic authentication. `user` is logged in to the wiki. `namespaces`: numbers or names of those
+    that pages are wanted from, articles if none is given. Each request waits until the one before is `delay_s` seconds old.
+    Replies that answer are kept in the file `cache` for a day and taken from there. Raises `InputError` if `api_url` is no
+    URL, a namespace is not the wiki's or `cache` is another file; requests raise `CrawlError` for whatever is no answer,
+    after three retries where that may help.
     """
-    import wikipediaapi
-
     url = _parse(api_url or f"https://{lang}.wikipedia.org/w/api.php")
     agent = f"ragqa/{_version()} ({contact})"
-    with closing(_Patient(longest_wait_s, delay_s)) as patient, closing(_cached(patient, cache)) as answering:
-        transport = _AnyWiki(url, answering)
-        settings: Any = {"extra_api_params": _PARAMETERS, "timeout": TIMEOUT_S, "transport": transport}
-        yield Wiki(wikipediaapi.Wikipedia(agent, lang, **settings), transport, agent, patient.stopped)
+    with closing(_Patient(url, longest_wait_s, delay_s)) as patient, closing(_cached(patient, cache)) as answering:
+        address = url.copy_with(userinfo=b"")
+        wiki = Wiki(_AnyWiki(address, answering), _AnyWiki(address, patient), agent, patient.stopped)
+        if user and not password:
+            raise InputError(f"the password of {user} is missing: set {PASSWORD}")
+        if user:
+            wiki.log_in(user, password)
+        wiki.open_pages(lang, namespaces)
+        yield wiki
 
 
 @contextmanager
@@ -106,12 +161,17 @@ def reading() -> Iterator[None]:
 def _parse(api_url: str) -> "httpx.URL":
     import httpx
 
+    shown = api_url if "@" not in api_url else f"…@{api_url.rpartition('@')[2]}"  # a password may stand before it
+    reason: object = "in a user or password, write %40 for @, %2F for /, %3A for :, %23 for #"
     try:
         url = httpx.URL(api_url)
-    except httpx.InvalidURL as error:
-        raise InputError(f"api_url {api_url!r}: {error}") from error
+        is_clear = "@" not in f"{url.path}?{url.query.decode()}#{url.fragment}"
+    except (httpx.InvalidURL, ValueError) as error:
+        is_clear, reason = False, error if shown == api_url else reason
+    if not is_clear:
+        raise InputError(f"api_url {shown!r}: {reason}")
     if url.scheme not in ("http", "https") or not url.host:
-        raise InputError(f"api_url {api_url!r} is no URL such as https://en.wikipedia.org/w/api.php")
+        raise InputError(f"api_url {shown!r} is no URL such as https://en.wikipedia.org/w/api.php")
     return url
 
 
@@ -167,10 +227,8 @@ class _Trouble:
 class _Patient:
     """The httpx transport that tries again where that may help, and raises `CrawlError` for whatever is no answer."""
 
-    def __init__(self, longest_wait_s: float, delay_s: float) -> None:
-        import httpx
-
-        self._http = httpx.HTTPTransport()
+    def __init__(self, url: "httpx.URL", longest_wait_s: float, delay_s: float) -> None:
+        self._connection = Connection(url)
         self._longest_wait_s, self._delay_s = longest_wait_s, delay_s
         self._next = 0.0  # when the next request may go out
         self._lock = Lock()
@@ -197,6 +255,8 @@ class _Patient:
         self._wait()
         try:
             response = self._read(request)
+        except httpx.DecodingError as error:
+            return _Trouble(str(error))
         except httpx.RequestError as error:
             return _Trouble(f"no connection: {error or type(error).__name__}")
         try:
@@ -223,7 +283,7 @@ class _Patient:
 
         deadline = monotonic() + DEADLINE_S
         read: SimpleQueue[httpx.Response | Exception] = SimpleQueue()
-        Thread(target=self._receive, args=(request, deadline, read.put), daemon=True).start()
+        Thread(target=self._receive, args=(request, read.put), daemon=True).start()
         while monotonic() < deadline and not self.stopped.is_set():
             with suppress(Empty):
                 answer = read.get(timeout=_GLANCE_S)
@@ -232,32 +292,14 @@ class _Patient:
                 return answer
         raise httpx.ReadTimeout(f"the answer took more than {DEADLINE_S:.0f} seconds", request=request)
 
-    def _receive(
-        self, request: "httpx.Request", deadline: float, put: "Callable[[httpx.Response | Exception], None]"
-    ) -> None:
+    def _receive(self, request: "httpx.Request", put: "Callable[[httpx.Response | Exception], None]") -> None:
         try:
-            put(self._unpack(request, deadline))
+            put(self._connection.send(request, DEADLINE_S))
         except Exception as error:  # told by the one who waits
             put(error)
 
-    def _unpack(self, request: "httpx.Request", deadline: float) -> "httpx.Response":
-        import httpx
-
-        packed = self._http.handle_request(request)
-        body = bytearray()
-        try:
-            response = httpx.Response(packed.status_code, headers=packed.headers, stream=packed.stream, request=request)
-            for chunk in response.iter_bytes():
-                body += chunk
-                if monotonic() > deadline or len(body) > LARGEST_REPLY:
-                    raise httpx.ReadTimeout("the answer does not end", request=request)
-        finally:
-            packed.close()
-        headers = {name: value for name, value in packed.headers.items() if name not in _OF_THE_PACKED}
-        return httpx.Response(packed.status_code, headers=headers, content=bytes(body), request=request)
-
     def close(self) -> None:
-        self._http.close()
+        self._connection.close()
 
 
 def _rest(stopped: Event, seconds: float) -> bool:
@@ -265,7 +307,6 @@ def _rest(stopped: Event, seconds: float) -> bool:
     return stopped.wait(seconds)
 
 
-_OF_THE_PACKED = ("content-encoding", "content-length", "transfer-encoding")
 _PHASES = ("connect", "read", "write", "pool")  # what httpx has time-outs for
 
 
@@ -273,8 +314,8 @@ def _find_trouble(request: "httpx.Request", response: "httpx.Response") -> _Trou
     """Why a response is not the answer to a query, if it is not."""
     wait_s = _retry_after_s(response.headers.get("Retry-After", ""))
     status = response.status_code
-    if status == 403:
-        return _Trouble("HTTP 403, refused, perhaps for the contact in the User-Agent (--contact)", passes=False)
+    if reason := _reason_for_good(request, response):
+        return _Trouble(f"HTTP {status}, {reason}", passes=False)
     if status != 200:
         return _Trouble(f"HTTP {status}", status == 429 or status >= 500, wait_s)
     try:
@@ -283,10 +324,32 @@ def _find_trouble(request: "httpx.Request", response: "httpx.Response") -> _Trou
         return _Trouble("the answer is not JSON; is this the address of an api.php?")
     if isinstance(reply, dict) and isinstance(error := reply.get("error"), dict):
         reason = " ".join(f"{error.get('code')}: {error.get('info')}".split())
-        return _Trouble(reason, reason.startswith(_PASSING), wait_s)
-    if not isinstance(reply, dict) or not isinstance(reply.get("query"), dict):
+        hint = next((hint for code, hint in _HINTS.items() if reason.startswith(code)), "")
+        return _Trouble(reason + hint, reason.startswith(_PASSING), wait_s)
+    action = request.url.params.get("action", "query")
+    if not isinstance(reply, dict) or not isinstance(reply.get(action), dict):
         return _Trouble("the answer is not a MediaWiki's; is this the address of an api.php?")
-    return _find_gap(request.url.params, reply["query"])
+    return _find_gap(request.url.params, reply["query"]) if action == "query" else None
+
+
+def _reason_for_good(request: "httpx.Request", response: "httpx.Response") -> str:
+    """Why asking again would not help, if the status says so."""
+    if response.has_redirect_location:
+        return f"it has moved to {_target(request, response)}; is that the --api-url?"
+    return {
+        401: "the server asks for a user and password (--api-url https://user:password@…)",
+        403: "refused, perhaps for the contact in the User-Agent (--contact)",
+    }.get(response.status_code, "")
+
+
+def _target(request: "httpx.Request", response: "httpx.Response") -> str:
+    """Where a response redirects to, without a query and a password."""
+    import httpx
+
+    try:
+        return str(request.url.join(response.headers["Location"]).copy_with(query=None, fragment=None, userinfo=b""))
+    except (httpx.InvalidURL, ValueError):
+        return f"{response.headers['Location']!r:.80}"
 
 
 def _find_gap(asked: "httpx.QueryParams", query: dict[str, Any]) -> _Trouble | None:
