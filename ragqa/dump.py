@@ -10,6 +10,7 @@ import json
 import os
 import re
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,7 +21,7 @@ from typing import IO
 from urllib.parse import quote
 
 from ragqa.clean import clean_page
-from ragqa.errors import InputError
+from ragqa.errors import FallbackWarning, InputError
 from ragqa.records import LONGEST_LINE, Page, cut_unfinished, json_line, read_json_lines, write_json_lines
 from ragqa.removed import add_removed
 from ragqa.wiki.fates import CrawlReport, Fate, tell
@@ -239,7 +240,11 @@ def _check(dump: Path, asked: _Asked) -> None:
 
 def _gather(links: Links, site: Site, entries: Iterable[Entry], asked: _Asked) -> None:
     namespaces = _namespaces(site, asked)
-    with suppress(InputError):  # what cannot be read is met again at the second reading, after the pages before it
+    with (
+        suppress(InputError),
+        warnings.catch_warnings(),
+    ):  # both come again at the second reading, after the pages before
+        warnings.simplefilter("ignore", FallbackWarning)
         links.gather(site, entries, namespaces, members=bool(asked.categories))
 
 

@@ -22,7 +22,7 @@ from ragqa.cli import main
 from ragqa.cli.run import _parser
 from ragqa.crawl import crawl
 from ragqa.dump import DumpReport, import_dump
-from ragqa.errors import InputError, MissingExtraError
+from ragqa.errors import FallbackWarning, InputError, MissingExtraError
 from ragqa.passages import split
 from ragqa.records import Page, read_json_lines, write_json_lines
 from ragqa.wiki.fates import Fate
@@ -440,6 +440,17 @@ def test_a_wanted_page_that_cannot_be_read_is_failed_and_the_others_come(
     assert first == "ragqa: failed: User:Bot/log: its text has more than 16,777,216 bytes"
     assert second.startswith("ragqa: failed: Hoe: not as MediaWiki writes a page: ")
     assert told.out == f"{out}: 2 fetched, 0 kept, 0 empty, 0 skipped, 2 failed\n"
+
+
+def test_elements_that_are_not_known_are_told_once(tmp_path: Path, out: Path) -> None:
+    odd = page(1, "Rake", "It rakes.").replace("<revision>", "<mood>fine</mood><revision>")
+    dump = write(tmp_path / "dump.xml", odd, page(2, "Spade", "It digs."))
+    with pytest.warns(FallbackWarning) as told:
+        run(dump, out)
+    assert [str(one.message) for one in told] == [
+        f"{dump}: passed over elements that MediaWiki does not write: <mood> (1)"
+    ]
+    assert titles(out) == ["Rake", "Spade"]
 
 
 def test_pages_of_other_namespaces_come_if_they_are_asked_for(tmp_path: Path, out: Path) -> None:
