@@ -282,7 +282,7 @@ def seconds(read: Callable[[str], object], text: str) -> float:
 def growth(reader: Reader, case: Case) -> tuple[float, int, float]:
     """How many times as long twice the text takes, with its length and its time; 1 if that is too short to be measured.
 
-    What grows faster at first, up to a limit of its own, is measured again at twice the length.
+    What grows faster is measured again at twice the length until it takes long: there may be a limit, or others at work.
     """
     most = reader.most_chars
     chars, least_s = min(LEAST_CHARS, most // 2), MEASURABLE_S if most == MOST_CHARS else LONG_S
@@ -293,7 +293,7 @@ def growth(reader: Reader, case: Case) -> tuple[float, int, float]:
     if took < least_s:
         return 1.0, chars, took
     times = _measure(reader, case, chars)
-    while times[0] > GROWTH and 2 * chars <= most and times[1] < LONG_S:
+    while times[0] > GROWTH and times[1] < LONG_S and (most == MOST_CHARS or 2 * chars <= most):
         chars *= 2
         times = _measure(reader, case, chars)
     return times[0], chars, times[1]

@@ -33,19 +33,23 @@ def _add_crawl(command: Command) -> None:
         "ragqa crawl --titles corpus/wikipedia.toml --contact you@example.org --out pages.jsonl",
     )  # fmt: skip
     _add_seeds(parser)
-    parser.add_argument("--dry-run", action="store_true", help="list the categories, say how much would be fetched")
+    parser.add_argument("--dry-run", action="store_true", help="list the categories and say how much would be fetched")
     parser.add_argument(
-        "--delay", type=float, default=0.0, metavar="SECONDS", help="from one request to the next, at least (default 0)"
+        "--delay",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="shortest time from one request to the next (default: 0)",
     )
     parser.add_argument(
         "--in-flight",
         type=int,
         default=1,
         metavar="N",
-        help=f"requests that wait for their answers together, 1 to {MOST_IN_FLIGHT} (default 1)",
+        help=f"number of requests in flight together, 1 to {MOST_IN_FLIGHT} (default: 1)",
     )
-    parser.add_argument("--cache", metavar="FILE", help="keep replies there, and take them from there for a day")
-    parser.add_argument("--retry-failed", action="store_true", help="ask again for the titles that failed")
+    parser.add_argument("--cache", metavar="FILE", help="cache of replies, used for a day")
+    parser.add_argument("--retry-failed", action="store_true", help="fetch only the titles that failed before")
     parser.add_argument(
         "--contact", metavar="ADDRESS", help="your e-mail address or URL, for the User-Agent (required)"
     )
@@ -60,16 +64,19 @@ def _add_crawl(command: Command) -> None:
         help=f"log in to a private wiki as this user, or as User@bot with a bot password; the password comes from the "
         f"environment variable {PASSWORD} or is asked for",
     )
-    parser.add_argument("--lang", help="language of Wikipedia (default en)")
+    parser.add_argument("--lang", help="language of Wikipedia (default: en)")
     parser.add_argument(
         "--max-wait",
         type=float,
         default=LONGEST_WAIT_S,
         metavar="SECONDS",
-        help=f"between retries, whatever the server asks for (default {LONGEST_WAIT_S:.0f})",
+        help=f"longest wait between retries, even if the server asks for more (default: {LONGEST_WAIT_S:.0f})",
     )
     parser.add_argument(
-        "--out", required=True, metavar="FILE", help="of what is there already only what has changed is fetched"
+        "--out",
+        required=True,
+        metavar="FILE",
+        help="output file; pages already in it are fetched again only if they changed",
     )
 
 
@@ -83,19 +90,29 @@ def _add_import_dump(command: Command) -> None:
     parser.add_argument(
         "--index-url", metavar="URL", help="the wiki's index.php, if the dump does not tell where it is"
     )
-    parser.add_argument("--out", required=True, metavar="FILE", help="the pages that are there already stay")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help="output file; pages already in it stay as they are"
+    )
 
 
 def _add_seeds(parser: Any) -> None:
-    parser.add_argument("--category", action="append", default=[], metavar="NAME", help="its articles; may be repeated")
-    parser.add_argument("--depth", type=int, help="levels of subcategories to follow (default 0)")
-    parser.add_argument("--title", action="append", default=[], metavar="TITLE", help="may be repeated")
+    parser.add_argument(
+        "--category",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="category whose articles to take; may be repeated",
+    )
+    parser.add_argument("--depth", type=int, help="levels of subcategories to follow (default: 0)")
+    parser.add_argument(
+        "--title", action="append", default=[], metavar="TITLE", help="title of a page to take; may be repeated"
+    )
     parser.add_argument(
         "--titles",
         action="append",
         default=[],
         metavar="FILE",
-        help="titles, one a line, or a TOML file with categories too",
+        help="file of titles, one a line, or TOML file of titles and categories; may be repeated",
     )
     parser.add_argument(
         "--namespace",
@@ -109,14 +126,14 @@ def _add_seeds(parser: Any) -> None:
         action="append",
         default=[],
         metavar="REGEX",
-        help="of the articles in categories only those whose titles it is found in; may be repeated",
+        help="keep only category articles whose title matches this regular expression; may be repeated",
     )
     parser.add_argument(
         "--exclude",
         action="append",
         default=[],
         metavar="REGEX",
-        help="pass over members of categories, subcategories too, whose titles it is found in; may be repeated",
+        help="skip category members and subcategories whose title matches this regular expression; may be repeated",
     )
 
 
