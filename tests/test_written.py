@@ -2,6 +2,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from llm_server import LlmServer, run_llm
@@ -170,11 +171,11 @@ def test_a_failing_server_is_told_in_one_line(server: LlmServer, behaviour: str,
 SAID = "Dropout switches random units off [1]."
 
 
-def stream(*choices: dict[str, object], end: bytes = b"data: [DONE]\n\n") -> bytes:
+def stream(*choices: dict[str, Any], end: bytes = b"data: [DONE]\n\n") -> bytes:
     return b"".join(b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n" for choice in choices) + end
 
 
-def content(text: str, finish: str | None = None) -> dict[str, object]:
+def content(text: str, finish: str | None = None) -> dict[str, Any]:
     return {"index": 0, "delta": {"content": text}, "finish_reason": finish}
 
 
