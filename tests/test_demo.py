@@ -27,9 +27,10 @@ from ragqa.demo.messages import messages, turn_of
 from ragqa.demo.page import EXAMPLES, describe
 from ragqa.demo.panel import render_card, render_move, render_panel, render_probability, render_why
 from ragqa.demo.serve import Door, check_door
+from ragqa.demo.style import HEAD, draw_formulas
 from ragqa.demo.turns import MOST_TURNS, Cited, Turn, as_data, from_data
 from ragqa.dialogue.written import Written, read_sentences
-from ragqa.errors import InputError
+from ragqa.errors import FallbackWarning, InputError
 from ragqa.explain import explain
 from ragqa.index import save_index, update_index
 from ragqa.offline import is_own_host
@@ -426,6 +427,16 @@ def test_where_there_is_no_answer_other_questions_are_suggested() -> None:
     for hopeless in ("?!", "x" * 3000, "zzyzx"):
         assert len(suggested(hopeless)) == 3
         assert all(starter.retriever.search(question) for question in suggested(hopeless))
+
+
+def test_a_gradio_without_katex_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "assets/katex-" in HEAD
+    (tmp_path / "gradio").mkdir()
+    (tmp_path / "gradio" / "__init__.py").touch()
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "gradio", raising=False)
+    with pytest.warns(FallbackWarning, match="formulas are shown as TeX: there is no KaTeX in"):
+        assert draw_formulas() == ""
 
 
 def test_titles_are_found_by_their_parts() -> None:

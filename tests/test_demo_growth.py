@@ -14,7 +14,7 @@ from wiki import Reply, Wiki, relay, serve, skip_waits
 from ragqa.bm25 import Bm25Index
 from ragqa.cli import main
 from ragqa.demo import Corpus, Growth
-from ragqa.demo.growth import Wanted, crawled_file, tell_fates
+from ragqa.demo.growth import MAX_MINUTES, MAX_PAGES, Wanted, crawled_file, tell_fates
 from ragqa.errors import InputError
 from ragqa.records import Page, read_json_lines
 from ragqa.retrieve import Retriever
@@ -108,6 +108,17 @@ def test_a_crawl_ends_when_its_time_is_over(corpus: Corpus) -> None:
     assert told == (
         "Stopped: 0.01 minutes have passed, the most at once. Nothing is new. The same again goes on from there."
     )
+
+
+def test_the_command_states_the_limits(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["demo", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"most pages of one crawl (default: {MAX_PAGES})" in told
+    assert f"longest time of one crawl, in minutes (default: {MAX_MINUTES:g})" in told
+    assert main(["demo", "--allow-crawl", "ada@example.org", "--index", "none", "--crawl-pages", "0"]) == 1
+    assert "0 pages are the most to crawl at once; at least 1 is needed" in capsys.readouterr().err
+    assert not Path("none").exists()
 
 
 @pytest.mark.parametrize("limits", [{"max_pages": 0}, {"max_minutes": 0}, {"max_minutes": float("nan")}])

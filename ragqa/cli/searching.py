@@ -105,7 +105,11 @@ def _add_demo(command: Command) -> None:
         "--crawl-pages", type=int, default=500, metavar="N", help="most pages of one crawl (default: 500)"
     )
     parser.add_argument(
-        "--crawl-minutes", type=float, default=30.0, metavar="MINUTES", help="longest time of one crawl (default: 30)"
+        "--crawl-minutes",
+        type=float,
+        default=30.0,
+        metavar="MINUTES",
+        help="longest time of one crawl, in minutes (default: 30)",
     )
     parser.add_argument("--api-url", metavar="URL", help="api.php of the MediaWiki to crawl; Wikipedia's if not given")
     add_retriever(parser, index="append")

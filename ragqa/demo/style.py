@@ -13,7 +13,7 @@ def _read(name: str) -> str:
     return (Path(__file__).parent / name).read_text(encoding="utf8")
 
 
-def _draw_formulas() -> str:
+def draw_formulas() -> str:
     """KaTeX's style and the script that draws formulas, from the files that Gradio serves; nothing without Gradio."""
     gradio = find_spec("gradio")
     if gradio is None or gradio.origin is None:
@@ -28,7 +28,7 @@ def _draw_formulas() -> str:
 
 
 # as part of the page's head, since Gradio rewrites the selectors of its option `css`, and breaks those with commas in them
-HEAD = f"<style>{_read('page.css')}</style>{_draw_formulas()}"
+HEAD = f"<style>{_read('page.css')}</style>{draw_formulas()}"
 PANEL, SHOW_QUESTION = _read("panel.js"), _read("chat.js")
 
 
