@@ -100,6 +100,10 @@ def test_readable_tex_is_whole_or_text(tex: str) -> None:
         assert formula.replace(r"\{", "").count("{") == formula.replace(r"\}", "").count("}")
 
 
+def test_formulas_do_not_overlap() -> None:
+    assert found("(x_i + ( ): ) + y_i)") == ["(x_i + ( ): )", "+ y_i"]
+
+
 def test_formulas_are_code_and_the_rest_is_escaped() -> None:
     text = r"If <b> a<b, \frac{a}{b}<1 *or* x_i."
     assert (

@@ -69,7 +69,7 @@ def find_formulas(text: str) -> Iterator[Span]:
 def _find_in_line(line: str) -> Iterator[Span]:
     words = [match.span() for match in _WORD.finditer(line)]
     kinds = [_kind(line[start:end]) for start, end in words]
-    place = 0
+    place = done = 0
     while place < len(words):
         if kinds[place] != "formula":
             place += 1
@@ -81,10 +81,10 @@ def _find_in_line(line: str) -> Iterator[Span]:
             if kinds[later] == "text" or line[words[later][1] - 1] in ":;":
                 break
         first, last = _with_operands(line, words, kinds, first, last)
-        span = _trim(line, words[first][0], words[last][1])
+        span = _trim(line, words[max(first, done)][0], words[last][1])
         if _is_sound(line[slice(*span)]):
             yield span
-        place = last + 1
+        place = done = last + 1
 
 
 def _kind(word: str) -> str:
