@@ -11,6 +11,7 @@ WIKI := mediawiki micro-httpd php8.2-cgi php-cli php-sqlite3
 .PHONY: demo test test-all checks bench figures debian format clean
 
 demo: .venv/serving
+	@echo "starting the chat; the first start prepares the models, which keep 115 MB in the cache folder"
 	$(BIN)/ragqa demo
 
 test: checks
@@ -47,16 +48,19 @@ clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache
 
 .venv/made:
+	@echo "making .venv"
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	@touch $@
 
 .venv/serving: pyproject.toml | .venv/made
-	$(BIN)/pip install --quiet --editable .
+	@echo "installing what the chat needs: 54 packages, 125 MB to download, 620 MB in .venv; this takes a minute or more"
+	$(BIN)/pip install --editable .
 	@touch $@
 
 # torch first: what is installed then satisfies the others, and no newer build with gigabytes of CUDA is fetched for them
 .venv/development: pyproject.toml | .venv/made
-	$(BIN)/pip install --quiet "$(CPU_TORCH)"
-	$(BIN)/pip install --quiet --editable ".[dev]"
+	@echo "installing what the tests and the training need; this takes some minutes"
+	$(BIN)/pip install "$(CPU_TORCH)"
+	$(BIN)/pip install --editable ".[dev]"
 	@touch $@ .venv/serving

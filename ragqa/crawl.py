@@ -22,7 +22,7 @@ from ragqa.records import Page, append_json_line, read_journal, read_json_lines,
 from ragqa.wiki.fates import PLANNED, CrawlReport, Fate, Pages, by_key, compare, page_key, tell
 from ragqa.wiki.fetch import fetch, find_changed, find_host, find_targets
 from ragqa.wiki.listing import capitalize, list_titles, make_filter, name_categories, normalize, title_flaw
-from ragqa.wiki.mediawiki import LONGEST_WAIT_S, MOST_IN_FLIGHT, Wiki, open_wiki
+from ragqa.wiki.mediawiki import LONGEST_WAIT_S, MOST_IN_FLIGHT, Watch, Wiki, open_wiki
 from ragqa.wiki.seeds import Seeds
 
 _ENGLISH = ("en", "simple")  # Wikipedias
@@ -52,6 +52,7 @@ def crawl(
     cache: str | Path | None = None,
     dry_run: bool = False,
     progress: bool = True,
+    watch: Watch | None = None,
 ) -> CrawlReport:
     """Fetch articles into `out`: the titles as given, then the members of the categories as the wiki lists them.
 
@@ -76,8 +77,10 @@ def crawl(
     A `dry_run` asks what there is and what has changed, fetches and writes nothing: what would be fetched has the fate
     `PLANNED`.
 
-    Raises `InputError` for an argument that cannot be used and `CrawlError` where a category cannot be listed or several
-    pages in a row fail: the journal then keeps what has been fetched.
+    A `watch` counts requests and pages, and another thread may stop the crawl with it.
+
+    Raises `InputError` for an argument that cannot be used and `CrawlError` where it is stopped, a category cannot be listed
+    or several pages in a row fail: the journal then keeps what has been fetched.
     """
     out, journal, ledger = Path(out), Path(f"{out}.partial"), Path(f"{out}.titles")
     past = list(read_json_lines(ledger, Fate)) if ledger.exists() else []
@@ -93,7 +96,7 @@ def crawl(
     wanted = make_filter(include, exclude)
     cache = Path(cache) if cache and not retry_failed else None
     private: Any = {"user": user, "password": password, "namespaces": tuple(namespaces)}
-    with open_wiki(contact, lang, api_url, longest_wait_s, delay_s, cache, **private) as wiki:
+    with open_wiki(contact, lang, api_url, longest_wait_s, delay_s, cache, watch, **private) as wiki:
         _check_origin(wiki, out, before.values())
         wanted = replace(wanted, namespaces=wiki.namespaces)
         listed = set(name_categories(wiki, seeds.categories))
@@ -105,7 +108,7 @@ def crawl(
             asked = [*dict.fromkeys([*asked, *crawled.refresh(kept, asked)])]
         if dry_run:
             return CrawlReport((*fates, *map(crawled.plan, asked)))
-        fates += crawled.run(asked, in_flight, progress)
+        fates += crawled.run(asked, in_flight, progress, watch or Watch())
     after = crawled.pages(kept)
     write_json_lines(out, after.values())
     now = {fate.title: fate for fate in fates}
@@ -158,17 +161,21 @@ class _Crawl:
         """Whether a title would be asked for."""
         return Fate(title, "kept" if title in self._known else PLANNED)
 
-    def run(self, asked: Sequence[str], in_flight: int, progress: bool) -> list[Fate]:
+    def run(self, asked: Sequence[str], in_flight: int, progress: bool, watch: Watch) -> list[Fate]:
         """Fetch pages by their titles; what became of each, in the same order."""
         fates: list[Fate] = []
         in_a_row, most = 0, min(_FAILURES_IN_A_ROW, len(asked))
         with counter(len(asked), "pages", show=progress) as counted:
             for title, answer in self._fetch_all(asked, in_flight):
                 counted.update()
+                if watch.stopped.is_set() and isinstance(answer, CrawlError):
+                    raise CrawlError(watch.reason) from answer
                 in_a_row = in_a_row + 1 if isinstance(answer, CrawlError) else 0
                 if in_a_row == most:
                     raise CrawlError(f"{title}, the {most}. page in a row to fail: {answer}")
                 fates.append(self._settle(title, answer))
+                if fates[-1].became == "fetched":
+                    watch.count_page()
         return fates
 
     def pages(self, kept: Pages) -> Pages:

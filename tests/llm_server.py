@@ -21,6 +21,7 @@ class LlmServer:
     requests: list[tuple[str, dict[str, str], Any]] = field(default_factory=list)
     ended: threading.Event = field(default_factory=threading.Event)
     url: str = ""
+    body: tuple[str, bytes] = ("text/event-stream", b"")  # content type and body of the behaviour "raw"
 
     def chunk(self, text: str | None, finish: str | None = None) -> bytes:
         delta = {} if text is None else {"content": text}
@@ -158,6 +159,18 @@ class Handler(BaseHTTPRequestHandler):
     def do_error_chunk(self, told: LlmServer) -> None:
         self.start_stream()
         self.wfile.write(b'data: {"error": {"message": "out of memory\\nTraceback"}}\n\n')
+
+    def do_raw(self, told: LlmServer) -> None:
+        kind, body = told.body
+        self.reply(200, body, kind)
+
+    def do_line(self, told: LlmServer) -> None:
+        self.start_stream()
+        while not told.ended.is_set():
+            self.wfile.write(b"data: " + bytes(1_000_000))
+
+    def do_404(self, told: LlmServer) -> None:
+        self.do_status(404)
 
     def do_redirect(self, told: LlmServer) -> None:
         self.reply(307, b"", "text/plain", Location="http://203.0.113.1/v1/chat/completions")

@@ -12,7 +12,8 @@ from browser import open_browser, visiting
 
 from ragqa.recipes.books import Recommendation, read_books
 from ragqa.recipes.books.library import starter_file
-from ragqa.recipes.books.tab import render_shelf
+from ragqa.recipes.books.tab import choices, render_shelf
+from ragqa.recipes.books.titles import series_of, without_series
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +41,44 @@ def test_favourites_are_picked_and_a_shelf_comes_out(address: str, width: int) -
             page.get_by_role("option").first.click()
         page.get_by_label("Books you like").blur()  # closes the list of books
         cards = page.locator("#ragqa-shelf .card")
-        cards.nth(9).wait_for()
+        cards.nth(9).wait_for(timeout=60_000)  # its models load
         cards.filter(has_text="Dracula").wait_for(state="hidden")
         assert cards.count() == 10
         assert not any("The Hobbit by" in text for text in cards.all_inner_texts())
         assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_enter_takes_the_best_known_match_and_genres_choose(address: str) -> None:
+    with open_browser() as browser, visiting(browser, address) as visit:
+        page = visit.page
+        page.get_by_role("tab", name="Books").click()
+        for number, (typed, title) in enumerate(
+            {"harry potter": "Harry Potter and the Sorcerer", "it": "It by"}.items()
+        ):
+            page.get_by_label("Books you like").click()
+            page.keyboard.type(typed)
+            page.get_by_role("option").first.filter(has_text=title).wait_for()
+            page.keyboard.press("Enter")
+            assert page.locator("#ragqa-liked .token").nth(number).inner_text().startswith(title)
+        cards = page.locator("#ragqa-shelf .card")
+        cards.nth(9).wait_for(timeout=60_000)
+        page.get_by_label("Genres").fill("poetry")
+        page.keyboard.press("Enter")
+        page.wait_for_function("document.querySelector('#ragqa-shelf .facts')?.textContent.includes('poetry')")
+        assert all("poetry" in text for text in cards.locator(".facts").all_inner_texts())
+
+
+def test_the_first_that_holds_a_title_is_the_one_with_this_title() -> None:
+    titles = ("Later (Cycle, #2)", "It", "Item", "With it", "Little", "Sooner or Later (Cycle, #1)")
+    book = next(iter(read_books(starter_file()).values()))
+    ordered = [number for _, number in choices([replace(book, id=title, title=title) for title in titles])]
+    assert next(title for title in ordered if "it" in title.casefold()) == "It"
+    assert next(title for title in ordered if "cycle" in title.casefold()) == "Sooner or Later (Cycle, #1)"
+    every = choices(read_books(starter_file()).values())
+    for book in read_books(starter_file()).values():
+        title = without_series(book.title).casefold()
+        first = next(number for name, number in every if title in name.casefold())
+        assert first == book.id or series_of(book.title)
 
 
 def test_what_books_are_called_is_text() -> None:

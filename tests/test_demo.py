@@ -19,7 +19,7 @@ from ragqa.bm25 import Bm25Index
 from ragqa.demo import Corpus, Extras, begin_folder, build_demo, find_feedback, read_auth
 from ragqa.demo.chart import describe_movement, draw_movement, find_rows
 from ragqa.demo.chat import best_hit
-from ragqa.demo.converse import BM25, BOTH, Settings, cited, duration, respond
+from ragqa.demo.converse import BM25, BOTH, Settings, cited, duration, near_titles, respond
 from ragqa.demo.corpora import by_name
 from ragqa.demo.corpus_tab import find_titles, read_wanted, render_summary
 from ragqa.demo.markup import escape, escape_markdown, highlight, link, link_markdown, matches
@@ -27,9 +27,10 @@ from ragqa.demo.messages import messages, turn_of
 from ragqa.demo.page import EXAMPLES, describe
 from ragqa.demo.panel import render_card, render_move, render_panel, render_probability, render_why
 from ragqa.demo.serve import Door, check_door
+from ragqa.demo.style import HEAD, draw_formulas
 from ragqa.demo.turns import MOST_TURNS, Cited, Turn, as_data, from_data
 from ragqa.dialogue.written import Written, read_sentences
-from ragqa.errors import InputError
+from ragqa.errors import FallbackWarning, InputError
 from ragqa.explain import explain
 from ragqa.index import save_index, update_index
 from ragqa.offline import is_own_host
@@ -414,11 +415,36 @@ def test_a_folder_begins_as_a_copy_of_the_starter_corpus(tmp_path: Path) -> None
     assert (tmp_path / "index" / "CURRENT").read_bytes() == written
 
 
+def test_where_there_is_no_answer_other_questions_are_suggested() -> None:
+    starter = Corpus(Retriever.open(reranker=None, dense=False))
+
+    def suggested(question: str) -> tuple[str, ...]:
+        return [*respond(question, starter, Settings(), ())][-1].next
+
+    assert near_titles(starter, "What is a suport vecter machine?") == ["Support vector machine"]
+    assert near_titles(starter, "What is a support vector machine?") == []
+    assert suggested("perceptrn") == ("What is a multilayer perceptron?",)
+    for hopeless in ("?!", "x" * 3000, "zzyzx"):
+        assert len(suggested(hopeless)) == 3
+        assert all(starter.retriever.search(question) for question in suggested(hopeless))
+
+
+def test_a_gradio_without_katex_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "assets/katex-" in HEAD
+    (tmp_path / "gradio").mkdir()
+    (tmp_path / "gradio" / "__init__.py").touch()
+    monkeypatch.setattr("sys.path", [str(tmp_path)])
+    monkeypatch.delitem(sys.modules, "gradio", raising=False)
+    with pytest.warns(FallbackWarning, match="formulas are shown as TeX: there is no KaTeX in"):
+        assert draw_formulas() == ""
+
+
 def test_titles_are_found_by_their_parts() -> None:
     assert find_titles(small(), "") == ["<b>Evil</b> [x](//e)", "Bagging", "Boosting", "Dropout"]
     assert find_titles(small(), "b") == ["Bagging", "Boosting", "<b>Evil</b> [x](//e)"]
     assert find_titles(small(), "out DROP") == ["Dropout"]
     assert find_titles(small(), "(") == ["<b>Evil</b> [x](//e)"]
+    assert len(find_titles(Corpus(Retriever.open(reranker=None, dense=False)), "")) == 112
 
 
 def test_what_is_to_be_crawled_is_read_line_by_line() -> None:

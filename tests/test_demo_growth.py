@@ -1,16 +1,20 @@
+import itertools
+import json
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from browser import open_browser, visiting
 from demo_server import PASSAGES, QUESTION, running, small_retriever
-from wiki import Wiki, skip_waits
+from wiki import Reply, Wiki, relay, serve, skip_waits
 
 from ragqa.bm25 import Bm25Index
 from ragqa.cli import main
 from ragqa.demo import Corpus, Growth
-from ragqa.demo.growth import Wanted, crawled_file, tell_fates
+from ragqa.demo.growth import MAX_MINUTES, MAX_PAGES, Wanted, crawled_file, tell_fates
 from ragqa.errors import InputError
 from ragqa.records import Page, read_json_lines
 from ragqa.retrieve import Retriever
@@ -50,6 +54,77 @@ def test_crawled_pages_are_searched_while_questions_go_on(wiki: Wiki, corpus: Co
     assert [passage.section for passage in corpus.page("Perceptron")][:2] == ["", "Learning"]
     assert {page.title for page in read_json_lines(crawled_file(Path(str(corpus.folder))), Page)} >= {"Perceptron"}
     assert grow(growth, corpus, Wanted(("Perceptron",))).startswith("Nothing is new. ")
+
+
+def test_a_crawl_ends_at_its_most_pages_and_the_next_goes_on(wiki: Wiki, corpus: Corpus) -> None:
+    wanted = Wanted(("Perceptron", "Sigmoid function"))
+    growth = Growth("ada@example.org", wiki.api_url, max_pages=1)
+    told = grow(growth, corpus, wanted)
+    assert told.startswith("Stopped: 1 pages were fetched, the most at once.")
+    assert told.endswith(" passages are searched now. The same again goes on from there.")
+    assert set(corpus.contents().pages) == {"Dropout", "Perceptron"}
+    assert corpus.retriever.search("What does a perceptron weigh?")[0].passage.title == "Perceptron"
+    assert grow(growth, corpus, wanted).startswith("Done: ")
+    assert set(corpus.contents().pages) == {"Dropout", "Perceptron", "Sigmoid function"}
+
+
+def test_a_crawl_can_be_stopped_and_keeps_what_it_has_fetched(wiki: Wiki, corpus: Corpus) -> None:
+    asked, hold = [], threading.Event()
+
+    def reply(path: str, _: Mapping[str, str]) -> Reply | None:
+        asked.append(path)
+        if "Sigmoid" in path:
+            hold.wait(60)
+        return relay(wiki, path)
+
+    with serve(reply) as api_url:
+        growth = Growth("ada@example.org", api_url)
+        growth.start(corpus, Wanted(("Perceptron", "Sigmoid function")))
+        with pytest.raises(InputError, match="on its way already; wait for its end or stop it"):
+            growth.start(corpus, Wanted(("Perceptron",)))
+        following = growth.follow(0.05)
+        assert any(told.startswith("1 page fetched, ") for told in following)
+        growth.stop()
+        told = [*following]
+        hold.set()
+    assert "Stopping …" in told[:-1]
+    assert told[-1].startswith("Stopped: it was asked to end.")
+    assert set(corpus.contents().pages) == {"Dropout", "Perceptron"}
+    assert not growth.running
+
+
+def test_a_crawl_ends_when_its_time_is_over(corpus: Corpus) -> None:
+    numbers = itertools.count()
+
+    def reply(*_: object) -> Reply:
+        members = [{"title": f"Page {next(numbers)}", "ns": 0}]
+        query = {"pages": {"1": {"title": "Category:All", "ns": 14, "pageid": 1}}, "categorymembers": members}
+        more = {"continue": {"continue": "-||", "cmcontinue": f"page|{next(numbers)}"}, "query": query}
+        return 200, {"Content-Type": "application/json"}, json.dumps(more).encode()
+
+    with serve(reply) as api_url:
+        growth = Growth("ada@example.org", api_url, max_minutes=0.01)
+        told = grow(growth, corpus, Wanted(categories=("All",)))
+    assert told == (
+        "Stopped: 0.01 minutes have passed, the most at once. Nothing is new. The same again goes on from there."
+    )
+
+
+def test_the_command_states_the_limits(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["demo", "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"most pages of one crawl (default: {MAX_PAGES})" in told
+    assert f"longest time of one crawl, in minutes (default: {MAX_MINUTES:g})" in told
+    assert main(["demo", "--allow-crawl", "ada@example.org", "--index", "none", "--crawl-pages", "0"]) == 1
+    assert "0 pages are the most to crawl at once; at least 1 is needed" in capsys.readouterr().err
+    assert not Path("none").exists()
+
+
+@pytest.mark.parametrize("limits", [{"max_pages": 0}, {"max_minutes": 0}, {"max_minutes": float("nan")}])
+def test_limits_that_allow_nothing_are_refused(limits: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"^(0|nan) (pages|minutes) are the "):
+        Growth("ada@example.org", **limits)
 
 
 def test_a_crawl_that_fails_says_so_and_another_can_begin(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,9 +167,40 @@ def test_a_contact_that_is_none_is_refused_before_the_page_is_served(
 def test_a_crawl_that_breaks_does_not_seem_to_go_on(corpus: Corpus) -> None:
     growth = Growth("ada@example.org", "http://127.0.0.1:9/api.php")
     told = grow(growth, corpus, Wanted((None,)))  # type: ignore[arg-type]
-    assert told == "It broke off; where the chat was started it is told why."
+    assert told == "The crawl broke off; see the terminal that runs `ragqa demo`."
     while growth.running:
         time.sleep(0.01)
+
+
+def test_a_crawl_is_stopped_from_the_page_by_whoever_opens_it(wiki: Wiki, corpus: Corpus) -> None:
+    hold = threading.Event()
+
+    def reply(path: str, _: Mapping[str, str]) -> Reply | None:
+        if "Sigmoid" in path:
+            hold.wait(60)
+        return relay(wiki, path)
+
+    with (
+        serve(reply) as api_url,
+        running(folder=str(corpus.folder), wiki=api_url) as (_, address),
+        open_browser() as browser,
+        visiting(browser, address) as visit,
+    ):
+        visit.page.get_by_role("tab", name="Corpus").click()
+        visit.page.get_by_role("button", name="Add pages").click()
+        visit.page.get_by_text("At most 500 pages and 30 minutes at once.").wait_for()
+        visit.page.get_by_label("Pages", exact=True).first.fill("Perceptron\nSigmoid function")
+        visit.page.get_by_role("button", name="Crawl and index").click()
+        visit.page.get_by_text("1 page fetched").wait_for()
+        with visiting(browser, address) as other:
+            other.page.get_by_role("tab", name="Corpus").click()
+            other.page.get_by_role("button", name="Add pages").click()
+            other.page.get_by_role("button", name="Stop").click()
+            for page in (visit.page, other.page):
+                page.get_by_text("Stopped: it was asked to end.").wait_for()
+                page.locator("#ragqa-found").get_by_text("Perceptron").wait_for()
+                page.get_by_role("button", name="Stop").wait_for(state="hidden")
+        hold.set()
 
 
 def test_pages_are_crawled_from_the_page(wiki: Wiki, corpus: Corpus) -> None:

@@ -3,6 +3,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from demo_server import ANSWER, HOSTILE_TEXT, PASSAGES, QUESTION, running, small
 from llm_server import LlmServer, run_llm
 
 from ragqa.answer import NO_ANSWER, NOTHING_FOUND
+from ragqa.bm25 import Bm25Index
 from ragqa.demo import EXAMPLES
 from ragqa.records import read_rows
 
@@ -143,6 +145,38 @@ def test_hostile_questions_and_passages_are_text(visit: Visit) -> None:
     assert visit.page.locator(f"#ragqa-side {forbidden}").count() == 0
     links = visit.page.locator("#ragqa-chat .message a, #ragqa-side a").all()
     assert {link.get_attribute("href") for link in links} == {"#turn-1-1"}
+
+
+def test_formulas_are_drawn_and_nothing_else_is(browser: "Browser", tmp_path: Path) -> None:
+    text = (
+        r"The loss of relying is {\frac{1}{n}}\sum_{i=1}^n|y_i-{\hat y}_i|^2 for $5 and $6, $$x$$ or \(y\). "
+        r"\rule{500em}{500em} \href{javascript:alert(1)}{x} \frac{a}{b}^c^d and x_i <b>y</b>"
+    )
+    passage = replace(PASSAGES[0], id="Loss#0", title="Loss", text=text)
+    Bm25Index.build([passage]).save(tmp_path / "index")
+    with (
+        running(folder=str(tmp_path / "index")) as (_, address),
+        visiting(browser, address, viewport=PHONE) as visit,
+    ):
+        visit.ask("What is the loss of relying?")
+        visit.page.locator("#ragqa-side code.formula").nth(1).wait_for()
+        quote = visit.page.locator("#ragqa-chat blockquote")
+        assert (
+            quote.locator("code.formula").first.get_attribute("title") == r"{\frac{1}{n}}\sum_{i=1}^n|y_i-{\hat y}_i|^2"
+        )
+        assert quote.locator(".katex-html .mfrac").count() == 1
+        assert quote.locator("math mfrac").count() == 1  # what a screen reader reads
+        assert "for $5 and $6, $$x$$ or" in quote.inner_text()
+        shown = visit.page.locator("#ragqa-side .passage")
+        assert [code.get_attribute("title") for code in shown.locator("code.formula").all()][1:] == ["x_i"]
+        assert shown.locator("code:not(.formula)").all_inner_texts() == [r"\frac{a}{b}^c^d"]  # two exponents: no TeX
+        assert r"\(y\). \rule{500em}{500em} \href{javascript:alert(1)}{x}" in shown.inner_text()
+        assert "<b>y</b>" in shown.inner_text()
+        assert visit.page.locator("#ragqa-side :is(.rule, a[href^=javascript])").count() == 0
+        assert visit.page.evaluate("document.documentElement.scrollWidth") == 360
+        visit.page.get_by_role("tab", name="Corpus").click()
+        visit.page.locator("#ragqa-found label").click()
+        visit.page.locator("#ragqa-page code.formula .katex").nth(1).wait_for()
 
 
 def test_references_lead_to_the_cards_of_their_turn(visit: Visit) -> None:

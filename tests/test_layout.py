@@ -16,9 +16,9 @@ ORDER = (
     "training.attention embed dense grades judged dataset card rerank index export training.losses training.dropout train "
     "training.train_embedder training.teach answer retrieve explain dialogue dialogue.topics dialogue.pronouns "
     "dialogue.conversation feedback dialogue.plain dialogue.support dialogue.written evaluate verify __init__ demo.style "
-    "demo.turns demo.corpora demo.markup demo.chart demo.panel demo.messages demo.growth demo.extras demo.converse "
-    "demo.corpus_tab demo.details demo.api demo.chat demo.page demo.serve demo recipes cli.terminal cli.options cli.pages "
-    "cli.learning cli.searching cli.run cli __main__"
+    "demo.turns demo.corpora demo.formulas demo.markup demo.chart demo.panel demo.messages demo.growth demo.extras "
+    "demo.converse demo.corpus_tab demo.details demo.api demo.chat demo.page demo.serve demo recipes cli.terminal "
+    "cli.options cli.pages cli.learning cli.searching cli.run cli __main__"
 ).split()
 HEAVY = {
     "numpy",

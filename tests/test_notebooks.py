@@ -26,6 +26,16 @@ def test_outputs_are_cleared_and_nothing_is_defined(path: Path) -> None:
     assert not any(re.search(r"^\s*(def|class) |lambda", cell.source, re.MULTILINE) for cell in code)
 
 
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_first_lines_say_how_to_run_it(path: Path) -> None:
+    first = nbformat.read(path, as_version=4).cells[0]
+    _, _, how, *_ = first.source.split("\n")
+    assert first.cell_type == "markdown"
+    assert how.startswith("To run this notebook, in the project's folder: `pip install ")
+    assert f"`jupyter lab notebooks/{path.name}`" in first.source
+    assert "ragqa[" not in first.source  # there is no such package on the index
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the kernel's own libraries

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa.dialogue.plain import is_thinking, plain_text
+from ragqa.dialogue.plain import plain_text
 
 CASES = [
     ("![x](http://evil/?q=1) Dropout [helps](http://a.b/c(d)e) [1].", "x Dropout helps [1]."),
@@ -73,26 +73,62 @@ def test_plain_words_stay(text: str) -> None:
     assert plain_text(text) == " ".join(text.split())
 
 
-def test_a_text_that_only_thinks_has_no_answer_yet() -> None:
-    assert all(is_thinking(text) for text in ("<", " <thi", "<think>", "<THINK>\nso", "<think>a < b"))
-    assert not any(is_thinking(text) for text in ("", "a", "<b>", "<think>so</think>", "I <think>"))
-
-
-HARD = [
-    "**a " * 2000,
-    "[a](" * 2000,
-    "<" * 8000,
-    "![[" * 2600,
-    "<a " * 2600,
-    "`" * 8000,
-    "<!--" * 2000,
-    "(" * 8000,
-    "__a_" * 2000,
+REASONING = [
+    ("<think>so</think>Yes.", "Yes."),
+    ("<THINKING>\nso</THINKING>Yes.", "Yes."),
+    ("so it is\n</think>\nYes.", "Yes."),
+    ("a</think>b</think>Yes.", "Yes."),
+    ("Yes. <think>so</think> No.", "Yes. No."),
+    ("[THINK]so[/THINK]Yes.", "Yes."),
+    ("◁think▷so◁/think▷Yes.", "Yes."),
+    ("<seed:think>so</seed:think>Yes.", "Yes."),
+    ("<|channel|>analysis<|message|>so<|end|><|start|>assistant<|channel|>final<|message|>Yes.<|return|>", "Yes."),
+    ("<|channel|>final<|message|>Yes.<|end|><|start|>assistant<|channel|>commentary<|message|>so", "Yes."),
+    ("analysisSo it is.assistantfinalYes.", "Yes."),
+    ("Yes.<|im_end|>", "Yes."),
+    ("Yes.</s>", "Yes."),
+    ("analysis of variance, the assistant final", "analysis of variance, the assistant final"),
 ]
 
 
-@pytest.mark.parametrize("written", HARD, ids=[text[:4] for text in HARD])
-def test_no_text_takes_long(written: str) -> None:
-    started = time.perf_counter()
-    plain_text(written)
-    assert time.perf_counter() - started < 0.5
+@pytest.mark.parametrize(("written", "answer"), REASONING)
+def test_reasoning_is_left_out(written: str, answer: str) -> None:
+    assert plain_text(written) == answer
+
+
+@pytest.mark.parametrize(
+    "text", ["<think>", "<THINK>\nso", "<think>a < b", "<|channel|>analysis<|message|>so", "analysisSo"]
+)
+def test_a_text_that_only_thinks_has_no_answer_yet(text: str) -> None:
+    assert plain_text(text) == ""
+
+
+MARKS = (
+    "! [ ] ( ) < > ` * _ ~ # - , 1 a <b <b> </b> <!-- <script> </script ![ ]( [a]( (x) [1]( http:// www. data: <think> "
+    "</think> <|channel|> <| analysisA assistantfinal [1, [a]: !<b> *** --- ```a ^[1] [a](b"
+).split()
+UNITS = [*MARKS, *(f"{mark} " for mark in MARKS), *(f"{mark}\n" for mark in MARKS), "\u200b", "\t", "é", "数", "🤖 "]
+
+
+@pytest.mark.parametrize("tail", ["", "["])
+def test_time_is_linear_in_the_length(tail: str) -> None:
+    def seconds(unit: str, length: int) -> float:
+        text = (unit * length)[:length] + tail
+        started = time.thread_time()
+        plain_text(text)
+        return time.thread_time() - started
+
+    # eight times the text may take 24 times as long; it was 64 and 512 times
+    slow = [unit for unit in UNITS if seconds(unit, 4_000) > 24 * max(0.002, seconds(unit, 500))]
+    assert slow == []
+
+
+@pytest.mark.parametrize("text", ["<b" * 4000 + ">" * 4000, "**" * 40 + "a" + "**" * 40, "!" * 8000 + "["])
+def test_nesting_without_end_takes_no_time(text: str) -> None:
+    started = time.thread_time()
+    plain = plain_text(text)
+    assert time.thread_time() - started < 1
+    assert "<b" not in plain
+    assert "**" not in plain
+    assert "![" not in plain
+    assert plain_text(plain) == plain

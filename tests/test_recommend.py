@@ -225,6 +225,25 @@ def test_genres_are_the_common_ones_or_those_given(recommender: Recommender) -> 
         recommender.recommend(favourites, ["fantsy"])
 
 
+def test_only_books_of_the_genres_asked_for_are_named(recommender: Recommender) -> None:
+    every = recommender.recommend(["The Glass Orchard"], k=20)
+    assert not all("crime" in one.book.genres for one in every)
+    found = recommender.recommend(["The Glass Orchard"], ["crime"], k=20)
+    assert {one.book.id for one in found} == {one.book.id for one in every if "crime" in one.book.genres}
+    either = recommender.recommend(["The Glass Orchard"], ["Crime", "memoir", "horror"], k=20)
+    assert {one.book.id for one in either} == {"6", "8", "9", "10"}
+
+
+def test_the_command_names_only_books_of_the_genre(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_json_lines(tmp_path / "books.jsonl", SHELF)
+    command = ["recommend", "--library", str(tmp_path / "books.jsonl"), "--favorite", "The Glass Orchard", "--json"]
+    assert main([*command, "--genre", "horror"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["genres"], [one["book"]["id"] for one in told["recommendations"]]) == (["horror"], ["9"])
+    assert main([*command[:-1], "--genre", "poetry"]) == 0
+    assert "no other book of the genres poetry" in capsys.readouterr().out
+
+
 class Listening:
     """An engine that keeps what it is asked."""
 

@@ -2,6 +2,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from llm_server import LlmServer, run_llm
@@ -147,6 +148,8 @@ FAILURES = [
     ("429", "HTTP 429: refused"),
     ("500", "HTTP 500: refused"),
     ("502", "HTTP 502: Bad Gateway"),
+    ("404", "HTTP 404: refused the key …; such an address ends in /v1 as a rule"),
+    ("line", "a line that does not end"),
     ("endless", "does not end its answer: it has"),
     ("thinking", "does not end its answer: it has"),
 ]
@@ -163,6 +166,85 @@ def test_a_failing_server_is_told_in_one_line(server: LlmServer, behaviour: str,
     assert said.startswith(server.url)
     assert error.value.__cause__ is None
     assert error.value.__suppress_context__ or error.value.__context__ is None
+
+
+SAID = "Dropout switches random units off [1]."
+
+
+def stream(*choices: dict[str, Any], end: bytes = b"data: [DONE]\n\n") -> bytes:
+    return b"".join(b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n" for choice in choices) + end
+
+
+def content(text: str, finish: str | None = None) -> dict[str, Any]:
+    return {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+
+
+WHOLE = {"choices": [{"index": 0, "message": {"role": "assistant", "content": SAID}, "finish_reason": "stop"}]}
+STREAM = "text/event-stream"
+KINDS_OF_SERVER = {
+    "no reason to finish but [DONE]": (STREAM, stream(content(SAID))),
+    "a reason to finish but no [DONE]": (STREAM, stream(content(SAID, "stop"), end=b"")),
+    "a reason of its own": (STREAM, stream(content(SAID, "eos_token"))),
+    "chunks without choices": (STREAM, b'data: {"choices": []}\n\n' + stream(content(SAID, "stop"))),
+    "comments, CRLF": (STREAM, (b": WAIT\n\n" + stream(content(SAID, "stop"))).replace(b"\n", b"\r\n")),
+    "reasoning apart": (STREAM, stream({"delta": {"reasoning_content": "hm", "content": None}}, content(SAID, "stop"))),
+    "not streamed": ("application/json; charset=utf-8", json.dumps(WHOLE).encode()),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS_OF_SERVER)
+def test_servers_of_all_kinds_are_understood(server: LlmServer, kind: str) -> None:
+    server.behaviour, server.body = "raw", KINDS_OF_SERVER[kind]
+    last = write(server)[-1]
+    assert (last.text, [s.support for s in last.sentences]) == (SAID, ["supported"])
+
+
+def test_a_tool_call_is_no_answer(server: LlmServer) -> None:
+    call = {"delta": {"tool_calls": [{"index": 0, "function": {"name": "f"}}]}, "finish_reason": "tool_calls"}
+    server.behaviour, server.body = "raw", (STREAM, stream(call))
+    with pytest.raises(WriterError, match="it calls a tool instead of answering"):
+        write(server)
+
+
+WAYS_TO_WRITE = [
+    (f"Dropout is bad.\n</think>\n\n{SAID}", SAID),
+    (f"<|channel|>analysis<|message|>Bad.<|end|><|start|>assistant<|channel|>final<|message|>{SAID}<|return|>", SAID),
+    (f"analysisDropout is bad.assistantfinal{SAID}", SAID),
+    (
+        f"**Answer:**\n\n- {SAID}\n- It was proposed in 2012 [1].\n\n### Sources\n[1] Page 0",
+        f"{SAID}\nIt was proposed in 2012 [1].",
+    ),
+    (f"{SAID}\n\nReferences: [1] Page 0", SAID),
+    ("Dropout switches random units off (1).", SAID),
+    ("Dropout (2012) switches random units off (3).", "Dropout (2012) switches random units off (3)."),
+    ("Step (1) is dropout [1].", "Step (1) is dropout [1]."),
+]
+
+
+@pytest.mark.parametrize(("written", "text"), WAYS_TO_WRITE)
+def test_models_of_all_kinds_are_understood(server: LlmServer, written: str, text: str) -> None:
+    pieces = [written[n : n + 5] for n in range(0, len(written), 5)]
+    assert write(server, *pieces)[-1].text == text
+
+
+def test_sentences_without_spaces_are_apart() -> None:
+    found = read_sentences("丢弃法关闭单元[1]。它很便宜。[2]好！")
+    assert [(s.text, s.cited) for s in found] == [("丢弃法关闭单元[1]。", (1,)), ("它很便宜。[2]", (2,)), ("好！", ())]
+
+
+def test_an_answer_is_read_in_time_linear_in_its_length(server: LlmServer) -> None:
+    def seconds(count: int) -> float:
+        started = time.thread_time()
+        write(server, *["<think>", *["hm, "] * count, "</think>", SAID], timeout_s=60)
+        return time.thread_time() - started
+
+    assert seconds(16_000) < 24 * seconds(2_000)
+
+
+def test_the_address_may_name_the_endpoint(server: LlmServer) -> None:
+    server.pieces = [SAID]
+    assert [*Writer(f"{server.url}/chat/completions/").write(QUESTION, HITS)][-1].text == SAID
+    assert [path for path, _, _ in server.requests] == ["/v1/models", "/v1/chat/completions"]
 
 
 @pytest.mark.parametrize("pieces", [(), (" ", "\n"), ("<b></b>",), ("<think>never said",), ("[1]. [2]",), ("!!!",)])

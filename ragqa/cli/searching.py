@@ -101,6 +101,16 @@ def _add_demo(command: Command) -> None:
         help="let pages be crawled into the --index folders, on behalf of this e-mail address or URL; "
         "a folder that is not there begins as a copy of the starter corpus",
     )
+    parser.add_argument(
+        "--crawl-pages", type=int, default=500, metavar="N", help="most pages of one crawl (default: 500)"
+    )
+    parser.add_argument(
+        "--crawl-minutes",
+        type=float,
+        default=30.0,
+        metavar="MINUTES",
+        help="longest time of one crawl, in minutes (default: 30)",
+    )
     parser.add_argument("--api-url", metavar="URL", help="api.php of the MediaWiki to crawl; Wikipedia's if not given")
     add_retriever(parser, index="append")
 
@@ -218,7 +228,9 @@ def _open_growth(options: argparse.Namespace) -> "Growth | None":
         return None
     if not options.index:
         raise InputError("--allow-crawl adds to --index folders: name one, which need not be there yet")
-    growth = Growth(options.allow_crawl, options.api_url)
+    growth = Growth(
+        options.allow_crawl, options.api_url, max_pages=options.crawl_pages, max_minutes=options.crawl_minutes
+    )
     for folder in options.index:
         begin_folder(folder)
     return growth

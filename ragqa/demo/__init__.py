@@ -5,6 +5,7 @@ What a passage, a question or a model holds reaches the page only through `marku
     corpora   what is asked, swapped when a new index is there
     turns     a conversation as data, kept in the browser
     converse  a question into a turn, step by step
+    formulas  where the formulas are in a text
     markup, messages, chart, panel   turns as Markdown and HTML
     extras    a writer, a file for likes, crawls: what a demo may have beside the chat
     growth    pages crawled and indexed meanwhile

@@ -1,7 +1,8 @@
 """A question into a turn, step by step: each step is told when it has been taken, with the time that it took."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from time import perf_counter
 
 from ragqa.answer import READ_HITS, answer
@@ -12,12 +13,14 @@ from ragqa.dialogue.support import without_citations
 from ragqa.dialogue.written import Writer, Written
 from ragqa.errors import InputError, RagqaError, WriterError
 from ragqa.passages import sentences
-from ragqa.records import Answer
+from ragqa.records import Answer, Hit
 from ragqa.retrieve import CANDIDATES, Retriever, rerank
 
 RERANKED, BM25, BOTH = "BM25 + reranker", "BM25 only", "Side by side"
 RESULTS, LEAST_RESULTS, MOST_RESULTS = 5, 1, 20
 LEAST_CANDIDATES, MOST_CANDIDATES = 10, 100
+SUGGESTED = 3  # questions to ask instead of one that has no answer
+ALIKE = 0.75  # of two words, one of which may be the other with a typo: the share of letters in common, in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,15 @@ def respond(
 ) -> Iterator[Turn]:
     """The turn that answers a question after the `earlier` ones, as far as it has come after each step.
 
-    What cannot be asked gives one turn that says why.
+    What cannot be asked gives one turn that says why. Where there is no answer, questions that have one follow.
     """
     turn = Turn(question, corpus.name)
     try:
-        for step in _steps(turn, corpus.retriever, settings, earlier):
+        for step in _steps(turn, corpus, settings, earlier):
             yield (turn := step)
+    except InputError as error:
+        yield replace(turn, failed=sentence_of(error), next=suggest_instead(corpus, ""))
+        return
     except RagqaError as error:
         yield replace(turn, failed=sentence_of(error))
         return
@@ -48,9 +54,9 @@ def respond(
         yield from _write(writer, turn, turn.answer)
 
 
-def _steps(turn: Turn, retriever: Retriever, settings: Settings, earlier: Sequence[Turn]) -> Iterator[Turn]:
+def _steps(turn: Turn, corpus: Corpus, settings: Settings, earlier: Sequence[Turn]) -> Iterator[Turn]:
     check_results(settings.results)
-    retriever = _with(retriever, settings)
+    retriever = _with(corpus.retriever, settings)
     clock = _Clock()
     asked = standalone(turn.typed, answers(earlier))
     hits, cosines = retriever.find(asked, settings.results)
@@ -66,8 +72,38 @@ def _steps(turn: Turn, retriever: Retriever, settings: Settings, earlier: Sequen
     if answered.sentences:
         read = sum(len(sentences(hit.passage.text)) for hit in answered.hits[:READ_HITS])
         turn = clock.note(turn, f"read {read} sentences")
-    following = suggest(answered, retriever.index)
-    yield replace(turn, answer=answered, next=tuple(following))
+    following = tuple(suggest(answered, retriever.index))
+    if answered.abstained:
+        instead = suggest_instead(corpus, asked) if not following else _ask_of(corpus, near_titles(corpus, asked))
+        following = tuple(dict.fromkeys((*instead, *following)))[:SUGGESTED]
+    yield replace(turn, answer=answered, next=following)
+
+
+def suggest_instead(corpus: Corpus, asked: str) -> tuple[str, ...]:
+    """Questions that a corpus answers: of pages whose titles hold words like those asked for, else of those with short ones."""
+    titles = sorted(corpus.contents().pages, key=lambda title: (len(title), title))
+    return _ask_of(corpus, near_titles(corpus, asked) or titles[:SUGGESTED])
+
+
+def near_titles(corpus: Corpus, asked: str) -> list[str]:
+    """The first few titles with a word that is spelled almost as one that was asked for."""
+    titles: dict[str, list[str]] = {}
+    for title in corpus.contents().pages:
+        for word in title.casefold().split():
+            titles.setdefault(word.strip("(),.:"), []).append(title)
+    words = (word.strip("?!.,") for word in asked.casefold().split())
+    near = (get_close_matches(word, titles, 1, ALIKE) for word in words if len(word) > 3 and word not in titles)
+    return list(dict.fromkeys(titles[word][0] for found in near for word in found))[:SUGGESTED]
+
+
+def _ask_of(corpus: Corpus, titles: Iterable[str]) -> tuple[str, ...]:
+    """One question, if there is any, that each page answers, as after an answer from the page's end."""
+    asked: list[str] = []
+    for title in titles:
+        end = Hit(corpus.page(title)[-1], 0.0, None, 0.0, 1)
+        found = suggest(Answer("which", "", (end,), (), abstained=True), corpus.retriever.index)
+        asked += sorted(found, key=len)[:1]
+    return tuple(dict.fromkeys(asked))
 
 
 def _with(retriever: Retriever, settings: Settings) -> Retriever:

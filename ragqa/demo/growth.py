@@ -3,16 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Lock, Thread, Timer
 
 from ragqa.crawl import check_contact, crawl
 from ragqa.demo.corpora import Corpus
-from ragqa.errors import InputError, RagqaError
+from ragqa.errors import CrawlError, InputError, RagqaError
 from ragqa.index import update_index
 from ragqa.passages import split
-from ragqa.records import Page, read_json_lines
-from ragqa.wiki.fates import FATES, CrawlReport
+from ragqa.records import Page, read_journal, read_json_lines
+from ragqa.wiki.fates import FATES, CrawlReport, by_key
+from ragqa.wiki.mediawiki import Watch
 
+MAX_PAGES, MAX_MINUTES = 500, 30.0  # of one job; what is fetched by then is indexed
 MOST_TITLES = 200  # that are typed for one job
 MOST_DEPTH = 2
 MOST_NAMED = 5  # titles that are not there or failed
@@ -38,13 +40,25 @@ class Wanted:
 class Growth:
     """Crawls on behalf of `contact`, from the wiki at `api_url` or Wikipedia, into the folders of corpora."""
 
-    def __init__(self, contact: str, api_url: str | None = None) -> None:
-        """Raises `InputError` for a contact that is no address."""
+    def __init__(
+        self,
+        contact: str,
+        api_url: str | None = None,
+        *,
+        max_pages: int = MAX_PAGES,
+        max_minutes: float = MAX_MINUTES,
+    ) -> None:
+        """One job fetches at most `max_pages` pages in `max_minutes`. Raises `InputError` for a contact that is no address."""
         check_contact(contact)
+        if max_pages < 1:
+            raise InputError(f"{max_pages} pages are the most to crawl at once; at least 1 is needed")
+        if not 0 < max_minutes <= 24 * 60:
+            raise InputError(f"{max_minutes:g} minutes are the longest crawl; it must be above 0 and at most a day")
         self.contact, self.api_url = contact, api_url
+        self.max_pages, self.max_minutes = max_pages, max_minutes
         self._lock, self._done = Lock(), Event()
         self._running: Thread | None = None
-        self._journal = Path()
+        self._watch = Watch()
         self._told = ""
 
     @property
@@ -58,30 +72,26 @@ class Growth:
             raise InputError(f"the {corpus.name} is not in a folder of yours; give one with --index")
         with self._lock:
             if self.running:
-                raise InputError("a crawl is on its way already; wait for its end")
+                raise InputError("a crawl is on its way already; wait for its end or stop it")
             self._done.clear()
-            self._told = "Asking the wiki …"
-            self._journal = Path(f"{crawled_file(corpus.folder)}.partial")
+            self._told, self._watch = "", Watch(self.max_pages)
             self._running = Thread(target=self._run, args=(corpus, corpus.folder, wanted), daemon=True)
             self._running.start()
+
+    def stop(self) -> None:
+        """Let the job fetch no more; what it has fetched is indexed."""
+        self._watch.stop("it was asked to end")
 
     def follow(self, every_s: float = 0.5) -> Iterator[str]:
         """What is being done, told again after each half second, until the job has ended."""
         while True:
             ended = self._done.wait(every_s)
-            yield self._told if ended else self._progress()
+            yield self._told if ended else self._told or _tell_progress(self._watch)
             if ended:
                 return
 
-    def _progress(self) -> str:
-        try:
-            fetched = self._journal.read_bytes().count(b"\n")
-        except OSError:
-            return self._told
-        return f"{fetched:,} {'page' if fetched == 1 else 'pages'} fetched …"
-
     def _run(self, corpus: Corpus, folder: Path, wanted: Wanted) -> None:
-        told = "It broke off; where the chat was started it is told why."
+        told = "The crawl broke off; see the terminal that runs `ragqa demo`."
         try:
             told = self._grow(corpus, folder, wanted)
         except (RagqaError, OSError) as error:
@@ -91,29 +101,66 @@ class Growth:
             self._done.set()
 
     def _grow(self, corpus: Corpus, folder: Path, wanted: Wanted) -> str:
-        out = crawled_file(folder)
-        report = crawl(
-            out,
-            contact=self.contact,
-            titles=wanted.titles,
-            categories=wanted.categories,
-            depth=wanted.depth,
-            api_url=self.api_url,
-            progress=False,
-        )
+        """Crawl, index what is new, also after a crawl that was stopped or failed, and say what became of it."""
+        report, failure = CrawlReport(()), ""
+        try:
+            report = self._crawl(folder, wanted)
+        except CrawlError as error:
+            failure = f"Stopped: {self._watch.reason}." if self._watch.reason else f"It failed: {error}."
         known = corpus.contents().pages
-        new = [
-            page for page in read_json_lines(out, Page) if page.title not in known or known[page.title] != page.revision
-        ]
+        new = [p for p in _read_crawled(folder) if p.title not in known or known[p.title] != p.revision]
         gone = [title for title in (*report.deleted, *(old for old, _ in report.renamed)) if title in known]
-        if not new and not gone:
-            return f"Nothing is new. {tell_fates(report)}"
+        searched = self._index(corpus, folder, new, gone) if new or gone else 0
+        told = f"{searched:,} passages are searched now." if searched else "Nothing is new."
+        if failure:
+            return f"{failure} {told} The same again goes on from there."
+        return f"{'Done: ' if searched else ''}{told} {tell_fates(report)}"
+
+    def _crawl(self, folder: Path, wanted: Wanted) -> CrawlReport:
+        reason = f"{self.max_minutes:g} minutes have passed, the most at once"
+        clock = Timer(self.max_minutes * 60, self._watch.stop, (reason,))
+        clock.daemon = True
+        clock.start()
+        try:
+            return crawl(
+                crawled_file(folder),
+                contact=self.contact,
+                titles=wanted.titles,
+                categories=wanted.categories,
+                depth=wanted.depth,
+                api_url=self.api_url,
+                progress=False,
+                watch=self._watch,
+            )
+        finally:
+            clock.cancel()
+
+    def _index(self, corpus: Corpus, folder: Path, new: Sequence[Page], gone: Sequence[str]) -> int:
+        """Index pages and return how many passages there are now."""
         passages = [passage for page in new for passage in split(page)]
-        self._told = f"Indexing {len(passages):,} passages of {len(new):,} pages …"
+        self._told = f"Indexing {len(passages):,} passages of {_pages(len(new))} …"
         dense = corpus.retriever.dense
         indexed = update_index(folder, passages, gone, embedder=None if dense is None else dense.embedder)
         corpus.reopen()
-        return f"Done: {indexed.passages:,} passages are searched now. {tell_fates(report)}"
+        return indexed.passages
+
+
+def _read_crawled(folder: Path) -> Iterator[Page]:
+    """The pages that were crawled for a folder, those of a crawl that has not come to its end too."""
+    out = crawled_file(folder)
+    kept = by_key(read_json_lines(out, Page)) if out.exists() else {}
+    yield from (kept | by_key(read_journal(Path(f"{out}.partial"), Page))).values()
+
+
+def _tell_progress(watch: Watch) -> str:
+    if watch.reason:
+        return "Stopping …"
+    requests = f"{watch.requests:,} {'request' if watch.requests == 1 else 'requests'}"
+    return f"{_pages(watch.pages)} fetched, {requests} sent …" if watch.requests else "Asking the wiki …"
+
+
+def _pages(count: int) -> str:
+    return f"{count:,} {'page' if count == 1 else 'pages'}"
 
 
 def crawled_file(folder: Path) -> Path:

@@ -1,10 +1,14 @@
-"""Text that others have written as HTML and as Markdown: none of it is markup any more."""
+"""Text that others have written as HTML and as Markdown: none of it is markup any more, but formulas are `<code>`.
+
+The page draws the TeX in it (`formulas.js`).
+"""
 
 import html
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from urllib.parse import quote
 
+from ragqa.demo.formulas import find_formulas
 from ragqa.lexical.analyzer import usual_analyzer
 from ragqa.passages import place
 from ragqa.records import Passage
@@ -26,7 +30,25 @@ def escape_markdown(text: str) -> str:
 
     What is special is written by its number: Gradio's Markdown forgets backslashes in the texts of links.
     """
-    return _SPECIAL.sub(lambda special: f"&#{ord(special[0])};", " ".join(text.split()))
+    return _escape_line(" ".join(text.split()))
+
+
+def _escape_line(line: str) -> str:
+    return _SPECIAL.sub(lambda special: f"&#{ord(special[0])};", line)
+
+
+def prose_markdown(text: str) -> str:
+    """Text as one line of Markdown, as `escape_markdown` has it, with its formulas as code."""
+    line, pieces, cursor = " ".join(text.split()), list[str](), 0
+    for start, end in find_formulas(line):
+        pieces += [_escape_line(line[cursor:start]), f"`{line[start:end]}`"]
+        cursor = end
+    return "".join([*pieces, _escape_line(line[cursor:])])
+
+
+def prose(text: str) -> str:
+    """Text as HTML, as `escape` has it, with its formulas as code."""
+    return highlight(text, (0, 0))
 
 
 def link(passage: Passage) -> str:
@@ -49,19 +71,24 @@ def is_web_address(url: str) -> bool:
 
 
 def highlight(text: str, span: tuple[int, int], matched: Collection[tuple[int, int]] = ()) -> str:
-    """The text as HTML, the characters of `span` in `<mark>`, those of each of `matched` in `<b>`, inside it too."""
+    """The text as HTML, the characters of `span` in `<mark>`, those of each of `matched` in `<b>`, inside it too.
+
+    Formulas are `<code>`, unless `span` begins or ends inside them.
+    """
+    tags = {**dict.fromkeys(matched, "b"), **dict.fromkeys(find_formulas(text), "code")}
+    named = sorted(tags.items(), key=lambda tag: (tag[0][0], -tag[0][1]))  # a formula comes before the words in it
     start, end = span
     if start >= end:
-        return _emphasize(text, 0, len(text), matched)
-    parts = [_emphasize(text, *part, matched) for part in ((0, start), (start, end), (end, len(text)))]
+        return _tag(text, 0, len(text), named)
+    parts = [_tag(text, *part, named) for part in ((0, start), (start, end), (end, len(text)))]
     return f"{parts[0]}<mark>{parts[1]}</mark>{parts[2]}"
 
 
-def _emphasize(text: str, start: int, end: int, matched: Collection[tuple[int, int]]) -> str:
+def _tag(text: str, start: int, end: int, tags: Iterable[tuple[tuple[int, int], str]]) -> str:
     pieces, cursor = [], start
-    for first, last in sorted(matched):
+    for (first, last), name in tags:
         if cursor <= first < last <= end:
-            pieces += [escape(text[cursor:first]), f"<b>{escape(text[first:last])}</b>"]
+            pieces += [escape(text[cursor:first]), f"<{name}>{escape(text[first:last])}</{name}>"]
             cursor = last
     return "".join([*pieces, escape(text[cursor:end])])
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ragqa.answer import NO_ANSWER, NOTHING_FOUND
-from ragqa.demo.markup import escape_markdown, link_markdown
+from ragqa.demo.markup import escape_markdown, link_markdown, prose_markdown
 from ragqa.demo.turns import Cited, Turn
 from ragqa.passages import place
 from ragqa.records import Answer, Hit
@@ -77,7 +77,7 @@ def _reply(number: int, turn: Turn, answer: Answer) -> str:
         parts.append(f"**{NO_ANSWER}**")
     else:
         source = answer.sentences[0].hit if answer.sentences else 0
-        quoted, passage = escape_markdown(answer.text), answer.hits[source].passage
+        quoted, passage = prose_markdown(answer.text), answer.hits[source].passage
         parts.append(f"> “{quoted}”\n>\n> — {link_markdown(passage)} {_reference(number, source + 1)}")
     if turn.written:
         parts.append(_written(number, turn.written))
@@ -103,7 +103,7 @@ def _written(number: int, sentences: Sequence[Cited]) -> str:
 
 def _sentence(number: int, sentence: Cited) -> str:
     references = [_reference(number, rank) for rank in sentence.ranks]
-    return " ".join(filter(None, [escape_markdown(sentence.text), *references, MARKS.get(sentence.support, "")]))
+    return " ".join(filter(None, [prose_markdown(sentence.text), *references, MARKS.get(sentence.support, "")]))
 
 
 def _reference(number: int, rank: int) -> str:

@@ -55,9 +55,8 @@ def build_demo(
             for name, add_tab in extras.tabs.items():
                 with gr.Tab(name):
                     add_tab({**limits, **private})
-        if grown is not None:
-            for happens in (grown.then, demo.load):
-                happens(lambda: describe(corpora, extras.notice), None, head, **private)
+        for happens in (*(event.then for event in grown), *([demo.load] if grown else [])):
+            happens(lambda: describe(corpora, extras.notice), None, head, show_progress="hidden", **private)
         add_endpoints(corpora, limits)
     demo.queue(max_size=WAITING)
     return demo

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from ragqa.answer import answering_span
 from ragqa.demo.chart import direction, draw_movement
-from ragqa.demo.markup import escape, highlight, link, matches
+from ragqa.demo.markup import escape, highlight, link, matches, prose
 from ragqa.demo.turns import Turn
 from ragqa.explain import Explanation
 from ragqa.passages import place
@@ -102,7 +102,7 @@ def _brief(rank: int, hit: Hit, chosen: int | None) -> str:
         f'<li class="card brief"><div class="head"><span class="rank plain">{rank}</span>'
         f'<span class="page">{link(hit.passage)}</span></div>'
         f'<div class="facts"><span>BM25 {hit.bm25_score:.2f}</span><span>{became}</span></div>'
-        f'<div class="passage">{escape(hit.passage.text)}</div></li>'
+        f'<div class="passage">{prose(hit.passage.text)}</div></li>'
     )
 
 
@@ -112,7 +112,7 @@ def render_why(explained: Explanation) -> str:
     missing = ", ".join(map(escape, explained.missing))
     absent = f'<p class="hint">Not in the passage: {missing}</p>' if missing else ""
     rows = (
-        f'<tr><td class="number">{sentence.score:+.2f}</td><td>{escape(sentence.text)}</td></tr>'
+        f'<tr><td class="number">{sentence.score:+.2f}</td><td>{prose(sentence.text)}</td></tr>'
         for sentence in explained.sentences
     )
     read = _table("Its sentences, best first, with the reranker’s scores", rows) if explained.sentences else ""
@@ -143,7 +143,7 @@ def render_around(passage: Passage, before: Sequence[Passage], after: Sequence[P
 
 
 def _paragraph(passage: Passage) -> str:
-    return f'<h4>{escape(place(passage))}</h4><p class="passage">{escape(passage.text)}</p>'
+    return f'<h4>{escape(place(passage))}</h4><p class="passage">{prose(passage.text)}</p>'
 
 
 def render_page(passages: Sequence[Passage]) -> str:
@@ -153,7 +153,7 @@ def render_page(passages: Sequence[Passage]) -> str:
         if passage.section != section:
             section = passage.section
             parts.append(f"<h3>{escape(section)}</h3>")
-        parts.append(f'<p class="passage">{escape(passage.text)}</p>')
+        parts.append(f'<p class="passage">{prose(passage.text)}</p>')
     return f'<div class="ragqa"><article class="card">{"".join(parts)}</article></div>'
 
 

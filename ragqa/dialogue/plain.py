@@ -1,11 +1,27 @@
-"""What a language model writes into plain text: no images, links, HTML or control characters, only words, lines and `[n]`."""
+"""What a language model writes into plain text: no images, links, HTML or control characters, only words, lines and `[n]`.
+
+Every pattern takes time linear in the length of the text, and the number of passes is limited: a server may send anything.
+"""
 
 import re
 import unicodedata
 
 NO_LINK = "(link removed)"
 
-_THINKING = re.compile(r"^\s*<think(?:ing)?>.*?(?:</think(?:ing)?>|$)", re.DOTALL | re.IGNORECASE)
+_MOST_PASSES = 8  # removing markup may put other markup together; no honest text needs more passes
+
+_REASONING = r"(?:seed:)?(?:think(?:ing)?|thought|reasoning|reflection)"
+_OPENS = rf"<{_REASONING}>|\[THINK\]|◁think▷|<\|begin_of_thought\|>"
+_CLOSES = rf"</{_REASONING}>|\[/THINK\]|◁/think▷|<\|end_of_thought\|>"
+_THOUGHT = re.compile(rf"(?:{_OPENS}).*?(?:{_CLOSES}|\Z)", re.DOTALL | re.IGNORECASE)
+_CLOSING = re.compile(_CLOSES, re.IGNORECASE)
+# gpt-oss: "<|channel|>analysis<|message|>We need …<|end|><|start|>assistant<|channel|>final<|message|>Dropout …<|return|>"
+_CHANNEL = "<|channel|>"
+_FINAL = re.compile(r"<\|channel\|>final[^<>|\n]{0,20}<\|message\|>")
+_END_OF_CHANNEL = re.compile(r"<\|(?:end|return|start|call)\|>")
+# the same from servers that drop these marks: "analysisWe need …assistantfinalDropout …"
+_BARE_ANALYSIS, _BARE_FINAL = re.compile(r"\s*analysis(?=[A-Z])"), re.compile(r"assistant ?final(?=\W|[A-Z])")
+_SPECIAL_TOKEN = re.compile(r"<\|[\w ./:-]{1,40}\|>")
 _HIDDEN = re.compile(
     r"<(script|style|template|svg|iframe|object)\b.*?(?:</\1\s*>|$)|<!--.*?(?:-->|$)", re.DOTALL | re.IGNORECASE
 )
@@ -17,7 +33,7 @@ _TAG = re.compile(
 )
 _OPENING = re.compile(r"<(?=[a-z/!?])", re.IGNORECASE)
 _TARGET = r"\((?:[^()\n]|\([^()\n]{0,200}\)){0,500}(?:\)|$)"
-_IMAGE = re.compile(rf"!+\[([^\[\]]*)\](?:{_TARGET}|\[[^\[\]]*\])?")
+_IMAGE = re.compile(rf"(?<!!)!+\[([^\[\]]*)\](?:{_TARGET}|\[[^\[\]]*\])?")
 _CITED_LINK = re.compile(rf"\[?\[(\d{{1,3}}(?:\s*[,;]\s*\d{{1,3}})*)\]\]?{_TARGET}")
 _LINK = re.compile(rf"\[([^\[\]]*)\]{_TARGET}")
 _DEFINITION = re.compile(r"^ {0,3}\[[^\[\]\n]+\]:[^\n]*$", re.MULTILINE)
@@ -26,33 +42,47 @@ _ADDRESS = re.compile(
     re.IGNORECASE,
 )
 _MARKS = re.compile(r"(\*\*|__|`{1,3}|~~)(?=\S)(.{1,200}?)(?<=\S)\1")
+_IMAGE_MARK = re.compile(r"(?<!!)!+\[")
+_NOT_A_WORD = re.compile(r"[^\w\s]|_")
 _LINE_MARKS = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+|>[ \t]?|(?:-{3,}|\*{3,}|```\w*)[ \t]*$)", re.MULTILINE)
 
 
 def plain_text(written: str) -> str:
-    """The words of a model's Markdown or HTML. Links and images leave their text, addresses "(link removed)".
+    """Return the words of a model's Markdown or HTML. Idempotent.
 
-    What a model thinks aloud before it answers (`<think>`) is left out. What it leaves of a text it leaves as it is when it is
-    given that again.
+    Links and images leave their text, addresses "(link removed)". Reasoning is left out (`without_reasoning`). A text whose
+    markup is nested so deeply that it was made to be harmful loses everything but its letters and digits.
     """
-    text = _THINKING.sub("", _without_controls(written))
-    while (cleaned := _clean_once(text)) != text:
+    text = _without_controls(written)
+    for _ in range(_MOST_PASSES):
+        if (cleaned := _clean_once(text)) == text:
+            return text
         text = cleaned
+    return " ".join(_NOT_A_WORD.sub(" ", text).split())
+
+
+def without_reasoning(written: str) -> str:
+    """Return a model's answer without its reasoning: nothing, as long as the reasoning has not ended.
+
+    Reasoning stands between `<think>` and `</think>` or the like. Some templates swallow the opening tag: then all before the
+    closing one is reasoning. Of gpt-oss's channels only the last final one is the answer.
+    """
+    if _CHANNEL in written:
+        *_, final = _FINAL.split(written) if _FINAL.search(written) else [""]
+        return _END_OF_CHANNEL.split(final, 1)[0]
+    *_, text = _CLOSING.split(_THOUGHT.sub("", written))
+    if _BARE_ANALYSIS.match(text):
+        *_, text = _BARE_FINAL.split(text) if _BARE_FINAL.search(text) else [""]
     return text
 
 
-def is_thinking(written: str) -> bool:
-    """Whether a growing text has not come to its answer yet."""
-    begun = written.lstrip()[:9].lower()
-    return "<think>".startswith(begun[:7]) and "</think" not in written and bool(begun)
-
-
 def _clean_once(text: str) -> str:
-    text = _DEFINITION.sub("", _TAG.sub("", _HIDDEN.sub("", text)))
+    text = _HIDDEN.sub("", _SPECIAL_TOKEN.sub("", without_reasoning(text)))
+    text = _DEFINITION.sub("", _TAG.sub("", text))
     text = _CITED_LINK.sub(r"[\1]", _IMAGE.sub(r"\1", text))
     text = _ADDRESS.sub(NO_LINK, _LINK.sub(r"\1", text))
     text = _MARKS.sub(r"\2", _LINE_MARKS.sub("", text))
-    text = _OPENING.sub("< ", text).replace("![", "[").replace("](", "] (")
+    text = _IMAGE_MARK.sub("[", _OPENING.sub("< ", text)).replace("](", "] (")
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
 

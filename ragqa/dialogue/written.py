@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ragqa.dialogue.plain import is_thinking, plain_text
+from ragqa.dialogue.plain import plain_text
 from ragqa.dialogue.support import CITATION, PENDING, check_sentence, cited_numbers, without_citations
 from ragqa.errors import InputError, MissingExtraError, WriterError, first_line
 from ragqa.offline import REASON, is_loopback, may_reach
@@ -32,11 +32,17 @@ KEY, OPENAI_KEY = "RAGQA_LLM_KEY", "OPENAI_API_KEY"  # environment variables
 NO_KEY = "none"
 MAX_CHARS = 8000  # of an answer; one that goes on is not a short answer from a few passages
 MAX_THINKING_CHARS = 80_000  # of what a model writes before its answer and in all
+MAX_LINE_BYTES = 10_000_000  # of a server's stream
 PATIENCE = 4  # times `timeout_s` is what an answer may take in all
 _UNFINISHED = re.compile(
     r"(?:<[^<>\n]{0,20}|!?[\[【][^\[\]【】\n]{0,40})$"
 )  # what may become a tag, a link or a citation
 _LEADING = re.compile(rf"(?:{CITATION.pattern}[ .,;]*)+")
+_CJK_SENTENCE = re.compile(r"[^。！？]+[。！？]*|[。！？]+")
+_LABEL = re.compile(r"\A(?:final |short )?answer\s*:\s*", re.IGNORECASE)
+_BULLET = re.compile(r"^(?:[-*•]|\d{1,2}[.)]) ", re.MULTILINE)
+_SOURCES = re.compile(r"\n(?:sources?|references?|citations?) ?(?::|\n).*", re.IGNORECASE | re.DOTALL)
+_IN_PARENTHESES = re.compile(r"\((\d{1,2}(?:, ?\d{1,2})*)\)(?=[.!?;,]|\s*$)", re.MULTILINE)
 REFUSAL = "The passages do not answer the question."
 
 INSTRUCTIONS = f"""You answer a question from numbered passages and from nothing else.
@@ -105,7 +111,7 @@ class Writer:
         self.model = model
         self.reranker = reranker
         self.timeout_s = timeout_s
-        self._url = base_url
+        self._url = base_url.rstrip("/").removesuffix("/chat/completions")
         self._key = key or _find_key(base_url)
         if not (self._key.isascii() and self._key.isprintable()):
             raise InputError("the key of the language model's server holds characters that no key can have")
@@ -125,19 +131,21 @@ class Writer:
         answer. Whatever has been yielded by then is worthless. To stop listening ends the request.
         """
         passages = [hit.passage for hit in hits]
-        so_far, raw = Written(question, "", (), done=False), ""
-        if passages:
-            for piece in self._pieces(messages(question, passages)):
-                raw += piece
-                text = "" if is_thinking(raw) else plain_text(_UNFINISHED.sub("", raw))
-                if len(text) > MAX_CHARS or len(raw) > MAX_THINKING_CHARS:
-                    raise WriterError(
-                        f"{_shown(self._url)} does not end its answer: it has {len(raw):,} characters already"
-                    )
-                if text != so_far.text and not _may_refuse(text):
-                    so_far = Written(question, text, read_sentences(text), done=False)
-                    yield so_far
-        text = plain_text(raw)
+        so_far, raw, due = Written(question, "", (), done=False), "", 0
+        for piece in self._pieces(messages(question, passages)) if passages else ():
+            raw += piece
+            if len(raw) < due and len(raw) <= MAX_THINKING_CHARS:
+                continue
+            due = len(raw) + len(raw) // 50  # later: to read it all again for each piece takes quadratic time
+            text = tidy(_UNFINISHED.sub("", raw), len(passages))
+            if len(text) > MAX_CHARS or len(raw) > MAX_THINKING_CHARS:
+                raise WriterError(
+                    f"{_shown(self._url)} does not end its answer: it has {len(raw):,} characters already"
+                )
+            if text != so_far.text and not _may_refuse(text):
+                so_far = Written(question, text, read_sentences(text), done=False)
+                yield so_far
+        text = tidy(raw, len(passages))
         told = read_sentences(text)
         if passages and not told:
             raise WriterError(f"{_shown(self._url)} sent an empty answer")
@@ -157,11 +165,13 @@ class Writer:
         reading.start()
         try:
             while True:
-                left = min(ends - time.monotonic(), self.timeout_s)
+                left = ends - time.monotonic()
                 try:
-                    piece = arrived.get(timeout=max(0.0, left))
+                    piece = arrived.get(timeout=max(0.0, min(left, self.timeout_s)))
                 except queue.Empty:
                     raise WriterError(self._too_slow(ends)) from None
+                if left < 0 and piece is not None:  # what has arrived may take long to read
+                    raise WriterError(self._too_slow(ends))
                 if piece is None:
                     return
                 if isinstance(piece, Exception):
@@ -187,15 +197,14 @@ class Writer:
         options: Any = {"messages": asked, "temperature": 0.0, "stream": True}
         finished = ""
         with client.chat.completions.create(model=self.model, **options) as stream:
-            for chunk in stream:
-                choice = chunk.choices[0] if chunk.choices else None
-                content = (choice.delta.content if choice and choice.delta else None) or ""  # "": a sign of life
-                if not isinstance(content, str):  # the client takes whatever it is sent
-                    raise TypeError(f"{type(content).__name__} where there should be text")
-                yield content
-                finished = (choice and choice.finish_reason) or finished
+            for chunk in _chunks(stream.response):  # the client's own reading skips "[DONE]" and answers in one piece
+                choice = chunk["choices"][0] if chunk["choices"] else {}
+                yield _content(choice)
+                finished = finished or choice.get("finish_reason")
         if finished in ("length", "content_filter"):
             raise WriterError(f"its answer was cut short ({finished})")
+        if finished in ("tool_calls", "function_call"):
+            raise WriterError("it calls a tool instead of answering, though none was offered")
         if not finished:
             raise WriterError("it broke off in the middle of its answer, or sent none")
 
@@ -227,7 +236,8 @@ class Writer:
         if "Timeout" in kind:
             told = f" sent nothing for {self.timeout_s:g} seconds"
         elif isinstance(error, openai.APIStatusError):
-            told = f" answered with HTTP {error.status_code}: {_told(error)}"
+            hint = "; such an address ends in /v1 as a rule" if error.status_code == 404 else ""
+            told = f" answered with HTTP {error.status_code}: {_told(error)}{hint}"
         elif isinstance(error, openai.APIConnectionError) and "Connect" in type(error.__cause__).__name__:
             told = " cannot be reached: is the server running there?"
         elif isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
@@ -255,10 +265,24 @@ def messages(question: str, passages: Sequence[Passage]) -> list[dict[str, str]]
     return [{"role": "system", "content": INSTRUCTIONS}, {"role": "user", "content": data}]
 
 
+def tidy(written: str, passages: int) -> str:
+    """Return a model's answer as plain text: without reasoning, markup, bullets, the label "Answer:" or a list of sources.
+
+    Where nothing is cited in brackets, numbers in parentheses that close a sentence, from 1 to `passages`, are citations.
+    """
+    text = _SOURCES.sub("", _LABEL.sub("", _BULLET.sub("", plain_text(written)))).strip()
+    return text if CITATION.search(text) else _IN_PARENTHESES.sub(lambda found: _in_brackets(found, passages), text)
+
+
+def _in_brackets(found: re.Match[str], passages: int) -> str:
+    known = all(1 <= int(number) <= passages for number in found[1].split(","))
+    return f"[{found[1]}]" if known else found[0]
+
+
 def read_sentences(text: str) -> tuple[WrittenSentence, ...]:
     """The sentences of a text, unchecked; citations that follow a full stop belong to the sentence before."""
     spans: list[tuple[int, int]] = []
-    for start, end in sentences(text):
+    for start, end in _sentence_spans(text):
         first = start
         if spans and (leading := _LEADING.match(text, start, end)):
             spans[-1] = (spans[-1][0], start + len(leading[0].rstrip(" .,;")))
@@ -266,6 +290,13 @@ def read_sentences(text: str) -> tuple[WrittenSentence, ...]:
         if any(character.isalpha() for character in without_citations(text[first:end])):
             spans.append((first, end))
     return tuple(WrittenSentence(a, b, text[a:b], cited_numbers(text[a:b]), PENDING) for a, b in spans)
+
+
+def _sentence_spans(text: str) -> Iterator[tuple[int, int]]:
+    """The sentences, those in Chinese and Japanese too, which no space divides."""
+    for start, end in sentences(text):
+        for part in _CJK_SENTENCE.finditer(text, start, end):
+            yield part.span()
 
 
 def _may_refuse(text: str) -> bool:
@@ -286,6 +317,40 @@ def _first_model(client: "openai.OpenAI") -> str:
     if not models:
         raise WriterError("it lists no model; load one, or name one")
     return str(models[0])
+
+
+def _chunks(response: Any) -> Iterator[Any]:
+    """Yield the chunks of a stream, or the whole answer where the server does not stream. "[DONE]" is a reason to finish."""
+    if "json" in response.headers.get("content-type", ""):
+        yield json.loads(response.read())
+        return
+    rest = b""
+    for received in response.iter_bytes():
+        *lines, rest = (rest + received).split(b"\n")
+        if len(rest) > MAX_LINE_BYTES:
+            raise WriterError("it sends a line that does not end")
+        for data in (line[5:].strip() for line in lines if line.startswith(b"data:")):
+            if data == b"[DONE]":
+                yield {"choices": [{"finish_reason": "done"}]}
+                return
+            yield _without_error(json.loads(data))
+
+
+def _without_error(chunk: Any) -> Any:
+    """The chunk, if it is not an error. Raises `WriterError` with the message of one."""
+    error = chunk.get("error")
+    if error:
+        told = error.get("message") if isinstance(error, dict) else error
+        raise WriterError(f"it reports an error: {str(told).strip().splitlines()[0][:200]}")
+    return chunk
+
+
+def _content(choice: Any) -> str:
+    """What a choice adds to the answer; "" is a sign of life."""
+    content = (choice.get("delta") or choice.get("message") or {}).get("content") or ""
+    if not isinstance(content, str):
+        raise TypeError(f"{type(content).__name__} where there should be text")
+    return content
 
 
 def _strip_headers(request: Any) -> None:

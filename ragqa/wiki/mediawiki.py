@@ -50,6 +50,27 @@ _HINTS = {  # by the codes of errors
 _TEXTLESS = frozenset({"missing", "invalid", "special", "interwiki", "iw"})  # what marks a page that has no text
 
 
+class Watch:
+    """How far a crawl has come, for another thread that shows it and may stop it. Stops by itself at `max_pages`, if given."""
+
+    def __init__(self, max_pages: int | None = None) -> None:
+        self.max_pages = max_pages
+        self.requests = self.pages = 0  # sent; fetched
+        self.reason = ""  # why it was stopped
+        self.stopped = Event()
+
+    def stop(self, reason: str) -> None:
+        """End the crawl: requests that wait raise `CrawlError` at once. Only the first reason is kept."""
+        self.reason = self.reason or reason
+        self.stopped.set()
+
+    def count_page(self) -> None:
+        """Count a page that was fetched."""
+        self.pages += 1
+        if self.pages == self.max_pages:
+            self.stop(f"{self.pages:,} pages were fetched, the most at once")
+
+
 class Wiki:
     """A MediaWiki, asked by wikipedia-api (`pages`) or directly (`ask`); threads may share it."""
 
@@ -122,6 +143,7 @@ def open_wiki(
     longest_wait_s: float = LONGEST_WAIT_S,
     delay_s: float = 0.0,
     cache: Path | None = None,
+    watch: Watch | None = None,
     *,
     user: str | None = None,
     password: str = "",
@@ -138,7 +160,10 @@ def open_wiki(
     """
     url = _parse(api_url or f"https://{lang}.wikipedia.org/w/api.php")
     agent = f"ragqa/{_version()} ({contact})"
-    with closing(_Patient(url, longest_wait_s, delay_s)) as patient, closing(_cached(patient, cache)) as answering:
+    with (
+        closing(_Patient(url, longest_wait_s, delay_s, watch or Watch())) as patient,
+        closing(_cached(patient, cache)) as answering,
+    ):
         address = url.copy_with(userinfo=b"")
         wiki = Wiki(_AnyWiki(address, answering), _AnyWiki(address, patient), agent, patient.stopped)
         if user and not password:
@@ -227,12 +252,12 @@ class _Trouble:
 class _Patient:
     """The httpx transport that tries again where that may help, and raises `CrawlError` for whatever is no answer."""
 
-    def __init__(self, url: "httpx.URL", longest_wait_s: float, delay_s: float) -> None:
+    def __init__(self, url: "httpx.URL", longest_wait_s: float, delay_s: float, watch: Watch) -> None:
         self._connection = Connection(url)
         self._longest_wait_s, self._delay_s = longest_wait_s, delay_s
         self._next = 0.0  # when the next request may go out
         self._lock = Lock()
-        self.stopped = Event()
+        self._watch, self.stopped = watch, watch.stopped
 
     def handle_request(self, request: "httpx.Request") -> "httpx.Response":
         request.extensions = {**request.extensions, "timeout": dict.fromkeys(_PHASES, TIMEOUT_S)}
@@ -253,6 +278,7 @@ class _Patient:
         import httpx
 
         self._wait()
+        self._watch.requests += 1
         try:
             response = self._read(request)
         except httpx.DecodingError as error:

@@ -22,10 +22,18 @@ def add_commands(command: Command) -> None:
         'ragqa recommend --favorite "The Hobbit" --favorite "Emma by Jane Austen"',
     )  # fmt: skip
     parser.add_argument(
-        "--favorite", action="append", required=True, metavar="TITLE", help="three are best; 'by AUTHOR' may follow"
+        "--favorite",
+        action="append",
+        required=True,
+        metavar="TITLE",
+        help="book that the reader likes, optionally with 'by AUTHOR'; may be repeated, three are best",
     )
     parser.add_argument(
-        "--genre", action="append", default=[], metavar="NAME", help="what the favourites share, if not given"
+        "--genre",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="recommend only books of this genre; may be repeated, then of any of them (default: all genres)",
     )
     parser.add_argument(
         "--library", metavar="PATH", help="JSON Lines file or folder of goodbooks-10k; the starter library if not given"
@@ -42,7 +50,7 @@ def _recommend(options: argparse.Namespace) -> None:
     recommender = Recommender.open(options.library, reranker=options.model)
     favourites = [recommender.find(title) for title in options.favorite]
     genres = recommender.genres(favourites, options.genre)
-    found = recommender.recommend(favourites, genres, options.k, same_series=options.same_series)
+    found = recommender.recommend(favourites, options.genre, options.k, same_series=options.same_series)
     print(_as_json(favourites, genres, found) if options.json else _as_text(favourites, genres, found))
 
 
@@ -57,7 +65,8 @@ def _as_text(favourites: Sequence[Book], genres: Sequence[str], found: Sequence[
         f" ({', '.join(genres)}):" if genres else ":"
     )
     if not found:
-        head = "The library holds no other book than the favourites, their editions and their series."
+        among = f" of the genres {enumerate_names(genres)}" if genres else ""
+        head = f"The library holds no other book{among} than the favourites, their editions and their series."
     lines = [textwrap.fill(head, 100)]
     for rank, one in enumerate(found, 1):
         lines.append(f"{rank:2}. {name_of(one.book)}")

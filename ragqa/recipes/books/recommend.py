@@ -117,6 +117,7 @@ class Recommender:
     ) -> list[Recommendation]:
         """At most `k` books for a reader of these favourites, best first, ties by id.
 
+        With `genres`, every book is of one of them at least.
         Editions of the favourites are left out, of other books one is named. Other parts of the favourites' series are left
         out and of any other series the first is named, unless `same_series`. Three favourites are what the reranker has learned
         from. Raises `InputError` for a title that is unknown or may be several books, for an unknown genre, and for numbers
@@ -128,10 +129,12 @@ class Recommender:
             raise InputError(f"{len(favourites)} favourites are given; from 1 to {MOST_FAVOURITES} are needed")
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is needed")
+        genres = list(genres)
         asked = self.genres(favourites, genres)
         query = tell(favourites, asked)
         likelihoods = self._likelihoods(favourites, asked)
-        books = self._choose(likelihoods, favourites, max(k, self.candidates), same_series)
+        wanted = asked if genres else ()
+        books = self._choose(likelihoods, favourites, max(k, self.candidates), same_series, wanted)
         scores = self._scores(query, likelihoods, books)
         ranked = sorted(zip(books, scores.tolist(), strict=True), key=lambda scored: (-scored[1], scored[0].id))[:k]
         sharing = {favourite.id: self._sharing(favourite) for favourite in favourites}
@@ -169,10 +172,17 @@ class Recommender:
         return book.id in self._places and bool(self._rated[self._places[book.id]])
 
     def _choose(
-        self, likelihoods: "np.ndarray", favourites: Sequence[Book], count: int, same_series: bool
+        self,
+        likelihoods: "np.ndarray",
+        favourites: Sequence[Book],
+        count: int,
+        same_series: bool,
+        wanted: Sequence[str] = (),
     ) -> list[Book]:
         likely = (self._all[place] for place in (-likelihoods).argsort(kind="stable").tolist())
         books = likely if same_series else map(self._opening, likely)
+        if wanted:
+            books = (book for book in books if not set(wanted).isdisjoint(book.genres))
         return choose(books, favourites, count, same_series=same_series)
 
     def _opening(self, book: Book) -> Book:

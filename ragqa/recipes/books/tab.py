@@ -1,6 +1,6 @@
 """The recipe's tab in the demo: books that a reader likes go in, a ranked shelf comes out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -10,7 +10,7 @@ from ragqa.demo.panel import render_notice
 from ragqa.errors import InputError
 from ragqa.recipes.books.library import Book, read_books, starter_file
 from ragqa.recipes.books.recommend import MOST_FAVOURITES, Recommendation, Recommender
-from ragqa.recipes.books.titles import name_of
+from ragqa.recipes.books.titles import name_of, plain, series_of, without_series
 
 SHOWN = 10
 _LONGEST = 280  # characters of a description
@@ -27,14 +27,14 @@ def add_tab(events: Mapping[str, Any]) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=280):
             liked = gr.Dropdown(
-                sorted((name_of(book), book.id) for book in books.values()),
+                choices(books.values()),
                 multiselect=True,
                 max_choices=MOST_FAVOURITES,
                 label="Books you like",
-                info="Type a part of the title or the author.",
+                info="Type part of a title or an author; Enter takes the first match.",
                 elem_id="ragqa-liked",
             )
-            wanted = gr.Dropdown(genres, multiselect=True, label="Genres", info="Those that the books share, if none.")
+            wanted = gr.Dropdown(genres, multiselect=True, label="Genres", info="Only books of one of these genres.")
         with gr.Column(scale=3, min_width=280):
             shelf = gr.HTML(render_notice(HINT), elem_id="ragqa-shelf", apply_default_css=False)
 
@@ -47,6 +47,19 @@ def add_tab(events: Mapping[str, Any]) -> None:
             return render_notice(sentence_of(error))
 
     gr.on([liked.change, wanted.change], recommend, [liked, wanted], shelf, trigger_mode="always_last", **events)
+
+
+def choices(books: Iterable[Book]) -> list[tuple[str, str]]:
+    """The names and ids of books, in an order in which the first that holds what was typed is the one that was meant.
+
+    Short titles come first, since a title is shorter than all others that hold it; later parts of series come last.
+    """
+
+    def rank(book: Book) -> tuple[bool, int, str]:
+        title = plain(without_series(book.title))
+        return min(series_of(book.title).values(), default="1") > "1", len(title), title
+
+    return [(name_of(book), book.id) for book in sorted(books, key=rank)]
 
 
 @cache
