@@ -87,6 +87,17 @@ def _add_demo(command: Command) -> None:
         help="who may come in; @FILE reads it from a file, RAGQA_AUTH may hold it too",
     )
     parser.add_argument("--no-auth", action="store_true", help="let everybody in who reaches the host")
+    parser.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="host name that the page may be reached by, besides localhost and --host: of a reverse proxy, or on a "
+        "network; can be repeated",
+    )
+    parser.add_argument(
+        "--root-path", metavar="PATH", default="", help="path of the page behind a reverse proxy: /chat"
+    )
     parser.add_argument("--mcp", action="store_true", help="serve search and ask as tools for language models too")
     parser.add_argument("--feedback", metavar="FILE", help="for likes and dislikes; in the cache folder if not given")
     parser.add_argument(
@@ -202,6 +213,8 @@ def _demo(options: argparse.Namespace) -> None:
         auth=None if auth is None else demo.read_auth(auth),
         open_to_all=options.no_auth,
         mcp=options.mcp,
+        names=options.allow_host,
+        root_path=options.root_path,
         extras=demo.Extras(writer, feedback, growth, notice, _recipe_tabs()),
     )
 
