@@ -88,6 +88,6 @@ def visiting(browser: "Browser", address: str, **options: Any) -> Iterator[Visit
         page.wait_for_timeout(100)
         assert visit.requests
         assert [url for url in visit.requests if not url.startswith((address, "data:", "blob:"))] == []
-        assert visit.complaints == []
+        assert visit.complaints == [], visit.complaints
     finally:
         context.close()

@@ -239,6 +239,22 @@ def test_the_command_refuses_other_machines_without_a_password(capsys: pytest.Ca
     assert "give --auth USER:PASSWORD, or --no-auth" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--host", "0.0.0.0"], "give --auth USER:PASSWORD"),
+        (["--allow-host", "http://a.example", "--no-auth"], "http://a.example is not a host name"),
+        (["--allow-host", "a.example"], "on a.example other machines reach the chat"),
+        (["--root-path", "chat"], "--root-path is chat; give a path such as /chat"),
+    ],
+)
+def test_wrong_options_are_told_before_anything_is_loaded(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--index", "no/index", *options]) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_an_empty_password_is_none(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--auth", "", "--bm25-only", "--port", "-1"]) == 1
     assert "USER:PASSWORD" in capsys.readouterr().err

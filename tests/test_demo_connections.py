@@ -21,6 +21,8 @@ async def page(scope: Any, receive: Any, send: Any) -> None:
     """Tell how long the body was; a large page for `/assets/`."""
     if scope["type"] == "lifespan":
         return
+    if scope["path"] == "/config":
+        raise ValueError("first\nsecond")
     size = 0
     if scope["method"] == "POST":
         size = len((await receive())["body"])
@@ -182,6 +184,12 @@ def test_one_visitor_cannot_hold_all_the_memory(place: tuple[str, int], monkeypa
         first.sendall(b" " * 10_000)
         assert read(first) == (200, b"40000")
     assert answer(place, start + b" " * 10_000) == (200, b"40000")  # what was held is free again
+
+
+def test_what_fails_is_one_line_in_the_log(place: tuple[str, int], caplog: pytest.LogCaptureFixture) -> None:
+    assert answer(place, HEAD.replace(b"GET /", b"GET /config")) == (500, b"Internal Server Error")
+    assert [record.getMessage() for record in caplog.records] == ["GET '/config' failed: first"]
+    assert answer(place) == (200, b"0")
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,17 @@ def _demo(options: argparse.Namespace) -> None:
     from ragqa import demo
     from ragqa.dialogue.written import Writer
 
+    auth = options.auth if options.auth is not None else os.environ.get("RAGQA_AUTH") or None
+    door = demo.Door(
+        options.host,
+        options.port,
+        None if auth is None else demo.read_auth(auth),
+        options.mcp,
+        options.no_auth,
+        tuple(options.allow_host),
+        options.root_path,
+    )
+    demo.check_door(door)  # before anything is loaded
     growth = _open_growth(options)
     corpora: list[demo.Corpus] = []
     for folder in options.index or [None]:
@@ -205,16 +216,15 @@ def _demo(options: argparse.Namespace) -> None:
             options.llm_model,
             reranker=corpora[0].retriever.reranker,
         )
-    auth = options.auth if options.auth is not None else os.environ.get("RAGQA_AUTH") or None
     demo.serve(
         corpora,
-        host=options.host,
-        port=options.port,
-        auth=None if auth is None else demo.read_auth(auth),
-        open_to_all=options.no_auth,
-        mcp=options.mcp,
-        names=options.allow_host,
-        root_path=options.root_path,
+        host=door.host,
+        port=door.port,
+        auth=door.auth,
+        open_to_all=door.open_to_all,
+        mcp=door.mcp,
+        names=door.names,
+        root_path=door.root_path,
         extras=demo.Extras(writer, feedback, growth, notice, _recipe_tabs()),
     )
 

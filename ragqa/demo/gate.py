@@ -8,6 +8,7 @@
 Responses leave with `HEADERS`, without CORS headers, and with cookies that stay on this site.
 """
 
+import logging
 import math
 import re
 from collections import Counter
@@ -16,7 +17,9 @@ from typing import Any
 
 from ragqa.demo.limits import Allowance, Refused, check_json, visitor_of
 from ragqa.demo.origin import Names, check_origin, values
+from ragqa.errors import first_line
 
+_LOG = logging.getLogger(__name__)
 KIB = 1024
 LOGIN_BYTES = 4 * KIB
 QUEUED_BYTES, QUEUED_VALUES = 1024 * KIB, 25_000  # the longest conversation has 550 KB and 15,000; 256 may wait
@@ -105,10 +108,17 @@ class Gate:
         except Refused as refused:
             await respond(refused, scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._pass_on(scope, receive, send)
         finally:
             self._held[visitor] -= len(body)
             self._held += Counter()  # drops the zeros
+
+    async def _pass_on(self, scope: Any, receive: Any, send: Any) -> None:
+        """Let the app answer; what it raises is one line in the log, since strangers can make Gradio raise."""
+        try:
+            await self._app(scope, receive, send)
+        except Exception as error:  # the server answers 500, or cuts off what has been begun
+            _LOG.error("%s %r failed: %s", scope["method"], scope["path"], first_line(error))
 
     def _check(self, scope: Any) -> str:
         """Return the path within the page. Raises `Refused` for what nobody, or not this visitor, may ask for."""

@@ -12,7 +12,7 @@ from ragqa.errors import InputError, RagqaError
 if TYPE_CHECKING:
     import uvicorn
 
-STOP_S = 3.0  # for requests that are being answered
+STOP_S = 5.0  # for requests that are being answered
 START_S = 30.0
 
 
@@ -54,7 +54,7 @@ class Server:
     def close(self) -> None:
         """Stop it; requests that are being answered have a few seconds to end."""
         self._server.should_exit = True
-        self._thread.join(timeout=2 * STOP_S)
+        self._thread.join(timeout=STOP_S)
 
 
 def _make(app: Any, proxied: bool) -> "uvicorn.Server":
@@ -67,10 +67,9 @@ def _make(app: Any, proxied: bool) -> "uvicorn.Server":
             app,
             http=Protocol,
             ws="none",
-            log_level="error",
+            log_level="critical",  # the gate logs what fails
             access_log=False,
             server_header=False,
             proxy_headers=proxied,
-            timeout_graceful_shutdown=int(STOP_S),
         )
     )

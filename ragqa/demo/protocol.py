@@ -59,7 +59,14 @@ class Protocol(H11Protocol):
     def _await_head(self) -> None:
         self._stop_waiting()
         self.waiting_since = self.loop.time()
-        self._head = self.loop.call_later(HEAD_S, self.transport.abort)
+        self._head = self.loop.call_later(HEAD_S, self._cut_off)
+
+    def _cut_off(self) -> None:
+        """Close the connection; without a reset, since a browser may have opened it only in advance."""
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # `close` would wait for the client to read
+        else:
+            self.transport.close()
 
     def _stop_waiting(self) -> None:
         self.waiting_since = inf

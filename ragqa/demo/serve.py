@@ -56,11 +56,12 @@ def launch(demo: "gr.Blocks", door: Door) -> str:
 
     listener = bind(door.host, door.port)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    server = Server(app, listener, proxied=bool(door.names or door.root_path))
     try:
         mount_behind(door, app, demo, "/")
-        demo.server = Server(app, listener, proxied=bool(door.names or door.root_path))  # closed by the demo's `close`
-        demo.server.start()
+        server.start()
     except BaseException:
         listener.close()
         raise
+    demo.server = server  # type: ignore[assignment]  # the demo's `close` calls only its `close`
     return address_of(door.host, listener)
