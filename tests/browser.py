@@ -15,15 +15,15 @@ QUIET = ["background-networking", "component-update", "sync", "gpu"]
 
 
 @contextmanager
-def open_browser() -> Iterator["Browser"]:
-    """Chromium without a window; skips the test where it or Playwright is not installed."""
+def open_browser(*more: str) -> Iterator["Browser"]:
+    """Chromium without a window, with `more` arguments; skips the test where it or Playwright is not installed."""
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed: pip install playwright"
     )
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         pytest.skip("Chromium is not installed: make debian")
-    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET)]
+    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{name}" for name in QUIET), *more]
     with playwright.sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=path, args=arguments)
         yield browser
@@ -88,6 +88,6 @@ def visiting(browser: "Browser", address: str, **options: Any) -> Iterator[Visit
         page.wait_for_timeout(100)
         assert visit.requests
         assert [url for url in visit.requests if not url.startswith((address, "data:", "blob:"))] == []
-        assert visit.complaints == []
+        assert visit.complaints == [], visit.complaints
     finally:
         context.close()

@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -61,7 +61,14 @@ def small_retriever() -> Retriever:
 
 
 def serve_small(
-    feedback: str = "", llm: str = "", auth: str = "", mcp: str = "", folder: str = "", wiki: str = ""
+    feedback: str = "",
+    llm: str = "",
+    auth: str = "",
+    mcp: str = "",
+    folder: str = "",
+    wiki: str = "",
+    names: str = "",
+    root_path: str = "",
 ) -> None:
     """What the server process runs; a shell that started pytest in the background has switched Ctrl-C off."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -76,6 +83,9 @@ def serve_small(
         port=None,
         auth=read_auth(auth) if auth else None,
         mcp=bool(mcp),
+        names=names.split(),
+        root_path=root_path,
+        open_to_all=bool(names),
         extras=Extras(writer, path, Growth("ada@example.org", wiki) if wiki else None, notice),
     )
 
@@ -89,10 +99,13 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def running(**options: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+def running(
+    variables: Mapping[str, str] | None = None, **options: str
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """A demo in a process of its own, with `options` of `serve_small`, and its address."""
     command = [sys.executable, "-c", f"import demo_server; demo_server.serve_small(**{options!r})"]
-    with subprocess.Popen(command, env=environment(), stdout=-1, stderr=subprocess.STDOUT, text=True) as process:
+    env = {**environment(), **(variables or {})}
+    with subprocess.Popen(command, env=env, stdout=-1, stderr=subprocess.STDOUT, text=True) as process:
         try:
             assert process.stdout
             line = process.stdout.readline()

@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 from ragqa.answer import NO_ANSWER, NOTHING_FOUND
 from ragqa.bm25 import Bm25Index
-from ragqa.demo import Corpus, Extras, begin_folder, build_demo, find_feedback, read_auth
+from ragqa.demo import Corpus, Door, Extras, begin_folder, build_demo, check_door, find_feedback, read_auth
 from ragqa.demo.chart import describe_movement, draw_movement, find_rows
 from ragqa.demo.chat import best_hit
 from ragqa.demo.converse import BM25, BOTH, Settings, cited, duration, near_titles, respond
@@ -26,7 +26,6 @@ from ragqa.demo.markup import escape, escape_markdown, highlight, link, link_mar
 from ragqa.demo.messages import messages, turn_of
 from ragqa.demo.page import EXAMPLES, describe
 from ragqa.demo.panel import render_card, render_move, render_panel, render_probability, render_why
-from ragqa.demo.serve import Door, check_door
 from ragqa.demo.style import HEAD, draw_formulas
 from ragqa.demo.turns import MOST_TURNS, Cited, Turn, as_data, from_data
 from ragqa.dialogue.written import Written, read_sentences

@@ -90,6 +90,14 @@ def test_what_cannot_be_asked_is_an_error_without_a_trace(
     assert "Traceback" not in json.dumps(data)
 
 
+@pytest.mark.parametrize("arguments", [(QUESTION, 2.0), (QUESTION, 2.0, None), (QUESTION, 2, "small")])
+def test_numbers_and_null_are_taken_as_json_has_them(address: str, arguments: tuple[Any, ...]) -> None:
+    event, data = call(address, "search", *arguments)
+    assert event == "complete"
+    assert len(data[0]) == 2
+    assert len(call(address, "search", QUESTION, None)[1][0]) == 4  # all that hold the word, of at most five
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -121,8 +129,12 @@ def test_the_tools_are_served_over_mcp(address: str) -> None:
             await session.initialize()
             tools = await session.list_tools()
             found = await session.call_tool("search", {"question": QUESTION, "k": 1})
-            refused = await session.call_tool("search", {"question": QUESTION, "k": 21})
-            return tools, found, refused, await session.call_tool("ask", {"question": QUESTION})
+            same = await session.call_tool("search", {"question": QUESTION, "k": 1.0, "corpus": None})
+            wrong = ({"question": QUESTION, "k": 21}, {"k": 1}, {"question": QUESTION, "top": 1}, {"question": None})
+            refused = [await session.call_tool("search", arguments) for arguments in wrong]
+            answered = await session.call_tool("ask", {"question": QUESTION, "k": None})
+            assert same.content == found.content
+            return tools, found, refused, answered
 
     tools, found, refused, answered = asyncio.run(use())
     assert sorted(tool.name for tool in tools.tools) == ["ask", "search"]
@@ -134,7 +146,15 @@ def test_the_tools_are_served_over_mcp(address: str) -> None:
         assert tool.inputSchema["required"] == ["question"]
     assert json.loads(found.content[0].text)[0]["passage"]["title"] == "Dropout"
     assert json.loads(answered.content[0].text) == json.loads(json.dumps(as_dict(small_retriever().ask(QUESTION, 5))))
-    assert (refused.isError, refused.content[0].text) == (True, "k is 21; at most 20 passages are shown")
+    assert [(result.isError, result.content[0].text) for result in refused] == [
+        (True, "k is 21; at most 20 passages are shown"),
+        (True, "question is missing"),
+        (True, "search takes question, k and corpus, not 'top'"),
+        (True, "question is None; text is needed"),
+    ]
+    jsonschema = pytest.importorskip("jsonschema")
+    for arguments in ({"question": "a", "k": 2.0}, {"question": "a", "k": None, "corpus": None}):
+        jsonschema.validate(arguments, tools.tools[0].inputSchema)
 
 
 def test_fifty_at_once_get_their_own_answers(served: tuple["subprocess.Popen[str]", str]) -> None:
@@ -158,31 +178,6 @@ def test_every_page_forbids_other_hosts(address: str) -> None:
         assert "http" not in policy
         assert response.headers["Referrer-Policy"] == "no-referrer"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
-
-
-def ask_as(address: str, host: str, path: str = "gradio_api/info") -> int:
-    """The status for whoever reaches the demo by another name, as a site does whose name leads to this machine."""
-    request = urllib.request.Request(f"{address}{path}", headers={"Host": host})
-    try:
-        with urllib.request.urlopen(request, timeout=20) as response:
-            return int(response.status)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
-
-
-def test_other_names_do_not_lead_to_a_demo_for_this_machine(address: str) -> None:
-    for host in ("127.0.0.1", "localhost:7860", "[::1]:7860", "LOCALHOST"):
-        assert ask_as(address, host) == 200
-    for host in ("evil.example", "evil.example:7860", "127.0.0.1.evil.example", "localhost@evil.example", "[", ""):
-        assert ask_as(address, host) == 403
-    assert ask_as(address, "evil.example", "gradio_api/mcp/") == 403
-
-
-def test_behind_a_proxy_a_password_opens_the_demo_by_other_names() -> None:
-    with running(auth="ada:secret") as (_, address):
-        assert ask_as(address, "ragqa.example") == 401
-        assert ask_as(address, "ragqa.example", "") == 200
 
 
 @pytest.mark.parametrize(
@@ -242,6 +237,22 @@ def test_an_address_that_is_none_is_named(host: str, port: int, message: str) ->
 def test_the_command_refuses_other_machines_without_a_password(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--host", "0.0.0.0", "--bm25-only"]) == 1
     assert "give --auth USER:PASSWORD, or --no-auth" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--host", "0.0.0.0"], "give --auth USER:PASSWORD"),
+        (["--allow-host", "http://a.example", "--no-auth"], "http://a.example is not a host name"),
+        (["--allow-host", "a.example"], "on a.example other machines reach the chat"),
+        (["--root-path", "chat"], "--root-path is chat; give a path such as /chat"),
+    ],
+)
+def test_wrong_options_are_told_before_anything_is_loaded(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--index", "no/index", *options]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_an_empty_password_is_none(capsys: pytest.CaptureFixture[str]) -> None:

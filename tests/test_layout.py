@@ -17,7 +17,8 @@ ORDER = (
     "training.train_embedder training.teach answer retrieve explain dialogue dialogue.topics dialogue.pronouns "
     "dialogue.conversation feedback dialogue.plain dialogue.support dialogue.written evaluate verify __init__ demo.style "
     "demo.turns demo.corpora demo.formulas demo.markup demo.chart demo.panel demo.messages demo.growth demo.extras "
-    "demo.converse demo.corpus_tab demo.details demo.api demo.chat demo.page demo.serve demo recipes cli.terminal "
+    "demo.converse demo.corpus_tab demo.details demo.limits demo.api demo.chat demo.surroundings demo.page demo.origin "
+    "demo.gate demo.tools demo.door demo.mounting demo.protocol demo.listen demo.serve demo recipes cli.terminal "
     "cli.options cli.pages cli.learning cli.searching cli.run cli __main__"
 ).split()
 HEAVY = {

@@ -87,6 +87,17 @@ def _add_demo(command: Command) -> None:
         help="who may come in; @FILE reads it from a file, RAGQA_AUTH may hold it too",
     )
     parser.add_argument("--no-auth", action="store_true", help="let everybody in who reaches the host")
+    parser.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="host name that the page may be reached by, besides localhost and --host: of a reverse proxy, or on a "
+        "network; can be repeated",
+    )
+    parser.add_argument(
+        "--root-path", metavar="PATH", default="", help="path of the page behind a reverse proxy: /chat"
+    )
     parser.add_argument("--mcp", action="store_true", help="serve search and ask as tools for language models too")
     parser.add_argument("--feedback", metavar="FILE", help="for likes and dislikes; in the cache folder if not given")
     parser.add_argument(
@@ -193,8 +204,16 @@ def _demo(options: argparse.Namespace) -> None:
     from ragqa.dialogue.written import Writer
 
     auth = options.auth if options.auth is not None else os.environ.get("RAGQA_AUTH") or None
-    user = None if auth is None else demo.read_auth(auth)
-    demo.check_door(demo.Door(options.host, options.port, user, options.mcp, options.no_auth))
+    door = demo.Door(
+        options.host,
+        options.port,
+        None if auth is None else demo.read_auth(auth),
+        options.mcp,
+        options.no_auth,
+        tuple(options.allow_host),
+        options.root_path,
+    )
+    demo.check_door(door)  # before anything is loaded
     feedback, notice = demo.find_feedback(options.feedback)
     growth = _open_growth(options)
     corpora: list[demo.Corpus] = []
@@ -211,11 +230,13 @@ def _demo(options: argparse.Namespace) -> None:
         )
     demo.serve(
         corpora,
-        host=options.host,
-        port=options.port,
-        auth=user,
-        open_to_all=options.no_auth,
-        mcp=options.mcp,
+        host=door.host,
+        port=door.port,
+        auth=door.auth,
+        open_to_all=door.open_to_all,
+        mcp=door.mcp,
+        names=door.names,
+        root_path=door.root_path,
         extras=demo.Extras(writer, feedback, growth, notice, _recipe_tabs()),
     )
 

@@ -11,14 +11,19 @@ What a passage, a question or a model holds reaches the page only through `marku
     growth    pages crawled and indexed meanwhile
     details   what opens below a hit
     chat, corpus_tab, api, page      the components and their events
-    serve     the server
+    limits, origin, gate      what every request passes first
+    tools     the endpoints for language models
+    door, mounting, protocol, listen, serve      the page within an app, and the server
+    surroundings      what Gradio finds when it is imported
 """
 
 from ragqa.demo.corpora import Corpus, begin_folder
+from ragqa.demo.door import Door, check_door, read_auth
 from ragqa.demo.extras import Extras, find_feedback
 from ragqa.demo.growth import Growth
+from ragqa.demo.mounting import mount
 from ragqa.demo.page import EXAMPLES, build_demo
-from ragqa.demo.serve import Door, check_door, launch, read_auth, serve
+from ragqa.demo.serve import launch, serve
 
 __all__ = [
     "EXAMPLES",
@@ -31,6 +36,7 @@ __all__ = [
     "check_door",
     "find_feedback",
     "launch",
+    "mount",
     "read_auth",
     "serve",
 ]

@@ -20,7 +20,7 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
 
     first = next(iter(corpora))
 
-    def find(name: str) -> Corpus:
+    def find(name: str | None) -> Corpus:
         if name and name not in list(corpora):  # whatever a program sends
             raise gr.Error(f"There is no corpus {name}; there are: {', '.join(corpora)}", print_exception=False)
         return corpora[name or first]
@@ -38,8 +38,7 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
         """
         retriever = find(corpus).retriever
         try:
-            _check(question, k)
-            hits = retriever.search(question, k)
+            hits = retriever.search(*check(question, k))
         except RagqaError as error:
             raise gr.Error(str(error), print_exception=False) from error
         return [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(hits, 1)]
@@ -57,8 +56,7 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
         """
         retriever = find(corpus).retriever
         try:
-            _check(question, k)
-            return as_dict(retriever.ask(question, k))
+            return as_dict(retriever.ask(*check(question, k)))
         except RagqaError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
@@ -66,10 +64,18 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
     api(ask, api_name="ask", **limits)
 
 
-def _check(question: object, k: object) -> None:
-    """Raise `InputError` for what is of another kind than Gradio was told: it lets programs send anything."""
+def check(question: object, k: object) -> tuple[str, int]:
+    """Return the question and the number of passages to return; null stands for the default, and 2.0 for 2.
+
+    Raises `InputError` for other types: Gradio lets programs send anything.
+    """
     if not isinstance(question, str):
         raise InputError(f"question is {repr(question)[:40]}; text is needed")
+    if k is None:
+        return question, RESULTS
+    if isinstance(k, float) and k.is_integer():
+        k = int(k)
     if not isinstance(k, int) or isinstance(k, bool):
         raise InputError(f"k is {repr(k)[:40]}; a whole number is needed")
     check_results(k)
+    return question, k

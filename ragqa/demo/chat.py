@@ -21,6 +21,7 @@ from ragqa.demo.converse import (
 from ragqa.demo.corpora import Corpus
 from ragqa.demo.details import teller
 from ragqa.demo.extras import Extras
+from ragqa.demo.limits import Allowance, visitor_of
 from ragqa.demo.messages import messages, turn_of
 from ragqa.demo.panel import render_panel
 from ragqa.demo.style import PANEL, SHOW_QUESTION
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 MOST_TYPED = 20_000  # characters that are taken from the box, to say that they are too many to be asked
 MOST_CHATS = 10  # kept in the browser beside the one that is open
+MOST_VOTES, VOTE_EVERY_S = 30, 10.0  # of one visitor at once, and then one each
 KEPT_UNDER = "ragqa"  # in the browser; what is stored there is not kept from whoever can use the browser
 
 Data = list[dict[str, Any]]
@@ -285,7 +287,12 @@ def _connect_panel(parts: _Parts) -> None:
 def _keep_feedback(path: Path, corpora: Mapping[str, Corpus]) -> Callable[..., None]:
     import gradio as gr
 
-    def keep(data: Data, event: gr.LikeData) -> None:
+    votes = Allowance(MOST_VOTES, VOTE_EVERY_S)
+
+    def keep(data: Data, event: gr.LikeData, request: gr.Request) -> None:
+        if votes.take(visitor_of(request.client.host if request.client else "")):
+            gr.Warning("That was many votes at once; try again in a minute.")
+            return
         turns = from_data(data)
         turn = turns[turn_of(int(event.index), turns)]  # type: ignore[arg-type]
         if event.liked not in (True, False):

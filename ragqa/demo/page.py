@@ -9,6 +9,7 @@ from ragqa.demo.corpora import Corpus, by_name
 from ragqa.demo.corpus_tab import add_corpus_tab
 from ragqa.demo.extras import Extras
 from ragqa.demo.markup import escape_markdown
+from ragqa.demo.surroundings import prepare_gradio
 from ragqa.retrieve import Retriever
 
 if TYPE_CHECKING:
@@ -31,10 +32,11 @@ EXAMPLES = (
 def build_demo(
     source: Retriever | Sequence[Corpus], *, examples: Sequence[str] = EXAMPLES, extras: Extras | None = None
 ) -> "gr.Blocks":
-    """The page, not yet served, and its public endpoints, `/search` and `/ask`; theme and style come with `launch`.
+    """Build the page and its public endpoints, `/search` and `/ask`; `launch`, `serve` and `mount` add its style.
 
     Raises `InputError` for two corpora with one name.
     """
+    prepare_gradio()
     import gradio as gr
 
     corpora = by_name([Corpus(source)] if isinstance(source, Retriever) else source)
