@@ -4,14 +4,16 @@ from typing import Any
 
 import numpy as np
 import openvino
-import torch
-import transformers
-from transformers import BertConfig, BertForSequenceClassification
+import pytest
 
-from ragqa.export import drop_unread, export
-from ragqa.inference import MODEL_FILE
-from ragqa.records import Pair
-from ragqa.rerank import BUNDLED, Reranker
+torch = pytest.importorskip("torch", reason="pip install '.[train]'")
+import transformers  # noqa: E402
+from transformers import BertConfig, BertForSequenceClassification  # noqa: E402
+
+from ragqa.export import drop_unread, export  # noqa: E402
+from ragqa.inference import MODEL_FILE  # noqa: E402
+from ragqa.records import Pair  # noqa: E402
+from ragqa.rerank import BUNDLED, Reranker  # noqa: E402
 
 TOKENS = 24
 
