@@ -147,6 +147,7 @@ def test_clean_rewrites_pages(tmp_path: Path, run: Run) -> None:
 
 
 def test_reference_style_runs_from_pages_to_pairs(tmp_path: Path, run: Run) -> None:
+    pytest.importorskip("pyarrow", reason="pip install '.[train]'")
     windows, out = tmp_path / "windows.jsonl", tmp_path / "dataset"
     assert run("passages", "--pages", "starter", "--style", "reference", "--out", windows)[0] == 0
     assert run("dataset", "--passages", windows, "--style", "reference", "--out", out)[0] == 0
@@ -156,6 +157,7 @@ def test_reference_style_runs_from_pages_to_pairs(tmp_path: Path, run: Run) -> N
 
 
 def test_dataset_from_starter_passages_and_questions(tmp_path: Path, run: Run) -> None:
+    pytest.importorskip("pyarrow", reason="pip install '.[train]'")
     passages, out = tmp_path / "passages.jsonl", tmp_path / "dataset"
     assert run("passages", "--pages", "starter", "--out", passages)[0] == 0
     code, report, _ = run(
