@@ -1,24 +1,48 @@
 # make demo: the chat on 127.0.0.1; make test: every check but the slow ones; make test-all: these too (the notebooks, a short
 # run of every benchmark); make bench: how fast. All make what they need in .venv.
+# make test-lowest: the core tests with the oldest Python and the lowest versions that pyproject.toml allows, without torch
+# (a low torch comes with gigabytes of CUDA) and what needs it; make test-newest: the same with the newest Python and versions.
+# Both say so and do nothing where that Python is not installed.
 # make debian: what the tests use of Debian, as root: a MediaWiki to crawl, a browser for the chat. They say what they skip without.
 PYTHON ?= python3
+OLDEST ?= 3.10
+NEWEST ?= 3.13
 BIN := .venv/bin
-CPU_TORCH ?= torch>=2.6,<2.14
+CPU_TORCH ?= torch>=2.10,<2.14
 
 # micro-httpd and php8.2-cgi only keep apt from bringing a web server that starts by itself
 WIKI := mediawiki micro-httpd php8.2-cgi php-cli php-sqlite3
 
-.PHONY: demo test test-all checks bench figures debian format clean
+# what other versions of dependencies can break, in a few minutes: words and scores, stored files, the demo and its endpoints
+CORE := analyzer answer bm25 stored demo_api
+LIGHT := dump,evaluate,llm,mcp,test
+
+.PHONY: demo test test-all test-lowest test-newest core checks bench figures debian format clean
 
 demo: .venv/serving
 	@echo "starting the chat; the first start prepares the models, which keep 115 MB in the cache folder"
 	$(BIN)/ragqa demo
 
 test: checks
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest --all-packages -m "not slow"
 
 test-all: checks
-	$(BIN)/pytest
+	$(BIN)/pytest --all-packages
+
+test-lowest: RESOLUTION := lowest-direct
+test-newest: RESOLUTION := highest
+test-lowest: VERSION := $(OLDEST)
+test-newest: VERSION := $(NEWEST)
+test-lowest test-newest: .venv-uv/made
+	@for python in python$(VERSION) $(HOME)/.pyenv/versions/$(VERSION).*/bin/python; do \
+		"$$python" -c "" 2>/dev/null && exec $(MAKE) --no-print-directory core PYTHON="$$python" VENV=.venv-$(@:test-%=%) \
+			RESOLUTION=$(RESOLUTION); \
+	done; echo "$@: skipped, Python $(VERSION) is not installed"
+
+core:
+	.venv-uv/bin/uv venv --quiet --clear --python "$(PYTHON)" $(VENV)
+	.venv-uv/bin/uv pip install --quiet --python $(VENV) --resolution $(RESOLUTION) --editable ".[$(LIGHT)]"
+	$(VENV)/bin/python -m pytest -m "not slow" $(CORE:%=tests/test_%.py)
 
 checks: .venv/development
 	$(BIN)/ruff format --check .
@@ -45,12 +69,17 @@ format: .venv/development
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-uv .venv-lowest .venv-newest build dist .mypy_cache .pytest_cache .ruff_cache
 
 .venv/made:
 	@echo "making .venv"
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
+	@touch $@
+
+.venv-uv/made:
+	$(PYTHON) -m venv --clear .venv-uv
+	.venv-uv/bin/pip install --quiet uv
 	@touch $@
 
 .venv/serving: pyproject.toml | .venv/made

@@ -74,17 +74,19 @@ def update_index(
     """Let these passages take the place of all that the index holds of their pages, and remove pages by their titles.
 
     Pages are told apart by their titles; new ones are added. The index keeps its settings and its embedder, which may be
-    given if it has been moved. Raises `InputError` for a page to remove that is not there, `CorpusError` if none is left,
-    `IndexStoreError` if there is no index or another process is writing it.
+    given if it has been moved. Raises `InputError` for a page to remove that is not there or has passages here, `CorpusError`
+    if none is left, `IndexStoreError` if there is no index or another process is writing it.
     """
     current(folder)  # before a folder is made
+    new, gone = group_by_page(passages), frozenset(remove)
+    if both := sorted(gone & new.keys()):
+        raise InputError(f"page {both[0]!r} is to be removed, but there are passages of it; leave out one of the two")
     with new_generation(folder) as generation:
         old, dense = open_index(folder, embedder=embedder)
         if embedder is not None and dense is None:
             raise InputError(f"{folder} holds no vectors, so it has no use for an embedder")
         before = tuple(old.passages)
-        pages, gone = group_by_page(before), frozenset(remove)
-        new = group_by_page(passages)
+        pages = group_by_page(before)
         if unknown := sorted(gone - pages.keys()):
             raise InputError(f"there is no page {unknown[0]!r} in {folder}")
         kept = {title: own for title, own in pages.items() if title not in gone}

@@ -1,4 +1,5 @@
 import errno
+import importlib
 import os
 import subprocess
 import tempfile
@@ -21,6 +22,21 @@ from ragqa.rerank import BUNDLED
 # a busy machine makes single examples slow without anything being wrong; the same examples every time
 settings.register_profile("ragqa", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ragqa")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--all-packages", action="store_true", help="fail, rather than skip, where a Python package is missing"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--all-packages"):
+        pytest.importorskip = _import  # type: ignore[assignment]  # it says no more than that it skips: no hook can tell why
+
+
+def _import(name: str, minversion: str | None = None, reason: str | None = None, **_: Any) -> Any:
+    return importlib.import_module(name)
 
 
 class WordEngine:

@@ -1,4 +1,6 @@
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,3 +63,14 @@ def test_without_a_reranker_the_first_hit_is_the_answer() -> None:
 def test_equal_sentences_keep_their_order(reranker: Reranker) -> None:
     found = rank_sentences("dropout", [hit("One here. Two here.", 0.0), hit("Three here.", 0.0)], reranker)
     assert [s.text for s in found] == ["One here.", "Two here.", "Three here."]
+
+
+def test_no_sample_takes_the_first_hit_for_the_one_that_is_quoted() -> None:
+    root = Path(__file__).parent.parent
+    texts = [
+        path.read_text(encoding="utf8")
+        for part in ("*.md", "docs/*.md", "notebooks/*.ipynb")
+        for path in root.glob(part)
+    ]
+    assert len(texts) > 5
+    assert not [found for text in texts for found in re.findall(r"""\bhits[\\"'\]]*\[0\].*""", text)]

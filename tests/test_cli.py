@@ -183,6 +183,7 @@ def test_clean_rewrites_pages(tmp_path: Path, run: Run) -> None:
 
 
 def test_reference_style_runs_from_pages_to_pairs(tmp_path: Path, run: Run) -> None:
+    pytest.importorskip("pyarrow", reason="pip install '.[train]'")
     windows, out = tmp_path / "windows.jsonl", tmp_path / "dataset"
     assert run("passages", "--pages", "starter", "--style", "reference", "--out", windows)[0] == 0
     assert run("dataset", "--passages", windows, "--style", "reference", "--out", out)[0] == 0
@@ -192,6 +193,7 @@ def test_reference_style_runs_from_pages_to_pairs(tmp_path: Path, run: Run) -> N
 
 
 def test_dataset_from_starter_passages_and_questions(tmp_path: Path, run: Run) -> None:
+    pytest.importorskip("pyarrow", reason="pip install '.[train]'")
     passages, out = tmp_path / "passages.jsonl", tmp_path / "dataset"
     assert run("passages", "--pages", "starter", "--out", passages)[0] == 0
     code, report, _ = run(
@@ -339,6 +341,9 @@ def test_update_changes_and_removes_pages(tmp_path: Path, index: Path, run: Run)
     assert run("ask", "what is resampled?", "--index", index)[1].count("Bagging") == 1
     code, _, err = run("update", index, "--remove", "Dropout")
     assert (code, err.splitlines()[-1]) == (1, f"ragqa: there is no page 'Dropout' in {index}")
+    code, out, err = run("update", index, "--passages", tmp_path / "new.jsonl", "--remove", "Bagging")
+    message = "page 'Bagging' is to be removed, but there are passages of it; leave out one of the two"
+    assert (code, out, err.splitlines()[-1]) == (1, "", f"ragqa: {message}")
     code, _, err = run("update", index)
     assert (code, err) == (1, "ragqa: nothing to update: give --passages or --remove\n")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from demo_server import ANSWER, QUESTION, closing_event_loops, environment, running, small_retriever
+from demo_server import ANSWER, QUESTION, WIKI, closing_event_loops, environment, running, small_retriever
 
 from ragqa.answer import as_dict
 from ragqa.cli import main
@@ -71,6 +71,16 @@ def test_ask_gives_the_answer_as_json(address: str) -> None:
     assert event == "complete"
     assert data == json.loads(json.dumps([as_dict(small_retriever().ask(QUESTION, 2))]))
     assert data[0]["text"] == ANSWER
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/demo.md"])
+def test_the_documented_client_prints_the_answer_and_where_it_stands(
+    name: str, address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (Path(__file__).parent.parent / name).read_text(encoding="utf8")
+    (sample,) = (code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "gradio_client" in code)
+    exec(sample.replace("http://127.0.0.1:7860/", address).replace("Why does dropout help?", QUESTION), {})
+    assert f"{ANSWER} {WIKI}/Dropout?oldid=7#Why_it_helps\n" in capsys.readouterr().out
 
 
 def test_search_gives_the_hits_as_json(address: str) -> None:

@@ -26,6 +26,7 @@ import pytest
 from ragqa.clean import clean_text
 from ragqa.corpus import read_article
 from ragqa.dialogue.conversation import standalone
+from ragqa.dialogue.plain import plain_text
 from ragqa.dialogue.support import check_sentence, cited_numbers, without_citations
 from ragqa.dialogue.topics import topic_of
 from ragqa.dialogue.written import read_sentences
@@ -171,6 +172,7 @@ READERS = {
     "debris": Reader(lambda text: is_debris(_passage(text)), "passages"),
     "cite": Reader(lambda text: cite(Page("T", url="http://a.example", revision=1), text), "passages"),
     "article": Reader(_article, "corpus"),
+    "plain": Reader(plain_text, "dialogue.plain"),
     "questions": Reader(_generate, "questions"),
     "expansions": Reader(lambda text: list(expansions(text)), "questions"),
     "well-formed": Reader(is_well_formed, "questions"),

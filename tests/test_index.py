@@ -115,6 +115,10 @@ def test_what_cannot_be_updated_is_refused_and_nothing_lost(
     whole = files_of(index)
     with pytest.raises(InputError, match=f"there is no page 'Boosting' in {index}"):
         update_index(index, remove=["Boosting"], embedder=word_embedder)
+    with pytest.raises(
+        InputError, match=r"^page 'Bagging' is to be removed, but there are passages of it; leave out one"
+    ):
+        update_index(index, iter(PASSAGES), remove=["Bagging", "Boosting"], embedder=word_embedder)
     with pytest.raises(CorpusError, match="there are no passages"):
         update_index(index, remove=["Bagging", "Dropout"], embedder=word_embedder)
     with pytest.raises(InputError, match="two passages have the id"):

@@ -1,3 +1,6 @@
+import ast
+import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -7,9 +10,17 @@ import pytest
 
 from ragqa.recipes import RECIPES
 
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
 pytest.importorskip("hatchling", reason="pip install hatchling")
 
 ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+OTHER_NAMES = {"sklearn": "scikit-learn", "Stemmer": "PyStemmer", "wikipediaapi": "wikipedia-api"}  # modules: packages
 
 
 @pytest.fixture(scope="module")
@@ -42,3 +53,47 @@ def test_the_wheel_holds_the_recipes_with_their_models_and_libraries(wheel: Path
     for recipe in RECIPES:
         own = (ROOT / "corpus" / recipe).iterdir()
         assert {f"ragqa/recipes/{recipe}/starter/{path.name}" for path in own} <= names
+
+
+def test_what_is_imported_is_required_by_name() -> None:
+    wanted = [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]
+    named = {re.split(r"[\[<>=;]", line)[0].lower() for line in wanted}
+    assert {name for name in imported(ROOT / "ragqa") if package(name) not in named} == set()
+
+
+def test_what_is_required_by_default_is_imported() -> None:
+    names = {re.split(r"[\[<>=;]", line)[0].lower() for line in PROJECT["dependencies"]}
+    assert names - {package(name) for name in imported(ROOT / "ragqa")} == set()
+
+
+@pytest.mark.parametrize("path", ["Makefile", "README.md", "benchmarks/README.md"])
+def test_torch_is_asked_for_in_the_same_versions_everywhere(path: str) -> None:
+    (wanted,) = (line for line in EXTRAS["train"] if line.startswith("torch"))
+    assert set(re.findall(r"torch[<>=][\d.,<>=]+", (ROOT / path).read_text(encoding="utf8"))) == {wanted}
+
+
+def test_a_missing_package_is_a_skip_or_with_all_packages_a_failure(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text("import pytest\npytest.importorskip('no_such_package', reason='not there')\n")
+    command = [sys.executable, "-m", "pytest", "-p", "conftest", "-p", "no:cacheprovider", "-rs", "test_it.py"]
+    for option, status, message in (([], 5, "not there"), (["--all-packages"], 2, "No module named 'no_such_package'")):
+        done = subprocess.run(
+            [*command, *option],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, message in done.stdout) == (status, True), done.stdout
+
+
+def imported(folder: Path) -> set[str]:
+    """The top-level modules of other packages that the modules in a folder import, anywhere in them."""
+    nodes = [node for path in folder.rglob("*.py") for node in ast.walk(ast.parse(path.read_text(encoding="utf8")))]
+    plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    origins = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    return {name.split(".")[0] for name in plain | origins} - sys.stdlib_module_names - {"ragqa", "tomllib"}
+
+
+def package(module: str) -> str:
+    return OTHER_NAMES.get(module, module.replace("_", "-")).lower()

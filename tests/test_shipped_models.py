@@ -18,7 +18,7 @@ from ragqa.records import Page, json_line
 from ragqa.rerank import Reranker
 from ragqa.storage.seal import find_flaw
 
-pytest.importorskip("torch", reason="pip install 'ragqa[train]'")
+pytest.importorskip("torch", reason="pip install '.[train]'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # two minutes of CPU time
 
 SCRIPT = Path(__file__).parent.parent / "benchmarks" / "shipped_models.py"

@@ -195,7 +195,7 @@ class Writer:
     def _stream(self, client: "openai.OpenAI", asked: list[dict[str, str]]) -> Iterator[str]:
         self.model = self.model or _first_model(client)
         options: Any = {"messages": asked, "temperature": 0.0, "stream": True}
-        finished = ""
+        finished: Any = ""
         with client.chat.completions.create(model=self.model, **options) as stream:
             for chunk in _chunks(stream.response):  # the client's own reading skips "[DONE]" and answers in one piece
                 choice = chunk["choices"][0] if chunk["choices"] else {}
