@@ -5,6 +5,7 @@
 # Both say so and do nothing where that Python is not installed.
 # make debian: what the tests use of Debian, as root: a MediaWiki to crawl, a browser for the chat. They say what they skip without.
 PYTHON ?= python3
+CORES ?= 2
 OLDEST ?= 3.10
 NEWEST ?= 3.13
 BIN := .venv/bin
@@ -24,10 +25,10 @@ demo: .venv/serving
 	$(BIN)/ragqa demo
 
 test: checks
-	$(BIN)/pytest --all-packages -m "not slow"
+	$(BIN)/pytest --all-packages --numprocesses $(CORES) --dist loadfile -m "not slow"
 
 test-all: checks
-	$(BIN)/pytest --all-packages
+	$(BIN)/pytest --all-packages --numprocesses $(CORES) --dist loadfile
 
 test-lowest: RESOLUTION := lowest-direct
 test-newest: RESOLUTION := highest

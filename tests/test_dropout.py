@@ -1,9 +1,8 @@
 import pytest
+import torch
+from torch.nn.functional import dropout
 
-torch = pytest.importorskip("torch", reason="pip install '.[train]'")
-from torch.nn.functional import dropout  # noqa: E402
-
-from ragqa.training.dropout import QuickDropout, quick_dropout  # noqa: E402
+from ragqa.training.dropout import QuickDropout, quick_dropout
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])

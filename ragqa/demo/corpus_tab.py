@@ -63,8 +63,8 @@ def add_corpus_tab(
     def look_again(name: str) -> tuple[str, Any]:
         return render_summary(corpora[name]), look(name, "")
 
-    events: list[Any] = [*(event.then for event in grown), *([demo.load] if grown else [])]
-    for happens in events:
+    changes: list[Any] = [*(event.then for event in grown), *([demo.load] if grown else [])]
+    for happens in changes:
         happens(look_again, chosen, [summary, found], show_progress="hidden", **private)
     chosen.change(lambda name: render_summary(corpora[name]), chosen, summary, **private)
     gr.on([chosen.change, wanted.change], look, [chosen, wanted], found, show_progress="hidden", **private)

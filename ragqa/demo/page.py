@@ -57,8 +57,8 @@ def build_demo(
             for name, add_tab in extras.tabs.items():
                 with gr.Tab(name):
                     add_tab({**limits, **private})
-        events: list[Any] = [*(event.then for event in grown), *([demo.load] if grown else [])]
-        for happens in events:
+        changes: list[Any] = [*(event.then for event in grown), *([demo.load] if grown else [])]
+        for happens in changes:
             happens(lambda: describe(corpora, extras.notice), None, head, show_progress="hidden", **private)
         add_endpoints(corpora, limits)
     demo.queue(max_size=WAITING)

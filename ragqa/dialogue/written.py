@@ -200,7 +200,7 @@ class Writer:
             for chunk in _chunks(stream.response):  # the client's own reading skips "[DONE]" and answers in one piece
                 choice = chunk["choices"][0] if chunk["choices"] else {}
                 yield _content(choice)
-                finished = finished or choice.get("finish_reason")
+                finished = finished or str(choice.get("finish_reason") or "")
         if finished in ("length", "content_filter"):
             raise WriterError(f"its answer was cut short ({finished})")
         if finished in ("tool_calls", "function_call"):
