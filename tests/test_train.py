@@ -277,7 +277,7 @@ def write_splits(folder: Path, splits: dict[str, list[Pair]]) -> Path:
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_settings_are_positive_numbers(name: str, value: float) -> None:
     with pytest.raises(InputError, match=f"{name} is {value}; it must be above 0"):
-        replace(TrainConfig(), **{name: value})
+        TrainConfig(epochs=value) if name == "epochs" else TrainConfig(learning_rate=value)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 99999999999])
