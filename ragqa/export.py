@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import InputError, MissingExtraError, ModelError, first_line
 from ragqa.inference import MODEL_FILE, check_finite, check_source, import_openvino
-from ragqa.parity import Parity, Text, check_opened, check_outputs, check_tokens
+from ragqa.parity import Parity, check_opened, check_outputs, check_tokens
 from ragqa.records import Pair
 from ragqa.rerank import CALIBRATION
 from ragqa.storage.folders import check_replaceable, replace_folder
@@ -121,7 +121,7 @@ class _Source:
         if reason:
             raise ModelError(f"{self.name} cannot be exported: {reason}")
 
-    def texts(self, pairs: Sequence[Pair]) -> list[Text]:
+    def texts(self, pairs: Sequence[Pair]) -> list[Any]:
         """What the model reads of pairs."""
         return [pair.passage if self.embeds else (pair.question, pair.passage) for pair in pairs]
 
@@ -170,9 +170,9 @@ def _wrap(model: Any, embeds: bool) -> Any:
                 features["token_type_ids"] = token_type_ids
             made = self.model(features)
             if embeds:
-                return torch.nn.functional.normalize(made["sentence_embedding"], dim=-1)  # (texts, width)
-            scores: torch.Tensor = made["scores"].reshape(-1, 1)  # (texts, 1)
-            return scores
+                made = {"scores": torch.nn.functional.normalize(made["sentence_embedding"], dim=-1)}
+            numbers: torch.Tensor = made["scores"]  # (texts, width), or (texts, 1) or (texts,) of a reranker
+            return numbers if embeds else numbers.reshape(-1, 1)
 
     return Numbers().eval()
 

@@ -11,7 +11,7 @@ from ragqa.inference import OpenVinoModel, import_openvino, open_tokenizer
 if TYPE_CHECKING:
     import numpy as np
 
-Text = str | tuple[str, str]
+Texts = Sequence[str] | Sequence[tuple[str, str]]
 
 _RELATIVE, _ABSOLUTE = 1e-3, 1e-4  # between two engines that compute in float32
 _HALF_DEVIATION, _HALF_COSINE = 0.02, 0.999  # with weights in float16; the deviation is relative to scores above 1
@@ -31,7 +31,7 @@ class Parity:
     measure: str = "rank correlation"  # what `agreement` is
 
 
-def check_tokens(folder: Path, features: Sequence[Mapping[str, Any]], texts: Sequence[Text], name: str) -> None:
+def check_tokens(folder: Path, features: Sequence[Mapping[str, Any]], texts: Texts, name: str) -> None:
     """Raise `ModelError` unless the tokenizer in a folder gives the features that torch gets, one row for each text."""
     tokenizer = open_tokenizer(folder)
     tokenizer.no_padding()
@@ -61,7 +61,7 @@ def check_outputs(
             raise ModelError(f"{name} cannot be exported: OpenVINO computes other numbers from the same tokens")
 
 
-def check_opened(folder: Path, texts: Sequence[Text], expected: "np.ndarray", name: str, *, int8: bool) -> Parity:
+def check_opened(folder: Path, texts: Texts, expected: "np.ndarray", name: str, *, int8: bool) -> Parity:
     """Open an exported folder and compare its numbers for the texts with torch's, shape (len(texts), width).
 
     Raises `ModelError` if they are too far apart.

@@ -279,7 +279,7 @@ def write_splits(folder: Path, splits: dict[str, list[Pair]]) -> Path:
 def test_settings_are_positive_numbers(name: str, value: float) -> None:
     changed: dict[str, Any] = {name: value}
     with pytest.raises(InputError, match=f"{name} is {value}; it must be above 0"):
-        replace(TrainConfig(), **changed)
+        TrainConfig(epochs=value) if name == "epochs" else TrainConfig(learning_rate=value)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, 99999999999])
