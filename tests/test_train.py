@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -277,7 +276,6 @@ def write_splits(folder: Path, splits: dict[str, list[Pair]]) -> Path:
 @pytest.mark.parametrize("name", ["epochs", "learning_rate"])
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])
 def test_settings_are_positive_numbers(name: str, value: float) -> None:
-    changed: dict[str, Any] = {name: value}
     with pytest.raises(InputError, match=f"{name} is {value}; it must be above 0"):
         TrainConfig(epochs=value) if name == "epochs" else TrainConfig(learning_rate=value)
 
