@@ -201,6 +201,8 @@ def _dataset(options: argparse.Namespace) -> None:
         return
     if options.data:
         raise InputError("--data is for other recipes: give --passages or --judged, or --recipe")
+    if options.split and not options.judged:
+        raise InputError("--split is of BEIR folders: give --judged")
     from ragqa import dataset
     from ragqa.card import UNKNOWN, Origin, join_licences, origin_of, write_dataset
     from ragqa.feedback import read_feedback
