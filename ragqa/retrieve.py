@@ -21,7 +21,6 @@ from ragqa.embed import BUNDLED, Embedder, Progress
 from ragqa.errors import IndexStoreError, InputError, warn_of_fallback
 from ragqa.files import cache_folder, own_code, used_longest_ago, warn_without_cache
 from ragqa.index import open_index
-from ragqa.inference import digest
 from ragqa.passages import full_text, split
 from ragqa.records import Answer, Hit
 from ragqa.rerank import Reranker
@@ -197,7 +196,7 @@ def open_starter_vectors(index: Bm25Index, embedder: Embedder | None = None) -> 
     Warns with `FallbackWarning`, and embeds the passages too, if the bundled vectors do not fit.
     """
     embedder = embedder or Embedder.load()
-    if embedder.identity == digest(BUNDLED):
+    if embedder.is_bundled:
         try:
             return DenseIndex.open(STARTER_VECTORS, index, embedder)
         except IndexStoreError as error:
