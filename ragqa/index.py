@@ -79,7 +79,7 @@ def update_index(
     current(folder)  # before a folder is made
     new, gone = group_by_page(passages), frozenset(remove)
     if both := sorted(gone & new.keys()):
-        raise InputError(f"page {both[0]!r} is to be removed, but there are passages of it; leave out one of the two")
+        raise InputError(f"page {both[0]!r} is both to be removed and among the passages; leave out one of the two")
     with new_generation(folder) as generation:
         old, dense = open_index(folder, embedder=embedder)
         if embedder is not None and dense is None:

@@ -90,7 +90,7 @@ class Retriever:
             index, vectors = _open_sources(folder, dense, embedder)
             opened = cls(index, loading.result(), dense=vectors, candidates=candidates)
         if flaw := calibration_flaw(opened):
-            warn_of_fallback(f"{flaw}, so probabilities may be wrong, and what `ask` abstains on")
+            warn_of_fallback(f"{flaw}, so its probabilities may be wrong, and `ask` may abstain wrongly")
         return opened
 
     def search(self, question: str, k: int = 10) -> list[Hit]:

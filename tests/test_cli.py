@@ -346,7 +346,7 @@ def test_update_changes_and_removes_pages(tmp_path: Path, index: Path, run: Run)
     code, _, err = run("update", index, "--remove", "Dropout")
     assert (code, err.splitlines()[-1]) == (1, f"ragqa: there is no page 'Dropout' in {index}")
     code, out, err = run("update", index, "--passages", tmp_path / "new.jsonl", "--remove", "Bagging")
-    message = "page 'Bagging' is to be removed, but there are passages of it; leave out one of the two"
+    message = "page 'Bagging' is both to be removed and among the passages; leave out one of the two"
     assert (code, out, err.splitlines()[-1]) == (1, "", f"ragqa: {message}")
     code, _, err = run("update", index)
     assert (code, err) == (1, "ragqa: nothing to update: give --passages or --remove\n")

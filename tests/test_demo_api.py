@@ -254,7 +254,7 @@ def test_the_command_refuses_other_machines_without_a_password(capsys: pytest.Ca
     [
         (["--host", "0.0.0.0"], "give --auth USER:PASSWORD"),
         (["--allow-host", "http://a.example", "--no-auth"], "http://a.example is not a host name"),
-        (["--allow-host", "a.example"], "on a.example other machines reach the chat"),
+        (["--allow-host", "a.example"], "other machines can reach the chat on a.example: give --auth"),
         (["--root-path", "chat"], "--root-path is chat; give a path such as /chat"),
         (["--llm-base-url", "localhost:11434"], "is no address of a server; one looks like http://localhost"),
     ],

@@ -85,7 +85,7 @@ def test_changed_weights_are_noticed_whatever_the_cache_holds(tmp_path: Path, mo
     ):
         Reranker.load(tmp_path / "model")
     (tmp_path / "model" / SEAL).unlink()
-    with pytest.warns(FallbackWarning, match="is of other weights, so probabilities may be wrong"):
+    with pytest.warns(FallbackWarning, match="was fitted to other weights, so probabilities may be wrong"):
         changed = Reranker.load(tmp_path / "model")
     assert not np.array_equal(changed.score(QUESTION, TEXTS), before)
 
