@@ -140,8 +140,8 @@ def add_origins(card: Path, base: str, base_licence: str | None, datasets: Itera
     rows = [f"- base model: {base}, licence: {base_licence or UNKNOWN}"]
     rows += [f"- dataset: {o.name}, licence of the texts: {o.licence}" for o in map(read_origin, datasets)]
     section = "\n".join(["## Data and Licences", "", *rows, "", ""])
-    text = card.read_text(encoding="utf8")
-    card.write_text(text.replace("## Model Details\n", f"{section}## Model Details\n", 1), encoding="utf8")
+    before, heading, details = card.read_text(encoding="utf8").partition("## Model Details\n")
+    card.write_text(f"{before}{section}{heading}{details}", encoding="utf8")
 
 
 def lint(pairs: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:

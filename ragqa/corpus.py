@@ -49,7 +49,7 @@ def _pages(path: Path) -> Iterable[Page]:
     if _format(path) in _MARKDOWN:
         return [read_article(path)]
     if _format(path) in _OTHER_FORMATS:
-        raise InputError(f"{path}: pages are not read from {_format(path)} files; {READABLE}")
+        raise InputError(f"{path}: ragqa cannot read pages from {_format(path)} files; {READABLE}")
     return read_json_lines(path, Page)
 
 

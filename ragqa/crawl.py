@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from ragqa.errors import ENGLISH_ONLY, CrawlError, InputError, warn_of_fallback
@@ -95,8 +94,19 @@ def crawl(
         warn_of_fallback(f"pages in the language {lang!r}: {ENGLISH_ONLY}")
     wanted = make_filter(include, exclude)
     cache = Path(cache) if cache and not retry_failed else None
-    private: Any = {"user": user, "password": password, "namespaces": tuple(namespaces)}
-    with open_wiki(contact, lang, api_url, longest_wait_s, delay_s, cache, watch, **private) as wiki:
+    watch = watch or Watch()
+    with open_wiki(
+        contact,
+        lang,
+        api_url,
+        longest_wait_s,
+        delay_s,
+        cache,
+        watch,
+        user=user,
+        password=password,
+        namespaces=namespaces,
+    ) as wiki:
         _check_origin(wiki, out, before.values())
         wanted = replace(wanted, namespaces=wiki.namespaces)
         listed = set(name_categories(wiki, seeds.categories))
@@ -108,7 +118,7 @@ def crawl(
             asked = [*dict.fromkeys([*asked, *crawled.refresh(kept, asked)])]
         if dry_run:
             return CrawlReport((*fates, *map(crawled.plan, asked)))
-        fates += crawled.run(asked, in_flight, progress, watch or Watch())
+        fates += crawled.run(asked, in_flight, progress, watch)
     after = crawled.pages(kept)
     write_json_lines(out, after.values())
     now = {fate.title: fate for fate in fates}

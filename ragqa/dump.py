@@ -45,7 +45,10 @@ _DISAMBIGUATION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class DumpReport(CrawlReport):
-    """What became of what was asked for by name and of pages with flaws; of all others only how many: `counts`, by fate."""
+    """Outcome of every title and category asked for by name, and of every page with a flaw.
+
+    `counts` holds the number of all pages by fate.
+    """
 
     counts: Mapping[str, int] = field(default_factory=dict)
 

@@ -52,6 +52,11 @@ class Embedder:
             return cls(SentenceTransformersEngine(str(source)), str(source), str(source))
         return cls(SentenceTransformersEngine(str(folder)), str(folder.resolve()), _identify(folder))
 
+    @property
+    def is_bundled(self) -> bool:
+        """Whether this is the model that comes with ragqa, wherever it was loaded from."""
+        return self.identity == digest(BUNDLED)
+
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> "np.ndarray":
         """Unit vectors of the texts: float32, shape (len(texts), width), in their order; their dot product is the cosine.
 

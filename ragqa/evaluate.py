@@ -162,12 +162,13 @@ def measure_run(run: Run, judged: Judged) -> tuple[Measurement, ...]:
 def read_run(path: str | Path, judged: Judged) -> dict[str, dict[str, float]]:
     """Read what another system found for the questions of a judged set: a TREC run file with six columns.
 
-    Passages and documents may be named; `judged.excluded` is left out. Raises `RecordError` for a line that is none,
-    `InputError` for a file that names no question or no document of the set.
+    It may name passages or documents. Leaves out the passages in `judged.excluded` and their documents. Raises `RecordError`
+    for a line that cannot be used, `InputError` for a file that names no question or no document of the set.
     """
     ir_measures = _ir_measures()
     run: dict[str, dict[str, float]] = {}
     ids = {p.id for p in judged.passages} | set(judged.documents.values())
+    excluded = {q: own | {judged.documents.get(p, p) for p in own} for q, own in judged.excluded.items()}
     known = False
     for number, line in read_lines(path):
         try:
@@ -177,11 +178,11 @@ def read_run(path: str | Path, judged: Judged) -> dict[str, dict[str, float]]:
         for question, passage, score in found:
             if not math.isfinite(score):
                 raise RecordError(path, number, f"the score is {score}, not a number")
-            if question in judged.questions and passage not in judged.excluded.get(question, ()):
+            if question in judged.questions and passage not in excluded.get(question, ()):
                 run.setdefault(question, {})[passage] = score
                 known = known or passage in ids
     if not known:
-        raise InputError(f"{path} names no question of {judged.name}, or no document of it: is it of another set?")
+        raise InputError(f"{path} names no question or no document of {judged.name}; give a run of the same set")
     return run
 
 

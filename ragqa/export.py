@@ -73,7 +73,7 @@ def export(folder: str | Path, out: str | Path, calibration: Sequence[Pair], *, 
 
 
 def add_openvino(folder: Path, calibration: Sequence[Pair]) -> Parity:
-    """Add the int8 model to a CrossEncoder folder, beside torch's weights, and checksums."""
+    """Add the int8 model to a CrossEncoder folder, next to torch's weights."""
     _check_calibration(calibration)
     return _add_model(_Source(folder), folder, calibration, int8=True)
 
@@ -178,7 +178,9 @@ def _wrap(model: Any, embeds: bool) -> Any:
 
 
 def _add_model(source: _Source, folder: Path, calibration: Sequence[Pair], int8: bool) -> Parity:
-    """Convert, save and seal a model whose tokenizer is in the folder already; check every step."""
+    """Convert and save a model whose tokenizer is in the folder already; check every step."""
+    import numpy as np
+
     step = max(1, len(calibration) // CALIBRATION_PAIRS)
     samples = [*calibration[::step][:CALIBRATION_PAIRS], _overlong(calibration[0])]
     texts = source.texts(samples)
@@ -197,18 +199,12 @@ def _add_model(source: _Source, folder: Path, calibration: Sequence[Pair], int8:
     if type(transformer).__name__ == "BertForSequenceClassification":  # others may read more than the first token
         drop_unread(model)
     _save(model, folder)
-    return check_opened(folder, chosen, _concatenate(expected), source.name, int8=int8)
+    return check_opened(folder, chosen, np.concatenate(expected), source.name, int8=int8)
 
 
 def _overlong(pair: Pair) -> Pair:
     """A pair that every model has to cut."""
     return Pair(pair.question, f"{pair.passage} and" * 600, pair.label)
-
-
-def _concatenate(rows: Sequence["np.ndarray"]) -> "np.ndarray":
-    import numpy as np
-
-    return np.concatenate(rows)
 
 
 def _convert(source: _Source, example: dict[str, Any]) -> Any:

@@ -38,8 +38,8 @@ def replace_file(path: str | Path) -> Iterator[IO[bytes]]:
     The content is on disk before the name changes; on an exception (a full disk, an interrupt) the old file stays
     as it was and the temporary one is removed. Missing parent folders are created.
 
-    A mounted file (Docker binds single files) cannot change places: the new content, complete on disk, is copied into it. A
-    kill during that copy leaves it half written, and all of it in the temporary file.
+    A mounted file (Docker binds single files) cannot change places: the new content, complete on disk, is copied into it. If
+    that copy fails or is killed, the file is half written, and the temporary file stays with the whole content.
     """
     path = check_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,14 +52,15 @@ def replace_file(path: str | Path) -> Iterator[IO[bytes]]:
             file.flush()
             os.fsync(file.fileno())
         new.chmod(0o666 & ~_umask())
-        if is_mounted(path):
-            _overwrite(path, new)
-        else:
+        mounted = is_mounted(path)
+        if not mounted:
             new.replace(path)
-        sync(path.parent)
     except BaseException:
         new.unlink(missing_ok=True)
         raise
+    if mounted:
+        _overwrite(path, new)
+    sync(path.parent)
 
 
 def check_file(path: str | Path) -> Path:
@@ -263,9 +264,12 @@ def _lock(path: Path) -> int | None:
 
 
 def _overwrite(path: Path, new: Path) -> None:
-    with new.open("rb") as source, path.open("r+b") as target:
-        shutil.copyfileobj(source, target)
-        target.truncate()
-        target.flush()
-        os.fsync(target.fileno())
+    try:
+        with new.open("rb") as source, path.open("r+b") as target:
+            shutil.copyfileobj(source, target)
+            target.truncate()
+            target.flush()
+            os.fsync(target.fileno())
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; the whole new content is in {new}", str(path)) from error
     new.unlink()

@@ -13,7 +13,6 @@ from pathlib import Path
 from ragqa.bm25 import K1, B, Bm25Index, write_json
 from ragqa.characters import is_mostly_latin
 from ragqa.dense import FOLDER, DenseIndex
-from ragqa.embed import BUNDLED as BUNDLED_EMBEDDER
 from ragqa.embed import Embedder, Progress
 from ragqa.errors import ENGLISH_ONLY, IndexStoreError, InputError, warn_of_fallback
 from ragqa.inference import digest
@@ -80,7 +79,7 @@ def update_index(
     current(folder)  # before a folder is made
     new, gone = group_by_page(passages), frozenset(remove)
     if both := sorted(gone & new.keys()):
-        raise InputError(f"page {both[0]!r} is to be removed, but there are passages of it; leave out one of the two")
+        raise InputError(f"page {both[0]!r} is both to be removed and among the passages; leave out one of the two")
     with new_generation(folder) as generation:
         old, dense = open_index(folder, embedder=embedder)
         if embedder is not None and dense is None:
@@ -156,8 +155,7 @@ def _open_before(folder: str | Path, embedder: Embedder | None) -> Before:
 
 def warn_of_language(passages: Sequence[Passage], embedder: Embedder | None) -> None:
     """Issue a `FallbackWarning` if most letters are not Latin and no embedder but the bundled one reads the passages."""
-    bundled = embedder is None or embedder.identity == digest(BUNDLED_EMBEDDER)
-    if bundled and not is_mostly_latin([passage.text for passage in passages]):
+    if (embedder is None or embedder.is_bundled) and not is_mostly_latin([passage.text for passage in passages]):
         warn_of_fallback(f"most letters of the passages are not Latin: {ENGLISH_ONLY}")
 
 

@@ -8,7 +8,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MODEL_FILE = "openvino/openvino_model.xml"  # as sentence-transformers names it
-WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # in one file or in several
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # torch's, in one file or in several
 MAX_TOKENS = 512
 BATCH_SIZE = 8  # small enough for a core's cache, large enough to keep it busy
 
@@ -29,8 +29,7 @@ BATCH_SIZE = 8  # small enough for a core's cache, large enough to keep it busy
 _INPUTS = {"input_ids": "ids", "attention_mask": "attention_mask", "token_type_ids": "type_ids"}
 _WINDOW = 1024  # texts that are tokenized together
 _PAD_TOKENS = ("[PAD]", "<pad>")
-_UNREAD = (".md",)  # a card may be edited
-_TORCH = (".safetensors", "pytorch_model.bin")  # not read beside an exported model
+_UNREAD = ("*.md",)  # a card may be edited
 _KEPT = 8  # compiled models in the cache folder, some 60 MB each
 _KEPT_NAME = re.compile(r"[0-9a-f]{32}")
 _MARK = (
@@ -175,7 +174,7 @@ def find_exported(source: str | Path | None, bundled: Path, what: str) -> Path |
     """
     folder = bundled if source is None else Path(source)
     if is_exported(folder):
-        _check_seal(folder, unread=(*_UNREAD, *_TORCH))
+        _check_seal(folder, unread=(*_UNREAD, *WEIGHTS))
         return folder
     if source is None:
         raise ModelError(f"the bundled {what} is not in {folder}; install ragqa again or pass a model folder")
@@ -251,7 +250,8 @@ def _check_seal(folder: Path, unread: tuple[str, ...] = _UNREAD) -> None:
     if not is_sealed(folder):
         return
     try:
-        flaw = find_flaw(folder, [name for name in read_seal(folder) if not name.endswith(unread)])
+        read = [name for name in read_seal(folder) if not any(map(PurePosixPath(name).match, unread))]
+        flaw = find_flaw(folder, read)
     except ValueError as error:
         flaw = str(error)
     if flaw:

@@ -84,7 +84,7 @@ def compare(found: "np.ndarray", expected: "np.ndarray") -> Parity:
     deviation = float(np.abs(found - expected).max())
     if expected.shape[1] > 1:
         return Parity(deviation, float((found * expected).sum(1).min()), "smallest cosine")
-    return Parity(deviation, _spearman(found[:, 0], expected[:, 0]))
+    return Parity(deviation, _correlate_ranks(found[:, 0], expected[:, 0]))
 
 
 def _is_close(parity: Parity, expected: "np.ndarray", int8: bool) -> bool:
@@ -97,11 +97,10 @@ def _is_close(parity: Parity, expected: "np.ndarray", int8: bool) -> bool:
     return parity.deviation <= _HALF_DEVIATION * max(1.0, float(np.abs(expected).max()))
 
 
-def _spearman(one: "np.ndarray", other: "np.ndarray") -> float:
-    """Spearman's rank correlation; 1 if a side has no two different numbers."""
-    import numpy as np
+def _correlate_ranks(one: "np.ndarray", other: "np.ndarray") -> float:
+    """Spearman's rank correlation; 1 if all numbers of a side are equal."""
+    from scipy.stats import spearmanr
 
-    ranks = [np.unique(numbers, return_inverse=True)[1].astype(float) for numbers in (one, other)]
-    if any(own.max() == own.min() for own in ranks):
+    if any(numbers.max() == numbers.min() for numbers in (one, other)):
         return 1.0
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+    return float(spearmanr(one, other).statistic)

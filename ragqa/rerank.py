@@ -88,7 +88,9 @@ class Reranker:
             if exported is not None:
                 engine, calibrations = OpenVinoEngine(exported), read_calibrations(exported)
                 if calibrations.basis is not None and calibrations.basis.reranker != digest(exported):
-                    warn_of_fallback(f"{exported / CALIBRATION} is of other weights, so probabilities may be wrong")
+                    warn_of_fallback(
+                        f"{exported / CALIBRATION} was fitted to other weights, so probabilities may be wrong"
+                    )
                 return cls(engine, exported.resolve().name, calibrations)
         elif source is None:
             raise ModelError(f"the bundled model runs on OpenVINO only; on {device} a folder of `ragqa train` can run")

@@ -21,7 +21,6 @@ from ragqa.embed import BUNDLED, Embedder, Progress
 from ragqa.errors import IndexStoreError, InputError, warn_of_fallback
 from ragqa.files import cache_folder, own_code, used_longest_ago, warn_without_cache
 from ragqa.index import open_index
-from ragqa.inference import digest
 from ragqa.passages import full_text, split
 from ragqa.records import Answer, Hit
 from ragqa.rerank import Reranker
@@ -91,7 +90,7 @@ class Retriever:
             index, vectors = _open_sources(folder, dense, embedder)
             opened = cls(index, loading.result(), dense=vectors, candidates=candidates)
         if flaw := calibration_flaw(opened):
-            warn_of_fallback(f"{flaw}, so probabilities may be wrong, and what `ask` abstains on")
+            warn_of_fallback(f"{flaw}, so its probabilities may be wrong, and `ask` may abstain wrongly")
         return opened
 
     def search(self, question: str, k: int = 10) -> list[Hit]:
@@ -197,7 +196,7 @@ def open_starter_vectors(index: Bm25Index, embedder: Embedder | None = None) -> 
     Warns with `FallbackWarning`, and embeds the passages too, if the bundled vectors do not fit.
     """
     embedder = embedder or Embedder.load()
-    if embedder.identity == digest(BUNDLED):
+    if embedder.is_bundled:
         try:
             return DenseIndex.open(STARTER_VECTORS, index, embedder)
         except IndexStoreError as error:

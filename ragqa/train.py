@@ -189,8 +189,10 @@ def check_labels(pairs: Sequence[Pair], datasets: Sequence[str | Path]) -> None:
             f"every train pair of {_names(datasets)} has the label {labels.pop()}; positives and negatives are needed"
         )
     if len({label >= PARTLY for label in labels}) == 1:
-        kind = "positives" if min(labels) >= PARTLY else "negatives"
-        warn_of_fallback(f"the train pairs of {_names(datasets)} are all {kind}, which teaches little; add the others")
+        kind, other = ("positives", "negatives") if min(labels) >= PARTLY else ("negatives", "positives")
+        warn_of_fallback(
+            f"the train pairs of {_names(datasets)} are all {kind}, so the model learns little; add {other}"
+        )
 
 
 def _names(datasets: Sequence[str | Path]) -> str:

@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from ragqa.card import COLUMNS, UNKNOWN, Origin, join_licences, lint, origin_of, read_origin, write_dataset
+from ragqa.card import (
+    COLUMNS,
+    UNKNOWN,
+    Origin,
+    add_origins,
+    join_licences,
+    lint,
+    origin_of,
+    read_origin,
+    write_dataset,
+)
 from ragqa.dataset import SPLITS, DatasetConfig
 from ragqa.errors import CorpusError, FallbackWarning, InputError, MissingExtraError
 from ragqa.records import Pair, Passage
@@ -215,3 +225,12 @@ def test_lint_counts_duplicates_and_contradictions() -> None:
     assert lint(_splits([once]))["duplicate_pairs"] == lint(_splits([once]))["contradictions"] == 0
     report = lint(_splits([once, once, negative], [Pair("q", "other", 1)]))
     assert (report["duplicate_pairs"], report["contradictions"]) == (2, 1)
+
+
+@pytest.mark.parametrize("rest", ["## Model Details\n\nA BERT.\n", ""])
+def test_a_models_card_names_its_data_whatever_its_headings_are(tmp_path: Path, rest: str) -> None:
+    card = tmp_path / "README.md"
+    card.write_text(f"# A model\n\n{rest}", encoding="utf8")
+    add_origins(card, "some/base", None, [tmp_path / "pairs"])
+    rows = "- base model: some/base, licence: unknown\n- dataset: pairs, licence of the texts: unknown\n\n"
+    assert card.read_text(encoding="utf8") == f"# A model\n\n## Data and Licences\n\n{rows}{rest}"

@@ -305,7 +305,10 @@ def test_a_number_out_of_range_is_bad_usage(arguments: str, message: str, capsys
         ("ask dropout --model {missing}", "neither a folder nor a hub id"),
         ("ask ?!?", "holds no letter or digit"),
         ("ask dropout --index {missing}", "is not an index"),
+        ("index --passages {missing} --out {out}", "{missing} is not a file"),
+        ("update {missing} --remove A --embedder bundled", "{missing} is not an index"),
         ("demo --host 0.0.0.0", "give --auth USER:PASSWORD, or --no-auth"),
+        ("demo --llm-base-url localhost:1", "is no address of a server"),
         ("demo --auth nobody", "given as USER:PASSWORD"),
         ("evaluate --judged {missing}", "{missing} does not exist"),
         ("evaluate --judged {missing} --titles {missing}", "{missing} does not exist"),
@@ -313,6 +316,7 @@ def test_a_number_out_of_range_is_bad_usage(arguments: str, message: str, capsys
         ("dataset --passages {missing} --miner bundled --out {out}", "{missing} does not exist"),
         ("dataset --judged {missing} --teacher bundled --out {out}", "{missing} does not exist"),
         ("dataset --judged starter --teacher {missing} --out {out}", "neither a folder nor a hub id"),
+        ("dataset --passages {missing} --split dev --out {out}", "--split is of BEIR folders: give --judged"),
         ("train --dataset {missing} --out {out}", "is not a dataset"),
         ("export {missing} --dataset {missing} --out {out}", "is not a dataset"),
     ],
@@ -342,7 +346,7 @@ def test_update_changes_and_removes_pages(tmp_path: Path, index: Path, run: Run)
     code, _, err = run("update", index, "--remove", "Dropout")
     assert (code, err.splitlines()[-1]) == (1, f"ragqa: there is no page 'Dropout' in {index}")
     code, out, err = run("update", index, "--passages", tmp_path / "new.jsonl", "--remove", "Bagging")
-    message = "page 'Bagging' is to be removed, but there are passages of it; leave out one of the two"
+    message = "page 'Bagging' is both to be removed and among the passages; leave out one of the two"
     assert (code, out, err.splitlines()[-1]) == (1, "", f"ragqa: {message}")
     code, _, err = run("update", index)
     assert (code, err) == (1, "ragqa: nothing to update: give --passages or --remove\n")

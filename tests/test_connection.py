@@ -291,8 +291,8 @@ def test_a_proxy_is_asked_to_connect_to_https(out: Path, monkeypatch: pytest.Mon
     ("proxy", "reason"),
     [
         ("socks5h://u:s3cret@127.0.0.1:9", "names a SOCKS proxy, which needs one more package: pip install socksio"),
-        ("gopher://u:s3cret@127.0.0.1:9", "is no proxy's URL such as http://proxy.example.org:3128"),
-        ("http://u:s3cret:9:9", "is no proxy's URL"),
+        ("gopher://u:s3cret@127.0.0.1:9", "is not the URL of a proxy, such as http://proxy.example.org:3128"),
+        ("http://u:s3cret:9:9", "is not the URL of a proxy"),
     ],
 )
 def test_a_proxy_that_cannot_be_used_is_told_in_a_line(

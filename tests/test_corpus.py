@@ -99,7 +99,7 @@ def test_pages_are_read_with_line_feeds_so_that_offsets_count_in_them(write: Wri
 def test_what_pages_are_not_read_from_is_named_with_what_they_are_read_from(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"%PDF")
     ending = {"dump.xml.bz2": ".bz2", "dump.xml.gz": ".xml"}.get(name, Path(name).suffix.lower())
-    with pytest.raises(InputError, match=rf"{name}: pages are not read from {ending} files; give JSON Lines"):
+    with pytest.raises(InputError, match=rf"{name}: ragqa cannot read pages from {ending} files; give JSON Lines"):
         list(read_pages(tmp_path / name))
     with pytest.raises(CorpusError, match=rf"^{tmp_path} holds no pages; give JSON Lines"):
         list(read_pages(tmp_path))

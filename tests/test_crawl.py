@@ -499,7 +499,7 @@ def test_a_list_without_end_ends_with_a_reason(
         more = {"continue": "-||", "cmcontinue": f"page|{len(asked)}"}
         return 200, {}, json.dumps({"query": told, "continue": more}).encode()
 
-    with serve(reply) as url, pytest.raises(CrawlError, match=f"X: the wiki's list does not end; {came} members came"):
+    with serve(reply) as url, pytest.raises(CrawlError, match=f"X: the wiki's list does not end: {came} members"):
         run(out, url, categories=["X"])
     assert len(asked) <= 30
 
@@ -545,7 +545,7 @@ def test_pages_of_other_namespaces_come_if_they_are_asked_for(wiki: Wiki, out: P
         wiki.edit("Handbook:Pump", "A pump moves oil.[[Category:Manuals]]")
         assert run(out, wiki.api_url, titles=["C++"]).changed == ("Handbook:Pump",)  # it stays, though not asked for
     for asked, reason in (
-        (("Nowhere",), r"namespace 'nowhere' is none of this wiki's: 0 \(articles\), 1 \(talk\), .*3000 \(handbook\)"),
+        (("Nowhere",), r"this wiki has no namespace 'nowhere'; it has 0 \(articles\), 1 \(talk\), .*3000 \(handbook\)"),
         (("Kategorie",), r"namespace 'kategorie' holds no articles"),
         (("-1",), "namespace '-1' holds no articles"),
     ):

@@ -254,8 +254,9 @@ def test_the_command_refuses_other_machines_without_a_password(capsys: pytest.Ca
     [
         (["--host", "0.0.0.0"], "give --auth USER:PASSWORD"),
         (["--allow-host", "http://a.example", "--no-auth"], "http://a.example is not a host name"),
-        (["--allow-host", "a.example"], "on a.example other machines reach the chat"),
+        (["--allow-host", "a.example"], "other machines can reach the chat on a.example: give --auth"),
         (["--root-path", "chat"], "--root-path is chat; give a path such as /chat"),
+        (["--llm-base-url", "localhost:11434"], "is no address of a server; one looks like http://localhost"),
     ],
 )
 def test_wrong_options_are_told_before_anything_is_loaded(
@@ -265,8 +266,15 @@ def test_wrong_options_are_told_before_anything_is_loaded(
     assert message in capsys.readouterr().err
 
 
+def test_a_port_in_use_is_told_before_anything_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert main(["demo", "--index", "no/index", "--port", str(port)]) == 1
+    assert f"127.0.0.1:{port} is in use" in capsys.readouterr().err
+
+
 def test_an_empty_password_is_none(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--auth", "", "--bm25-only", "--port", "-1"]) == 1
+    assert main(["demo", "--auth", "", "--index", "no/index"]) == 1
     assert "USER:PASSWORD" in capsys.readouterr().err
 
 

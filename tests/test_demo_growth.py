@@ -60,8 +60,8 @@ def test_a_crawl_ends_at_its_most_pages_and_the_next_goes_on(wiki: Wiki, corpus:
     wanted = Wanted(("Perceptron", "Sigmoid function"))
     growth = Growth("ada@example.org", wiki.api_url, max_pages=1)
     told = grow(growth, corpus, wanted)
-    assert told.startswith("Stopped: 1 pages were fetched, the most at once.")
-    assert told.endswith(" passages are searched now. The same again goes on from there.")
+    assert told.startswith("Stopped: it has fetched the most pages allowed (1).")
+    assert told.endswith(" passages are searched now. Start the same crawl again to continue.")
     assert set(corpus.contents().pages) == {"Dropout", "Perceptron"}
     assert corpus.retriever.search("What does a perceptron weigh?")[0].passage.title == "Perceptron"
     assert grow(growth, corpus, wanted).startswith("Done: ")
@@ -80,7 +80,7 @@ def test_a_crawl_can_be_stopped_and_keeps_what_it_has_fetched(wiki: Wiki, corpus
     with serve(reply) as api_url:
         growth = Growth("ada@example.org", api_url)
         growth.start(corpus, Wanted(("Perceptron", "Sigmoid function")))
-        with pytest.raises(InputError, match="on its way already; wait for its end or stop it"):
+        with pytest.raises(InputError, match="already running; wait for its end or stop it"):
             growth.start(corpus, Wanted(("Perceptron",)))
         following = growth.follow(0.05)
         assert any(told.startswith("1 page fetched, ") for told in following)
@@ -88,7 +88,7 @@ def test_a_crawl_can_be_stopped_and_keeps_what_it_has_fetched(wiki: Wiki, corpus
         told = [*following]
         hold.set()
     assert "Stopping …" in told[:-1]
-    assert told[-1].startswith("Stopped: it was asked to end.")
+    assert told[-1].startswith("Stopped: somebody pressed Stop.")
     assert set(corpus.contents().pages) == {"Dropout", "Perceptron"}
     assert not growth.running
 
@@ -106,7 +106,8 @@ def test_a_crawl_ends_when_its_time_is_over(corpus: Corpus) -> None:
         growth = Growth("ada@example.org", api_url, max_minutes=0.01)
         told = grow(growth, corpus, Wanted(categories=("All",)))
     assert told == (
-        "Stopped: 0.01 minutes have passed, the most at once. Nothing is new. The same again goes on from there."
+        "Stopped: it has run for the longest time allowed (0.01 minutes). Nothing is new. "
+        "Start the same crawl again to continue."
     )
 
 
@@ -116,14 +117,16 @@ def test_the_command_states_the_limits(capsys: pytest.CaptureFixture[str]) -> No
     told = " ".join(capsys.readouterr().out.split())
     assert f"most pages of one crawl (default: {MAX_PAGES})" in told
     assert f"longest time of one crawl, in minutes (default: {MAX_MINUTES:g})" in told
-    assert main(["demo", "--allow-crawl", "ada@example.org", "--index", "none", "--crawl-pages", "0"]) == 1
-    assert "0 pages are the most to crawl at once; at least 1 is needed" in capsys.readouterr().err
+    for option in ("--crawl-pages", "--crawl-minutes"):
+        with pytest.raises(SystemExit):
+            main(["demo", "--allow-crawl", "ada@example.org", "--index", "none", option, "0"])
+        assert f"argument {option}: 0 is not a" in capsys.readouterr().err
     assert not Path("none").exists()
 
 
 @pytest.mark.parametrize("limits", [{"max_pages": 0}, {"max_minutes": 0}, {"max_minutes": float("nan")}])
 def test_limits_that_allow_nothing_are_refused(limits: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match=r"^(0|nan) (pages|minutes) are the "):
+    with pytest.raises(InputError, match=r"^max_(pages|minutes) is (0|nan); it must be "):
         Growth("ada@example.org", **limits)
 
 
@@ -158,7 +161,7 @@ def test_a_contact_that_is_none_is_refused_before_the_page_is_served(
         (["--allow-crawl", "ada@example.org"], "--allow-crawl adds to --index folders: name one"),
         (["--allow-crawl", "nobody", "--index", str(tmp_path / "index")], "contact 'nobody' is no address"),
     ):
-        assert main(["demo", "--bm25-only", "--port", "-1", *given]) == 1
+        assert main(["demo", "--bm25-only", *given]) == 1
         assert message in capsys.readouterr().err
     assert not (tmp_path / "index").exists()
 
@@ -188,7 +191,7 @@ def test_a_crawl_is_stopped_from_the_page_by_whoever_opens_it(wiki: Wiki, corpus
     ):
         visit.page.get_by_role("tab", name="Corpus").click()
         visit.page.get_by_role("button", name="Add pages").click()
-        visit.page.get_by_text("At most 500 pages and 30 minutes at once.").wait_for()
+        visit.page.get_by_text("One crawl may fetch 500 pages and take 30 minutes.").wait_for()
         visit.page.get_by_label("Pages", exact=True).first.fill("Perceptron\nSigmoid function")
         visit.page.get_by_role("button", name="Crawl and index").click()
         visit.page.get_by_text("1 page fetched").wait_for()
@@ -197,7 +200,7 @@ def test_a_crawl_is_stopped_from_the_page_by_whoever_opens_it(wiki: Wiki, corpus
             other.page.get_by_role("button", name="Add pages").click()
             other.page.get_by_role("button", name="Stop").click()
             for page in (visit.page, other.page):
-                page.get_by_text("Stopped: it was asked to end.").wait_for()
+                page.get_by_text("Stopped: somebody pressed Stop.").wait_for()
                 page.locator("#ragqa-found").get_by_text("Perceptron").wait_for()
                 page.get_by_role("button", name="Stop").wait_for(state="hidden")
         hold.set()

@@ -91,7 +91,7 @@ def test_a_root_path_that_is_none_is_named(root_path: str) -> None:
 
 
 def test_a_proxy_lets_others_in_who_need_a_password() -> None:
-    with pytest.raises(InputError, match="on chat.example other machines reach the chat: give --auth"):
+    with pytest.raises(InputError, match="other machines can reach the chat on chat.example: give --auth"):
         check_door(Door(names=("chat.example",)))
     check_door(Door(names=("chat.example",), open_to_all=True))
 

@@ -477,7 +477,7 @@ def test_pages_of_other_namespaces_come_if_they_are_asked_for(tmp_path: Path, ou
     run(tmp_path / "dump.xml", out, titles=["handbook:hoist"], namespaces=["3000"])
     assert [(page.title, page.aliases) for page in pages(out)] == [("Handbook:Pump", ("Handbook:Hoist",))]
     for asked, reason in (
-        (("Nowhere",), r"namespace 'nowhere' is none of this wiki's: 0 \(articles\), 1 \(talk\), .*3000 \(handbook\)"),
+        (("Nowhere",), r"this wiki has no namespace 'nowhere'; it has 0 \(articles\), 1 \(talk\), .*3000 \(handbook\)"),
         (("14",), "namespace '14' holds no articles"),
     ):
         with pytest.raises(InputError, match=reason):

@@ -100,6 +100,13 @@ def test_with_a_run_a_document_is_as_good_as_its_best_passage(write: Write) -> N
     assert means["run.trec"]["R@10"] == 0.75
 
 
+def test_a_run_does_not_count_a_document_that_is_excluded(write: Write) -> None:
+    pieces = {"p1": "q1", "p2": "q1"}
+    judged = replace(JUDGED, documents=pieces, excluded={"q1": frozenset(pieces)})
+    lines = ["q1 Q0 q1 1 9 x", "q1 Q0 p2 2 8 x", "q1 Q0 p3 3 7 x", "q2 Q0 q1 1 9 x"]
+    assert read_run(write("run.trec", lines), judged) == {"q1": {"p3": 7.0}, "q2": {"q1": 9.0}}
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -115,7 +122,7 @@ def test_a_line_that_is_no_run_is_named(write: Write, line: str, message: str) -
 
 def test_a_run_of_another_set_is_refused(write: Write) -> None:
     for line in ("q7 Q0 p1 1 1 x", "q1 Q0 d7 1 1 x"):
-        with pytest.raises(InputError, match=r"run\.trec names no question of toy, or no document of it"):
+        with pytest.raises(InputError, match=r"run\.trec names no question or no document of toy"):
             read_run(write("run.trec", [line]), JUDGED)
 
 

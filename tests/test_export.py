@@ -206,6 +206,7 @@ def test_another_tokenizer_is_noticed(tmp_path: Path) -> None:
         ([3, 2, 1], [1, 2, 3], 2, -1),
         ([1, 3, 2, 4], [1, 2, 3, 4], 1, 0.8),
         ([1, 1, 1], [1, 1, 1], 0, 1),
+        ([1, 1, 1, 2, 3], [1, 2, 3, 4, 5], 2, 0.894427),  # ties have the mean of their ranks: 2, 2, 2, 4, 5
     ],
 )
 def test_parity_of_scores_is_deviation_and_rank_correlation(

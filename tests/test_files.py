@@ -188,6 +188,18 @@ def test_a_bound_file_is_written_in_place(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["a place", "target"]
 
 
+def test_the_new_content_is_kept_if_a_bound_file_has_no_room_for_it(tmp_path: Path) -> None:
+    disk, place = tmp_path / "disk", tmp_path / "place"
+    disk.mkdir()
+    place.touch()
+    bind = [["touch", disk / "file"], ["mount", "--bind", disk / "file", place]]
+    write = [sys.executable, "-c", WRITE.replace("b'new'", "b'new' * 100_000"), place]
+    done = in_mounts([["-t", "tmpfs", "-o", "size=16k", "none", disk]], [*bind, write])
+    (left,) = tmp_path.glob(".place.*")
+    assert f"No space left on device; the whole new content is in {left}: '{place}'" in done.stderr
+    assert left.read_bytes() == b"new" * 100_000
+
+
 def test_a_bound_file_that_is_only_readable_is_named_before_the_work(tmp_path: Path) -> None:
     for name in ("target", "place"):
         (tmp_path / name).write_text("old")

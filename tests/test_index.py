@@ -116,7 +116,7 @@ def test_what_cannot_be_updated_is_refused_and_nothing_lost(
     with pytest.raises(InputError, match=f"there is no page 'Boosting' in {index}"):
         update_index(index, remove=["Boosting"], embedder=word_embedder)
     with pytest.raises(
-        InputError, match=r"^page 'Bagging' is to be removed, but there are passages of it; leave out one"
+        InputError, match=r"^page 'Bagging' is both to be removed and among the passages; leave out one"
     ):
         update_index(index, iter(PASSAGES), remove=["Bagging", "Boosting"], embedder=word_embedder)
     with pytest.raises(CorpusError, match="there are no passages"):

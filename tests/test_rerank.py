@@ -1,5 +1,6 @@
 import errno
 import os
+import pickle
 import shutil
 import time
 import zlib
@@ -84,7 +85,7 @@ def test_changed_weights_are_noticed_whatever_the_cache_holds(tmp_path: Path, mo
     ):
         Reranker.load(tmp_path / "model")
     (tmp_path / "model" / SEAL).unlink()
-    with pytest.warns(FallbackWarning, match="is of other weights, so probabilities may be wrong"):
+    with pytest.warns(FallbackWarning, match="was fitted to other weights, so probabilities may be wrong"):
         changed = Reranker.load(tmp_path / "model")
     assert not np.array_equal(changed.score(QUESTION, TEXTS), before)
 
@@ -118,13 +119,16 @@ def test_a_cache_that_is_only_readable_is_used(tmp_path: Path, monkeypatch: pyte
     assert kept.stat().st_mtime_ns == written
 
 
-def test_a_card_may_be_edited_and_torch_weights_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("weights", ["model.safetensors", "pytorch_model-00001-of-00002.bin"])
+def test_a_card_may_be_edited_and_torch_weights_removed(tmp_path: Path, weights: str) -> None:
     shutil.copytree(BUNDLED, tmp_path / "model", ignore=shutil.ignore_patterns(SEAL))
-    (tmp_path / "model" / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "model" / weights).write_bytes(b"weights")
     seal(tmp_path / "model")
     (tmp_path / "model" / "README.md").write_text("my card")
-    (tmp_path / "model" / "model.safetensors").unlink()
-    assert Reranker.load(tmp_path / "model").score(QUESTION, TEXTS).shape == (len(TEXTS),)
+    (tmp_path / "model" / weights).unlink()
+    reranker = Reranker.load(tmp_path / "model")
+    for opened in (reranker, pickle.loads(pickle.dumps(reranker))):
+        assert opened.score(QUESTION, TEXTS).shape == (len(TEXTS),)
 
 
 def test_only_some_compiled_models_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -180,7 +180,7 @@ def test_the_bundled_calibration_is_of_the_bundled_models_and_weights() -> None:
 def test_probabilities_of_another_embedder_are_doubted(tmp_path: Path, word_embedder: Embedder) -> None:
     index = Bm25Index.build(PASSAGES)
     save_index(tmp_path / "index", index, DenseIndex.build(PASSAGES, word_embedder))
-    with pytest.warns(FallbackWarning, match="calibrated for another embedder, so probabilities may be wrong"):
+    with pytest.warns(FallbackWarning, match="calibrated for another embedder, so its probabilities may be wrong"):
         Retriever.open(tmp_path / "index", embedder=word_embedder)
     Retriever.open(tmp_path / "index", dense=False)
 

@@ -261,7 +261,9 @@ def test_a_list_needs_two_passages_of_a_question(tmp_path: Path, monkeypatch: py
 
 def test_only_positives_of_several_grades_give_a_warning() -> None:
     graded = [replace(pair, label=0.5 + pair.label / 2) for pair in pairs_about(TOPICS)]
-    with pytest.warns(FallbackWarning, match="the train pairs of data are all positives, which teaches little"):
+    with pytest.warns(
+        FallbackWarning, match="the train pairs of data are all positives, so the model learns little; add negatives"
+    ):
         check_labels(graded, ["data"])
 
 

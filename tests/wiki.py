@@ -107,7 +107,8 @@ class Wiki:
     def start(self) -> None:
         with (self.folder / "server.log").open("ab") as log:
             self._server = subprocess.Popen(
-                ["php", "-S", f"127.0.0.1:{self.port}", "-t", str(MEDIAWIKI)],
+                # else it would keep settings for two seconds after they have changed
+                ["php", "-d", "opcache.revalidate_freq=0", "-S", f"127.0.0.1:{self.port}", "-t", str(MEDIAWIKI)],
                 env=os.environ | self._config,
                 stdout=log,
                 stderr=log,

@@ -70,17 +70,24 @@ def _add_dataset(command: Command) -> None:
     parser.add_argument(
         "--forms", nargs="+", default=["what"], choices=FORMS, help="of generated questions (default what)"
     )
-    parser.add_argument("--negatives", type=whole(1), default=3, help="for each positive (default 3)")
+    parser.add_argument(
+        "--negatives", type=whole(1), default=3, help="number of negatives for each positive (default: 3)"
+    )
     parser.add_argument(
         "--shares",
         nargs=3,
         type=weight,
         default=[1, 1, 1],
         metavar=("RANDOM", "PAGE", "HARD"),
-        help="of the kinds of negatives",
+        help="proportions of random, same-page and hard negatives, e.g. 0.2 0.3 0.5 (default: equal)",
     )
     parser.add_argument(
-        "--parts", nargs=3, type=weight, default=[0.8, 0.1, 0.1], metavar=("TRAIN", "EVAL", "TEST"), help="of the pages"
+        "--parts",
+        nargs=3,
+        type=weight,
+        default=[0.8, 0.1, 0.1],
+        metavar=("TRAIN", "EVAL", "TEST"),
+        help="proportions of pages in train, eval and test (default: 0.8 0.1 0.1)",
     )
     add_seed(parser, 42)
     parser.add_argument(
@@ -94,14 +101,19 @@ def _add_dataset(command: Command) -> None:
         help="bi-encoders that soften the labels of the train split",
     )
     parser.add_argument(
-        "--teacher-weight", type=share(), default=0.25, help="share in a judged label, more in others (default 0.25)"
+        "--teacher-weight",
+        type=share(),
+        default=0.25,
+        help="weight of the teachers in a judged label, from 0 to 1; it is higher in other labels (default: 0.25)",
     )
     parser.add_argument(
         "--style", choices=("ragqa", "reference"), default="ragqa", help="reference: that model's own recipe"
     )
     parser.add_argument("--title", default="Questions and passages", help="of the card")
     parser.add_argument(
-        "--licence", metavar="NAME", help="licence of the texts, for the card; by default what their addresses tell"
+        "--licence",
+        metavar="NAME",
+        help="licence of the texts, for the card (default: derived from the addresses of the pages)",
     )
     parser.set_defaults(parser=parser)
 
@@ -125,9 +137,9 @@ def _add_train(command: Command) -> None:
     parser.add_argument("--base", help=f"folder, hub id, or {OFFLINE_BASE} where there is no hub")
     group = parser.add_argument_group("settings", "instead of the recipe's own")
     group.add_argument("--epochs", type=real(0), help="passes over the train pairs")
-    group.add_argument("--batch-size", type=whole(1), help="pairs, or questions where there are lists")
+    group.add_argument("--batch-size", type=whole(1), help="number of pairs, or of questions if --list-size is above 0")
     group.add_argument(
-        "--list-size", type=whole(0), help="passages of a question that are looked at together, 0 for single pairs"
+        "--list-size", type=whole(0), help="number of passages of a question in one list; 0 trains on single pairs"
     )
     group.add_argument("--learning-rate", type=real(0), help="highest learning rate")
     group.add_argument("--warmup", type=share(below_one=True), help="fraction of all training steps used for warm-up")
@@ -201,6 +213,8 @@ def _dataset(options: argparse.Namespace) -> None:
         return
     if options.data:
         raise InputError("--data is for other recipes: give --passages or --judged, or --recipe")
+    if options.split and not options.judged:
+        raise InputError("--split is of BEIR folders: give --judged")
     from ragqa import dataset
     from ragqa.card import UNKNOWN, Origin, join_licences, origin_of, write_dataset
     from ragqa.feedback import read_feedback
@@ -359,7 +373,7 @@ def _read_runs(paths: Sequence[str], sets: "Sequence[Judged]") -> "dict[str, Run
     from ragqa.evaluate import read_run
 
     if paths and len(sets) != 1:
-        raise InputError("a run is of one set of questions: give --run with one --judged")
+        raise InputError("a run belongs to one set of questions: give --run with one --judged")
     runs: dict[str, Run] = {}
     for path in paths:
         if Path(path).name in runs:

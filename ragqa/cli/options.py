@@ -143,10 +143,10 @@ def load_embedder(source: str) -> "Embedder":
 def open_retriever(options: argparse.Namespace) -> "Retriever":
     """Open the index and the models that the arguments of `add_retriever` name."""
     from ragqa.retrieve import Retriever
-    from ragqa.storage.generations import check_index
+    from ragqa.storage.generations import current
 
     if options.index is not None:
-        check_index(options.index)
+        current(options.index)
     models = (options.model, options.embedder)
     check_models(*(source for source in models if isinstance(source, str)))
     reranker = None if options.bm25_only else options.model or "bundled"

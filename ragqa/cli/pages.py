@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ragqa.cli.options import Command
@@ -232,9 +232,9 @@ def _read_seeds(options: argparse.Namespace) -> "Seeds":
     )
 
 
-def _say_what_is_not_there(fates: "Iterable[Fate]", *kinds: str) -> None:
+def _say_what_is_not_there(fates: "Iterable[Fate]", kinds: Container[str] = ("missing", "empty", "failed")) -> None:
     for fate in fates:
-        if fate.became in (kinds or ("missing", "empty", "failed")):
+        if fate.became in kinds:
             say(f"{fate.became}: {fate.title}" + (f": {fate.reason}" if fate.reason else ""))
 
 
@@ -267,7 +267,7 @@ def _import_dump(options: argparse.Namespace) -> int:
         namespaces=options.namespace,
         index_url=options.index_url,
     )
-    _say_what_is_not_there(report.fates, "missing", "empty", "failed", "skipped")
+    _say_what_is_not_there(report.fates, ("missing", "empty", "failed", "skipped"))
     print(
         f"{options.out}: "
         + ", ".join(f"{report.counts.get(kind, 0):,} {kind}" for kind in FATES if kind not in ("missing", "folded"))

@@ -26,7 +26,7 @@ _TERMINATED = 128 + signal.SIGTERM  # as a shell counts a signal
 
 
 class Terminated(BaseException):
-    """SIGTERM has come: whatever runs ends as after Ctrl-C, so that nothing half written stays."""
+    """Raised on SIGTERM. The command ends as after Ctrl-C and leaves nothing half written."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

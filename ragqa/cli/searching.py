@@ -7,7 +7,16 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from ragqa.cli.options import Command, add_embedder, add_retriever, load_embedder, open_retriever, whole
+from ragqa.cli.options import (
+    Command,
+    add_embedder,
+    add_retriever,
+    check_files,
+    load_embedder,
+    open_retriever,
+    real,
+    whole,
+)
 from ragqa.cli.pages import read_all_pages
 from ragqa.cli.terminal import printable, wrap
 from ragqa.errors import InputError
@@ -92,11 +101,11 @@ def _add_demo(command: Command) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="host name that the page may be reached by, besides localhost and --host: of a reverse proxy, or on a "
-        "network; can be repeated",
+        help="another host name for the page, such as that of a reverse proxy; may be repeated (localhost and --host "
+        "are always allowed)",
     )
     parser.add_argument(
-        "--root-path", metavar="PATH", default="", help="path of the page behind a reverse proxy: /chat"
+        "--root-path", metavar="PATH", default="", help="path at which a reverse proxy serves the page, e.g. /chat"
     )
     parser.add_argument("--mcp", action="store_true", help="serve search and ask as tools for language models too")
     parser.add_argument("--feedback", metavar="FILE", help="for likes and dislikes; in the cache folder if not given")
@@ -113,11 +122,11 @@ def _add_demo(command: Command) -> None:
         "a folder that is not there begins as a copy of the starter corpus",
     )
     parser.add_argument(
-        "--crawl-pages", type=int, default=500, metavar="N", help="most pages of one crawl (default: 500)"
+        "--crawl-pages", type=whole(1), default=500, metavar="N", help="most pages of one crawl (default: 500)"
     )
     parser.add_argument(
         "--crawl-minutes",
-        type=float,
+        type=real(0),
         default=30.0,
         metavar="MINUTES",
         help="longest time of one crawl, in minutes (default: 30)",
@@ -129,8 +138,8 @@ def _add_demo(command: Command) -> None:
 def _index(options: argparse.Namespace) -> None:
     from ragqa.index import build_index
 
-    embedder = None if options.no_dense else load_embedder(options.embedder)
     passages = tuple(read_json_lines(options.passages, Passage))
+    embedder = None if options.no_dense else load_embedder(options.embedder)
     with counter(len(passages) if embedder else 0, "passages") as counted:
         report = build_index(
             options.out, passages, embedder=embedder, k1=options.k1, b=options.b, progress=counted.update
@@ -140,9 +149,12 @@ def _index(options: argparse.Namespace) -> None:
 
 def _update(options: argparse.Namespace) -> None:
     from ragqa.index import update_index
+    from ragqa.storage.generations import current
 
     if not options.passages and not options.remove:
         raise InputError("nothing to update: give --passages or --remove")
+    current(options.index)
+    check_files(options.passages)
     embedder = load_embedder(options.embedder) if options.embedder else None
     passages = read_json_lines(options.passages, Passage) if options.passages else ()
     with counter(None, "passages") as counted:
@@ -213,21 +225,18 @@ def _demo(options: argparse.Namespace) -> None:
         tuple(options.allow_host),
         options.root_path,
     )
-    demo.check_door(door)  # before anything is loaded
+    demo.check_door(door)  # all options are checked before anything is loaded
+    demo.check_free(door.host, door.port)
     feedback, notice = demo.find_feedback(options.feedback)
+    writer = None if options.llm_base_url is None else Writer(options.llm_base_url, options.llm_model)
     growth = _open_growth(options)
     corpora: list[demo.Corpus] = []
     for folder in options.index or [None]:
         reranker = corpora[0].retriever.reranker if corpora else options.model
         opened = open_retriever(argparse.Namespace(**{**vars(options), "index": folder, "model": reranker}))
         corpora.append(demo.Corpus(opened, folder))
-    writer = None
-    if options.llm_base_url is not None:
-        writer = Writer(
-            options.llm_base_url,
-            options.llm_model,
-            reranker=corpora[0].retriever.reranker,
-        )
+    if writer:
+        writer.reranker = corpora[0].retriever.reranker
     demo.serve(
         corpora,
         host=door.host,

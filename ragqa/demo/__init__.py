@@ -21,6 +21,7 @@ from ragqa.demo.corpora import Corpus, begin_folder
 from ragqa.demo.door import Door, check_door, read_auth
 from ragqa.demo.extras import Extras, find_feedback
 from ragqa.demo.growth import Growth
+from ragqa.demo.listen import check_free
 from ragqa.demo.mounting import mount
 from ragqa.demo.page import EXAMPLES, build_demo
 from ragqa.demo.serve import launch, serve
@@ -34,6 +35,7 @@ __all__ = [
     "begin_folder",
     "build_demo",
     "check_door",
+    "check_free",
     "find_feedback",
     "launch",
     "mount",

@@ -78,7 +78,7 @@ def _add_growth(
     import gradio as gr
 
     own = [name for name, corpus in corpora.items() if corpus.folder]
-    limits = f"At most {growth.max_pages:,} pages and {growth.max_minutes:g} minutes at once."
+    limits = f"One crawl may fetch {growth.max_pages:,} pages and take {growth.max_minutes:g} minutes."
     with gr.Accordion("Add pages", open=False):
         into = gr.Dropdown(own, value=own[0], label="To", visible=len(own) > 1)
         titles = gr.Textbox(label="Pages", placeholder="One title a line", lines=3, max_length=20_000)

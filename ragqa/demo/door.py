@@ -33,8 +33,8 @@ def check_door(door: Door) -> None:
     own = is_own_host(door.host) and not door.names
     if not (own or door.auth or door.open_to_all):
         raise InputError(
-            f"on {door.names[0] if door.names else door.host} other machines reach the chat: "
-            "give --auth USER:PASSWORD, or --no-auth if all may use it"
+            f"other machines can reach the chat on {door.names[0] if door.names else door.host}: "
+            "give --auth USER:PASSWORD, or --no-auth to let everybody in"
         )
     read_names(door.host, door.names)
     if door.root_path and not re.fullmatch(r"(/[\w.~-]+)+/?", door.root_path):

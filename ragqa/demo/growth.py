@@ -51,9 +51,9 @@ class Growth:
         """One job fetches at most `max_pages` pages in `max_minutes`. Raises `InputError` for a contact that is no address."""
         check_contact(contact)
         if max_pages < 1:
-            raise InputError(f"{max_pages} pages are the most to crawl at once; at least 1 is needed")
+            raise InputError(f"max_pages is {max_pages}; it must be at least 1")
         if not 0 < max_minutes <= 24 * 60:
-            raise InputError(f"{max_minutes:g} minutes are the longest crawl; it must be above 0 and at most a day")
+            raise InputError(f"max_minutes is {max_minutes:g}; it must be above 0 and at most {24 * 60:,}, a day")
         self.contact, self.api_url = contact, api_url
         self.max_pages, self.max_minutes = max_pages, max_minutes
         self._lock, self._done = Lock(), Event()
@@ -72,7 +72,7 @@ class Growth:
             raise InputError(f"the {corpus.name} is not in a folder of yours; give one with --index")
         with self._lock:
             if self.running:
-                raise InputError("a crawl is on its way already; wait for its end or stop it")
+                raise InputError("a crawl is already running; wait for its end or stop it")
             self._done.clear()
             self._told, self._watch = "", Watch(self.max_pages)
             self._running = Thread(target=self._run, args=(corpus, corpus.folder, wanted), daemon=True)
@@ -80,7 +80,7 @@ class Growth:
 
     def stop(self) -> None:
         """Let the job fetch no more; what it has fetched is indexed."""
-        self._watch.stop("it was asked to end")
+        self._watch.stop("somebody pressed Stop")
 
     def follow(self, every_s: float = 0.5) -> Iterator[str]:
         """What is being done, told again after each half second, until the job has ended."""
@@ -95,7 +95,7 @@ class Growth:
         try:
             told = self._grow(corpus, folder, wanted)
         except (RagqaError, OSError) as error:
-            told = f"It failed: {error}. What was fetched is kept; the same again goes on from there."
+            told = f"It failed: {error}. What was fetched is kept; start the same crawl again to continue."
         finally:
             self._told = told
             self._done.set()
@@ -113,11 +113,11 @@ class Growth:
         searched = self._index(corpus, folder, new, gone) if new or gone else 0
         told = f"{searched:,} passages are searched now." if searched else "Nothing is new."
         if failure:
-            return f"{failure} {told} The same again goes on from there."
+            return f"{failure} {told} Start the same crawl again to continue."
         return f"{'Done: ' if searched else ''}{told} {tell_fates(report)}"
 
     def _crawl(self, folder: Path, wanted: Wanted) -> CrawlReport:
-        reason = f"{self.max_minutes:g} minutes have passed, the most at once"
+        reason = f"it has run for the longest time allowed ({self.max_minutes:g} minutes)"
         clock = Timer(self.max_minutes * 60, self._watch.stop, (reason,))
         clock.daemon = True
         clock.start()

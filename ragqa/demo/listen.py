@@ -1,4 +1,4 @@
-"""The server below the page, on a socket that is bound before the page is built."""
+"""The HTTP server of the page, on a socket that is bound before the server starts."""
 
 import errno
 import socket
@@ -27,6 +27,11 @@ def bind(host: str, port: int | None) -> socket.socket:
         used = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
         reason = "is in use" if used else f"cannot be listened on ({error})"
         raise InputError(f"{host}:{port} {reason}; choose another host or port") from error
+
+
+def check_free(host: str, port: int | None) -> None:
+    """Raise `InputError` if a server cannot listen on the host and port."""
+    bind(host, port).close()
 
 
 def address_of(host: str, listener: socket.socket) -> str:

@@ -31,6 +31,7 @@ def serve(
 ) -> None:
     """Serve the demo until Ctrl-C; `port` None takes a free one. Prints one line with the address.
 
+    It is reached by the loopback names, `host` and `names`; `root_path` is the path at which a reverse proxy serves it.
     Other machines reach it only where `auth` asks them for a user's name and password, or it is `open_to_all`. `mcp` serves
     the endpoints as tools too. Raises `InputError` for a host of others without either, for tools behind a password, and for
     an address that cannot be listened on, such as a port in use; `MissingExtraError` if MCP is not installed.

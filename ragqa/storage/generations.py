@@ -117,11 +117,6 @@ def remove_index(folder: Path) -> None:
         folder.rmdir()
 
 
-def check_index(folder: str | Path) -> None:
-    """Raise `IndexStoreError` if a folder is not an index; reads only which generation is current."""
-    _read_pointer(Path(folder))
-
-
 def check_files(generation: Path, names: Iterable[str] | None = None, *, sizes_only: bool = False) -> None:
     """Raise `IndexStoreError`, naming the file and what to do, if `seal.find_flaw` finds one in a generation."""
     if flaw := find_flaw(generation, names, sizes_only=sizes_only):

@@ -107,7 +107,7 @@ def _open_transport(url: "httpx.URL") -> "httpx.HTTPTransport":
             f"{variable} names a SOCKS proxy, which needs one more package: pip install socksio (or set NO_PROXY={url.host})"
         ) from error
     except (ValueError, httpx.InvalidURL) as error:  # its message may hold a password
-        raise InputError(f"{variable} is no proxy's URL such as http://proxy.example.org:3128") from error
+        raise InputError(f"{variable} is not the URL of a proxy, such as http://proxy.example.org:3128") from error
 
 
 def _is_kept(name: bytes, value: bytes) -> bool:

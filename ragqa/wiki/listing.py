@@ -169,6 +169,6 @@ def _list_once(wiki: Wiki, name: str, at_once: int) -> tuple[list[dict[str, Any]
         in_vain = in_vain + 1 if len(members) == known else 0
         if more and (in_vain >= _MOST_IN_VAIN or len(members) > _MOST_MEMBERS):
             raise CrawlError(
-                f"{name}: the wiki's list does not end; {len(members):,} members came, {in_vain} replies in vain"
+                f"{name}: the wiki's list does not end: {len(members):,} members, and {in_vain} replies without a new one"
             )
     return list(members.values()), count

@@ -68,7 +68,7 @@ class Watch:
         """Count a page that was fetched."""
         self.pages += 1
         if self.pages == self.max_pages:
-            self.stop(f"{self.pages:,} pages were fetched, the most at once")
+            self.stop(f"it has fetched the most pages allowed ({self.pages:,})")
 
 
 class Wiki:

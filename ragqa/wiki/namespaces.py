@@ -22,7 +22,7 @@ def find_namespaces(asked: Iterable[str], read: Callable[[], Namespaces]) -> fro
         number = next((number for number, called in known.items() if name == str(number) or name in called), None)
         if number is None:
             there = ", ".join(f"{key} ({min(called)})" for key, called in sorted(known.items()) if key > 0)
-            raise InputError(f"namespace {name!r} is none of this wiki's: 0 (articles), {there}")
+            raise InputError(f"this wiki has no namespace {name!r}; it has 0 (articles), {there}")
         if number < 0 or number == CATEGORY:
             raise InputError(f"namespace {name!r} holds no articles; to fetch a category's members use --category")
         numbers.add(number)
