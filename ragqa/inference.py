@@ -31,6 +31,7 @@ _WINDOW = 1024  # texts that are tokenized together
 _PAD_TOKENS = ("[PAD]", "<pad>")
 _UNREAD = ("*.md",)  # a card may be edited
 _KEPT = 8  # compiled models in the cache folder, some 60 MB each
+_HUB_ID = re.compile(r"(?:\w(?:[\w.-]*\w)?/)?\w(?:[\w.-]*\w)?", re.ASCII)
 _KEPT_NAME = re.compile(r"[0-9a-f]{32}")
 _MARK = (
     b"ragqa-compiled-1"  # behind a compiled model, before its checksum: other files in the cache folder are not ours
@@ -189,8 +190,13 @@ def check_source(source: str | Path) -> None:
         _check_seal(folder)
         if not find_weights(folder):
             raise ModelError(f"{folder} holds no weights: {MODEL_FILE} or model.safetensors is needed")
-    elif folder.is_absolute() or str(source).startswith(".") or str(source).count("/") != 1:
+    elif str(source).count("/") != 1 or not may_be_hub_id(str(source)):
         raise ModelError(f"{source} is neither a folder nor a hub id (owner/name)")
+
+
+def may_be_hub_id(name: str) -> bool:
+    """Return True for `owner/name` and `name`, but not for paths such as `model/` and `./model`."""
+    return _HUB_ID.fullmatch(name) is not None
 
 
 def check_finite(numbers: "np.ndarray", name: str) -> None:

@@ -30,7 +30,7 @@ from ragqa.errors import (
 )
 from ragqa.export import add_openvino
 from ragqa.files import replace_file
-from ragqa.inference import MODEL_FILE
+from ragqa.inference import MODEL_FILE, may_be_hub_id
 from ragqa.offline import hub_options
 from ragqa.records import PARTLY, Pair, read_rows
 from ragqa.storage.folders import check_replaceable, replace_folder
@@ -200,8 +200,8 @@ def _names(datasets: Sequence[str | Path]) -> str:
 
 
 def check_base(base: str) -> None:
-    """Raise `ModelError` if a base is a path and no folder."""
-    if (Path(base).is_absolute() or base.startswith(".")) and not Path(base).is_dir():
+    """Raise `ModelError` if a base is neither a folder nor a possible hub id."""
+    if not Path(base).is_dir() and not may_be_hub_id(base):
         raise _no_base(base, "there is no such folder")
 
 

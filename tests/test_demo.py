@@ -198,6 +198,12 @@ def test_each_step_is_told_with_the_time_it_took() -> None:
     assert turns[-1].answer == small_retriever().ask(QUESTION, 5)
 
 
+def test_the_steps_name_the_corpus() -> None:
+    turn = replace(last(), corpus="garden")
+    steps = next(said["content"] for said in messages([turn]) if said.get("metadata"))
+    assert steps.startswith("Corpus: garden\n- searched 5 passages in ")
+
+
 @pytest.mark.parametrize(("seconds", "shown"), [(0.0001, "1 ms"), (0.11, "110 ms"), (1.26, "1.3 s")])
 def test_durations(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown

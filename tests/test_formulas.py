@@ -29,6 +29,9 @@ FORMULAS = [
     ("of pairs (x_1, y_1), …, (x_n, y_n) is", ["(x_1, y_1), …, (x_n, y_n)"]),
     ("the state h_{t−1}: z_t = σ(W_z·x_t + b_z), and", ["h_{t−1}", "z_t = σ(W_z·x_t + b_z)"]),
     ("perplexity is 2^H.", ["2^H"]),
+    ("Gini impurity, 1 − Σ_k p_k², is", ["Σ_k p_k²"]),
+    ("Entropy, −Σ_k p_k·log₂ p_k, measures", ["−Σ_k p_k·log₂ p_k"]),
+    ("over p_ik² and snake_k", []),
     (r"{\begin{cases}a\\[6pt]b\end{cases}} where", [r"{\begin{cases}a\\[6pt]b\end{cases}}"]),
 ]
 

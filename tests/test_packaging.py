@@ -66,7 +66,9 @@ def test_what_is_required_by_default_is_imported() -> None:
     assert names - {package(name) for name in imported(ROOT / "ragqa")} == set()
 
 
-@pytest.mark.parametrize("path", ["Makefile", "README.md", "benchmarks/README.md"])
+@pytest.mark.parametrize(
+    "path", ["Makefile", "README.md", "benchmarks/README.md", "notebooks/2_dataset_and_training.ipynb"]
+)
 def test_torch_is_asked_for_in_the_same_versions_everywhere(path: str) -> None:
     (wanted,) = (line for line in EXTRAS["train"] if line.startswith("torch"))
     assert set(re.findall(r"torch[<>=][\d.,<>=]+", (ROOT / path).read_text(encoding="utf8"))) == {wanted}

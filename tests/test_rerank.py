@@ -236,7 +236,16 @@ def test_a_folder_without_weights_says_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_what_is_neither_a_folder_nor_a_hub_id_is_refused_at_once() -> None:
-    for source in ("./nowhere", "nowhere", "/nowhere/at/all", "a/b/c"):
+    for source in (
+        "./nowhere",
+        "nowhere",
+        "nowhere/",
+        "/nowhere/at/all",
+        "a/b/c",
+        "~/nowhere",
+        "own er/name",
+        "owner/-name",
+    ):
         with pytest.raises(ModelError, match="neither a folder nor a hub id"):
             Reranker.load(source)
 

@@ -92,8 +92,9 @@ def test_the_weights_kept_are_the_mean_of_the_bases_and_the_trained_ones() -> No
 
 
 def test_what_cannot_be_trained_is_refused(tmp_path: Path, dataset: Path) -> None:
-    with pytest.raises(ModelError, match="the base model './nowhere' is no folder"):
-        train_embedder([dataset], tmp_path / "out", replace(RECIPES["embedder"], base="./nowhere"), progress=False)
+    for base in ("./nowhere", "nowhere/", "a/b/c"):
+        with pytest.raises(ModelError, match=rf"the base model '{base}' is no folder .*there is no such folder"):
+            train_embedder([dataset], tmp_path / "out", replace(RECIPES["embedder"], base=base), progress=False)
     with pytest.raises(InputError, match="is not replaced: choose another folder"):
         train_embedder([dataset], dataset, TrainConfig(list_size=2), progress=False)
     with pytest.raises(InputError, match="list_size is 0"):

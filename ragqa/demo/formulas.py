@@ -37,9 +37,10 @@ _LETTER = r"(?<![^\W\d_])[^\W\d_]"  # one that stands alone
 _INDEX = re.compile(
     rf"(?:{_LETTER}|[)\]}}|])['′]?(?:_(?:\{{|\w(?![^\W\d_]{{2}}|_))|\^(?:\{{|[\w*(−-]))|\d\^(?:\{{|[\w(−-])"
 )
-_OTHER_NOTATION = re.compile(r"[_^](?:\w\w|[^\w{*])|^\w$")
+_RAISED = "¹²³⁰-₉"  # digits above and below the line, which \w matches and \d does not
+_OTHER_NOTATION = re.compile(rf"[_^](?:\w[^\W{_RAISED}]|[^\w{{*])|^\w$")
 _IN_INDEX = re.compile(r"[_^]\{[^{}]*\}")
-_LONG_NAME = re.compile(r"[^\W\d_]{4}")
+_LONG_NAME = re.compile(rf"[^\W\d_{_RAISED}]{{4}}")
 _RELATION_FIRST = re.compile(
     r"[=<>+*/≤≥≈∈→−]|\\(?:in|leq|geq|neq|approx|sim|to|times|cdot|mid|propto|mapsto|subset|subseteq|cup|cap|rightarrow|"
     r"leftarrow|Rightarrow|equiv|pm|odot|circ)(?![a-zA-Z])"

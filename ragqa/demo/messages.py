@@ -65,7 +65,7 @@ def _stages(turn: Turn) -> Message:
     title = f"{title[:1].upper()}{title[1:]}"
     steps = "\n".join(f"- {escape_markdown(stage)}" for stage in turn.stages)
     status = "done" if turn.answer else "pending"
-    content = f"In the {escape_markdown(turn.corpus)}:\n{steps}"
+    content = f"Corpus: {escape_markdown(turn.corpus)}\n{steps}"
     return {**_said("assistant", content), "metadata": {"title": escape_markdown(title), "status": status}}
 
 
