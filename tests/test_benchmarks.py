@@ -12,6 +12,7 @@ COMPARISONS = ("rerank", "search", "bm25", "index", "start", "answers", "trainin
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_every_comparison_runs(tmp_path: Path, name: str) -> None:
     cores = str(min(2, os.cpu_count() or 1))
