@@ -126,9 +126,9 @@ def test_suggestions_are_answered_by_the_corpus_and_not_what_was_asked() -> None
     times = []
     for question in list(read_starter().questions.values())[::3]:
         answered = retriever.ask(question, 5)
-        started = time.perf_counter()
+        started = time.process_time()  # other work on the machine does not count
         found = suggest(answered, index)
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
         assert len({q.casefold() for q in found} - {question.casefold()}) == len(found) <= 3
         assert all(is_well_formed(q) and index.search(q, 1) for q in found)
         full += len(found) == 3

@@ -130,6 +130,7 @@ def test_feedback_becomes_pairs_to_train_on(tmp_path: Path) -> None:
         from_feedback([Pair("Only disliked?", full_text(passages[0]), 0.0)], passages)
 
 
+@pytest.mark.filterwarnings("default::ragqa.errors.FallbackWarning")  # few pages: none is left to evaluate with
 def test_the_command_makes_a_dataset_of_it(
     tmp_path: Path, starter_passages: tuple[Passage, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

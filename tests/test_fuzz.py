@@ -161,7 +161,7 @@ def test_titles_never_become_names_of_files(tmp_path: Path, monkeypatch: pytest.
     for command in (
         "passages --pages pages.jsonl --out passages.jsonl",
         "index --passages passages.jsonl --out index --no-dense",
-        "dataset --passages passages.jsonl --out data",
+        "dataset --passages passages.jsonl --out data --parts 0.5 0.5 0",
         "verify index passages.jsonl data --pages pages.jsonl",
         "ask passwd --index index --bm25-only",
     ):
