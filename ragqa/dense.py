@@ -114,12 +114,11 @@ class DenseIndex:
         remedy = rebuild(folder if index.generation is None else index.generation.parent)
         manifest = _read_manifest(folder, remedy)
         embedder = embedder or _load_embedder(folder, manifest["embedder"], remedy)
-        for name, found in (("identity", embedder.identity), ("texts", index.texts_digest)):
-            if manifest[name] != found:
-                raise IndexStoreError(f"{folder} was made with another {_OTHER[name]}; {remedy}")
+        if other := _difference(manifest, index, embedder):
+            raise IndexStoreError(f"{folder} was made with another {other}", remedy)
         path = folder / _VECTORS
         if not path.is_file() or sha256(path) != manifest["sha256"]:
-            raise IndexStoreError(f"{path} is missing or damaged; {remedy}")
+            raise IndexStoreError(f"{path} is missing or damaged", remedy)
         opened = cls(read_array(path), embedder)
         opened._saved = path.absolute(), manifest["sha256"]
         return opened
@@ -130,24 +129,36 @@ def _load_embedder(folder: Path, source: str, remedy: str) -> Embedder:
     instead = f"name it with --embedder, search with --no-dense, or {remedy}"
     if source and not (Path(source).is_absolute() and Path(source).is_dir()):
         raise IndexStoreError(
-            f"the embedder of {folder} cannot be loaded ({source} is no folder on this machine); {instead}"
+            f"the embedder of {folder} cannot be loaded ({source} is no folder on this machine)", instead
         )
     try:
         return Embedder.load(source or None)
     except ModelError as error:
-        raise IndexStoreError(f"the embedder of {folder} cannot be loaded ({error}); {instead}") from error
+        raise IndexStoreError(f"the embedder of {folder} cannot be loaded ({error})", instead) from error
 
 
 def _reopen(path: Path, digest: str, embedder: Embedder) -> DenseIndex:
     """The vectors of a pickle. Raises `IndexStoreError` if they have been replaced since."""
     if not path.is_file() or sha256(path) != digest:
-        raise IndexStoreError(f"{path} has been replaced since it was opened; open its index again")
+        raise IndexStoreError(f"{path} has been replaced since it was opened", "open its index again")
     opened = DenseIndex(read_array(path), embedder)
     opened._saved = path, digest
     return opened
 
 
-_OTHER = {"identity": "embedder", "texts": "set of passages"}
+def are_of_others(folder: Path, index: Bm25Index, embedder: Embedder) -> bool:
+    """Return True if saved vectors were made with another embedder or of other passages.
+
+    Raises `IndexStoreError` if that cannot be told, since their manifest is missing or damaged.
+    """
+    return _difference(_read_manifest(folder, rebuild(folder)), index, embedder) != ""
+
+
+def _difference(manifest: Mapping[str, str], index: Bm25Index, embedder: Embedder) -> str:
+    """Name what the vectors of a manifest were made with instead; empty if they are of this index and embedder."""
+    if manifest["identity"] != embedder.identity:
+        return "embedder"
+    return "" if manifest["texts"] == index.texts_digest else "set of passages"
 
 
 def _read_manifest(folder: Path, remedy: str) -> dict[str, str]:
@@ -155,4 +166,4 @@ def _read_manifest(folder: Path, remedy: str) -> dict[str, str]:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf8"))
         return {name: str(manifest[name]) for name in ("embedder", "identity", "texts", "sha256")}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise IndexStoreError(f"{folder / MANIFEST} is missing or damaged ({error}); {remedy}") from error
+        raise IndexStoreError(f"{folder / MANIFEST} is missing or damaged ({error})", remedy) from error

@@ -16,6 +16,7 @@ Messages name the offending thing and the next thing to do. Only the command lin
 """
 
 import warnings
+from typing import Any
 
 
 def first_line(error: Exception) -> str:
@@ -43,7 +44,24 @@ ENGLISH_ONLY = (
 
 
 class RagqaError(Exception):
-    """The root of the tree: catch this to catch whatever ragqa raises."""
+    """The root of the tree: catch this to catch whatever ragqa raises.
+
+    `flaw` is the first part of the message, what is wrong; `remedy`, if any, is what to do about it.
+    """
+
+    def __init__(self, flaw: str, remedy: str = "") -> None:
+        super().__init__(f"{flaw}; {remedy}" if remedy else flaw)
+        self.flaw, self.remedy = flaw, remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the message, not the arguments of a subclass, so that errors cross between processes."""
+        return _restore, (type(self), str(self), self.flaw, self.remedy)
+
+
+def _restore(kind: "type[RagqaError]", message: str, flaw: str, remedy: str) -> "RagqaError":
+    error = kind.__new__(kind, message)
+    error.flaw, error.remedy = flaw, remedy
+    return error
 
 
 class InputError(RagqaError, ValueError):

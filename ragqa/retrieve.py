@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from ragqa.answer import THRESHOLD, answer
 from ragqa.bm25 import Bm25Index, best
 from ragqa.corpus import read_pages, starter_folder
-from ragqa.dense import DenseIndex
+from ragqa.dense import DenseIndex, are_of_others
 from ragqa.embed import BUNDLED, Embedder, Progress
 from ragqa.errors import IndexStoreError, InputError, warn_of_fallback
 from ragqa.files import cache_folder, own_code, used_longest_ago, warn_without_cache
@@ -190,33 +190,36 @@ def _rank(scores: "np.ndarray", place: int, ranking: Sequence[int]) -> int:
     return ranking.index(place) + 1 if place in ranking else int((scores > scores[place]).sum()) + 1
 
 
-def open_starter_vectors(index: Bm25Index, embedder: Embedder | None = None) -> DenseIndex:
+def open_starter_vectors(
+    index: Bm25Index, embedder: Embedder | None = None, progress: Progress | None = None
+) -> DenseIndex:
     """Open the bundled vectors of the starter corpus; embed its passages if `embedder` is another than the bundled one.
 
-    Warns with `FallbackWarning`, and embeds the passages too, if the bundled vectors do not fit.
+    Warns with `FallbackWarning`, and embeds the passages too, if the bundled vectors do not fit. `progress` is called with
+    the number of passages done since its last call.
     """
     embedder = embedder or Embedder.load()
     if embedder.is_bundled:
         try:
-            return DenseIndex.open(STARTER_VECTORS, index, embedder)
+            dense = DenseIndex.open(STARTER_VECTORS, index, embedder)
         except IndexStoreError as error:
-            flaw = str(error).partition(";")[0]
-            warn_of_fallback(f"{flaw}, so every start embeds the starter corpus again; install ragqa again")
-    return DenseIndex.build(index.passages, embedder)
+            warn_of_fallback(f"{error.flaw}, so every start embeds the starter corpus again; install ragqa again")
+        else:
+            if progress:
+                progress(len(index.passages))
+            return dense
+    return DenseIndex.build(index.passages, embedder, progress)
 
 
 def embed_passages(index: Bm25Index, embedder: Embedder, progress: Progress | None = None) -> DenseIndex:
     """Embed the passages of an index, or open the bundled vectors if they are those of the same texts and embedder.
 
-    `progress` is called with the number of passages done since its last call.
+    Warns and calls `progress` as `open_starter_vectors` does.
     """
-    try:
-        dense = DenseIndex.open(STARTER_VECTORS, index, embedder)
-    except IndexStoreError:  # another corpus or embedder
-        return DenseIndex.build(index.passages, embedder, progress)
-    if progress:
-        progress(len(index.passages))
-    return dense
+    with suppress(IndexStoreError):  # damaged: `open_starter_vectors` warns
+        if are_of_others(STARTER_VECTORS, index, embedder):
+            return DenseIndex.build(index.passages, embedder, progress)
+    return open_starter_vectors(index, embedder, progress)
 
 
 def open_starter() -> Bm25Index:

@@ -39,6 +39,20 @@ def _import(name: str, minversion: str | None = None, reason: str | None = None,
     return importlib.import_module(name)
 
 
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """A small demo with its tools, and its address."""
+    from demo_server import running  # Gradio is slow to import
+
+    with running(mcp="yes") as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def address(served: tuple["subprocess.Popen[str]", str]) -> str:
+    return served[1]
+
+
 class WordEngine:
     """Vectors that count words by a hash of each: texts with the same words are near, others are not."""
 

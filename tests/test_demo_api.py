@@ -29,17 +29,6 @@ def close_event_loops() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    with running(mcp="yes") as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def address(served: tuple["subprocess.Popen[str]", str]) -> str:
-    return served[1]
-
-
 def get(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=20) as response:
         return json.load(response)

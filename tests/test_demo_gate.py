@@ -40,17 +40,6 @@ SEND = [
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    with running(mcp="yes") as served:
-        yield served
-
-
-@pytest.fixture(scope="module")
-def address(served: tuple["subprocess.Popen[str]", str]) -> str:
-    return served[1]
-
-
-@pytest.fixture(scope="module")
 def guarded() -> Iterator[tuple["subprocess.Popen[str]", str]]:
     """A demo with a password that a reverse proxy serves under a name and below a path."""
     with running(auth="ada:secret", names="chat.ragqa.test", root_path="/chat") as served:

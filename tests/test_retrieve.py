@@ -24,6 +24,7 @@ from ragqa.retrieve import (
     STARTER_VECTORS,
     calibration_flaw,
     check_question,
+    embed_passages,
     fuse,
     open_starter,
     open_starter_vectors,
@@ -166,6 +167,18 @@ def test_bundled_vectors_that_do_not_fit_are_told(tmp_path: Path, monkeypatch: p
     ):
         made = open_starter_vectors(index)
     assert made.scores("dropout").shape == (len(PASSAGES),)
+
+
+def test_damaged_bundled_vectors_are_told_while_indexing_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(STARTER_VECTORS, tmp_path / "starter")
+    monkeypatch.setattr(retrieve, "STARTER_VECTORS", tmp_path / "starter")
+    index, embedder = Bm25Index.build(PASSAGES), Embedder.load()
+    assert len(embed_passages(index, embedder).vectors) == len(PASSAGES)  # of another corpus: no warning
+    (tmp_path / "starter" / "manifest.json").write_text("{")
+    done: list[int] = []
+    with pytest.warns(FallbackWarning, match=r"manifest\.json is missing or damaged .*, so every start embeds"):
+        made = embed_passages(index, embedder, done.append)
+    assert (len(made.vectors), sum(done)) == (len(PASSAGES), len(PASSAGES))
 
 
 def test_the_bundled_calibration_is_of_the_bundled_models_and_weights() -> None:

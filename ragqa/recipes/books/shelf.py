@@ -52,8 +52,7 @@ def open_shelf(source: str | Path | None = None) -> Shelf:
     except InputError as error:
         if path != starter_file():
             raise
-        flaw = str(error).partition(";")[0]
-        warn_of_fallback(f"{flaw}, so books are recommended without what readers rated; install ragqa again")
+        warn_of_fallback(f"{error.flaw}, so books are recommended without what readers rated; install ragqa again")
         return make_shelf(books)  # not kept, since the next start must warn too
     if folder is not None:
         _keep(shelf, folder)

@@ -26,6 +26,7 @@ _BESIDE = 32  # dimensions that are iterated beside those that are kept
 _ROUNDS = 3
 _AT_ONCE = 50_000  # ratings; some 30 MB
 _SEED = 42
+_REMEDY = "learn it again, or remove it"
 _BOOK, _VECTOR = "book", "vector"  # the fields of a row in a file
 
 
@@ -82,10 +83,10 @@ def read_tastes(path: Path, books: Collection[Book]) -> "np.ndarray":
     named = array.dtype.names == (_BOOK, _VECTOR)
     vectors = array[_VECTOR] if named else array
     if vectors.dtype.kind != "f" or vectors.ndim != 2 or len(vectors) != len(books) or not np.isfinite(vectors).all():
-        raise InputError(f"{path} does not hold a vector for each of {len(books)} books; learn it again, or remove it")
+        raise InputError(f"{path} does not hold a vector for each of {len(books)} books", _REMEDY)
     keys = array[_BOOK].tolist() if named else [_key(book) for book in books]
     if other := next((book.title for book, key in zip(books, keys, strict=True) if key != _key(book)), ""):
-        raise InputError(f"{path} holds the vector of another book for {other!r}; learn it again, or remove it")
+        raise InputError(f"{path} holds the vector of another book for {other!r}", _REMEDY)
     return vectors.astype(np.float32, order="C")
 
 
