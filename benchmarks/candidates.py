@@ -14,14 +14,14 @@ from pathlib import Path
 
 import bm25s
 
-from ragqa.bm25 import Bm25Index
-from ragqa.dense import DenseIndex
-from ragqa.embed import Embedder
-from ragqa.evaluate import NAMES, Search, measure
-from ragqa.judged import Judged, read_judged
-from ragqa.lexical.terms import Fields
+from ragqa.evaluation.evaluate import NAMES, Search, measure
+from ragqa.evaluation.judged import Judged, read_judged
+from ragqa.index.bm25 import Bm25Index
+from ragqa.index.dense import DenseIndex
+from ragqa.index.terms import Fields
+from ragqa.models.embedder import Embedder
 from ragqa.records import Hit, Passage
-from ragqa.retrieve import Retriever
+from ragqa.search.retriever import Retriever
 
 DEPTH = 100
 SHOWN = ("nDCG@10", "RR@10", "R@100")

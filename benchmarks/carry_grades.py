@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ragqa.errors import RagqaError
-from ragqa.grades import read_grades, write_grades
-from ragqa.records import Passage, read_json_lines
+from ragqa.evaluation.grades import read_grades, write_grades
+from ragqa.records import Passage
+from ragqa.storage.json_lines import read_json_lines
 
 LEAST = 0.7  # below are halves of passages, and lists of links that the cleaning removes
 

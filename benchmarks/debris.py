@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ragqa.clean import clean_page
-from ragqa.passages import is_debris, split
-from ragqa.records import Page, Passage, read_rows
+from ragqa.records import Page, Passage
+from ragqa.storage.json_lines import read_rows
+from ragqa.text.clean import clean_page
+from ragqa.text.passages import is_debris, split
 
 STYLE = re.compile(r"\\(?:display|text|script|scriptscript)style|displaystyle")
 TOKEN_RUN = re.compile(r"(?:^[ \t]{4,}\S{1,3}\s*\n){3}", re.MULTILINE)

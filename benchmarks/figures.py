@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ragqa.corpus import read_pages, starter_folder
-from ragqa.judged import read_starter_graded
-from ragqa.passages import split
+from ragqa.evaluation.judged import read_starter_graded
 from ragqa.recipes.books.library import read_books, starter_file
+from ragqa.text.pages import read_pages, starter_folder
+from ragqa.text.passages import split
 from ragqa.wiki.seeds import read_seeds
 
 ROOT = Path(__file__).parent.parent

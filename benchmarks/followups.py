@@ -9,8 +9,9 @@ import random
 from pathlib import Path
 
 from ragqa import Retriever
-from ragqa.dialogue.conversation import standalone
-from ragqa.records import Answer, Hit, Passage, read_rows
+from ragqa.records import Answer, Hit, Passage
+from ragqa.search.conversation import standalone
+from ragqa.storage.json_lines import read_rows
 
 HERE = Path(__file__).parent
 QUESTIONS = HERE.parent / "corpus" / "questions.jsonl"

@@ -14,16 +14,16 @@ from pathlib import Path
 import numpy as np
 from shipped_models import SQUAD_PARTS
 
-from ragqa.bm25 import Bm25Index
-from ragqa.dataset import DatasetConfig, split_of
-from ragqa.dense import DenseIndex
-from ragqa.embed import Embedder
-from ragqa.evaluate import CHARTED, measure, sample
-from ragqa.judged import Judged, keep, read_beir, read_judged, read_starter_graded, starter_part
-from ragqa.passages import full_text
+from ragqa.evaluation.evaluate import CHARTED, measure, sample
+from ragqa.evaluation.judged import Judged, keep, read_beir, read_judged, read_starter_graded, starter_part
+from ragqa.index.bm25 import Bm25Index
+from ragqa.index.dense import DenseIndex
+from ragqa.models.embedder import Embedder
+from ragqa.models.reranker import Reranker
 from ragqa.records import Hit
-from ragqa.rerank import Reranker
-from ragqa.retrieve import Retriever
+from ragqa.search.retriever import Retriever
+from ragqa.text.passages import full_text
+from ragqa.training.dataset import DatasetConfig, split_of
 
 DEPTHS = (30, 50)
 BM25_WEIGHTS = (0.0, 0.03, 0.05, 0.08)

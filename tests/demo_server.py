@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ragqa.bm25 import Bm25Index
+from ragqa.answers.written import Writer
 from ragqa.demo import Corpus, Extras, Growth, find_feedback, read_auth, serve
-from ragqa.dialogue.written import Writer
+from ragqa.index.bm25 import Bm25Index
+from ragqa.models.reranker import Reranker
 from ragqa.records import Passage
-from ragqa.rerank import Reranker
-from ragqa.retrieve import Retriever
+from ragqa.search.retriever import Retriever
 
 WIKI = "https://en.wikipedia.org/wiki"
 HOSTILE_TEXT = (

@@ -28,17 +28,18 @@ import numpy as np
 import pyarrow.parquet  # noqa: F401  before the forks
 
 import ragqa.storage.folders
-from ragqa.bm25 import Bm25Index
-from ragqa.card import write_dataset
-from ragqa.crawl import crawl
-from ragqa.dataset import DatasetConfig
-from ragqa.embed import Embedder
 from ragqa.errors import IndexStoreError, RagqaError
-from ragqa.index import build_index, open_index, update_index
-from ragqa.records import Page, Pair, Passage, read_json_lines, write_json_lines
-from ragqa.retrieve import Retriever
-from ragqa.storage.seal import find_flaw
-from ragqa.verify import verify
+from ragqa.index.bm25 import Bm25Index
+from ragqa.index.folder import build_index, open_index, update_index
+from ragqa.index.verify import verify
+from ragqa.models.embedder import Embedder
+from ragqa.records import Page, Pair, Passage
+from ragqa.search.retriever import Retriever
+from ragqa.storage.checksums import find_flaw
+from ragqa.storage.json_lines import read_json_lines, write_json_lines
+from ragqa.training.card import write_dataset
+from ragqa.training.dataset import DatasetConfig
+from ragqa.wiki.crawl import crawl
 
 # the process is killed; it is killed there once more; no space is left from now on; one input/output error
 KINDS = ("kill", "kill again", "full", "broken")

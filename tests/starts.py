@@ -40,19 +40,20 @@ def count_files(start: Start) -> None:
 
 def count_models(start: Start) -> None:
     """Count the texts that models read and the models that are compiled rather than read from the cache folder."""
-    from ragqa import inference
+    from ragqa import process
+    from ragqa.models import compiled, openvino
 
-    run, load = inference.OpenVinoModel.run, inference.import_openvino
+    run, load = openvino.OpenVinoModel.run, process.import_openvino
 
     def counting_run(model: Any, texts: Any, progress: Any = None) -> Any:
         start.texts += len(texts)
         return run(model, texts, progress)
 
     def counting_load() -> Any:
-        openvino = load()
-        if not hasattr(openvino.Core, "counted"):
-            openvino.Core.counted, openvino.Core.compile_model = True, counting_compile(openvino.Core.compile_model)
-        return openvino
+        library = load()
+        if not hasattr(library.Core, "counted"):
+            library.Core.counted, library.Core.compile_model = True, counting_compile(library.Core.compile_model)
+        return library
 
     def counting_compile(compile_model: Callable[..., Any]) -> Callable[..., Any]:
         def counting(*arguments: Any, **named: Any) -> Any:
@@ -61,9 +62,9 @@ def count_models(start: Start) -> None:
 
         return counting
 
-    model: Any = inference.OpenVinoModel
+    model: Any = openvino.OpenVinoModel
     model.run = counting_run
-    inference.import_openvino = counting_load
+    vars(compiled)["import_openvino"] = counting_load
 
 
 def main() -> int:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa.lexical import analyzer as module
-from ragqa.lexical.analyzer import Analyzer, words
+from ragqa.text import analyzer as module
+from ragqa.text.analyzer import Analyzer, words
 
 ANALYZER = Analyzer()
 WORDS = st.sampled_from(

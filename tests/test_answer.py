@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ragqa import Hit, Passage, Reranker
-from ragqa.answer import answer, rank_sentences
-from ragqa.rerank import sigmoid
+from ragqa.answers.answer import answer, rank_sentences
+from ragqa.models.reranker import sigmoid
 
 
 class WordCounter:

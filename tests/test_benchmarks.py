@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ragqa.records import write_json_lines
+from ragqa.storage.json_lines import write_json_lines
 
 BENCH = Path(__file__).parent.parent / "benchmarks" / "bench.py"
 COMPARISONS = ("rerank", "search", "bm25", "index", "start", "answers", "training")

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa.bm25 import FORMAT, Bm25Index
 from ragqa.errors import CorpusError, IndexStoreError, InputError
-from ragqa.lexical import analyzer
-from ragqa.lexical.analyzer import Analyzer
-from ragqa.lexical.terms import Fields, find_abbreviations, passage_terms, question_terms
-from ragqa.passages import full_text
+from ragqa.index.bm25 import FORMAT, Bm25Index
+from ragqa.index.terms import Fields, find_abbreviations, passage_terms, question_terms
 from ragqa.records import Passage
 from ragqa.storage.generations import current, new_generation
+from ragqa.text import analyzer
+from ragqa.text.analyzer import Analyzer
+from ragqa.text.passages import full_text
 
 REMEDY = r"build it again: ragqa index --passages passages\.jsonl --out"
 Damage = Callable[[Path], object]

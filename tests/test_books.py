@@ -21,16 +21,16 @@ import pytest
 import ragqa
 from ragqa.cli import main
 from ragqa.errors import CorpusError, InputError, RecordError
-from ragqa.evaluate import measure
-from ragqa.judged import read_beir
+from ragqa.evaluation.evaluate import measure
+from ragqa.evaluation.judged import read_beir
+from ragqa.index.verify import verify
 from ragqa.recipes.books import Book, Books, BooksConfig, build, document, make_dataset, query, read_library, read_set
 from ragqa.recipes.books.candidates import KINDS, Candidates
 from ragqa.recipes.books.genres import GENRES, genres_of_book, genres_of_shelf
 from ragqa.recipes.books.library import LONGEST_DESCRIPTION
 from ragqa.recipes.books.readers import common_genres, enumerate_names
 from ragqa.records import Hit
-from ragqa.train import read_pairs
-from ragqa.verify import verify
+from ragqa.training.train import read_pairs
 
 TASTES = {
     "science-fiction": "Star Ship Orbit Comet",

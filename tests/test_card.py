@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ragqa.card import (
+from ragqa.errors import CorpusError, FallbackWarning, InputError, MissingExtraError
+from ragqa.records import Pair, Passage
+from ragqa.training.card import (
     COLUMNS,
     UNKNOWN,
     Origin,
@@ -16,9 +18,7 @@ from ragqa.card import (
     read_origin,
     write_dataset,
 )
-from ragqa.dataset import SPLITS, DatasetConfig
-from ragqa.errors import CorpusError, FallbackWarning, InputError, MissingExtraError
-from ragqa.records import Pair, Passage
+from ragqa.training.dataset import SPLITS, DatasetConfig
 
 PAIRS = {
     "train": [

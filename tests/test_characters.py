@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from ragqa.characters import UNSPACED, between_characters, is_mark, is_mostly_latin, marks, unix_newlines
+from ragqa.text.characters import UNSPACED, between_characters, is_mark, is_mostly_latin, marks, unix_newlines
 
 LETTERS = [c for c in map(chr, range(sys.maxunicode + 1)) if unicodedata.category(c) in ("Lo", "Lm")]
 SCRIPTS = ("CJK UNIFIED", "HIRAGANA", "KATAKANA", "BOPOMOFO", "HANGUL SYLLABLE", "THAI", "LAO", "KHMER", "MYANMAR")

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa.clean import HEADING, LINK_SECTIONS, clean_page, clean_text
 from ragqa.records import Page
+from ragqa.text.clean import HEADING, LINK_SECTIONS, clean_page, clean_text
 
 WORDS = st.lists(st.sampled_from("the loss of a network (with dropout) is small.".split()), min_size=1).map(" ".join)
 TEX = st.recursive(

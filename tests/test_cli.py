@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from ragqa.bm25 import Bm25Index
 from ragqa.cli import main
-from ragqa.lexical import analyzer
+from ragqa.index.bm25 import Bm25Index
+from ragqa.models.reranker import BUNDLED
 from ragqa.recipes import RECIPES, load_recipe
-from ragqa.records import Page, Passage, read_json_lines, write_json_lines
-from ragqa.rerank import BUNDLED
+from ragqa.records import Page, Passage
+from ragqa.storage.checksums import SEAL
 from ragqa.storage.generations import current
-from ragqa.storage.seal import SEAL
+from ragqa.storage.json_lines import read_json_lines, write_json_lines
+from ragqa.text import analyzer
 
 COMMANDS = "crawl import-dump clean passages dataset train export evaluate index update verify ask demo".split()
 README = Path(__file__).parent.parent / "README.md"
@@ -325,7 +326,7 @@ def test_bad_options_are_refused_before_any_model_is_loaded(
     arguments: str, message: str, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded: list[object] = []
-    for name in ("ragqa.rerank.OpenVinoEngine", "ragqa.embed.OpenVinoEngine"):
+    for name in ("ragqa.models.reranker.OpenVinoEngine", "ragqa.models.embedder.OpenVinoEngine"):
         monkeypatch.setattr(name, loaded.append)
     paths = {"missing": str(tmp_path / "missing"), "out": str(tmp_path / "out")}
     code, _, err = run(*(argument.format(**paths) for argument in arguments.split(" ")))

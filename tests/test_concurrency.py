@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
-from ragqa.bm25 import Bm25Index
-from ragqa.index import build_index, update_index
+from ragqa.index.bm25 import Bm25Index
+from ragqa.index.folder import build_index, update_index
 from ragqa.records import Passage
 
 THREADS, PROCESSES, UPDATES = 32, 4, 50

@@ -15,11 +15,12 @@ import pytest
 from wiki import Reply, Wiki, relay, serve, skip_waits
 
 from ragqa.cli import main
-from ragqa.crawl import crawl
 from ragqa.errors import CrawlError, InputError
-from ragqa.records import Page, read_json_lines
+from ragqa.records import Page
+from ragqa.storage.json_lines import read_json_lines
 from ragqa.wiki.connection import LARGEST_REPLY, find_proxy, may_follow
-from ragqa.wiki.fates import CrawlReport
+from ragqa.wiki.crawl import crawl
+from ragqa.wiki.outcomes import CrawlReport
 
 SECRET = "s3cret: @/#ü"  # of a user "an na"
 URL_SECRET = "an%20na:s3cret%3A%20%40%2F%23%C3%BC"

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragqa import Answer, Bm25Index, Hit, Passage, Retriever
-from ragqa.dialogue.conversation import standalone, suggest
 from ragqa.errors import InputError
-from ragqa.judged import read_starter
-from ragqa.questions import is_well_formed
+from ragqa.evaluation.judged import read_starter
+from ragqa.search.conversation import standalone, suggest
+from ragqa.text.questions import is_well_formed
 
 Ask = Callable[[str], Answer]
 

@@ -18,11 +18,12 @@ import pytest
 from wiki import Reply, Wiki, relay, serve, skip_waits
 from wiki_pages import timestamp
 
-from ragqa.crawl import crawl
 from ragqa.errors import CrawlError, FallbackWarning, InputError, RecordError
-from ragqa.passages import split
-from ragqa.records import Page, read_json_lines, write_json_lines
-from ragqa.wiki.fates import CrawlReport, Fate
+from ragqa.records import Page
+from ragqa.storage.json_lines import read_json_lines, write_json_lines
+from ragqa.text.passages import split
+from ragqa.wiki.crawl import crawl
+from ragqa.wiki.outcomes import CrawlReport, Fate
 from ragqa.wiki.seeds import Seeds, read_seeds
 
 CONTACT = "tests@example.org"
@@ -847,7 +848,7 @@ def test_progress_goes_to_a_terminal(
 
 
 def test_importing_is_light() -> None:
-    code = "import sys, ragqa.crawl; print(sorted({'httpx', 'tqdm', 'wikipediaapi'} & set(sys.modules)))"
+    code = "import sys, ragqa.wiki.crawl; print(sorted({'httpx', 'tqdm', 'wikipediaapi'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

@@ -17,10 +17,11 @@ import pytest
 from wiki import Behaviour, Reply, Wiki, relay, serve, skip_waits
 
 from ragqa.cli import main
-from ragqa.crawl import crawl
 from ragqa.errors import CrawlError, InputError
-from ragqa.records import Page, read_json_lines
-from ragqa.wiki.fates import CrawlReport, Fate
+from ragqa.records import Page
+from ragqa.storage.json_lines import read_json_lines
+from ragqa.wiki.crawl import crawl
+from ragqa.wiki.outcomes import CrawlReport, Fate
 
 SEED = 42
 TITLES = ["AC/DC", "Downhill walk", "Nobody", "Stub", "Électricité"]
@@ -30,8 +31,8 @@ Answer = Reply | Behaviour | None
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     noted = skip_waits(monkeypatch)
-    monkeypatch.setattr("ragqa.wiki.mediawiki.TIMEOUT_S", 0.5)
-    monkeypatch.setattr("ragqa.wiki.mediawiki.DEADLINE_S", 1.0)
+    monkeypatch.setattr("ragqa.wiki.api.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("ragqa.wiki.api.DEADLINE_S", 1.0)
     monkeypatch.setattr("ragqa.wiki.listing._MEMBERS_AT_ONCE", 14)  # 2 at once in the second listing
     return noted
 

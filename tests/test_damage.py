@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from ragqa.embed import Embedder
 from ragqa.errors import IndexStoreError, ModelError, RagqaError
-from ragqa.index import build_index, open_index
+from ragqa.index.folder import build_index, open_index
+from ragqa.index.verify import verify
+from ragqa.models.embedder import Embedder
+from ragqa.models.reranker import BUNDLED, Reranker
 from ragqa.records import Passage
-from ragqa.rerank import BUNDLED, Reranker
-from ragqa.retrieve import Retriever
-from ragqa.verify import verify
+from ragqa.search.retriever import Retriever
 
 SEED = int(os.environ.get("RAGQA_TEST_SEED", "42"))
 TO_AN_INDEX, TO_A_MODEL = 2000, 200  # times

@@ -3,7 +3,13 @@ from itertools import combinations
 
 import pytest
 
-from ragqa.dataset import (
+from ragqa.errors import CorpusError, InputError
+from ragqa.evaluation.judged import Judged, read_starter
+from ragqa.models.embedder import Embedder
+from ragqa.records import Page, Pair, Passage
+from ragqa.text.passages import full_text, split_windows
+from ragqa.text.questions import reference_question
+from ragqa.training.dataset import (
     SPLITS,
     DatasetConfig,
     Example,
@@ -15,12 +21,6 @@ from ragqa.dataset import (
     split_by_page,
     split_of,
 )
-from ragqa.embed import Embedder
-from ragqa.errors import CorpusError, InputError
-from ragqa.judged import Judged, read_starter
-from ragqa.passages import full_text, split_windows
-from ragqa.questions import reference_question
-from ragqa.records import Page, Pair, Passage
 
 ALL_IN_TRAIN = (1.0, 0.0, 0.0)
 Pairs = dict[str, list[Pair]]

@@ -14,27 +14,27 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from ragqa.answer import NO_ANSWER, NOTHING_FOUND
-from ragqa.bm25 import Bm25Index
+from ragqa.answers.answer import NO_ANSWER, NOTHING_FOUND
+from ragqa.answers.written import Written, read_sentences
 from ragqa.demo import Corpus, Door, Extras, begin_folder, build_demo, check_door, find_feedback, read_auth
 from ragqa.demo.chart import describe_movement, draw_movement, find_rows
 from ragqa.demo.chat import best_hit
 from ragqa.demo.converse import BM25, BOTH, Settings, cited, duration, near_titles, respond
 from ragqa.demo.corpora import by_name
 from ragqa.demo.corpus_tab import find_titles, read_wanted, render_summary
-from ragqa.demo.markup import escape, escape_markdown, highlight, link, link_markdown, matches
+from ragqa.demo.escaping import escape, escape_markdown, highlight, link, link_markdown, matches
 from ragqa.demo.messages import messages, turn_of
 from ragqa.demo.page import EXAMPLES, describe
 from ragqa.demo.panel import render_card, render_move, render_panel, render_probability, render_why
 from ragqa.demo.style import HEAD, draw_formulas
 from ragqa.demo.turns import MOST_TURNS, Cited, Turn, as_data, from_data
-from ragqa.dialogue.written import Written, read_sentences
 from ragqa.errors import FallbackWarning, InputError
-from ragqa.explain import explain
-from ragqa.index import save_index, update_index
-from ragqa.offline import is_own_host
+from ragqa.index.bm25 import Bm25Index
+from ragqa.index.folder import save_index, update_index
+from ragqa.process import is_own_host
 from ragqa.records import Answer, Hit, Passage, Sentence
-from ragqa.retrieve import Retriever
+from ragqa.search.explanation import explain
+from ragqa.search.retriever import Retriever
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from demo_server import ANSWER, QUESTION, WIKI, closing_event_loops, environment, running, small_retriever
 
-from ragqa.answer import as_dict
+from ragqa.answers.answer import as_dict
 from ragqa.cli import main
 from ragqa.demo import serve
 from ragqa.errors import InputError
@@ -270,7 +270,7 @@ def test_an_empty_password_is_none(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_command_serves_several_folders(tmp_path: Path) -> None:
     code = f"""
 import sys
-from ragqa.bm25 import Bm25Index
+from ragqa.index.bm25 import Bm25Index
 from ragqa.cli import main
 from demo_server import PASSAGES
 Bm25Index.build(PASSAGES[:2]).save({str(tmp_path / "one")!r})

@@ -11,14 +11,15 @@ from browser import open_browser, visiting
 from demo_server import PASSAGES, QUESTION, running, small_retriever
 from wiki import Reply, Wiki, relay, serve, skip_waits
 
-from ragqa.bm25 import Bm25Index
 from ragqa.cli import main
 from ragqa.demo import Corpus, Growth
 from ragqa.demo.growth import MAX_MINUTES, MAX_PAGES, Wanted, crawled_file, tell_fates
 from ragqa.errors import InputError
-from ragqa.records import Page, read_json_lines
-from ragqa.retrieve import Retriever
-from ragqa.wiki.fates import CrawlReport, Fate
+from ragqa.index.bm25 import Bm25Index
+from ragqa.records import Page
+from ragqa.search.retriever import Retriever
+from ragqa.storage.json_lines import read_json_lines
+from ragqa.wiki.outcomes import CrawlReport, Fate
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from browser import Visit, open_browser, visiting
 from demo_server import ANSWER, HOSTILE_TEXT, PASSAGES, QUESTION, running, small_retriever
 from llm_server import LlmServer, run_llm
 
-from ragqa.answer import NO_ANSWER, NOTHING_FOUND
-from ragqa.bm25 import Bm25Index
+from ragqa.answers.answer import NO_ANSWER, NOTHING_FOUND
 from ragqa.demo import EXAMPLES
-from ragqa.records import read_rows
+from ragqa.index.bm25 import Bm25Index
+from ragqa.storage.json_lines import read_rows
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

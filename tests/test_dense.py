@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ragqa.bm25 import Bm25Index
-from ragqa.dense import DenseIndex
-from ragqa.embed import Embedder
 from ragqa.errors import IndexStoreError
+from ragqa.index.bm25 import Bm25Index
+from ragqa.index.dense import DenseIndex
+from ragqa.models.embedder import Embedder
 from ragqa.records import Passage
 
 PASSAGES = [

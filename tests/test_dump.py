@@ -20,13 +20,14 @@ from wiki import MEDIAWIKI, Wiki
 
 from ragqa.cli import main
 from ragqa.cli.run import _parser
-from ragqa.crawl import crawl
-from ragqa.dump import DumpReport, import_dump
 from ragqa.errors import FallbackWarning, InputError, MissingExtraError
-from ragqa.passages import split
-from ragqa.records import Page, read_json_lines, write_json_lines
-from ragqa.wiki.fates import Fate
-from ragqa.wiki.xmldump import open_dump
+from ragqa.records import Page
+from ragqa.storage.json_lines import read_json_lines, write_json_lines
+from ragqa.text.passages import split
+from ragqa.wiki.crawl import crawl
+from ragqa.wiki.dump import DumpReport, import_dump
+from ragqa.wiki.dump_file import open_dump
+from ragqa.wiki.outcomes import Fate
 
 LOOPS = ("Round one", "Round two", "Self")  # redirects
 
@@ -359,7 +360,7 @@ class interrupted:  # noqa: N801
         def stop(*_: object) -> Iterator[Page]:
             raise KeyboardInterrupt
 
-        self._patch.setattr("ragqa.dump.clean_page", stop)
+        self._patch.setattr("ragqa.wiki.dump.clean_page", stop)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
         self._patch.undo()
@@ -373,7 +374,7 @@ def test_pages_that_are_done_are_not_read_again(
     with interrupted(dump, out):
         run(dump, out)
     Path(f"{out}.partial").write_bytes(lines)
-    monkeypatch.setattr("ragqa.dump.clean_page", None)
+    monkeypatch.setattr("ragqa.wiki.dump.clean_page", None)
     assert run(dump, out).counts == {"kept": 12}
     assert out.read_bytes() == lines
 

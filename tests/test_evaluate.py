@@ -6,7 +6,7 @@ import pytest
 
 from ragqa import Bm25Index, Passage, Retriever
 from ragqa.errors import InputError, RecordError
-from ragqa.evaluate import (
+from ragqa.evaluation.evaluate import (
     METRICS,
     Report,
     answers_table,
@@ -20,7 +20,7 @@ from ragqa.evaluate import (
     table,
     variants,
 )
-from ragqa.judged import Judged, read_starter
+from ragqa.evaluation.judged import Judged, read_starter
 from ragqa.records import Hit
 
 Write = Callable[[str, Iterable[str]], Path]

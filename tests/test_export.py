@@ -11,13 +11,13 @@ import torch
 from openvino import opset13
 from transformers import BertConfig, BertForSequenceClassification
 
-from ragqa.embed import Embedder
 from ragqa.errors import ModelError
-from ragqa.export import drop_unread, export
-from ragqa.inference import MODEL_FILE
-from ragqa.parity import check_tokens, compare
+from ragqa.models.embedder import Embedder
+from ragqa.models.folders import MODEL_FILE
+from ragqa.models.reranker import BUNDLED, Reranker
 from ragqa.records import Pair
-from ragqa.rerank import BUNDLED, Reranker
+from ragqa.training.export import drop_unread, export
+from ragqa.training.parity import check_tokens, compare
 
 TOKENS = 24
 
@@ -181,7 +181,7 @@ def test_what_differs_from_the_torch_model_is_noticed_and_nothing_is_left(
         doubled = opset13.multiply(port.get_source_output(), opset13.constant(np.float32(2)))
         port.replace_source_output(doubled.output(0))
 
-    monkeypatch.setattr("ragqa.export.drop_unread", change_a_weight)
+    monkeypatch.setattr("ragqa.training.export.drop_unread", change_a_weight)
     with pytest.raises(ModelError, match=r"the export of .*model is not as good as the model: deviation"):
         export(folder, tmp_path / "out", PAIRS, int8=False)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from ragqa import Hit, Pair, Passage
-from ragqa.card import COLUMNS
 from ragqa.cli import main
-from ragqa.dataset import DatasetConfig, build, from_feedback
 from ragqa.errors import CorpusError, InputError, RecordError
-from ragqa.feedback import read_feedback, save_feedback
-from ragqa.passages import full_text
-from ragqa.records import write_json_lines
+from ragqa.search.feedback import read_feedback, save_feedback
+from ragqa.storage.json_lines import write_json_lines
+from ragqa.text.passages import full_text
+from ragqa.training.card import COLUMNS
+from ragqa.training.dataset import DatasetConfig, build, from_feedback
 
 SOUP = Passage(
     "Soup#3", "Soup", "Salt", text="Salt makes soup taste of more.\nSo does time.", url="https://example.org/Soup"
@@ -92,7 +92,7 @@ SCRIPT = """
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from ragqa import Hit, Passage
-from ragqa.feedback import save_feedback
+from ragqa.search.feedback import save_feedback
 own = sys.argv[2]
 long = Passage("a", "Soup", text=own * 20_000)
 with ThreadPoolExecutor(4) as pool:

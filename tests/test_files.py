@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from mounts import as_another_user, in_mounts
 
-from ragqa import files
 from ragqa.errors import InputError
-from ragqa.files import replace_file, sync_tree, used_longest_ago
+from ragqa.storage import files
+from ragqa.storage.files import replace_file, sync_tree, used_longest_ago
 
 
 def _fail(context: AbstractContextManager[object], error: BaseException) -> None:
@@ -174,7 +174,7 @@ def test_a_file_that_cannot_be_synced_is_an_error(tmp_path: Path, monkeypatch: p
         files.sync(tmp_path / "file")
 
 
-WRITE = "import sys; from ragqa.files import replace_file\nwith replace_file(sys.argv[1]) as file: file.write(b'new')"
+WRITE = "import sys; from ragqa.storage.files import replace_file\nwith replace_file(sys.argv[1]) as file: file.write(b'new')"
 
 
 def test_a_bound_file_is_written_in_place(tmp_path: Path) -> None:

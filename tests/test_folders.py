@@ -10,8 +10,8 @@ from mounts import in_mounts
 
 from ragqa.errors import InputError
 from ragqa.storage import folders
+from ragqa.storage.checksums import SEAL, find_flaw
 from ragqa.storage.folders import check_replaceable, replace_folder
-from ragqa.storage.seal import SEAL, find_flaw
 
 
 def save(path: Path, text: str, *names: str) -> None:

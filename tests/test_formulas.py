@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ragqa.demo.escaping import escape_markdown, highlight, prose, prose_markdown
 from ragqa.demo.formulas import find_formulas
-from ragqa.demo.markup import escape_markdown, highlight, prose, prose_markdown
-from ragqa.tex import readable_tex
+from ragqa.text.tex import readable_tex
 
 
 def found(text: str) -> list[str]:

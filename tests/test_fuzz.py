@@ -13,12 +13,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ragqa.cli import main
-from ragqa.corpus import read_article, read_pages
 from ragqa.errors import RagqaError
-from ragqa.judged import read_judged
-from ragqa.records import LONGEST_LINE, Page, Pair, Passage, read_journal, read_json_lines, write_json_lines
-from ragqa.train import read_pairs
-from ragqa.verify import verify
+from ragqa.evaluation.judged import read_judged
+from ragqa.index.verify import verify
+from ragqa.records import Page, Pair, Passage
+from ragqa.storage.json_lines import LONGEST_LINE, read_journal, read_json_lines, write_json_lines
+from ragqa.text.pages import read_article, read_pages
+from ragqa.training.train import read_pairs
 from ragqa.wiki.seeds import read_seeds
 
 EXAMPLES = 300
@@ -129,7 +130,8 @@ def test_judged_folders(folder: Path, corpus: bytes, queries: bytes, qrels: byte
 BOMB = """
 import resource, sys
 from ragqa.errors import RecordError
-from ragqa.records import Page, read_json_lines
+from ragqa.records import Page
+from ragqa.storage.json_lines import read_json_lines
 def most(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
 before = most()
 try:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from ragqa.errors import IndexStoreError, InputError
+from ragqa.storage.checksums import SEAL, seal
 from ragqa.storage.generations import CURRENT, LOCK, MANIFEST, current, new_generation, open_current, remove_index
-from ragqa.storage.seal import SEAL, seal
 
 REMEDY = r"build it again: ragqa index --passages passages\.jsonl --out"
 

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa.clean import clean_page
-from ragqa.corpus import read_pages, starter_folder
 from ragqa.errors import InputError, RecordError
-from ragqa.files import text_hash
-from ragqa.grades import read_grades, write_grades
-from ragqa.judged import read_beir, read_starter_graded
-from ragqa.passages import split
-from ragqa.records import Page, Passage, read_rows, write_json_lines
+from ragqa.evaluation.grades import read_grades, write_grades
+from ragqa.evaluation.judged import read_beir, read_starter_graded
+from ragqa.records import Page, Passage
+from ragqa.storage.files import text_hash
+from ragqa.storage.json_lines import read_rows, write_json_lines
+from ragqa.text.clean import clean_page
+from ragqa.text.pages import read_pages, starter_folder
+from ragqa.text.passages import split
 
 Write = Callable[[str, Iterable[str]], Path]
 

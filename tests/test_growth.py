@@ -23,29 +23,29 @@ from typing import Any
 
 import pytest
 
-from ragqa.clean import clean_text
-from ragqa.corpus import read_article
-from ragqa.dialogue.conversation import standalone
-from ragqa.dialogue.plain import plain_text
-from ragqa.dialogue.support import check_sentence, cited_numbers, without_citations
-from ragqa.dialogue.topics import topic_of
-from ragqa.dialogue.written import read_sentences
+from ragqa.answers.citations import check_sentence, cited_numbers, without_citations
+from ragqa.answers.plain_text import plain_text
+from ragqa.answers.written import read_sentences
 from ragqa.errors import InputError
-from ragqa.lexical.analyzer import Analyzer
-from ragqa.lexical.terms import Fields, find_abbreviations, passage_terms
-from ragqa.passages import cite, is_debris, sentences, split
-from ragqa.questions import FORMS, QuestionGenerator, expansions, is_well_formed, reference_question
+from ragqa.index.terms import Fields, find_abbreviations, passage_terms
 from ragqa.records import Answer, Hit, Page, Passage
-from ragqa.removed import add_removed
-from ragqa.retrieve import MAX_QUESTION_CHARS
-from ragqa.tex import readable_tex
+from ragqa.search.conversation import standalone
+from ragqa.search.question import MAX_QUESTION_CHARS
+from ragqa.search.topics import topic_of
+from ragqa.text.analyzer import Analyzer
+from ragqa.text.clean import clean_text
+from ragqa.text.omissions import add_removed
+from ragqa.text.pages import read_article
+from ragqa.text.passages import cite, is_debris, sentences, split
+from ragqa.text.questions import FORMS, QuestionGenerator, expansions, is_well_formed, reference_question
+from ragqa.text.tex import readable_tex
+from ragqa.text.wikitext import plain_text as plain_wikitext
+from ragqa.text.wikitext import without_comments
+from ragqa.wiki.api import _retry_after_s
+from ragqa.wiki.dump_file import Entry, Site
 from ragqa.wiki.fetch import has_text
 from ragqa.wiki.links import Names
 from ragqa.wiki.listing import make_filter, name_category, normalize, title_flaw
-from ragqa.wiki.mediawiki import _retry_after_s
-from ragqa.wiki.wikitext import plain_text as plain_wikitext
-from ragqa.wiki.wikitext import without_comments
-from ragqa.wiki.xmldump import Entry, Site
 
 if sys.version_info >= (3, 11):
     from re import _parser  # type: ignore[attr-defined]

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ragqa.corpus import starter_folder
 from ragqa.errors import CorpusError, FallbackWarning, InputError, RecordError
-from ragqa.judged import (
+from ragqa.evaluation.judged import (
     by_document,
     read_beir,
     read_judged,
@@ -18,6 +17,7 @@ from ragqa.judged import (
     starter_part,
 )
 from ragqa.records import Passage
+from ragqa.text.pages import starter_folder
 
 Write = Callable[[str, Iterable[str]], Path]
 

@@ -1,26 +1,15 @@
-"""The layout is the pipeline: modules import only modules that stand before them, and importing stays light."""
+"""The layout is the architecture: rooms import only rooms that stand before them, and importing stays light."""
 
 import ast
 import subprocess
 import sys
-from pathlib import Path
+from graphlib import TopologicalSorter
+
+from architecture import DATA, FILES, ORDER, PACKAGE, PAGE, ROOMS, graph, levels, modules, render, room_graph, room_of
 
 import ragqa
 
-PACKAGE = Path(ragqa.__file__).parent
-ORDER = (
-    "extras errors offline forks files storage storage.seal storage.folders records progress characters tex clean wiki "
-    "wiki.markup removed wiki.seeds wiki.connection wiki.login wiki.namespaces wiki.mediawiki wiki.fates wiki.listing "
-    "wiki.fetch crawl wiki.wikitext wiki.xmldump wiki.links dump passages corpus questions lexical lexical.analyzer "
-    "lexical.terms lexical.postings storage.stored storage.generations bm25 inference torch_models parity training "
-    "training.attention embed dense grades judged dataset card rerank index export training.losses training.dropout train "
-    "training.train_embedder training.teach answer retrieve explain dialogue dialogue.topics dialogue.pronouns "
-    "dialogue.conversation feedback dialogue.plain dialogue.support dialogue.written evaluate verify __init__ demo.style "
-    "demo.turns demo.corpora demo.formulas demo.markup demo.chart demo.panel demo.messages demo.growth demo.extras "
-    "demo.converse demo.corpus_tab demo.details demo.limits demo.api demo.chat demo.surroundings demo.page demo.origin "
-    "demo.gate demo.tools demo.door demo.mounting demo.protocol demo.listen demo.serve demo recipes cli.terminal "
-    "cli.options cli.pages cli.learning cli.searching cli.run cli __main__"
-).split()
+SERVING = ("storage", "text", "models", "index", "answers", "search", "demo")
 HEAVY = {
     "numpy",
     "openvino",
@@ -39,48 +28,56 @@ HEAVY = {
 }
 
 
-def imported(path: Path) -> set[str]:
-    """The modules of the package that a file imports, late imports included."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("ragqa"):
-            found.add(node.module.partition(".")[2] or "__init__")
-        elif isinstance(node, ast.Import):
-            found |= {
-                alias.name.partition(".")[2] or "__init__" for alias in node.names if alias.name.startswith("ragqa")
-            }
-    return found
+def test_the_top_holds_the_rooms_and_what_everything_uses() -> None:
+    names = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
+    files = {f"{name}.py" for name in (*FILES, "__init__", "__main__")}
+    assert names == {*ROOMS, *DATA, *files, "py.typed"}
 
 
-def path_of(module: str) -> Path:
-    """The file of a module: its own, or that of a package's names."""
-    path = PACKAGE.joinpath(*module.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-def test_every_module_has_its_place() -> None:
-    own = [path for path in PACKAGE.rglob("*.py") if path.parent.parent.name != "recipes"]
-    assert sorted(map(path_of, ORDER)) == sorted(own)
-
-
-def test_modules_import_only_what_stands_before_them() -> None:
+def test_rooms_import_only_rooms_that_stand_before_them() -> None:
     wrong = {
-        f"{module} imports {other}"
-        for place, module in enumerate(ORDER)
-        for other in imported(path_of(module))
-        if other not in ORDER[:place]
+        f"{room} imports {other}"
+        for room, others in room_graph().items()
+        if room in ORDER
+        for other in others
+        if other not in ORDER[: ORDER.index(room)] and (room, other) != ("cli", "__init__")
     }
     assert not wrong
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    imports = graph()
+    folders = {name.rpartition(".")[0] for name in imports}
+    assert len(list(TopologicalSorter({n: o - folders for n, o in imports.items()}).static_order())) >= len(imports) - 1
+
+
+def test_there_are_few_rooms_on_few_levels() -> None:
+    assert len(ROOMS) <= 12
+    assert levels() <= 10
+
+
+def test_what_answers_questions_never_imports_what_trains() -> None:
+    reached = {other for room in SERVING for other in room_graph()[room]}
+    assert not reached & {"training", "evaluation", "recipes", "cli"}
 
 
 def test_recipes_import_the_library_and_no_other_recipe() -> None:
     wrong = {
-        f"{path.name} imports {other}"
-        for path in (PACKAGE / "recipes").glob("*/*.py")
-        for other in imported(path)
-        if other not in ORDER[: ORDER.index("recipes")] and not other.startswith(f"recipes.{path.parent.name}")
+        f"{name} imports {other}"
+        for name, imported in graph().items()
+        if room_of(name) == "recipes" and name != "recipes"
+        for other in imported
+        if room_of(other) == "recipes" and other.split(".")[1:2] != name.split(".")[1:2]
     }
     assert not wrong
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    assert all(ast.get_docstring(ast.parse(path.read_text(encoding="utf8"))) for path in modules().values())
+
+
+def test_the_page_of_the_architecture_is_up_to_date() -> None:
+    assert PAGE.read_text(encoding="utf8") == render(), "run: python docs/architecture.py"
 
 
 def test_public_names_are_the_documented_ones() -> None:

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 from exports import many, write
 
+from ragqa.wiki.dump_file import open_dump
 from ragqa.wiki.links import open_links
-from ragqa.wiki.xmldump import open_dump
 
 
 def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path) -> None:

@@ -10,10 +10,11 @@ import pytest
 from wiki import Reply, Wiki, serve, skip_waits
 
 from ragqa.cli import main
-from ragqa.crawl import crawl
 from ragqa.errors import CrawlError, InputError
-from ragqa.records import Page, read_json_lines
-from ragqa.wiki.fates import CrawlReport
+from ragqa.records import Page
+from ragqa.storage.json_lines import read_json_lines
+from ragqa.wiki.crawl import crawl
+from ragqa.wiki.outcomes import CrawlReport
 
 PASSWORD = "correct horse & battery=staple"
 BOT_PASSWORD = "0123456789abcdefghijklmnopqrstuv"

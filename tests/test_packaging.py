@@ -35,13 +35,13 @@ def test_the_wheel_holds_the_corpus_the_models_and_the_types(wheel: Path) -> Non
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {
         "ragqa/py.typed",
-        "ragqa/starter/questions.jsonl",
-        "ragqa/starter/overfitting.md",
-        "ragqa/starter/grades.jsonl",
-        "ragqa/embedder/openvino/openvino_model.bin",
-        "ragqa/embedder/starter/vectors.npy",
-        "ragqa/reranker/tokenizer.json",
-        "ragqa/reranker/openvino/openvino_model.bin",
+        "ragqa/assets/starter/questions.jsonl",
+        "ragqa/assets/starter/overfitting.md",
+        "ragqa/assets/starter/grades.jsonl",
+        "ragqa/assets/embedder/openvino/openvino_model.bin",
+        "ragqa/assets/starter_vectors/vectors.npy",
+        "ragqa/assets/reranker/tokenizer.json",
+        "ragqa/assets/reranker/openvino/openvino_model.bin",
     } <= names
     assert wheel.stat().st_size < 80_000_000
 

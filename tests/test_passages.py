@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa.characters import CLOSING_QUOTES, PAUSES, SENTENCE_ENDS
-from ragqa.clean import HEADING
 from ragqa.errors import InputError
-from ragqa.passages import cite, full_text, is_debris, sections, sentences, split, split_windows
 from ragqa.records import Page, Passage
+from ragqa.text.characters import CLOSING_QUOTES, PAUSES, SENTENCE_ENDS
+from ragqa.text.clean import HEADING
+from ragqa.text.passages import cite, full_text, is_debris, sections, sentences, split, split_windows
 
 WORDS = st.sampled_from(
     [

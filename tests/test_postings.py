@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 
-from ragqa.bm25 import best
 from ragqa.errors import CorpusError, IndexStoreError
-from ragqa.lexical.postings import Postings
+from ragqa.index.bm25 import best
+from ragqa.index.postings import Postings
 
 TERMS = st.lists(st.lists(st.sampled_from("abcdef"), max_size=8), min_size=1, max_size=12).filter(any)
 

@@ -19,9 +19,9 @@ import pytest
 
 from ragqa import Bm25Index, DenseIndex, Embedder, Passage, Reranker, Retriever, cli
 from ragqa.errors import IndexStoreError, ModelError, RagqaError
-from ragqa.index import build_index
-from ragqa.rerank import BUNDLED
-from ragqa.storage.stored import StoredPassages
+from ragqa.index.folder import build_index
+from ragqa.index.stored_passages import StoredPassages
+from ragqa.models.reranker import BUNDLED
 
 PASSAGES = [
     Passage(

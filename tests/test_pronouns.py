@@ -2,8 +2,8 @@ import time
 
 import pytest
 
-from ragqa.dialogue.pronouns import replace_pronoun
-from ragqa.dialogue.topics import Topic
+from ragqa.search.pronouns import replace_pronoun
+from ragqa.search.topics import Topic
 
 ONE = Topic("a random forest")
 TWO = Topic("bagging and boosting", ("bagging", "boosting"))

@@ -1,8 +1,8 @@
 import pytest
 
 from ragqa.errors import InputError
-from ragqa.questions import FORMS, Question, QuestionGenerator, is_well_formed, reference_question
 from ragqa.records import Passage
+from ragqa.text.questions import FORMS, Question, QuestionGenerator, is_well_formed, reference_question
 
 
 def _ask(

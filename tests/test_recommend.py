@@ -13,20 +13,20 @@ from pathlib import Path
 
 import pytest
 from test_books import write_library
-from test_offline import BLOCKED
+from test_process import BLOCKED
 
 from ragqa.cli import main
 from ragqa.errors import InputError, RecordError
+from ragqa.models.reranker import Reranker
 from ragqa.recipes.books import TRAINING, Book, Recommender, document, make_dataset, query, read_books
 from ragqa.recipes.books.library import library_files, starter_file
 from ragqa.recipes.books.readers import genre_shares
 from ragqa.recipes.books.recommend import BUNDLED, CANDIDATES, choose
 from ragqa.recipes.books.shelf import make_shelf, open_shelf
 from ragqa.recipes.books.titles import Titles, is_edition, opening_parts, plain, series_of
-from ragqa.records import write_json_lines
-from ragqa.rerank import Reranker
-from ragqa.storage.seal import find_flaw
-from ragqa.train import read_pairs
+from ragqa.storage.checksums import find_flaw
+from ragqa.storage.json_lines import write_json_lines
+from ragqa.training.train import read_pairs
 
 TASTES = {"fantasy": "dragon wizard realm", "crime": "murder alibi harbour", "romance": "heart letter summer"}
 

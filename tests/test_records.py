@@ -13,11 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragqa.errors import InputError, RecordError
-from ragqa.records import (
+from ragqa.records import Page, Pair, Passage
+from ragqa.storage.json_lines import (
     LONGEST_LINE,
-    Page,
-    Pair,
-    Passage,
     append_json_line,
     json_line,
     read_journal,

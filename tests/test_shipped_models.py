@@ -9,14 +9,15 @@ from typing import Any
 
 import pytest
 
-from ragqa.clean import clean_page
-from ragqa.embed import Embedder
-from ragqa.files import text_hash
-from ragqa.grades import write_grades
-from ragqa.passages import split
-from ragqa.records import Page, json_line
-from ragqa.rerank import Reranker
-from ragqa.storage.seal import find_flaw
+from ragqa.evaluation.grades import write_grades
+from ragqa.models.embedder import Embedder
+from ragqa.models.reranker import Reranker
+from ragqa.records import Page
+from ragqa.storage.checksums import find_flaw
+from ragqa.storage.files import text_hash
+from ragqa.storage.json_lines import json_line
+from ragqa.text.clean import clean_page
+from ragqa.text.passages import split
 
 pytest.importorskip("torch", reason="pip install '.[train]'")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # two minutes of CPU time

@@ -9,7 +9,7 @@ import pytest
 
 from ragqa.recipes.books.genres import GENRES
 from ragqa.recipes.books.library import LONGEST_DESCRIPTION
-from ragqa.records import read_rows
+from ragqa.storage.json_lines import read_rows
 
 FILE = Path(__file__).parent.parent / "corpus" / "books" / "books.jsonl"
 BOOKS = [row for _, row in read_rows(FILE)]

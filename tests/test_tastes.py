@@ -13,13 +13,13 @@ import pytest
 from test_books import TASTES, write_library
 
 from ragqa.errors import FallbackWarning, InputError, RecordError
+from ragqa.models.reranker import Reranker
 from ragqa.recipes.books import Book, Recommender, read_books, read_library
 from ragqa.recipes.books.library import starter_file, tastes_file
 from ragqa.recipes.books.recommend import BUNDLED, WEIGHTS
 from ragqa.recipes.books.shelf import Shelf, make_shelf, open_shelf
 from ragqa.recipes.books.tastes import RANK, SHRINKAGE, learn, learn_for, read_tastes, write_tastes
-from ragqa.records import write_json_lines
-from ragqa.rerank import Reranker
+from ragqa.storage.json_lines import write_json_lines
 
 KINDS, EACH = 3, 20
 BOOKS = {

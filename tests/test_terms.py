@@ -4,9 +4,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ragqa.lexical.analyzer import Analyzer
-from ragqa.lexical.terms import Abbreviations, Fields, find_abbreviations, passage_terms, question_terms
+from ragqa.index.terms import Abbreviations, Fields, find_abbreviations, passage_terms, question_terms
 from ragqa.records import Passage
+from ragqa.text.analyzer import Analyzer
 
 ANALYZER = Analyzer()
 NONE = Abbreviations({})

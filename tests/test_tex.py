@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa.tex import readable_tex
+from ragqa.text.tex import readable_tex
 
 PARTS = (
     r"\frac|{|}|{q}|\{|\\|&|\begin{aligned}|\end{aligned}|\begin{cases}|\end{cases}|^|_|\mathbf |\text{a b}| ".split(

@@ -1,7 +1,7 @@
 import pytest
 
 from ragqa import Answer, Hit, Passage
-from ragqa.dialogue.topics import is_empty, topic_of
+from ragqa.search.topics import is_empty, topic_of
 
 
 def answered(question: str, *passages: tuple[str, str], abstained: bool = False) -> Answer:

@@ -10,9 +10,9 @@ pytest.importorskip("sentence_transformers", reason="pip install '.[train]'")
 
 from tiny_models import WORDS, save, save_bi_encoder, save_modular, tokenizer  # noqa: E402
 
-from ragqa.embed import Embedder  # noqa: E402
 from ragqa.errors import FallbackWarning, ModelError  # noqa: E402
-from ragqa.rerank import Reranker  # noqa: E402
+from ragqa.models.embedder import Embedder  # noqa: E402
+from ragqa.models.reranker import Reranker  # noqa: E402
 
 QUESTION = "What is pooling?"
 TEXTS = ["pooling is a layer", "soup", "a longer text on bagging and boosting"]

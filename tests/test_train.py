@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 import tiny_models
 
-from ragqa.card import write_dataset
-from ragqa.dataset import DatasetConfig
 from ragqa.errors import CorpusError, FallbackWarning, InputError, ModelError, RecordError
-from ragqa.export import export
-from ragqa.records import Pair, write_json_lines
-from ragqa.rerank import Reranker
-from ragqa.storage.seal import SEAL, seal
-from ragqa.train import (
-    BASE,
-    OFFLINE_BASE,
+from ragqa.index.verify import verify
+from ragqa.models.bases import BASE, OFFLINE_BASE, base_path
+from ragqa.models.reranker import Reranker
+from ragqa.records import Pair
+from ragqa.storage.checksums import SEAL, seal
+from ragqa.storage.json_lines import write_json_lines
+from ragqa.training.card import write_dataset
+from ragqa.training.dataset import DatasetConfig
+from ragqa.training.export import export
+from ragqa.training.train import (
     RECIPES,
     TrainConfig,
-    base_path,
     check_labels,
     draw_lists,
     find_checkpoint,
@@ -33,7 +33,6 @@ from ragqa.train import (
     reranking_samples,
     train,
 )
-from ragqa.verify import verify
 
 torch = pytest.importorskip("torch", reason="pip install '.[train]'")
 from huggingface_hub.repocard import metadata_load  # noqa: E402
@@ -355,7 +354,7 @@ def test_a_model_that_cannot_be_exported_is_kept_for_torch(
     def refuse(*_: object) -> None:
         raise ModelError("it cannot be exported: its layers are new to OpenVINO")
 
-    monkeypatch.setattr("ragqa.train.add_openvino", refuse)
+    monkeypatch.setattr("ragqa.training.train.add_openvino", refuse)
     out = tmp_path / "model"
     with pytest.warns(FallbackWarning, match="model runs on torch only, which is slower: it cannot be exported"):
         train([dataset], out, TrainConfig(base=str(tiny), epochs=0.1), progress=False)

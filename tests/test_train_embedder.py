@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ragqa.card import write_dataset
-from ragqa.dataset import DatasetConfig
-from ragqa.embed import BUNDLED, Embedder
 from ragqa.errors import CorpusError, InputError, ModelError
-from ragqa.export import export
+from ragqa.models.embedder import BUNDLED, Embedder
 from ragqa.records import Pair
-from ragqa.train import RECIPES, TrainConfig, read_pairs
+from ragqa.training.card import write_dataset
+from ragqa.training.dataset import DatasetConfig
+from ragqa.training.export import export
+from ragqa.training.train import RECIPES, TrainConfig, read_pairs
 from ragqa.training.train_embedder import average, train_embedder
 
 torch = pytest.importorskip("torch", reason="pip install '.[train]'")

@@ -6,17 +6,18 @@ from threading import Thread
 
 import pytest
 
-from ragqa.bm25 import Bm25Index
-from ragqa.card import write_dataset
-from ragqa.dataset import DatasetConfig
-from ragqa.embed import BUNDLED as EMBEDDER
 from ragqa.errors import IndexStoreError, InputError, ModelError, RecordError
-from ragqa.passages import split
-from ragqa.records import Page, Pair, Passage, json_line, write_json_lines
-from ragqa.rerank import BUNDLED as RERANKER
+from ragqa.index.bm25 import Bm25Index
+from ragqa.index.verify import verify
+from ragqa.models.embedder import BUNDLED as EMBEDDER
+from ragqa.models.reranker import BUNDLED as RERANKER
+from ragqa.records import Page, Pair, Passage
+from ragqa.storage.checksums import seal
 from ragqa.storage.generations import current
-from ragqa.storage.seal import seal
-from ragqa.verify import verify
+from ragqa.storage.json_lines import json_line, write_json_lines
+from ragqa.text.passages import split
+from ragqa.training.card import write_dataset
+from ragqa.training.dataset import DatasetConfig
 
 PAGE = Page("Dropout", text="Dropout switches units off.\n\n== Use ==\nIt helps.")
 

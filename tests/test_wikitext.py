@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragqa.clean import clean_text
-from ragqa.wiki.wikitext import plain_text
+from ragqa.text.clean import clean_text
+from ragqa.text.wikitext import plain_text
 
 N = 20_000  # characters, of each hostile text
 SECONDS = 20  # a lone core needs about one; mwparserfromhell alone would need minutes for some

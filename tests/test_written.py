@@ -8,9 +8,9 @@ import pytest
 from llm_server import LlmServer, run_llm
 
 from ragqa import Hit, Passage
-from ragqa.dialogue.written import INSTRUCTIONS, MAX_CHARS, REFUSAL, Writer, Written, messages, read_sentences
+from ragqa.answers.written import INSTRUCTIONS, MAX_CHARS, REFUSAL, Writer, Written, messages, read_sentences
 from ragqa.errors import InputError, MissingExtraError, WriterError
-from ragqa.offline import OFFLINE
+from ragqa.process import OFFLINE
 
 QUESTION = "Why does dropout help?"
 HITS = [

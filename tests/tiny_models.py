@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from ragqa.rerank import BUNDLED
+from ragqa.models.reranker import BUNDLED
 
 SHAPE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 WORDS = {"vocab_size": 30522, "initializer_range": 0.3, "pad_token_id": 0}  # wide enough for scores that differ

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from texts import full_passages, real_passages, searched_passages, some_passages
 
-from ragqa.bm25 import Bm25Index
-from ragqa.inference import MODEL_FILE
-from ragqa.lexical.terms import Fields, question_terms
-from ragqa.passages import full_text
+from ragqa.index.bm25 import Bm25Index
+from ragqa.index.terms import Fields, question_terms
+from ragqa.models.folders import MODEL_FILE
+from ragqa.text.passages import full_text
 
 K = 10
 EVAL_QUESTIONS = 100
@@ -28,7 +28,7 @@ class RagqaReranker:
     """Our engine: OpenVINO, int8; on a GPU sentence-transformers in bfloat16, in large batches."""
 
     def __init__(self, model: Path, pages: Path | None, passages: int, device: str | None = None) -> None:
-        from ragqa.rerank import Reranker
+        from ragqa.models.reranker import Reranker
 
         self.reranker = Reranker.load(model, device=device)
         self.texts = [full_text(p) for p in full_passages(pages, passages)]
@@ -190,10 +190,10 @@ class RagqaSearch:
     """The default search path: BM25 and the embedder, then the reranker on the candidates that they agree on."""
 
     def __init__(self, pages: Path | None) -> None:
-        from ragqa.dense import DenseIndex
-        from ragqa.embed import Embedder
-        from ragqa.rerank import Reranker
-        from ragqa.retrieve import Retriever
+        from ragqa.index.dense import DenseIndex
+        from ragqa.models.embedder import Embedder
+        from ragqa.models.reranker import Reranker
+        from ragqa.search.retriever import Retriever
 
         passages = searched_passages(pages)
         dense = DenseIndex.build(passages, Embedder.load())
@@ -333,7 +333,7 @@ class RagqaOpened:
     """An index of ours that is opened, not built."""
 
     def __init__(self, path: Path, questions: list[str]) -> None:
-        import ragqa.lexical.terms  # noqa: F401  what any process has loaded by then
+        import ragqa.index.terms  # noqa: F401  what any process has loaded by then
 
         self.path, self.questions = path, questions
 
@@ -391,7 +391,7 @@ class Answerer:
 
     def stages(self) -> list[dict[str, float]]:
         """The seconds of each stage of each question."""
-        from ragqa.answer import answer
+        from ragqa.answers.answer import answer
 
         assert self.retriever.dense
         assert self.retriever.reranker
@@ -459,8 +459,8 @@ class Training:
     """Training steps on the same pairs: by sentence-transformers' defaults, or as `ragqa train` does."""
 
     def __init__(self, pages: Path | None, pairs: int, base: str, *, ours: bool) -> None:
-        from ragqa.dataset import DatasetConfig, build, from_passages
-        from ragqa.train import TrainConfig, _to_dataset
+        from ragqa.training.dataset import DatasetConfig, build, from_passages
+        from ragqa.training.train import TrainConfig, _to_dataset
 
         made = build([from_passages(real_passages(pages), ("what", "how", "explain"))], DatasetConfig(negatives=3))
         self.dataset, self.held_out = _to_dataset(made["train"][:pairs]), made["eval"]
@@ -474,7 +474,7 @@ class Training:
         from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
         from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
 
-        from ragqa.train import fit, reranking_samples
+        from ragqa.training.train import fit, reranking_samples
 
         torch.manual_seed(self.config.seed)
         with tempfile.TemporaryDirectory() as folder:
@@ -495,7 +495,8 @@ class Training:
         from sentence_transformers import CrossEncoder
         from torch.nn import Identity
 
-        from ragqa.train import arguments, base_path, load_cross_encoder
+        from ragqa.models.bases import base_path
+        from ragqa.training.train import arguments, load_cross_encoder
 
         if self.ours:
             settings = arguments(self.config, folder, len(self.dataset), False)

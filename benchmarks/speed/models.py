@@ -6,10 +6,11 @@ from typing import Any
 
 from texts import full_passages, some_questions
 
-from ragqa.export import add_openvino
-from ragqa.passages import full_text
+from ragqa.models.bases import OFFLINE_BASE
 from ragqa.records import Pair
-from ragqa.train import OFFLINE_BASE, TrainConfig, load_cross_encoder
+from ragqa.text.passages import full_text
+from ragqa.training.export import add_openvino
+from ragqa.training.train import TrainConfig, load_cross_encoder
 
 ONNX = "model-int8.onnx"
 

@@ -7,12 +7,12 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 
-from ragqa.clean import clean_page
-from ragqa.corpus import read_pages, starter_folder
-from ragqa.judged import read_starter_graded
-from ragqa.passages import MAX_CHARS, sentences, split
-from ragqa.questions import QuestionGenerator
+from ragqa.evaluation.judged import read_starter_graded
 from ragqa.records import Passage
+from ragqa.text.clean import clean_page
+from ragqa.text.pages import read_pages, starter_folder
+from ragqa.text.passages import MAX_CHARS, sentences, split
+from ragqa.text.questions import QuestionGenerator
 
 SENTENCES = 4  # of a passage made anew
 SEARCHED = 10_000

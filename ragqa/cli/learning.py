@@ -23,15 +23,16 @@ from ragqa.cli.options import (
 from ragqa.cli.terminal import say
 from ragqa.errors import InputError
 from ragqa.progress import counter
-from ragqa.records import Passage, read_json_lines
+from ragqa.records import Passage
+from ragqa.storage.json_lines import read_json_lines
 
 if TYPE_CHECKING:
-    from ragqa.bm25 import Bm25Index
-    from ragqa.dense import DenseIndex
-    from ragqa.embed import Embedder
-    from ragqa.evaluate import Run
-    from ragqa.judged import Judged
-    from ragqa.train import TrainConfig
+    from ragqa.evaluation.evaluate import Run
+    from ragqa.evaluation.judged import Judged
+    from ragqa.index.bm25 import Bm25Index
+    from ragqa.index.dense import DenseIndex
+    from ragqa.models.embedder import Embedder
+    from ragqa.training.train import TrainConfig
 
 _WIKIPEDIA = "wikipedia"
 _EVERY_RECIPE = ("recipe", "data", "out", "seed", "offline")
@@ -44,8 +45,8 @@ def add_commands(command: Command) -> None:
 
 
 def _add_dataset(command: Command) -> None:
-    from ragqa.questions import FORMS
     from ragqa.recipes import RECIPES
+    from ragqa.text.questions import FORMS
 
     parser = command(
         "dataset", _dataset, "make labelled pairs from passages and from judged questions",
@@ -119,7 +120,7 @@ def _add_dataset(command: Command) -> None:
 
 
 def _add_train(command: Command) -> None:
-    from ragqa.train import OFFLINE_BASE
+    from ragqa.models.bases import OFFLINE_BASE
 
     parser = command(
         "train", _train, "train a reranker, or an embedder, on datasets",
@@ -163,7 +164,7 @@ def _add_export(command: Command) -> None:
 
 
 def _add_evaluate(command: Command) -> None:
-    from ragqa.judged import STARTER_SETS
+    from ragqa.evaluation.judged import STARTER_SETS
 
     parser = command(
         "evaluate",
@@ -204,10 +205,9 @@ def _add_evaluate(command: Command) -> None:
 
 
 def _dataset(options: argparse.Namespace) -> None:
-    from ragqa.card import MARK
-    from ragqa.storage.folders import check_replaceable
+    from ragqa.storage.folders import DATASET_MARK, check_replaceable
 
-    check_replaceable(options.out, MARK)
+    check_replaceable(options.out, DATASET_MARK)
     if options.recipe != _WIKIPEDIA:
         _dataset_of_recipe(options)
         return
@@ -215,10 +215,10 @@ def _dataset(options: argparse.Namespace) -> None:
         raise InputError("--data is for other recipes: give --passages or --judged, or --recipe")
     if options.split and not options.judged:
         raise InputError("--split is of BEIR folders: give --judged")
-    from ragqa import dataset
-    from ragqa.card import UNKNOWN, Origin, join_licences, origin_of, write_dataset
-    from ragqa.feedback import read_feedback
-    from ragqa.judged import STARTER_SETS, read_judged
+    from ragqa.evaluation.judged import STARTER_SETS, read_judged
+    from ragqa.search.feedback import read_feedback
+    from ragqa.training import dataset
+    from ragqa.training.card import UNKNOWN, Origin, join_licences, origin_of, write_dataset
 
     config = dataset.DatasetConfig(
         forms=tuple(options.forms),
@@ -257,7 +257,7 @@ def _dataset(options: argparse.Namespace) -> None:
     mined = [f"hard negatives: BM25 and {options.miner}"] if options.miner else []
     taught = []
     if options.teacher:
-        from ragqa.training.teach import soften
+        from ragqa.training.soft_labels import soften
 
         taught = [f"labels of the train split: {', '.join(options.teacher)}, weight {options.teacher_weight}"]
         pairs["train"] = soften(pairs["train"], [*map(load_embedder, options.teacher)], options.teacher_weight)
@@ -284,7 +284,7 @@ def _dataset_of_recipe(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from ragqa.train import TrainConfig, train
+    from ragqa.training.train import TrainConfig, train
     from ragqa.training.train_embedder import train_embedder
 
     names = [field.name for field in fields(TrainConfig)]
@@ -297,14 +297,15 @@ def _train(options: argparse.Namespace) -> None:
 
 def _trainings() -> dict[str, "TrainConfig"]:
     """Settings to train with by their names: the library's, and those of other recipes."""
-    from ragqa import recipes, train
+    from ragqa import recipes
+    from ragqa.training import train
 
     return train.RECIPES | {name: recipes.load_recipe(name).TRAINING for name in recipes.RECIPES}
 
 
 def _export(options: argparse.Namespace) -> None:
-    from ragqa.export import export
-    from ragqa.train import read_pairs
+    from ragqa.training.export import export
+    from ragqa.training.train import read_pairs
 
     parity = export(options.model, options.out, read_pairs(options.dataset, "train"), int8=not options.no_int8)
     size = sum(f.stat().st_size for f in Path(options.out).rglob("*") if f.is_file()) / 1e6
@@ -315,12 +316,12 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from ragqa import evaluate
-    from ragqa.bm25 import Bm25Index
-    from ragqa.index import warn_of_language
-    from ragqa.judged import STARTER_SETS
-    from ragqa.rerank import Reranker
-    from ragqa.retrieve import Retriever
+    from ragqa.evaluation import evaluate
+    from ragqa.evaluation.judged import STARTER_SETS
+    from ragqa.index.bm25 import Bm25Index
+    from ragqa.index.folder import warn_of_language
+    from ragqa.models.reranker import Reranker
+    from ragqa.search.retriever import Retriever
 
     if options.chart:
         evaluate.check_chart(options.chart)
@@ -357,8 +358,8 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 def _read_set(name: str, options: argparse.Namespace) -> "Judged":
     """A judged set, or the part of it that the options choose."""
-    from ragqa.evaluate import sample
-    from ragqa.judged import read_judged, select
+    from ragqa.evaluation.evaluate import sample
+    from ragqa.evaluation.judged import read_judged, select
     from ragqa.wiki.seeds import read_seeds
 
     judged = read_judged(name, options.split, exclude_self=options.exclude_self)
@@ -370,7 +371,7 @@ def _read_set(name: str, options: argparse.Namespace) -> "Judged":
 
 def _read_runs(paths: Sequence[str], sets: "Sequence[Judged]") -> "dict[str, Run]":
     """Runs of other systems by the names of their files."""
-    from ragqa.evaluate import read_run
+    from ragqa.evaluation.evaluate import read_run
 
     if paths and len(sets) != 1:
         raise InputError("a run belongs to one set of questions: give --run with one --judged")
@@ -385,7 +386,7 @@ def _read_runs(paths: Sequence[str], sets: "Sequence[Judged]") -> "dict[str, Run
 
 
 def _embed(index: "Bm25Index", embedder: "Embedder") -> "DenseIndex":
-    from ragqa.retrieve import embed_passages
+    from ragqa.index.starter import embed_passages
 
     with counter(len(index.passages), "passages") as counted:
         return embed_passages(index, embedder, counted.update)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from ragqa.errors import InputError
 
 if TYPE_CHECKING:
-    from ragqa.embed import Embedder
-    from ragqa.retrieve import Retriever
+    from ragqa.models.embedder import Embedder
+    from ragqa.search.retriever import Retriever
 
 # adds a command by its name, what runs it, what it does and an example; returns its parser
 Command = Callable[[str, Callable[[argparse.Namespace], int | None], str, str], Any]
@@ -64,7 +64,7 @@ def _parse(text: str, kind: Callable[[str], Number], fits: Callable[[Number], bo
 
 def add_seed(parser: Any, default: int | None = None) -> None:
     """`--seed`."""
-    from ragqa.train import MAX_SEED
+    from ragqa.training.train import MAX_SEED
 
     stated = "" if default is None else f" (default: {default})"
     parser.add_argument(
@@ -87,8 +87,8 @@ def check_models(*sources: str | None) -> None:
 
     None and "bundled" stand for the bundled ones.
     """
-    from ragqa.inference import check_source, is_exported
-    from ragqa.train import OFFLINE_BASE
+    from ragqa.models.bases import OFFLINE_BASE
+    from ragqa.models.folders import check_source, is_exported
 
     for source in sources:
         if source is not None and source not in ("bundled", OFFLINE_BASE) and not is_exported(Path(source)):
@@ -108,7 +108,7 @@ def add_embedder(parser: Any) -> None:
 
 def add_candidates(parser: Any) -> None:
     """`--candidates`."""
-    from ragqa.retrieve import CANDIDATES
+    from ragqa.search.retriever import CANDIDATES
 
     parser.add_argument(
         "--candidates",
@@ -131,18 +131,18 @@ def add_retriever(parser: Any, *, index: str = "store") -> None:
 
 def load_embedder(source: str) -> "Embedder":
     """Open an embedder: "bundled", a folder, a hub id, or the package that carries one."""
-    from ragqa.embed import Embedder
+    from ragqa.models.embedder import Embedder
 
     if source == "bundled":
         return Embedder.load()
-    from ragqa.train import base_path
+    from ragqa.models.bases import base_path
 
     return Embedder.load(base_path(source))
 
 
 def open_retriever(options: argparse.Namespace) -> "Retriever":
     """Open the index and the models that the arguments of `add_retriever` name."""
-    from ragqa.retrieve import Retriever
+    from ragqa.search.retriever import Retriever
     from ragqa.storage.generations import current
 
     if options.index is not None:

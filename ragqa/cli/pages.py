@@ -11,10 +11,11 @@ from ragqa.cli.options import Command
 from ragqa.cli.terminal import say
 from ragqa.errors import CorpusError
 from ragqa.progress import bar
-from ragqa.records import Page, Passage, write_json_lines
+from ragqa.records import Page, Passage
+from ragqa.storage.json_lines import write_json_lines
 
 if TYPE_CHECKING:
-    from ragqa.wiki.fates import CrawlReport, Fate
+    from ragqa.wiki.outcomes import CrawlReport, Fate
     from ragqa.wiki.seeds import Seeds
 
 
@@ -25,8 +26,8 @@ def add_commands(command: Command) -> None:
 
 
 def _add_crawl(command: Command) -> None:
+    from ragqa.wiki.api import LONGEST_WAIT_S, MOST_IN_FLIGHT
     from ragqa.wiki.login import PASSWORD
-    from ragqa.wiki.mediawiki import LONGEST_WAIT_S, MOST_IN_FLIGHT
 
     parser = command(
         "crawl", _crawl, "fetch articles of Wikipedia or another MediaWiki into pages.jsonl",
@@ -173,8 +174,8 @@ def _add_passages(command: Command) -> None:
 
 
 def _crawl(options: argparse.Namespace) -> int:
-    from ragqa.crawl import crawl
-    from ragqa.wiki.fates import FATES, PLANNED
+    from ragqa.wiki.crawl import crawl
+    from ragqa.wiki.outcomes import FATES, PLANNED
 
     seeds = _read_seeds(options)
     report = crawl(
@@ -252,8 +253,8 @@ def _counts(report: "CrawlReport", kinds: Iterable[str]) -> str:
 
 
 def _import_dump(options: argparse.Namespace) -> int:
-    from ragqa.dump import import_dump
-    from ragqa.wiki.fates import FATES
+    from ragqa.wiki.dump import import_dump
+    from ragqa.wiki.outcomes import FATES
 
     seeds = _read_seeds(options)
     report = import_dump(
@@ -276,15 +277,15 @@ def _import_dump(options: argparse.Namespace) -> int:
 
 
 def _clean(options: argparse.Namespace) -> None:
-    from ragqa.clean import clean_page
-    from ragqa.corpus import read_pages
+    from ragqa.text.clean import clean_page
+    from ragqa.text.pages import read_pages
 
     count = write_json_lines(options.out, map(clean_page, bar(read_pages(options.pages), "pages")))
     print(f"{options.out}: {count} pages")
 
 
 def _passages(options: argparse.Namespace) -> None:
-    from ragqa.passages import is_debris
+    from ragqa.text.passages import is_debris
 
     debris: Counter[bool] = Counter()
     titles: set[str] = set()
@@ -301,7 +302,7 @@ def _passages(options: argparse.Namespace) -> None:
 
 
 def _split(pages: Iterable[Page], options: argparse.Namespace) -> Iterator[Passage]:
-    from ragqa.passages import split, split_windows
+    from ragqa.text.passages import split, split_windows
 
     cut = split_windows if options.style == "reference" else split
     titles: set[str] = set()
@@ -322,7 +323,7 @@ def _split(pages: Iterable[Page], options: argparse.Namespace) -> Iterator[Passa
 
 def read_all_pages(paths: Iterable[str]) -> Iterator[Page]:
     """The pages of several files and folders; "starter" stands for the starter corpus."""
-    from ragqa.corpus import read_pages, starter_folder
+    from ragqa.text.pages import read_pages, starter_folder
 
     for path in paths:
         yield from read_pages(starter_folder() if path == "starter" else path)

@@ -19,7 +19,7 @@ from ragqa.cli.pages import add_commands as add_pages
 from ragqa.cli.searching import add_commands as add_searching
 from ragqa.cli.terminal import say
 from ragqa.errors import FallbackWarning, RagqaError
-from ragqa.offline import OFFLINE
+from ragqa.process import OFFLINE
 
 _STDERR = 2  # the highest descriptor of a standard stream
 _TERMINATED = 128 + signal.SIGTERM  # as a shell counts a signal

@@ -21,11 +21,12 @@ from ragqa.cli.pages import read_all_pages
 from ragqa.cli.terminal import printable, wrap
 from ragqa.errors import InputError
 from ragqa.progress import counter
-from ragqa.records import Answer, Hit, Passage, read_json_lines
+from ragqa.records import Answer, Hit, Passage
+from ragqa.storage.json_lines import read_json_lines
 
 if TYPE_CHECKING:
     from ragqa.demo import Growth
-    from ragqa.index import IndexReport
+    from ragqa.index.folder import IndexReport
 
 
 def add_commands(command: Command) -> None:
@@ -35,7 +36,7 @@ def add_commands(command: Command) -> None:
 
 
 def _add_index(command: Command) -> None:
-    from ragqa.bm25 import K1, B
+    from ragqa.index.bm25 import K1, B
 
     parser = command(
         "index",
@@ -136,7 +137,7 @@ def _add_demo(command: Command) -> None:
 
 
 def _index(options: argparse.Namespace) -> None:
-    from ragqa.index import build_index
+    from ragqa.index.folder import build_index
 
     passages = tuple(read_json_lines(options.passages, Passage))
     embedder = None if options.no_dense else load_embedder(options.embedder)
@@ -148,7 +149,7 @@ def _index(options: argparse.Namespace) -> None:
 
 
 def _update(options: argparse.Namespace) -> None:
-    from ragqa.index import update_index
+    from ragqa.index.folder import update_index
     from ragqa.storage.generations import current
 
     if not options.passages and not options.remove:
@@ -170,7 +171,7 @@ def _print_index(folder: str, report: "IndexReport") -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from ragqa.verify import verify
+    from ragqa.index.verify import verify
 
     pages = tuple(read_all_pages(options.pages))
     for path in options.path:
@@ -178,8 +179,8 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _ask(options: argparse.Namespace) -> None:
-    from ragqa.answer import as_dict
-    from ragqa.retrieve import check_question
+    from ragqa.answers.answer import as_dict
+    from ragqa.search.question import check_question
 
     check_question(options.question)
     answer = open_retriever(options).ask(options.question, options.k)
@@ -187,7 +188,7 @@ def _ask(options: argparse.Namespace) -> None:
 
 
 def _as_text(answer: Answer) -> str:
-    from ragqa.answer import NO_ANSWER, NOTHING_FOUND, answering_span
+    from ragqa.answers.answer import NO_ANSWER, NOTHING_FOUND, answering_span
 
     if not answer.hits:
         return NOTHING_FOUND
@@ -197,7 +198,7 @@ def _as_text(answer: Answer) -> str:
 
 
 def _hit_as_text(rank: int, hit: Hit, span: tuple[int, int]) -> str:
-    from ragqa.passages import place
+    from ragqa.text.passages import place
 
     scores = f"BM25 #{hit.bm25_rank} ({hit.bm25_score:.1f})" if hit.bm25_score else "not found by BM25"
     if hit.probability is not None:
@@ -213,7 +214,7 @@ def _hit_as_text(rank: int, hit: Hit, span: tuple[int, int]) -> str:
 
 def _demo(options: argparse.Namespace) -> None:
     from ragqa import demo
-    from ragqa.dialogue.written import Writer
+    from ragqa.answers.written import Writer
 
     auth = options.auth if options.auth is not None else os.environ.get("RAGQA_AUTH") or None
     door = demo.Door(

@@ -14,7 +14,6 @@ What a passage, a question or a model holds reaches the page only through `marku
     limits, origin, gate      what every request passes first
     tools     the endpoints for language models
     door, mounting, protocol, listen, serve      the page within an app, and the server
-    surroundings      what Gradio finds when it is imported
 """
 
 from ragqa.demo.corpora import Corpus, begin_folder

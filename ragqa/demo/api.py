@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from ragqa.answer import as_dict
+from ragqa.answers.answer import as_dict
 from ragqa.demo.converse import RESULTS, check_results
 from ragqa.demo.corpora import Corpus
 from ragqa.errors import InputError, RagqaError

@@ -6,6 +6,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
+from ragqa.answers.written import Writer
 from ragqa.demo.converse import (
     BM25,
     BOTH,
@@ -26,11 +27,10 @@ from ragqa.demo.messages import messages, turn_of
 from ragqa.demo.panel import render_panel
 from ragqa.demo.style import PANEL, SHOW_QUESTION
 from ragqa.demo.turns import MOST_TURNS, Turn, as_data, from_data
-from ragqa.dialogue.written import Writer
 from ragqa.errors import InputError, RagqaError
-from ragqa.feedback import save_feedback
 from ragqa.records import Hit
-from ragqa.retrieve import CANDIDATES
+from ragqa.search.feedback import save_feedback
+from ragqa.search.retriever import CANDIDATES
 
 if TYPE_CHECKING:
     import gradio as gr

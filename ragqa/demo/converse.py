@@ -5,16 +5,16 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from time import perf_counter
 
-from ragqa.answer import READ_HITS, answer
+from ragqa.answers.answer import READ_HITS, answer
+from ragqa.answers.citations import without_citations
+from ragqa.answers.written import Writer, Written
 from ragqa.demo.corpora import Corpus
 from ragqa.demo.turns import Cited, Turn, answers
-from ragqa.dialogue.conversation import standalone, suggest
-from ragqa.dialogue.support import without_citations
-from ragqa.dialogue.written import Writer, Written
 from ragqa.errors import InputError, RagqaError, WriterError
-from ragqa.passages import sentences
 from ragqa.records import Answer, Hit
-from ragqa.retrieve import CANDIDATES, Retriever, rerank
+from ragqa.search.conversation import standalone, suggest
+from ragqa.search.retriever import CANDIDATES, Retriever, rerank
+from ragqa.text.passages import sentences
 
 RERANKED, BM25, BOTH = "BM25 + reranker", "BM25 only", "Side by side"
 RESULTS, LEAST_RESULTS, MOST_RESULTS = 5, 1, 20

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from ragqa.bm25 import Bm25Index
 from ragqa.errors import InputError
-from ragqa.explain import neighbours
-from ragqa.index import PAGES, group_by_page, revision, save_index
+from ragqa.index.bm25 import Bm25Index
+from ragqa.index.folder import PAGES, group_by_page, revision, save_index
+from ragqa.index.neighbours import neighbours
+from ragqa.index.starter import open_starter, open_starter_vectors
 from ragqa.records import Passage
-from ragqa.retrieve import Retriever, open_starter, open_starter_vectors
+from ragqa.search.retriever import Retriever
 
 STARTER = "starter corpus"
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ragqa.demo.converse import sentence_of
 from ragqa.demo.corpora import Corpus
+from ragqa.demo.escaping import escape
 from ragqa.demo.growth import MOST_DEPTH, Growth, Wanted
-from ragqa.demo.markup import escape
 from ragqa.demo.panel import render_notice, render_page
 from ragqa.errors import InputError
 

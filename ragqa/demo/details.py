@@ -7,7 +7,8 @@ from ragqa.demo.converse import MOST_CANDIDATES, sentence_of
 from ragqa.demo.corpora import Corpus
 from ragqa.demo.panel import render_around, render_notice, render_why
 from ragqa.errors import InputError, RagqaError
-from ragqa.explain import explain, neighbours
+from ragqa.index.neighbours import neighbours
+from ragqa.search.explanation import explain
 
 AT_ONCE = BoundedSemaphore(2)
 

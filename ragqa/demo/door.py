@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ragqa.demo.origin import read_names
 from ragqa.errors import InputError, MissingExtraError
-from ragqa.offline import is_own_host
+from ragqa.process import is_own_host
 
 PORT = 7860
 LOOPBACK = "127.0.0.1"

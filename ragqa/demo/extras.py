@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ragqa.answers.written import Writer
 from ragqa.demo.growth import Growth
-from ragqa.dialogue.written import Writer
-from ragqa.files import cache_folder
-from ragqa.records import check_appendable
+from ragqa.storage.files import cache_folder
+from ragqa.storage.json_lines import check_appendable
 
 FEEDBACK = "feedback.jsonl"
 

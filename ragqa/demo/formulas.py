@@ -1,4 +1,4 @@
-r"""Formulas in plain text: readable TeX as `ragqa.tex` leaves it, without anything that marks where a formula begins.
+r"""Formulas in plain text: readable TeX as `ragqa.text.tex` leaves it, without anything that marks where a formula begins.
 
 A formula begins and ends at spaces. It holds a command that is known here, or an index or exponent of a single letter; words
 end it. What is not surely a formula stays text: prices, paths, regular expressions, names of variables in code.

@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Lock, Thread, Timer
 
-from ragqa.crawl import check_contact, crawl
 from ragqa.demo.corpora import Corpus
 from ragqa.errors import CrawlError, InputError, RagqaError
-from ragqa.index import update_index
-from ragqa.passages import split
-from ragqa.records import Page, read_journal, read_json_lines
-from ragqa.wiki.fates import FATES, CrawlReport, by_key
-from ragqa.wiki.mediawiki import Watch
+from ragqa.index.folder import update_index
+from ragqa.records import Page
+from ragqa.storage.json_lines import read_journal, read_json_lines
+from ragqa.text.passages import split
+from ragqa.wiki.api import Watch
+from ragqa.wiki.crawl import check_contact, crawl
+from ragqa.wiki.outcomes import FATES, CrawlReport, by_key
 
 MAX_PAGES, MAX_MINUTES = 500, 30.0  # of one job; what is fetched by then is indexed
 MOST_TITLES = 200  # that are typed for one job

@@ -6,12 +6,12 @@ A link to `#turn-2-1` leads to the first hit of the second turn in the panel.
 from collections.abc import Sequence
 from typing import Any
 
-from ragqa.answer import NO_ANSWER, NOTHING_FOUND
-from ragqa.demo.markup import escape_markdown, link_markdown, prose_markdown
+from ragqa.answers.answer import NO_ANSWER, NOTHING_FOUND
+from ragqa.demo.escaping import escape_markdown, link_markdown, prose_markdown
 from ragqa.demo.turns import Cited, Turn
-from ragqa.passages import place
 from ragqa.records import Answer, Hit
-from ragqa.retrieve import MAX_QUESTION_CHARS
+from ragqa.search.question import MAX_QUESTION_CHARS
+from ragqa.text.passages import place
 
 Message = dict[str, Any]
 

@@ -7,10 +7,11 @@ from ragqa.demo.api import add_endpoints
 from ragqa.demo.chat import add_chat
 from ragqa.demo.corpora import Corpus, by_name
 from ragqa.demo.corpus_tab import add_corpus_tab
+from ragqa.demo.escaping import escape_markdown
 from ragqa.demo.extras import Extras
-from ragqa.demo.markup import escape_markdown
-from ragqa.demo.surroundings import prepare_gradio
-from ragqa.retrieve import Retriever
+from ragqa.errors import InputError
+from ragqa.process import prepare_gradio
+from ragqa.search.retriever import Retriever
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -34,9 +35,12 @@ def build_demo(
 ) -> "gr.Blocks":
     """Build the page and its public endpoints, `/search` and `/ask`; `launch`, `serve` and `mount` add its style.
 
-    Raises `InputError` for two corpora with one name.
+    Raises `InputError` for two corpora with one name, and if no temporary folder can be made.
     """
-    prepare_gradio()
+    try:
+        prepare_gradio()
+    except OSError as error:
+        raise InputError(f"no temporary folder can be made ({error}); name one in TMPDIR") from error
     import gradio as gr
 
     corpora = by_name([Corpus(source)] if isinstance(source, Retriever) else source)

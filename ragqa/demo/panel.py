@@ -2,13 +2,13 @@
 
 from collections.abc import Collection, Iterable, Sequence
 
-from ragqa.answer import answering_span
+from ragqa.answers.answer import answering_span
 from ragqa.demo.chart import direction, draw_movement
-from ragqa.demo.markup import escape, highlight, link, matches, prose
+from ragqa.demo.escaping import escape, highlight, link, matches, prose
 from ragqa.demo.turns import Turn
-from ragqa.explain import Explanation
-from ragqa.passages import place
 from ragqa.records import Answer, Hit, Passage
+from ragqa.search.explanation import Explanation
+from ragqa.text.passages import place
 
 EMPTY = '<p class="hint">Ask a question: how its passages were ranked will be shown here.</p>'
 DETAILS = {"why": "Why this rank?", "page": "Read around it"}

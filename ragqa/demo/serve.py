@@ -11,7 +11,7 @@ from ragqa.demo.listen import Server, address_of, bind
 from ragqa.demo.mounting import mount_behind
 from ragqa.demo.page import build_demo
 from ragqa.demo.tools import MCP_PATH
-from ragqa.retrieve import Retriever
+from ragqa.search.retriever import Retriever
 
 if TYPE_CHECKING:
     import gradio as gr

@@ -9,7 +9,8 @@ from math import isfinite
 from typing import Any
 
 from ragqa.errors import InputError
-from ragqa.records import Answer, Hit, Passage, Sentence, construct
+from ragqa.records import Answer, Hit, Passage, Sentence
+from ragqa.storage.json_lines import construct
 
 MOST_TURNS = 20  # of one conversation; the oldest are forgotten
 SHOWN_SENTENCES = 1  # of an answer's sentences only the best is ever shown

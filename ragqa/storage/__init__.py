@@ -1,1 +1,1 @@
-"""Folders that survive: sealed, in generations, mapped into memory."""
+"""Bytes in, files and folders out that a crash leaves whole: replaced at once, with checksums, in generations."""

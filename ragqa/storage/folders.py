@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ragqa.errors import InputError
-from ragqa.files import (
+from ragqa.storage.checksums import SEAL, Sealed, read_seal, seal
+from ragqa.storage.files import (
     ASIDE,
     UNFINISHED,
     check_writable,
@@ -19,8 +20,8 @@ from ragqa.files import (
     sync,
     sync_tree,
 )
-from ragqa.storage.seal import SEAL, Sealed, read_seal, seal
 
+DATASET_MARK = "lint.json"  # a file that every folder of a dataset has
 SYSTEM_FILES = ("lost+found", ".DS_Store")  # that a file system or a file manager puts into empty folders
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD; RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS

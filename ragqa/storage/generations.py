@@ -23,9 +23,9 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from ragqa.errors import IndexStoreError, InputError, rebuild
-from ragqa.files import UNFINISHED, replace_file, sha256, sync, sync_tree
+from ragqa.storage.checksums import SEAL, find_flaw, read_seal, seal
+from ragqa.storage.files import UNFINISHED, replace_file, sha256, sync, sync_tree
 from ragqa.storage.folders import SYSTEM_FILES
-from ragqa.storage.seal import SEAL, find_flaw, read_seal, seal
 
 T = TypeVar("T")
 

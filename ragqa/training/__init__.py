@@ -1,1 +1,1 @@
-"""What training needs beside the trainer: losses, dropout, attention, a second recipe, teachers."""
+"""Passages and judged questions in, question-passage pairs, trained models and their cards out."""

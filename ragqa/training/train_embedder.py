@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import CorpusError, InputError, MissingExtraError
+from ragqa.models.torch_models import limit_positions
 from ragqa.records import Pair
 from ragqa.storage.folders import check_replaceable, replace_folder
-from ragqa.torch_models import limit_positions
-from ragqa.train import (
+from ragqa.training.train import (
     TrainConfig,
     arguments,
     check_checkpoints,

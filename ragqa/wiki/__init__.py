@@ -1,1 +1,1 @@
-"""What a MediaWiki holds and says: its pages by API and by dump, and what its markup means."""
+"""A wiki or its dump in, pages out: every requested title has an outcome."""

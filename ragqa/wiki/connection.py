@@ -6,7 +6,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from ragqa.errors import InputError
-from ragqa.offline import is_own_host
+from ragqa.process import is_own_host
 
 if TYPE_CHECKING:
     import httpx

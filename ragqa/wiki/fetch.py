@@ -8,13 +8,14 @@ from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
-from ragqa.clean import clean_page
 from ragqa.errors import CrawlError
-from ragqa.records import LONGEST_LINE, Page, construct, json_line
-from ragqa.removed import add_removed
-from ragqa.wiki.fates import Fate
+from ragqa.records import Page
+from ragqa.storage.json_lines import LONGEST_LINE, construct, json_line
+from ragqa.text.clean import clean_page
+from ragqa.text.omissions import add_removed
+from ragqa.wiki.api import Wiki, reading
 from ragqa.wiki.listing import capitalize, title_flaw
-from ragqa.wiki.mediawiki import Wiki, reading
+from ragqa.wiki.outcomes import Fate
 
 _AT_ONCE = 50  # pages that a wiki tells strangers of in one reply
 _EDIT = "&action=edit"

@@ -8,11 +8,11 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from ragqa.records import Page
-from ragqa.wiki.fates import page_key
+from ragqa.text.wikitext import HIDDEN, without_comments
+from ragqa.wiki.dump_file import FILE, Entry, Site
 from ragqa.wiki.listing import capitalize, normalize
 from ragqa.wiki.namespaces import CATEGORY, fold
-from ragqa.wiki.wikitext import HIDDEN, without_comments
-from ragqa.wiki.xmldump import FILE, Entry, Site
+from ragqa.wiki.outcomes import page_key
 
 _REDIRECT = re.compile(r"\s*#redirect\s*(?::\s*)?\[\[", re.IGNORECASE)
 _LONGEST_CHAIN = 20  # of redirects; MediaWiki itself follows fewer

@@ -9,9 +9,9 @@ from typing import Any
 
 from ragqa.errors import CrawlError, InputError
 from ragqa.progress import bar
-from ragqa.wiki.fates import Fate
-from ragqa.wiki.mediawiki import WRONG, Wiki
+from ragqa.wiki.api import WRONG, Wiki
 from ragqa.wiki.namespaces import ARTICLES, CATEGORY, fold
+from ragqa.wiki.outcomes import Fate
 from ragqa.wiki.seeds import Seeds
 
 CATEGORY_PREFIX = "Category:"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ragqa.errors import InputError
-from ragqa.records import is_input
+from ragqa.storage.json_lines import is_input
 
 _SEEDS: dict[str, tuple[type, str]] = {
     "language": (str, "a string"),

@@ -16,7 +16,7 @@ from ragqa.recipes.books.library import Book, Library, document, read_books, rea
 from ragqa.recipes.books.readers import query
 from ragqa.recipes.books.recommend import Recommendation, Recommender
 from ragqa.recipes.books.sets import read_set
-from ragqa.train import TrainConfig
+from ragqa.training.train import TrainConfig
 
 TRAINING = TrainConfig(batch_size=48, warmup=0.1, max_length=384)  # as the reference model for books, and a warm-up
 

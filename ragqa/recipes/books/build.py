@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ragqa.card import write_dataset
-from ragqa.dataset import SPLITS, check_weights, keyed_random, name_weights
 from ragqa.errors import CorpusError, InputError
 from ragqa.recipes.books.candidates import KINDS, Candidates, Source, draw, draw_matched
 from ragqa.recipes.books.library import document, read_library
 from ragqa.recipes.books.readers import DISLIKED, Profile, profiles, split_readers
 from ragqa.recipes.books.sets import write_set
 from ragqa.records import Pair
+from ragqa.training.card import write_dataset
+from ragqa.training.dataset import SPLITS, check_weights, keyed_random, name_weights
 
 SETS = ("standard", "library", "matched")
 ABOUT = """\

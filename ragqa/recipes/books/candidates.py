@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from ragqa.bm25 import Bm25Index
-from ragqa.dataset import keyed_random
+from ragqa.index.bm25 import Bm25Index
 from ragqa.recipes.books.library import Book, Library, document
 from ragqa.recipes.books.readers import DISLIKED, Profile, genre_shares, query
 from ragqa.records import Passage
+from ragqa.training.dataset import keyed_random
 
 KINDS = ("disliked", "similar", "popular", "any")
 SKIP, DEPTH = 50, 200  # of what BM25 finds: of the first ten readers like a quarter, of the first fifty a seventh

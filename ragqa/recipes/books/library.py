@@ -16,7 +16,7 @@ from typing import Any
 from ragqa.errors import InputError, RecordError
 from ragqa.recipes.books.genres import LEAST_OF_COUNTS, LEAST_OF_NAMES, genres_of_book, genres_of_shelf
 from ragqa.recipes.books.tables import Row, find_table, need_table, read_table, whole_number
-from ragqa.records import construct, read_lines, read_rows
+from ragqa.storage.json_lines import construct, read_lines, read_rows
 
 LONGEST_DESCRIPTION = 1000  # characters; the authors, who come after it, must stay in what a reranker reads
 STARTER = "books.jsonl"

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from ragqa.dataset import SPLITS, keyed_random
 from ragqa.recipes.books.library import Book, Library
+from ragqa.training.dataset import SPLITS, keyed_random
 
 DISLIKED = 2  # at most so many of 5 stars
 FAVOURITES = 3

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragqa.errors import InputError
+from ragqa.models.reranker import Reranker
 from ragqa.recipes.books.genres import GENRES, genres_of_shelf
 from ragqa.recipes.books.library import Book, document
 from ragqa.recipes.books.readers import common_genres, enumerate_names, genre_shares, tell
 from ragqa.recipes.books.shelf import Shelf, open_shelf
 from ragqa.recipes.books.titles import Titles, is_edition, opening_parts, series_of
-from ragqa.rerank import Reranker
 
 if TYPE_CHECKING:
     import numpy as np

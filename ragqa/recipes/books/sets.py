@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from ragqa.files import replace_file
-from ragqa.judged import Judged, read_beir
+from ragqa.evaluation.judged import Judged, read_beir
 from ragqa.recipes.books.candidates import Candidates
 from ragqa.recipes.books.library import Library, document
-from ragqa.records import write_json_lines
+from ragqa.storage.files import replace_file
+from ragqa.storage.json_lines import write_json_lines
 
 
 def write_set(folder: Path, sets: Iterable[Candidates], library: Library) -> None:

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ragqa.bm25 import Bm25Index
 from ragqa.errors import IndexStoreError, InputError, RagqaError, warn_of_fallback
-from ragqa.files import cache_folder, own_code, sha256, used_longest_ago, warn_without_cache
+from ragqa.index.bm25 import Bm25Index
 from ragqa.recipes.books.library import Book, document, library_files, read_books, read_rated, starter_file, tastes_file
 from ragqa.recipes.books.tastes import learn, read_tastes, write_tastes
-from ragqa.records import Passage, read_json_lines, write_json_lines
+from ragqa.records import Passage
+from ragqa.storage.files import cache_folder, own_code, sha256, used_longest_ago, warn_without_cache
 from ragqa.storage.generations import holds_index, remove_index
+from ragqa.storage.json_lines import read_json_lines, write_json_lines
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,7 @@ from functools import cache
 from typing import Any
 
 from ragqa.demo.converse import sentence_of
-from ragqa.demo.markup import escape
+from ragqa.demo.escaping import escape
 from ragqa.demo.panel import render_notice
 from ragqa.errors import InputError
 from ragqa.recipes.books.library import Book, read_books, starter_file

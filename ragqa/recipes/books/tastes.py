@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragqa.errors import InputError
-from ragqa.files import read_array, replace_file, text_hash
 from ragqa.recipes.books.library import Book, Library
 from ragqa.recipes.books.titles import Titles, without_series
+from ragqa.storage.files import read_array, replace_file, text_hash
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,0 +1,226 @@
+"""Whether a passage says what a sentence that cites it says: a check of written answers, by words, numbers and negations.
+
+A sentence is supported if its cited passages hold most of its words, each of its numbers in a like context, no clause that
+says the same with the opposite negation or of something else, and, where there is a reranker, a passage that it takes for an
+answer to the sentence.
+
+The check is no proof. Its limits: where two things that one statement names change places ("A is faster than B" for "B is
+faster than A") it sees nothing; a paraphrase in other words throughout is taken for unsupported; and an opposite that is
+neither a negation nor among the antonyms below ("only once" for "k times") passes. benchmarks/README.md measures it, kind by
+kind: of the sentences that it calls supported, three in four are.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+from ragqa.models.reranker import Reranker
+from ragqa.records import Passage
+from ragqa.text.analyzer import usual_analyzer
+from ragqa.text.passages import full_text, place, sentences
+
+SUPPORTED, UNSUPPORTED, UNCITED, PENDING = "supported", "unsupported", "uncited", "pending"
+
+LEAST_COVERAGE = 0.5  # of a sentence's words that its passages hold; both limits: benchmarks/support.py
+LEAST_LOGIT = 0.0  # of the reranker for the sentence as a question and the best of its passages
+_SAME_CLAUSE = 0.6  # of a clause's words in another one, from which on both are taken to say the same or the opposite
+_SAME_STATEMENT = 0.7  # of the words about its subject, from which on two sentences are taken to say the same
+_SAME_CONTEXT = 0.4  # of the words around a number
+
+_RANGE = r"\d{1,3}(?:\s*[-–]\s*\d{1,3})?"
+CITATION = re.compile(  # as models write them: [1], [1, 2], [1-3], [^1], [Passage 1], 【1†L2】; [0, 1] is an interval
+    r"[\[【]{1,2}\s*\^?(?:[Pp]assages?\s+)?(?!0\s*,)"
+    rf"({_RANGE}(?:\s*(?:[,;&]|and)\s*{_RANGE})*)\s*(?:†[^\[\]【】]*)?[\]】]{{1,2}}"
+)
+_LONGEST_RANGE = 20
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*")
+_IN_WORDS = {
+    word: str(number)
+    for number, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
+    if word != "one"  # it rarely counts
+} | {
+    "half": "half",
+    "twice": "twice",
+    "hundred": "hundred",
+    "thousand": "thousand",
+    "million": "million",
+    "billion": "billion",
+}
+_COUNTING = re.compile(rf"\b({'|'.join(_IN_WORDS)})(?:s|fold)?\b", re.IGNORECASE)
+_NEGATION = re.compile(r"\b(?:not|no|never|cannot|neither|nor|none|nothing|hardly|\w+n['’]t)\b", re.IGNORECASE)
+_CLAUSE = re.compile(
+    r"[,;:()—]\s+|(?<!\s)\s+–\s+|"
+    r"\b(?:and|but|because|while|whereas|although|so that|which|since|unlike|rather than|even if|if|when)\b",
+    re.IGNORECASE,
+)
+_STATEMENT = re.compile(r";\s+|,\s+and\s+(?!then\b)|,?(?<!\s)\s+(?:while|whereas)\s+")
+_PRONOUN = re.compile(r"\W*(?:it|its|they|their|this|these|that|those|here|which|then|and)\b", re.IGNORECASE)
+_ANTONYMS = tuple(
+    tuple(part.split("/") for part in pair.split("|"))
+    for pair in (
+        "increase/raise/grow|decrease/reduce/lower/shrink/lessen/not depend",
+        "more/greater/larger/bigger|less/fewer/smaller",
+        "high/higher|low/lower",
+        "faster/fast/quick|slower/slow",
+        "harmful|harmless",
+        "preserve/keep/retain|lose/throw/discard/ignore",
+        "always|never",
+        "best|worst",
+        "long/longer|short/shorter",
+        "easy/easier|hard/harder/difficult",
+        "above|below",
+        "well/good|struggle/bad/poor",
+        "cheap/cheaper|expensive",
+        "together|alone",
+        "possible|impossible",
+    )
+)
+
+
+def check_sentence(sentence: str, passages: Sequence[Passage], reranker: Reranker | None) -> str:
+    """Whether the passages that a sentence cites, as `[n]` by their places from 1, say what it says.
+
+    "supported", "unsupported" (also where a cited number has no passage) or "uncited".
+    """
+    numbers = cited_numbers(sentence)
+    if not numbers:
+        return UNCITED
+    if any(not 1 <= number <= len(passages) for number in numbers):
+        return UNSUPPORTED
+    said = without_citations(sentence)
+    cited = [passages[number - 1] for number in numbers]
+    if not _is_said(said, cited):
+        return UNSUPPORTED
+    if reranker is not None and max(reranker.score(said, [full_text(p) for p in cited]).tolist()) < LEAST_LOGIT:
+        return UNSUPPORTED
+    return SUPPORTED
+
+
+def cited_numbers(text: str) -> tuple[int, ...]:
+    """The numbers of the passages that a text cites, each once, in its order."""
+    ranges = (part for match in CITATION.finditer(text) for part in re.findall(_RANGE, match[1]))
+    return tuple(dict.fromkeys(number for part in ranges for number in _read_range(part)))
+
+
+def _read_range(text: str) -> Sequence[int]:
+    """The numbers from the first to the last, or these two, if there can be no such range."""
+    ends = [int(number) for number in re.findall(r"\d+", text)]
+    return range(ends[0], ends[-1] + 1) if 0 < ends[-1] - ends[0] < _LONGEST_RANGE else ends
+
+
+def without_citations(text: str, most: int | None = None) -> str:
+    """The text alone; a citation of a number that is not from 1 to `most`, if there is a `most`, stays in it."""
+
+    def leave(citation: re.Match[str]) -> str:
+        known = most is None or all(1 <= number <= most for number in cited_numbers(citation[0]))
+        return "" if known else citation[0]
+
+    return re.sub(r"(?<!\s)\s+([.!?,;])", r"\1", CITATION.sub(leave, text)).strip()
+
+
+def _is_said(said: str, cited: Sequence[Passage]) -> bool:
+    texts = [full_text(passage) for passage in cited]
+    return (
+        coverage(said, texts) >= LEAST_COVERAGE
+        and all(_number_stands(number, clause, texts) for clause in clauses(said) for number in _numbers(clause))
+        and not _is_denied(said, texts)
+        and not _is_reversed(said, texts)
+        and not _is_of_another(said, cited)
+    )
+
+
+def coverage(said: str, texts: Sequence[str]) -> float:
+    """The share of a sentence's terms, 0 to 1, that stand in the texts."""
+    own, known = set(_terms(said)), {term for text in texts for term in _terms(text)}
+    return len(own & known) / len(own) if own else 0.0
+
+
+def clauses(text: str) -> list[str]:
+    """The parts of a text that make statements of their own."""
+    found = (part.strip() for start, end in sentences(text) for part in _CLAUSE.split(text[start:end]))
+    return [part for part in found if part]
+
+
+def _numbers(text: str) -> Iterator[str]:
+    for match in _NUMBER.finditer(text):
+        yield match[0].replace(",", "")
+    for match in _COUNTING.finditer(text):
+        yield _IN_WORDS[match[1].lower()]
+
+
+def _number_stands(number: str, clause: str, texts: Sequence[str]) -> bool:
+    """Whether some sentence of the texts holds the number among words of the clause."""
+    wanted = {term for term in _terms(clause) if not any(c.isdigit() for c in term)}
+    for text in texts:
+        for start, end in sentences(text):
+            if number in _numbers(text[start:end]):
+                shared = wanted & set(_terms(text[start:end]))
+                if len(shared) >= _SAME_CONTEXT * len(wanted):
+                    return True
+    return False
+
+
+def _is_denied(said: str, texts: Sequence[str]) -> bool:
+    """Whether a clause is nearest to one that says the same with the opposite negation, and to none with its own."""
+    others = [(set(_terms(clause)), _is_negated(clause)) for text in texts for clause in clauses(text)]
+    for clause in clauses(said):
+        own, negated = set(_terms(clause)), _is_negated(clause)
+        alike = (
+            [(len(own & other) / len(own), other_negated) for other, other_negated in others] if len(own) > 1 else []
+        )
+        best = max((share for share, _ in alike), default=0.0)
+        if best >= _SAME_CLAUSE and all(other != negated for share, other in alike if share == best):
+            return True
+    return False
+
+
+def _is_negated(clause: str) -> bool:
+    return len(_NEGATION.findall(clause)) % 2 == 1
+
+
+def _is_of_another(said: str, cited: Sequence[Passage]) -> bool:
+    """Whether a clause says of one thing what the passages say of another one, both of them named there.
+
+    What a title names needs not be named again where something is said of it.
+    """
+    named = {term for passage in cited for term in _terms(place(passage))}
+    statements = [s for passage in cited for s in _statements(passage.text)]
+    known = {term for statement in statements for term in _terms(statement)}
+    for clause in _statements(said):
+        subject, *others = dict.fromkeys(_terms(clause)) or [""]
+        if subject in named or subject not in known or len(others) < 2:
+            continue
+        nearest = max(statements, key=lambda s: len(set(_terms(s)) & {subject, *others}))
+        own = set(_terms(nearest))
+        if (
+            subject not in own
+            and len(own & set(others)) >= _SAME_STATEMENT * len(others)
+            and not _PRONOUN.match(nearest)
+        ):
+            return True
+    return False
+
+
+def _statements(text: str) -> list[str]:
+    """The parts of a text that have subjects of their own."""
+    found = (part.strip() for start, end in sentences(text) for part in _STATEMENT.split(text[start:end]))
+    return [part for part in found if part]
+
+
+def _is_reversed(said: str, texts: Sequence[str]) -> bool:
+    """Whether a word of the sentence is missing in the texts and its opposite is not."""
+    own, known = set(_terms(said)), {term for text in texts for term in _terms(text)}
+    return any(
+        own & _stems(one) - known and known & _stems(other) - own
+        for pair in _ANTONYMS
+        for one, other in (pair, pair[::-1])
+    )
+
+
+@lru_cache(4096)
+def _terms(text: str) -> tuple[str, ...]:
+    return tuple(usual_analyzer().terms(text))
+
+
+def _stems(words: Sequence[str]) -> set[str]:
+    return {term for word in words for term in _terms(word)}

@@ -1,0 +1,1 @@
+"""A ranking and judged questions in, metrics with intervals out."""

@@ -1,0 +1,108 @@
+"""Questions with graded passages. Grades are tied to the texts that were graded and refused if a text has changed.
+
+A JSON Lines file. First a line for each page, `{"page": title, "passages": [[start, end, hash], …]}`, then a line for each
+question, `{"question": …, "grades": {title: {place: grade}}}`. A place counts from 0 in the list of the page. A grade is 2 if
+the passage answers, 1 if it helps, else 0. The hash is `files.text_hash` of the passage; the file holds no text of the pages.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+from ragqa.errors import InputError, RecordError
+from ragqa.records import Passage
+from ragqa.storage.files import text_hash
+from ragqa.storage.json_lines import read_rows, write_json_lines
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Where a graded passage stood in its page, and the hash of its text."""
+
+    start: int
+    end: int
+    hash: str
+
+    def __post_init__(self) -> None:
+        if type(self.start) is not int or type(self.end) is not int or not isinstance(self.hash, str):
+            raise InputError("a passage is [start, end, hash]")
+
+
+def read_grades(path: str | Path, passages: Iterable[Passage]) -> dict[str, dict[str, int]]:
+    """Read the grades of `passages` by question and passage id.
+
+    A graded passage is found by its title and text. It may have moved within its page. Raises `RecordError` naming the
+    question and the page if a graded text is not among the passages.
+    """
+    by_text = _group_by_text(passages)
+    pages: dict[str, dict[str, Span]] = {}
+    grades: dict[str, dict[str, int]] = {}
+    for number, row in read_rows(path):
+        try:
+            if "page" in row:
+                pages[row["page"]] = {str(place): Span(*span) for place, span in enumerate(row["passages"])}
+            else:
+                grades[str(row["question"])] = _resolve(row, pages, by_text)
+        except InputError as error:
+            raise RecordError(path, number, str(error)) from error
+        except (KeyError, TypeError, AttributeError) as error:
+            reason = "'page' and 'passages', or 'question' and 'grades' by title and place are needed"
+            raise RecordError(path, number, reason) from error
+    return grades
+
+
+def write_grades(path: str | Path, grades: Mapping[str, Mapping[str, int]], passages: Iterable[Passage]) -> None:
+    """Write grades by question and passage id, tied to the texts of the passages."""
+    by_id = {passage.id: passage for passage in passages}
+    graded = {name for own in grades.values() for name in own}
+    if missing := graded - by_id.keys():
+        raise InputError(f"the graded passage {min(missing)!r} is not among the passages")
+    pages: dict[str, list[Span]] = {}
+    places: dict[str, tuple[str, str]] = {}
+    for passage in sorted((by_id[name] for name in graded), key=lambda p: (p.title, p.start, p.id)):
+        spans = pages.setdefault(passage.title, [])
+        places[passage.id] = passage.title, str(len(spans))
+        spans.append(Span(passage.start, passage.end, text_hash(passage.text)))
+    rows: list[dict[str, Any]] = [{"page": title, "passages": list(map(astuple, s))} for title, s in pages.items()]
+    for question, own in grades.items():
+        by_page: dict[str, dict[str, int]] = {}
+        for title, place, grade in sorted((*places[name], grade) for name, grade in own.items()):
+            by_page.setdefault(title, {})[place] = grade
+        rows.append({"question": question, "grades": by_page})
+    write_json_lines(path, rows)
+
+
+_ByText = Mapping[str, Mapping[str, list[Passage]]]  # by title and hash
+
+
+def _group_by_text(passages: Iterable[Passage]) -> _ByText:
+    pages: dict[str, dict[str, list[Passage]]] = {}
+    for passage in passages:
+        pages.setdefault(passage.title, {}).setdefault(text_hash(passage.text), []).append(passage)
+    return pages
+
+
+def _resolve(row: Mapping[str, Any], pages: Mapping[str, Mapping[str, Span]], by_text: _ByText) -> dict[str, int]:
+    """The grades of one question by passage id."""
+    grades = {}
+    for title, own in row["grades"].items():
+        if title not in pages:
+            raise InputError(f"the passages of the page {title!r} are not listed above")
+        for place, grade in own.items():
+            if type(grade) is not int:
+                raise InputError(f"the grade {grade!r} is not a whole number")
+            grades[_find(row["question"], title, pages[title][place], by_text).id] = grade
+    return grades
+
+
+def _find(question: str, title: str, span: Span, by_text: _ByText) -> Passage:
+    if title not in by_text:
+        raise InputError(f"the question {question!r} has a grade for the page {title!r}, which is missing")
+    found = by_text[title].get(span.hash)
+    if not found:
+        raise InputError(
+            f"the question {question!r} has a grade for characters {span.start} to {span.end} of the page {title!r}, and "
+            "this text has changed: grade it again, or use benchmarks/carry_grades.py"
+        )
+    return min(found, key=lambda passage: abs(passage.start - span.start))  # a text may stand twice in a page

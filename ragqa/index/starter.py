@@ -1,0 +1,95 @@
+"""The bundled starter corpus as an index, with vectors."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from ragqa.errors import IndexStoreError, InputError, warn_of_fallback
+from ragqa.index.bm25 import Bm25Index
+from ragqa.index.dense import DenseIndex, are_of_others
+from ragqa.models.embedder import Embedder, Progress
+from ragqa.storage.files import cache_folder, own_code, used_longest_ago, warn_without_cache
+from ragqa.storage.generations import holds_index, remove_index
+from ragqa.text.pages import read_pages, starter_folder
+from ragqa.text.passages import split
+
+STARTER_VECTORS = Path(__file__).parents[1] / "assets" / "starter_vectors"
+
+KEPT_STARTERS = 2  # indexes in the cache folder, of this version and another
+
+
+def open_starter_vectors(
+    index: Bm25Index, embedder: Embedder | None = None, progress: Progress | None = None
+) -> DenseIndex:
+    """Open the bundled vectors of the starter corpus; embed its passages if `embedder` is another than the bundled one.
+
+    Warns with `FallbackWarning`, and embeds the passages too, if the bundled vectors do not fit. `progress` is called with
+    the number of passages done since its last call.
+    """
+    embedder = embedder or Embedder.load()
+    if embedder.is_bundled:
+        try:
+            dense = DenseIndex.open(STARTER_VECTORS, index, embedder)
+        except IndexStoreError as error:
+            warn_of_fallback(f"{error.flaw}, so every start embeds the starter corpus again; install ragqa again")
+        else:
+            if progress:
+                progress(len(index.passages))
+            return dense
+    return DenseIndex.build(index.passages, embedder, progress)
+
+
+def embed_passages(index: Bm25Index, embedder: Embedder, progress: Progress | None = None) -> DenseIndex:
+    """Embed the passages of an index, or open the bundled vectors if they are those of the same texts and embedder.
+
+    Warns and calls `progress` as `open_starter_vectors` does.
+    """
+    with suppress(IndexStoreError):  # damaged: `open_starter_vectors` warns
+        if are_of_others(STARTER_VECTORS, index, embedder):
+            return DenseIndex.build(index.passages, embedder, progress)
+    return open_starter_vectors(index, embedder, progress)
+
+
+def open_starter() -> Bm25Index:
+    """Open the index of the bundled starter corpus; the first call builds it and leaves it in the cache folder."""
+    try:
+        folder = cache_folder() / "starter" / _starter_key()
+    except RuntimeError as error:  # the user has no home
+        warn_without_cache(error)
+        return _build_starter()
+    with suppress(IndexStoreError, OSError):
+        index = Bm25Index.open(folder)
+        with suppress(OSError):  # another user's
+            folder.touch()
+        return index
+    index = _build_starter()
+    try:
+        index.save(folder)
+        _remove_old_starters(folder)
+        return Bm25Index.open(folder)
+    except IndexStoreError:  # another start is just keeping it
+        return index
+    except (OSError, InputError) as error:
+        warn_without_cache(error)
+        return index
+
+
+def _remove_old_starters(folder: Path) -> None:
+    """Remove the starter indexes of other versions from the cache folder, but those used last, and nothing else."""
+    with suppress(OSError):
+        others = [other for other in folder.parent.iterdir() if other != folder and holds_index(other)]
+        for old in used_longest_ago(others, keep=KEPT_STARTERS - 1):
+            remove_index(old)
+
+
+def _build_starter() -> Bm25Index:
+    return Bm25Index.build(passage for page in read_pages(starter_folder()) for passage in split(page))
+
+
+def _starter_key() -> str:
+    """What changes with the articles and with the code that makes an index of them."""
+    import hashlib
+
+    whole = hashlib.sha256()
+    for path in (*sorted(starter_folder().iterdir()), *own_code()):
+        whole.update(path.read_bytes())
+    return whole.hexdigest()[:16]

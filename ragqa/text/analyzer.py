@@ -1,0 +1,198 @@
+"""Text into terms, for machine-learning text.
+
+The usual `\\w\\w+` turns k-means into "means", t-SNE into "sne" and "What is R?" into nothing. Here a compound gives its
+parts and itself written together (k-means: "k", "mean", "kmean"), so that it finds "kmeans" and "k means" and they find
+it; `C4.5`, `C++`, `A*` and one-letter names stay; words are stemmed (Snowball's English stemmer).
+
+Scripts that write no spaces between words give bigrams of characters, as Lucene's CJKAnalyzer does. However a text is
+encoded, it gives the same terms: case, accents, ligatures, full-width forms and invisible characters make no difference.
+"""
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import cache
+from itertools import pairwise
+
+from ragqa.process import lock_across_forks
+from ragqa.text.characters import JOINTS, UNSPACED, is_accent, is_invisible, is_mark, marks
+
+VERSION = 2  # raise with every change that gives other terms for some text: it enters the fingerprint
+
+STOP_WORDS = frozenset(
+    "a an and are as at be been being but by can could did do does for from had has have how if in into is it its of on "
+    "or so such than that the their them then there these they this those to was we were what when where which while who "
+    "whom whose why will with would you your i me my our us he she his her am not no nor also about should may might must "
+    "between".split()
+)
+# not here: what names of methods hold too ("k means", "bag of words", "adversarial examples", "type I error")
+QUESTION_WORDS = frozenset(
+    "please tell explain describe define mean meaning definition difference differences different compare versus vs "
+    "know name list give idea understand work works working use used uses using need call called happen "
+    "happens want like way ways kind kinds types explanation briefly detail details terms say think".split()
+)
+
+_LETTERS = r"[^\W_]+"
+_WORD = re.compile(rf"{_LETTERS}(?:(?:[-‐‑–'’./&{JOINTS}]|(?<=\w)_){_LETTERS})*(?:\+\+|[*#](?!\w))?")
+_JOINT = re.compile(rf"[-‐‑–'’./&_+*#{JOINTS}]+")
+_UNSPACED = re.compile(f"[{UNSPACED}]")
+_RUN = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}]+")
+_NUMBER_WITH_POINT = re.compile(r"[^\W_]*\d\.\d[^\W_]*")
+_POSSESSIVE = re.compile(r"['’]s?$")
+_PUNCTUATION = ".,;:!?()[]\"'"  # that no word has at its ends
+_UNWANTED = STOP_WORDS | QUESTION_WORDS
+_STEMMING = lock_across_forks()  # a stemmer works in a buffer of its own
+_CACHED, _LONGEST_CACHED = 2**17, 64  # texts; characters: without spaces a whole passage is one chunk
+
+
+class Analyzer:
+    """Text into terms; two analyzers with one `fingerprint` give the same terms for every text. Safe between threads."""
+
+    def __init__(self) -> None:
+        import Stemmer
+
+        self._stemmer = Stemmer.Stemmer("english", 0)  # its own cache is slower than none
+        self._terms = _Cache(self._terms_of_word)
+        self._terms_of_chunk = _Cache(self._terms_but_stop_words)
+
+    def __reduce__(self) -> tuple[type["Analyzer"], tuple[()]]:
+        return Analyzer, ()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over everything that the terms depend on."""
+        import hashlib
+
+        import Stemmer
+
+        settings = [
+            VERSION,
+            sorted(STOP_WORDS),
+            sorted(QUESTION_WORDS),
+            _WORD.pattern,
+            UNSPACED,
+            Stemmer.version().split(".")[0],
+            unicodedata.unidata_version.split(".")[0],
+        ]
+        return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
+
+    def terms(self, text: str) -> list[str]:
+        """The terms of a passage, in text order, without stop words; empty if it has no letters or digits."""
+        return [term for chunk in text.split() for term in self._terms_of_chunk[chunk]]
+
+    def question_terms(self, question: str) -> list[str]:
+        """The terms of a question, each once, without the words that only ask ("what is the difference between").
+
+        Where nothing else would be left they stay: the list is empty only if the question has no letters or digits.
+        """
+        asked = words(question)
+        for unwanted in (_UNWANTED, STOP_WORDS, frozenset[str]()):
+            if kept := [word for word in asked if word not in unwanted]:
+                return list(dict.fromkeys(term for word in kept for term in self._terms[word]))
+        return []
+
+    def _terms_but_stop_words(self, text: str) -> tuple[str, ...]:
+        return tuple(term for word in words(text) if word not in STOP_WORDS for term in self._terms[word])
+
+    def _terms_of_word(self, word: str) -> tuple[str, ...]:
+        if word.isascii() and word.isalnum():
+            return (self._stem(word),)
+        parts = [part for part in _JOINT.split(word) if part]
+        if _UNSPACED.search(word):
+            return tuple(term for part in parts for run in _RUN.findall(part) for term in self._terms_of_run(run))
+        if len(parts) == 1:
+            return (self._stem(word),)
+        if _NUMBER_WITH_POINT.fullmatch(word):  # 4.5 or c4.5: the parts alone mean nothing
+            return (word,)
+        stems = [self._stem(part) for part in parts]
+        return (*stems, self._stem("".join(parts)))
+
+    def _terms_of_run(self, run: str) -> tuple[str, ...]:
+        """The stem of a word, or the bigrams of a run of characters without spaces; a single character is its own term."""
+        if not _UNSPACED.match(run):
+            return (self._stem(run),)
+        characters = _characters(run)
+        return tuple(map("".join, pairwise(characters))) or (run,)
+
+    def _stem(self, word: str) -> str:
+        with _STEMMING:
+            return str(self._stemmer.stemWord(word))
+
+
+@cache
+def usual_analyzer() -> Analyzer:
+    """The analyzer of whoever reads texts without an index, made once: what it has found for a word is remembered."""
+    return Analyzer()
+
+
+class _Cache(dict[str, tuple[str, ...]]):
+    """The terms of words, or of what stands between two spaces, made when first asked for.
+
+    Emptied when full, and long texts are not kept, so that it cannot grow without end.
+    """
+
+    def __init__(self, make: Callable[[str], tuple[str, ...]]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, text: str) -> tuple[str, ...]:
+        terms = self._make(text)
+        if len(text) <= _LONGEST_CACHED:
+            if len(self) >= _CACHED:
+                self.clear()
+            self[text] = terms
+        return terms
+
+
+class _Folding(dict[int, int | str | None]):
+    """What becomes of each code point, for `str.translate`: None if it is dropped."""
+
+    def __missing__(self, point: int) -> int | str | None:
+        character = chr(point)
+        kept = None if is_accent(character) or is_invisible(character) else point
+        self[point] = kept
+        return kept
+
+
+_FOLDING = _Folding({ord("ı"): "i"})  # Turkish capitals: I is the capital of ı, and İ that of i
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in lower case, without accents and possessive endings; compounds are one word."""
+    bare = text.strip(_PUNCTUATION)
+    if bare.isascii() and bare.isalnum():  # most of what stands between two spaces
+        return [bare.lower()]
+    text = _normalize(text)
+    found = _word_pattern(text).findall(text)
+    if "'" in text or "’" in text:
+        return [_POSSESSIVE.sub("", word) if word[-1] in "s'’" else word for word in found]
+    return found
+
+
+def _normalize(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    text = unicodedata.normalize("NFKD", text).casefold().translate(_FOLDING)
+    return unicodedata.normalize("NFC", text)  # syllables of Hangul, voiced kana
+
+
+def _word_pattern(text: str) -> re.Pattern[str]:
+    return _WORD if text.isascii() or not any(map(is_mark, text)) else _marked_word()
+
+
+@cache
+def _marked_word() -> re.Pattern[str]:
+    """`_WORD` with letters that carry marks."""
+    return re.compile(_WORD.pattern.replace(_LETTERS, rf"(?:[^\W_][{marks()}]*)+"))
+
+
+def _characters(run: str) -> list[str]:
+    """The letters of a text, each with the marks that follow it."""
+    characters: list[str] = []
+    for character in run:
+        if characters and is_mark(character):
+            characters[-1] += character
+        else:
+            characters.append(character)
+    return characters

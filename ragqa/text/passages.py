@@ -1,0 +1,235 @@
+"""Pages into passages: pieces of at most `max_chars` characters, whole sentences where they fit.
+
+Scripts without spaces between words are cut behind full stops, then behind commas, then between characters.
+"""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
+
+from ragqa.errors import InputError
+from ragqa.records import Page, Passage
+from ragqa.text.characters import CLOSING_QUOTES, PAUSES, SENTENCE_ENDS, between_characters
+from ragqa.text.clean import HEADING
+from ragqa.text.omissions import TABLE_NOTE
+
+if TYPE_CHECKING:
+    from langchain_text_splitters import TextSplitter
+
+MAX_CHARS = 500
+
+Span = tuple[int, int]
+
+_ABBREVIATIONS = ("e.g.", "i.e.", "et al.", "cf.", "vs.", "Dr.", "St.", "Fig.", "Eq.", "No.", "approx.", "resp.")
+_CLOSING = rf"""["{CLOSING_QUOTES})\]]"""
+_OPENS_SENTENCE = (
+    r"""(?=["“‘(\[]?[A-Z0-9\u0400-\u042f\u0590-\u1fff\u3040-\ud7ff])"""  # Cyrillic capitals; scripts without case
+)
+_SPACED_BREAK = (
+    r"""(?:(?<=[.!?])|(?<=[.!?]["”’)\]]))"""
+    + r"(?<!\b[A-Z]\.)"
+    + "".join(rf"(?<!\b{re.escape(a)})" for a in _ABBREVIATIONS)
+    + rf"""\s+(?!\[A table was here){_OPENS_SENTENCE}"""
+)
+_UNSPACED_BREAK = (
+    "(?:" + "|".join(rf"(?<=[{SENTENCE_ENDS}]{_CLOSING * count})" for count in range(3)) + ")"
+    rf"(?!{_CLOSING}|[{SENTENCE_ENDS}])\s*"
+)
+SENTENCE_BREAK = f"{_SPACED_BREAK}|{_UNSPACED_BREAK}"
+_SENTENCE = re.compile(rf"\s*\n\s*|{SENTENCE_BREAK}")
+_MAY_END_SENTENCE = re.compile(  # with one more character; a class in front is what `re` finds fastest
+    rf"""[\n.!?{SENTENCE_ENDS}](?:(?<=\n)|["”’)\]]?\s|(?<=[{SENTENCE_ENDS}])[{SENTENCE_ENDS}]*{_CLOSING}*[\s\S])"""
+)
+
+_SAID = 0.4  # of a passage's characters, at least, stand in lines that say something, or it is debris
+_WORD = re.compile(r"[^\W\d_][\w'’-]*")
+_FUNCTION_WORDS = frozenset(
+    "a an the this that these those it its he she they them their his her we our you your i who whom whose which what when "
+    "where why how if while because since although though unless until whether than as so not no nor or and but of in on at "
+    "to from by with without for about into over under between through during before after against among within across per "
+    "via is are was were be been being am has have had do does did can could may might must shall should will would such "
+    "some any each every all both either neither more most other another many much few only also then there here one".split()
+)
+_CITATION = re.compile(
+    r"\b(?:ISBN|ISSN|OCLC|S2CID|PMID|PMC|JSTOR|LCCN|SSRN)\s?[\dX]|\b(?:doi|arXiv|Bibcode|hdl):\s?\S|\bCS1 maint|"
+    r"\bRetrieved (?:on )?\d|\bArchived (?:\d|from|copy|at)|\(PDF\)|\bpp?\.\s?\d|\bVol\.\s?\d|\b\d(?:st|nd|rd|th) ed\.|"
+    r"https?:/?/?\w"
+)
+_CHARS_PER_CITATION = 400  # at most
+_IN_SPEECH, _IN_TITLES = 0.28, 0.18  # shares of function words that citations and lists of titles stay below
+_ENDS_SENTENCE = re.compile(rf"""[.!?:;…：{SENTENCE_ENDS}]{_CLOSING}*$""")
+_EXPLAINS = re.compile(r"(?:\s[–—-]|[:,—])\s*([a-z]+\b.*)|\s[–—]\s([A-Z][a-z]+ .*)")
+_FORMULA_OR_CODE = re.compile(r"\\[a-zA-Z]|[=←]|\w\([^ )]|[;{]$")
+
+
+def split(page: Page, max_chars: int = MAX_CHARS) -> list[Passage]:
+    """Cut a page into passages, in page order.
+
+    No passage crosses a heading, holds one, or is longer than `max_chars` characters; a sentence is cut only where it is
+    longer than that, then at a space, and a word only where the word itself is longer. Where no spaces part the words, as in
+    Chinese, Japanese or Thai, a long sentence is cut behind a comma, else between any two characters, maybe inside a word; a
+    letter keeps its marks. `page.text[p.start:p.end] == p.text`, with line ends of any kind; what no passage covers is white
+    space, headings and notes of tables (`TABLE_NOTE`) that no text stands beside. A page without text gives no passage.
+
+    Raises `InputError` for `max_chars` below 1.
+    """
+    if max_chars < 1:
+        raise InputError(f"max_chars is {max_chars}; at least 1 is needed")
+    passages: list[Passage] = []
+    text = page.text.replace("\r\n", " \n").replace(
+        "\r", "\n"
+    )  # of the same length: offsets count in the page as it is
+    for section, start, end in sections(text):
+        for a, b in _pack(_pieces(text, start, end, max_chars), max_chars):
+            if TABLE_NOTE.sub("", page.text[a:b]).strip():
+                passages.append(_passage(page, len(passages), section, a, b))
+    return passages
+
+
+def split_windows(page: Page, max_chars: int = MAX_CHARS) -> list[Passage]:
+    """Cut a page into raw windows of `max_chars` characters, through words and headings alike.
+
+    This is how the reference model's data was made (its card's samples begin and end inside words): for comparison only.
+    """
+    if max_chars < 1:
+        raise InputError(f"max_chars is {max_chars}; at least 1 is needed")
+    starts = range(0, len(page.text), max_chars)
+    return [_passage(page, n, "", a, min(a + max_chars, len(page.text))) for n, a in enumerate(starts)]
+
+
+def sections(text: str) -> Iterator[tuple[str, int, int]]:
+    """The sections of a page's text in order, as heading (empty for the lead), start and end of what stands below it."""
+    heading, start = "", 0
+    for match in HEADING.finditer(text):
+        yield heading, start, match.start()
+        heading, start = match[2], match.end()
+    yield heading, start, len(text)
+
+
+def sentences(text: str) -> list[Span]:
+    """The spans of the sentences of a text, in order, without the white space between them."""
+    spans, start = [], 0
+    for end in _MAY_END_SENTENCE.finditer(text):  # far fewer places than the whole pattern would be tried at
+        if end.end() > start and (match := _SENTENCE.match(text, end.end() - 1)):
+            spans.append(_strip(text, start, match.start()))
+            start = match.end()
+    spans.append(_strip(text, start, len(text)))
+    return [(a, b) for a, b in spans if a < b]
+
+
+def is_debris(passage: Passage) -> bool:
+    """Whether a passage says nothing by itself, being what is left of a list, a table, a box of links or a bibliography.
+
+    Lines say something that end a sentence, that explain a term (`kernel: …`, `Cobra – a …`), that are formulas or code, or
+    that run on as speech does, with words such as "of", "which" or "is" in between; so do all below a line that introduces
+    them (`Advantages:`). Names, titles, years, single tokens, citations and notes of tables say nothing. Debris is a passage
+    with less than 40 % of its characters in lines that say something; a list with its introduction, or of definitions, steps
+    or reasons, is none. English is assumed for lines that end no sentence.
+    """
+    lines = [line for line in map(str.strip, TABLE_NOTE.sub("", passage.text).split("\n")) if line]
+    said, introduced = 0, False
+    for line in lines:
+        introduced = introduced or line[-1] in ":："
+        says = introduced or _says_something(line)
+        said += len(line) if says else 0
+    return not lines or said < _SAID * sum(map(len, lines))
+
+
+def _says_something(line: str) -> bool:
+    words = _WORD.findall(line)
+    function = sum(word.lower() in _FUNCTION_WORDS and not (len(word) == 1 and word.isupper()) for word in words)
+    share = function / max(1, len(words))
+    if share < _IN_SPEECH and len(line) < _CHARS_PER_CITATION * len(_CITATION.findall(line)):
+        return False
+    running = _running(words)
+    if (len(line) >= 20 or (running and len(words) >= 2)) and _ENDS_SENTENCE.search(line):
+        return True
+    if len(line) >= 6 and _FORMULA_OR_CODE.search(line):
+        return True
+    if (explained := _EXPLAINS.search(line)) and _running(_WORD.findall(explained[1] or explained[2])) >= 2:
+        return True
+    if running >= 6 and running + function >= 0.85 * len(words):  # hardly a name in it
+        return True
+    return len(words) >= 5 and running >= 2 and share >= _IN_TITLES
+
+
+def _running(words: list[str]) -> int:
+    return sum(word[0].islower() and word not in _FUNCTION_WORDS for word in words)
+
+
+def full_text(passage: Passage) -> str:
+    """Title, section and text of a passage as one string: what the embedder and the reranker read."""
+    heading = place(passage, " - ")
+    return f"{heading}: {passage.text}" if heading else passage.text
+
+
+def place(passage: Passage, joint: str = " › ") -> str:
+    """Where a passage stands: its title and, where there is one, its section."""
+    return joint.join(part for part in (passage.title, passage.section) if part)
+
+
+def _passage(page: Page, number: int, section: str, start: int, end: int) -> Passage:
+    text = page.text[start:end]
+    return Passage(f"{page.title}#{number}", page.title, section, start, end, text, cite(page, section), page.aliases)
+
+
+def cite(page: Page, section: str = "") -> str:
+    """The URL of a page's section, in the revision it was read from where that is known."""
+    if not page.url:
+        return ""
+    from urllib.parse import quote
+
+    joint = "&" if "?" in page.url else "?"
+    revision = f"{joint}oldid={page.revision}" if page.revision is not None else ""
+    return page.url + revision + (f"#{quote(section.replace(' ', '_'), safe='')}" if section else "")
+
+
+def _pieces(text: str, start: int, end: int, max_chars: int) -> Iterator[Span]:
+    """The splitter's pieces of `text[start:end]` as spans of `text`: it gives substrings in order, most white space gone."""
+    cursor = start
+    for piece in _splitter(max_chars).split_text(text[start:end]):
+        cursor = text.index(piece, cursor)
+        if piece.strip():
+            yield _strip(text, cursor, cursor + len(piece))
+        cursor += len(piece)
+
+
+def _pack(pieces: Iterator[Span], max_chars: int) -> Iterator[Span]:
+    """Join neighbours while they fit: the splitter leaves the end of a long paragraph as a short piece of its own."""
+    first = next(pieces, None)
+    if first is None:
+        return
+    start, end = first
+    for a, b in pieces:
+        if b - start > max_chars:
+            yield start, end
+            start = a
+        end = b
+    yield start, end
+
+
+@cache
+def _splitter(max_chars: int) -> "TextSplitter":
+    from langchain_text_splitters import RecursiveCharacterTextSplitter
+
+    return RecursiveCharacterTextSplitter(
+        separators=[
+            r"\n{2,}",
+            r"\n",
+            SENTENCE_BREAK,
+            rf"(?<=[;:,])\s+|(?<=[{PAUSES}])\s*",
+            r"\s+|(?<=\u200b)",
+            between_characters(),
+            "",
+        ],
+        is_separator_regex=True,
+        keep_separator=True,
+        chunk_size=max_chars,
+        chunk_overlap=0,
+    )
+
+
+def _strip(text: str, start: int, end: int) -> Span:
+    piece = text[start:end]
+    return end - len(piece.lstrip()), start + len(piece.rstrip())

@@ -1,0 +1,286 @@
+"""A dataset folder: the pairs as JSON Lines and Parquet, a card that describes them, a lint report that doubts them.
+
+Cards name what the texts come from and under which licence, as far as that is known; a trained model's card repeats it.
+"""
+
+import json
+import re
+import statistics
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+from ragqa.errors import CorpusError, MissingExtraError, warn_of_fallback
+from ragqa.records import PARTLY, Pair, Passage
+from ragqa.storage.folders import DATASET_MARK, replace_folder
+from ragqa.storage.json_lines import write_json_lines
+from ragqa.text.analyzer import Analyzer
+from ragqa.text.pages import read_pages, starter_folder
+from ragqa.training.dataset import SPLITS
+
+if TYPE_CHECKING:
+    import pyarrow
+
+COLUMNS = ("sentence_0", "sentence_1", "label")
+
+UNKNOWN = "unknown"  # the hub's word for a licence that nobody has stated
+STARTER_LICENCE, WIKIPEDIA_LICENCE = "cc0-1.0", "cc-by-sa-4.0"
+
+ABOUT = """\
+Questions (`sentence_0`) and passages (`sentence_1`); `label` is 1.0 where the passage answers, 0.0 where it does
+not, between where it answers in part or where a bi-encoder among the sources has softened it.
+Made by `ragqa dataset`. Split by page: no page has passages in two splits."""
+
+_SAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What some texts come from, and the hub's identifier of their licence, `UNKNOWN` if nobody has stated it."""
+
+    name: str
+    licence: str
+
+
+class Config(Protocol):
+    """How a dataset was made."""
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The settings by name, as the card gives them."""
+
+
+def write_dataset(
+    pairs: Mapping[str, Sequence[Pair]],
+    out: str | Path,
+    *,
+    title: str,
+    sources: Iterable[str],
+    licence: str,
+    config: Config,
+    about: str = ABOUT,
+    add: Callable[[Path], object] | None = None,
+) -> dict[str, Any]:
+    """Write `train`, `eval` and `test` as `.jsonl` and `.parquet`, a card, the lint and checksums; return the lint.
+
+    `licence` is one of the hub's identifiers, or several with ", " between them. `about` opens the card; `add` writes into
+    the new folder what else belongs there. An empty eval split and a train split of one label give a `FallbackWarning`.
+
+    `datasets.load_dataset(folder)` reads it. Raises `CorpusError` if there are no pairs to train on, `InputError` if `out`
+    exists and is not a dataset, `MissingExtraError` without pyarrow.
+    """
+    try:
+        import pyarrow.parquet
+    except ImportError as error:
+        raise MissingExtraError("writing Parquet", "train") from error
+    if not pairs["train"]:
+        raise CorpusError("there are no pairs to train on; give more pages or another seed")
+    report = lint(pairs)
+    _warn_of_gaps(pairs, out)
+    with replace_folder(out, DATASET_MARK) as new:
+        for split in SPLITS:
+            write_json_lines(new / f"{split}.jsonl", (dict(zip(COLUMNS, _row(p), strict=True)) for p in pairs[split]))
+            pyarrow.parquet.write_table(_table(pairs[split]), new / f"{split}.parquet")
+        (new / DATASET_MARK).write_text(json.dumps(report, indent=1) + "\n", encoding="utf8")
+        (new / "README.md").write_text(_card(pairs, report, title, sources, licence, config, about), encoding="utf8")
+        if add:
+            add(new)
+    return report
+
+
+def _warn_of_gaps(pairs: Mapping[str, Sequence[Pair]], out: str | Path) -> None:
+    """Warn of a dataset that `ragqa train` refuses."""
+    if not pairs["eval"]:
+        warn_of_fallback(
+            f"the eval split of {out} is empty, and `ragqa train` needs it; give more pages or other --parts"
+        )
+    if len({pair.label >= PARTLY for pair in pairs["train"]}) == 1:
+        kind = "positive" if pairs["train"][0].label >= PARTLY else "negative"
+        warn_of_fallback(f"every train pair of {out} is {kind}, and `ragqa train` needs both kinds; give more pages")
+
+
+def origin_of(name: str, passages: Sequence[Passage]) -> Origin:
+    """Where passages come from by their addresses and texts: the starter corpus, Wikipedia or elsewhere."""
+    starter = {page.title: page.text for page in read_pages(starter_folder())}
+    others = [p for p in passages if p.text not in starter.get(p.title, "")]
+    if not others:
+        return Origin(f"{name}: the starter corpus of ragqa", STARTER_LICENCE)
+    hosts = sorted({urlsplit(p.url).hostname or "" for p in others})
+    pages = len({(p.title, p.url.partition("#")[0]) for p in passages})
+    places = ", ".join(hosts).strip(", ") or "unknown places"
+    on_wikipedia = all(f".{host}".endswith(".wikipedia.org") for host in hosts)
+    return Origin(
+        f"{name}: {pages:,} {'page' if pages == 1 else 'pages'} of {places}",
+        WIKIPEDIA_LICENCE if on_wikipedia else UNKNOWN,
+    )
+
+
+def join_licences(origins: Iterable[Origin]) -> str:
+    """The licences of all origins, as `write_dataset` takes them; `UNKNOWN` if one is."""
+    licences = sorted({origin.licence for origin in origins})
+    return UNKNOWN if UNKNOWN in licences else ", ".join(licences)
+
+
+def read_origin(folder: str | Path) -> Origin:
+    """Title and licence of a dataset folder, from its card."""
+    path = Path(folder) / "README.md"
+    text = path.read_text(encoding="utf8") if path.is_file() else ""
+    licence = re.search(r"^Licence of the texts: (.+?)\.$", text, re.MULTILINE)
+    title = re.search(r"^# (.+)$", text, re.MULTILINE)
+    name = Path(folder).resolve().name
+    return Origin(f"{name} ({title[1]})" if title else name, licence[1] if licence else UNKNOWN)
+
+
+def add_origins(card: Path, base: str, base_licence: str | None, datasets: Iterable[str | Path]) -> None:
+    """Say in a trained model's card what it was made of, and under which licences."""
+    rows = [f"- base model: {base}, licence: {base_licence or UNKNOWN}"]
+    rows += [f"- dataset: {o.name}, licence of the texts: {o.licence}" for o in map(read_origin, datasets)]
+    section = "\n".join(["## Data and Licences", "", *rows, "", ""])
+    before, heading, details = card.read_text(encoding="utf8").partition("## Model Details\n")
+    card.write_text(f"{before}{section}{heading}{details}", encoding="utf8")
+
+
+def lint(pairs: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:
+    """Figures that show what is wrong with a dataset.
+
+    - `template_share`: of the questions, how many begin with the most frequent two words.
+    - `overlap_shortcut`: how often a count of shared terms alone puts a positive above a negative of its question (ties
+      count half): 0.5 is no shortcut, near 1 the pairs teach little else.
+    - `leaking_passages`, `leaking_questions`: of the eval and test splits, found in the train split too.
+    - `duplicate_pairs`, `contradictions`: the same pair twice, and with both labels.
+    """
+    everything = [pair for split in SPLITS for pair in pairs[split]]
+    questions = list(dict.fromkeys(pair.question for pair in everything))
+    starts = Counter(" ".join(re.findall(r"\w+", question.lower())[:2]) for question in questions)
+    labels: dict[tuple[str, str], set[float]] = {}
+    for pair in everything:
+        labels.setdefault((pair.question, pair.passage), set()).add(pair.label)
+    (template, count), *_ = starts.most_common(1)
+    return {
+        "pairs": {split: len(pairs[split]) for split in SPLITS},
+        "positives": {split: sum(p.label >= PARTLY for p in pairs[split]) for split in SPLITS},
+        "questions": len(questions),
+        "template": template,
+        "template_share": round(count / len(questions), 4),
+        "overlap_shortcut": round(_overlap_shortcut(everything), 4),
+        "leaking_passages": len(_leaking(pairs, "passage")),
+        "leaking_questions": len(_leaking(pairs, "question")),
+        "duplicate_pairs": len(everything) - len(labels),
+        "contradictions": sum(len(found) > 1 for found in labels.values()),
+    }
+
+
+def _leaking(pairs: Mapping[str, Sequence[Pair]], field: str) -> set[str]:
+    train = {getattr(pair, field).casefold() for pair in pairs["train"]}
+    return {
+        getattr(pair, field)
+        for split in SPLITS[1:]
+        for pair in pairs[split]
+        if getattr(pair, field).casefold() in train
+    }
+
+
+def _overlap_shortcut(pairs: Sequence[Pair]) -> float:
+    analyzer = Analyzer()
+    asked = cache(lambda question: frozenset(analyzer.question_terms(question)))
+    told = cache(lambda passage: frozenset(analyzer.terms(passage)))
+    shared: dict[str, tuple[list[int], list[int]]] = {}
+    for pair in pairs:
+        overlap = len(asked(pair.question) & told(pair.passage))
+        shared.setdefault(pair.question, ([], []))[pair.label >= PARTLY].append(overlap)
+    wins = [(p > n) + (p == n) / 2 for negatives, positives in shared.values() for p in positives for n in negatives]
+    return statistics.mean(wins) if wins else 0.5
+
+
+def _row(pair: Pair) -> tuple[str, str, float]:
+    return pair.question, pair.passage, float(pair.label)
+
+
+def _table(pairs: Sequence[Pair]) -> "pyarrow.Table":
+    import pyarrow
+
+    kinds = (pyarrow.string(), pyarrow.string(), pyarrow.float64())
+    columns = zip(*map(_row, pairs), strict=True) if pairs else ((), (), ())
+    return pyarrow.table({n: pyarrow.array(c, k) for n, c, k in zip(COLUMNS, columns, kinds, strict=True)})
+
+
+def _card(
+    pairs: Mapping[str, Sequence[Pair]],
+    report: Mapping[str, Any],
+    title: str,
+    sources: Iterable[str],
+    licence: str,
+    config: Config,
+    about: str,
+) -> str:
+    return "\n".join(
+        [
+            "---",
+            "language: en",
+            f"pretty_name: {json.dumps(title, ensure_ascii=False)}",
+            f"license: {_as_yaml(licence.split(', '))}",
+            "task_categories: [text-ranking]",
+            "tags: [sentence-transformers, cross-encoder, ragqa]",
+            "configs:",
+            "- config_name: default",
+            "  data_files:",
+            *(f"  - {{split: {split}, path: {split}.parquet}}" for split in SPLITS if pairs[split]),
+            "---",
+            "",
+            f"# {' '.join(title.split())}",
+            "",
+            about,
+            "",
+            "| split | pairs | positives | questions | passages |",
+            "|---|---|---|---|---|",
+            *(_split_row(split, pairs[split]) for split in SPLITS),
+            "",
+            "| characters | min | mean | max |",
+            "|---|---|---|---|",
+            _length_row("sentence_0", [len(p.question) for s in SPLITS for p in pairs[s]]),
+            _length_row("sentence_1", [len(p.passage) for s in SPLITS for p in pairs[s]]),
+            "",
+            "## Sources",
+            "",
+            *(f"- {source}" for source in sources),
+            f"\nLicence of the texts: {licence}.",
+            "",
+            "## Settings",
+            "",
+            *(f"- `{name}`: {value}" for name, value in config.settings.items()),
+            "",
+            "## Lint",
+            "",
+            *(f"- `{name}`: {value}" for name, value in report.items() if not isinstance(value, dict)),
+            "",
+            "## Samples",
+            "",
+            "| sentence_0 | sentence_1 | label |",
+            "|---|---|---|",
+            *(f"| {_cell(p.question)} | {_cell(p.passage)} | {p.label} |" for p in pairs["train"][:_SAMPLES]),
+            "",
+        ]
+    )
+
+
+def _as_yaml(names: Sequence[str]) -> str:
+    """A name, or a list of several; YAML takes JSON."""
+    plain = [name if re.fullmatch(r"[\w.-]+", name) else json.dumps(name, ensure_ascii=False) for name in names]
+    return plain[0] if len(plain) == 1 else f"[{', '.join(plain)}]"
+
+
+def _split_row(split: str, pairs: Sequence[Pair]) -> str:
+    questions, passages = len({p.question for p in pairs}), len({p.passage for p in pairs})
+    return f"| {split} | {len(pairs)} | {sum(p.label >= PARTLY for p in pairs)} | {questions} | {passages} |"
+
+
+def _length_row(name: str, lengths: Sequence[int]) -> str:
+    return f"| {name} | {min(lengths)} | {statistics.mean(lengths):.1f} | {max(lengths)} |"
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;")

@@ -1,0 +1,338 @@
+"""Passages into labelled pairs to train and measure a reranker with: positives, three kinds of negatives, split by page.
+
+`sentence_0` is the question, `sentence_1` the passage as the reranker reads it (`passages.full_text`), `label` 1.0 where it
+answers, less where it answers in part, else 0.0.
+"""
+
+import hashlib
+import math
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from itertools import zip_longest
+from typing import Any
+
+from ragqa.errors import CorpusError, InputError
+from ragqa.evaluation.judged import Judged
+from ragqa.index.bm25 import Bm25Index
+from ragqa.index.dense import DenseIndex
+from ragqa.models.embedder import Embedder
+from ragqa.records import PARTLY, Pair, Passage
+from ragqa.text.passages import full_text
+from ragqa.text.questions import QuestionGenerator, reference_question
+
+SPLITS = ("train", "eval", "test")
+KINDS = ("random", "page", "hard")
+
+_HARD_CANDIDATES = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetConfig:
+    """How pairs are made.
+
+    `negatives` of each positive; `shares` of the three kinds among them, in the order of `KINDS`, any positive scale;
+    `parts` of the pages in the splits train, eval and test, likewise; `forms` of generated questions (`questions.FORMS`).
+    Hard ones are what BM25, and the embedder if there is one, take for answers. Where a kind has too few passages to offer,
+    random ones fill the gap. Where no answers are known to tell by, the first `skip` hard ones are taken for answers and
+    left out. Passages that were judged and rejected are negatives in any case.
+    """
+
+    forms: tuple[str, ...] = ("what",)
+    negatives: int = 3
+    shares: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    parts: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    skip: int = 5
+    seed: int = 42
+
+    def __post_init__(self) -> None:
+        if self.negatives < 1:
+            raise InputError(f"negatives is {self.negatives}; at least 1 is needed")
+        check_weights("shares", self.shares, KINDS)
+        check_weights("parts", self.parts, SPLITS)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings by name, shares and parts with the names of what they are of."""
+        return name_weights(self, KINDS)
+
+
+def name_weights(config: Any, kinds: Sequence[str]) -> dict[str, Any]:
+    """The fields of a configuration, its `shares` with the names of the `kinds` and its `parts` with those of the splits."""
+    named = {
+        "shares": dict(zip(kinds, config.shares, strict=True)),
+        "parts": dict(zip(SPLITS, config.parts, strict=True)),
+    }
+    return asdict(config) | named
+
+
+def check_weights(name: str, weights: Sequence[float], kinds: Sequence[str]) -> None:
+    """Raise `InputError` unless there is a weight of at least 0 for each kind, and one that is more."""
+    if len(weights) != len(kinds) or not all(0 <= w < math.inf for w in weights) or sum(weights) <= 0:
+        raise InputError(f"{name} is {weights}; {len(kinds)} numbers of at least 0 are needed, not all 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question with the passages that answer it, at least one, best first.
+
+    `labels` are those of the positives, 1 where there are none; `rejected` were judged not to answer; `answers` are texts no
+    negative may hold.
+    """
+
+    question: str
+    positives: tuple[Passage, ...]
+    answers: tuple[str, ...] = ()
+    labels: tuple[float, ...] = ()
+    rejected: tuple[Passage, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Examples with the passages that their negatives come from."""
+
+    passages: tuple[Passage, ...]
+    examples: tuple[Example, ...]
+    embedder: Embedder | None = None
+    by_page: Mapping[str, list[Passage]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        by_page: dict[str, list[Passage]] = {}
+        for passage in self.passages:
+            by_page.setdefault(_page(passage), []).append(passage)
+        object.__setattr__(self, "by_page", by_page)
+
+    @cached_property
+    def index(self) -> Bm25Index:
+        """The passages, to find hard negatives in."""
+        return Bm25Index.build(self.passages)
+
+    @cached_property
+    def dense(self) -> DenseIndex | None:
+        """The same for the embedder."""
+        return DenseIndex.build(self.passages, self.embedder) if self.embedder else None
+
+    @cached_property
+    def hard(self) -> Mapping[str, list[Passage]]:
+        """For each example's question the passages that look most like an answer, of BM25 and of the embedder in turn."""
+        return {example.question: self._hard(example.question) for example in self.examples}
+
+    def _hard(self, question: str) -> list[Passage]:
+        found = [passage for passage, _ in self.index.search(question, _HARD_CANDIDATES)]
+        if self.dense is None:
+            return found
+        near = self.dense.nearest(question, self.index, _HARD_CANDIDATES)
+        turns = zip_longest((passage for passage, _ in near), found)
+        return list({p.id: p for pair in turns for p in pair if p is not None}.values())
+
+
+def from_passages(passages: Iterable[Passage], forms: Sequence[str] = ("what",)) -> Source:
+    """Generate questions; one that several passages of a page answer has them all as positives.
+
+    A question that passages of different pages would answer is left out: neither is surely the wrong one for the other.
+    Raises `CorpusError` if no passage gives a question.
+    """
+    passages = tuple(passages)
+    generator = QuestionGenerator(passages, forms)
+    answering: dict[str, tuple[str, list[Passage]]] = {}
+    for passage in passages:
+        for question in generator.questions(passage):
+            answering.setdefault(question.text.casefold(), (question.text, []))[1].append(passage)
+    examples = tuple(
+        Example(question, tuple(positives))
+        for question, positives in answering.values()
+        if len({p.title for p in positives}) == 1
+    )
+    if not examples:
+        raise CorpusError("no passage gives a question; there must be a title, a heading or a definition to ask about")
+    return Source(passages, examples)
+
+
+def from_judged(judged: Judged) -> Source:
+    """Take the questions of a judged set; a question's negatives never hold one of its answers.
+
+    The labels are the grades, divided by the highest in the set.
+    """
+    by_id = {passage.id: passage for passage in judged.passages}
+    highest = max(grade for grades in judged.relevance.values() for grade in grades.values())
+    examples = []
+    for key, question in judged.questions.items():
+        grades = sorted(judged.relevance[key].items(), key=lambda item: -item[1])
+        examples.append(
+            Example(
+                question,
+                tuple(by_id[p] for p, _ in grades),
+                judged.answers.get(key, ()),
+                tuple(grade / highest for _, grade in grades),
+                tuple(by_id[p] for p in sorted(judged.rejected.get(key, ()))),
+            )
+        )
+    return Source(judged.passages, tuple(examples))
+
+
+def from_feedback(pairs: Iterable[Pair], passages: Iterable[Passage]) -> Source:
+    """Take the questions whose passages readers have judged (`search.feedback`): liked ones are positives, others rejected.
+
+    Passages that no longer stand in the corpus as they were read are left out, and so are questions without a liked one.
+    Raises `CorpusError` if nothing is left.
+    """
+    passages = tuple(passages)
+    by_text = {full_text(passage): passage for passage in passages}
+    votes: dict[str, tuple[list[Passage], list[Passage]]] = {}
+    for pair in pairs:
+        if pair.passage in by_text:
+            votes.setdefault(pair.question, ([], []))[pair.label < PARTLY].append(by_text[pair.passage])
+    examples = tuple(
+        Example(question, tuple(liked), rejected=tuple(rejected))
+        for question, (liked, rejected) in votes.items()
+        if liked
+    )
+    if not examples:
+        raise CorpusError("no question has a passage that readers liked and that is in the corpus")
+    return Source(passages, examples)
+
+
+def build(
+    sources: Iterable[Source], config: DatasetConfig, progress: Callable[[Example], None] | None = None
+) -> dict[str, list[Pair]]:
+    """Label pairs, by split; no page has passages in two splits, as positives or as negatives.
+
+    The same sources and config give the same pairs in the same order.
+    """
+    pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
+    for whole in sources:
+        for split, source in split_by_page(whole, config).items():
+            for example in source.examples:
+                pairs[split] += _pairs(example, source, config)
+                if progress:
+                    progress(example)
+    return {split: _deduplicate(made) for split, made in pairs.items()}
+
+
+def _deduplicate(pairs: Iterable[Pair]) -> list[Pair]:
+    """Each question with each passage once, in order; positive where it was both."""
+    kept: dict[tuple[str, str], Pair] = {}
+    for pair in pairs:
+        key = (pair.question, pair.passage)
+        if key not in kept or pair.label > kept[key].label:
+            kept[key] = pair
+    return list(kept.values())
+
+
+def build_reference(windows: Iterable[Passage], config: DatasetConfig) -> dict[str, list[Pair]]:
+    """The reference model's own recipe: a question from each raw window, and one random window as its negative."""
+    by_split: dict[str, list[Passage]] = {split: [] for split in SPLITS}
+    for window in windows:
+        by_split[split_of(window, config)].append(window)
+    if len(by_split["train"]) < 2:
+        raise CorpusError("the reference recipe needs at least two windows to train on")
+    return {
+        split: [pair for n in range(len(own)) for pair in _reference_pairs(own, n, config)]
+        for split, own in by_split.items()
+    }
+
+
+def _reference_pairs(windows: Sequence[Passage], number: int, config: DatasetConfig) -> Iterator[Pair]:
+    window = windows[number]
+    question = reference_question(window.text)
+    yield Pair(question, window.text, 1.0)
+    if len(windows) > 1:
+        other = keyed_random(config.seed, window.id).randrange(len(windows) - 1)
+        yield Pair(question, windows[other + (other >= number)].text, 0.0)
+
+
+def split_by_page(source: Source, config: DatasetConfig) -> dict[str, Source]:
+    """A source of its own for each split that has examples; positives of a page in another split are left out."""
+    passages: dict[str, list[Passage]] = {split: [] for split in SPLITS}
+    examples: dict[str, list[Example]] = {split: [] for split in SPLITS}
+    for passage in source.passages:
+        passages[split_of(passage, config)].append(passage)
+    for example in source.examples:
+        split = split_of(example.positives[0], config)
+        own = [n for n, p in enumerate(example.positives) if split_of(p, config) == split]
+        kept = replace(
+            example,
+            positives=tuple(example.positives[n] for n in own),
+            labels=tuple(example.labels[n] for n in own if example.labels),
+            rejected=tuple(p for p in example.rejected if split_of(p, config) == split),
+        )
+        examples[split].append(kept)
+    return {s: replace(source, passages=tuple(passages[s]), examples=tuple(examples[s])) for s in SPLITS if examples[s]}
+
+
+def split_of(passage: Passage, config: DatasetConfig) -> str:
+    """The split of a passage's page (without a title: of the passage itself); it depends on that and the seed alone."""
+    place = keyed_random(config.seed, _page(passage)).random() * sum(config.parts)
+    train, evaluation, _ = config.parts
+    return "train" if place < train else "eval" if place < train + evaluation else "test"
+
+
+def _pairs(example: Example, source: Source, config: DatasetConfig) -> Iterator[Pair]:
+    for negative in example.rejected:
+        yield Pair(example.question, full_text(negative), 0.0)
+    for positive, label in zip(example.positives, example.labels or [1.0] * len(example.positives), strict=True):
+        rng = keyed_random(config.seed, example.question, positive.id)
+        yield Pair(example.question, full_text(positive), label)
+        for negative in _negatives(example, source, config, rng):
+            yield Pair(example.question, full_text(negative), 0.0, drawn=True)
+
+
+def _negatives(example: Example, source: Source, config: DatasetConfig, rng: random.Random) -> list[Passage]:
+    chosen: dict[str, Passage] = {}
+    offered = {"page": _from_page(example, source, rng), "hard": _hard_negatives(example, source, config.skip)}
+    for kind in rng.choices(KINDS, config.shares, k=config.negatives):
+        allowed = (p for p in offered.get(kind, ()) if p.id not in chosen and _is_negative(p, example))
+        negative = next(allowed, None) or _random_negative(example, source, chosen, rng)
+        if negative is not None:
+            chosen[negative.id] = negative
+    return list(chosen.values())
+
+
+def _from_page(example: Example, source: Source, rng: random.Random) -> Iterator[Passage]:
+    page = source.by_page[_page(example.positives[0])]
+    yield from rng.sample(page, len(page))
+
+
+def _hard_negatives(example: Example, source: Source, skip: int) -> Iterator[Passage]:
+    """The hardest first; without known answers to tell by, not of the same page, and not the first `skip`."""
+    page = _page(example.positives[0])
+    found = source.hard[example.question]
+    known = bool(example.answers)
+    yield from (passage for passage in found[0 if known else skip :] if known or _page(passage) != page)
+
+
+def _random_negative(
+    example: Example, source: Source, chosen: Mapping[str, Passage], rng: random.Random
+) -> Passage | None:
+    for _ in range(20):  # a corpus of near copies may offer none
+        passage = rng.choice(source.passages)
+        if passage.id not in chosen and _is_negative(passage, example):
+            return passage
+    return None
+
+
+def _is_negative(passage: Passage, example: Example) -> bool:
+    """Whether a passage is surely none of the positives: not the same, overlapping or copied text, no answer in it."""
+    text = passage.text.casefold()
+    return not any(answer.casefold() in text for answer in example.answers) and not any(
+        passage.id == p.id
+        or text == p.text.casefold()
+        or (_share_offsets(passage, p) and passage.start < p.end and p.start < passage.end)
+        for p in (*example.positives, *example.rejected)
+    )
+
+
+def _page(passage: Passage) -> str:
+    """What tells pages apart: the title, or where there is none the passage itself."""
+    return passage.title or passage.id
+
+
+def _share_offsets(one: Passage, other: Passage) -> bool:
+    """Whether the offsets of two passages count in one text: known from their URLs, since documents may share a title."""
+    return bool(one.url) and one.url.partition("#")[0] == other.url.partition("#")[0]
+
+
+def keyed_random(*key: object) -> random.Random:
+    """A generator that depends on the key alone, whatever has been drawn before and in whatever order."""
+    return random.Random(hashlib.sha256(repr(key).encode()).digest())  # noqa: S311

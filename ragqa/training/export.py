@@ -1,0 +1,288 @@
+"""A trained reranker or embedder into the form that answers questions: OpenVINO, int8, without torch.
+
+Post-training quantization by NNCF with its transformer preset: weights and activations of matrix products as 8-bit
+integers, their ranges taken from real pairs. What was written is opened and compared with the torch model.
+"""
+
+import json
+import shutil
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragqa.errors import InputError, MissingExtraError, ModelError, first_line
+from ragqa.models.folders import MODEL_FILE, check_source
+from ragqa.models.openvino import check_finite
+from ragqa.models.reranker import CALIBRATION
+from ragqa.models.torch_models import BI_ENCODER, kind_of, open_bi_encoder, open_cross_encoder
+from ragqa.process import import_openvino
+from ragqa.records import Pair
+from ragqa.storage.folders import check_replaceable, replace_folder
+from ragqa.training.parity import Parity, check_opened, check_outputs, check_tokens
+
+if TYPE_CHECKING:
+    import numpy as np
+
+CALIBRATION_PAIRS = 300
+COMPARED_PAIRS = 24
+
+_MARK = "config.json"
+_COPIED = ("README.md", CALIBRATION)
+_BATCH_SIZE = 8
+_FEATURES = ("input_ids", "attention_mask", "token_type_ids")
+_RERANKER_CODE = """from ragqa import Reranker
+
+reranker = Reranker.load("path/to/this/folder")  # without an argument: the one that comes with ragqa
+reranker.score("why does dropout help?", ["Page title - Section: text of the passage"])  # logits"""
+_EMBEDDER_CODE = """from ragqa import Embedder
+
+embedder = Embedder.load("path/to/this/folder")  # without an argument: the one that comes with ragqa
+embedder.embed(["why does dropout help?"])  # unit vectors, of questions and of passages with title and section"""
+_USAGE = """
+This folder holds the model in int8 for OpenVINO, without torch's weights:
+
+```python
+{code}
+```
+
+What follows is the card of the torch model that it was exported from.
+"""
+
+
+def export(folder: str | Path, out: str | Path, calibration: Sequence[Pair], *, int8: bool = True) -> Parity:
+    """Write a CrossEncoder folder as one that `Reranker.load` opens without torch, with tokenizer and card.
+
+    The folder of a sentence-transformers bi-encoder becomes one for `Embedder.load`. `calibration` are pairs as the model
+    will see them; some hundreds are enough. What was written is opened, and its numbers for some of the pairs are compared
+    with the torch model's: returns how near they are, leaves nothing at `out` if they are not. Raises `ModelError` if the
+    folder holds no model or one that cannot be exported.
+    """
+    folder = Path(folder)
+    if Path(out).resolve() == folder.resolve():
+        raise InputError(f"{out} is the model itself: choose another folder")
+    check_replaceable(out, _MARK)
+    _check_calibration(calibration)
+    source = _Source(folder)
+    with replace_folder(out, _MARK) as new:
+        source.save_tokenizer(new)
+        source.model.config.to_json_file(new / _MARK)
+        for name in (_MARK, *_COPIED):
+            if (folder / name).is_file():
+                shutil.copyfile(folder / name, new / name)
+        _explain(new / "README.md", _EMBEDDER_CODE if source.embeds else _RERANKER_CODE)
+        return _add_model(source, new, calibration, int8)
+
+
+def add_openvino(folder: Path, calibration: Sequence[Pair]) -> Parity:
+    """Add the int8 model to a CrossEncoder folder, next to torch's weights."""
+    _check_calibration(calibration)
+    return _add_model(_Source(folder), folder, calibration, int8=True)
+
+
+def _check_calibration(calibration: Sequence[Pair]) -> None:
+    if not calibration:
+        raise InputError("calibration needs pairs: pass a dataset")
+
+
+class _Source:
+    """A torch model with what is exported of it: one score for a pair, or one unit vector for a text."""
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            import nncf  # noqa: F401
+            import sentence_transformers  # noqa: F401
+
+            import_openvino()
+        except ImportError as error:
+            raise MissingExtraError("exporting a model", "train") from error
+        if not folder.is_dir():
+            raise ModelError(f"{folder} is not a folder")
+        check_source(folder)
+        self.name = str(folder)
+        self.embeds = kind_of(folder) == BI_ENCODER
+        load = open_bi_encoder if self.embeds else open_cross_encoder
+        self.model: Any = load(
+            str(folder), device="cpu", model_kwargs={"attn_implementation": "eager", "dtype": "float32"}
+        )
+        self.model.eval()
+        self.module = _wrap(self.model, self.embeds)
+        self._check_kind()
+
+    def _check_kind(self) -> None:
+        """Raise `ModelError` for what a traced model with a bare tokenizer cannot do."""
+        reason = ""
+        if self.model.default_prompt_name is not None:
+            reason = "it puts a prompt before its texts"
+        elif self.model.tokenizer is None or not getattr(self.model.tokenizer, "is_fast", False):
+            reason = "it has no tokenizer of the library tokenizers"
+        elif self.model.tokenizer.padding_side != "right":
+            reason = "it reads the last token of texts that are padded on the left"
+        elif not set(self.features(["a"])) <= set(_FEATURES):
+            reason = "it reads more than tokens"
+        if reason:
+            raise ModelError(f"{self.name} cannot be exported: {reason}")
+
+    def texts(self, pairs: Sequence[Pair]) -> list[Any]:
+        """What the model reads of pairs."""
+        return [pair.passage if self.embeds else (pair.question, pair.passage) for pair in pairs]
+
+    def features(self, texts: Sequence[Any]) -> dict[str, Any]:
+        """Tokens as torch gets them: tensors of shape (texts, tokens) by name."""
+        import torch
+
+        made = self.model.preprocess(list(texts))
+        return {name: tensor for name, tensor in made.items() if isinstance(tensor, torch.Tensor)}
+
+    def outputs(self, features: dict[str, Any]) -> "np.ndarray":
+        """Torch's numbers, shape (texts, width)."""
+        import torch
+
+        with torch.inference_mode():
+            numbers: np.ndarray = self.module(**features).numpy()
+        return numbers
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer as torch uses it, with its padding and the model's limit."""
+        from tokenizers import Tokenizer
+
+        own = self.model.tokenizer
+        tokenizer = Tokenizer.from_str(own.backend_tokenizer.to_str())
+        tokenizer.no_truncation()
+        tokenizer.enable_padding(pad_id=own.pad_token_id or 0, pad_token=own.pad_token or "[PAD]")
+        tokenizer.save(str(folder / "tokenizer.json"))
+        limit = {"model_max_length": self.model.max_seq_length}
+        (folder / "tokenizer_config.json").write_text(json.dumps(limit) + "\n", encoding="utf8")
+
+
+def _wrap(model: Any, embeds: bool) -> Any:
+    """All modules of a model of sentence-transformers as one that takes tensors and gives one."""
+    import torch
+
+    class Numbers(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(
+            self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
+        ) -> torch.Tensor:
+            features = {"input_ids": input_ids, "attention_mask": attention_mask}
+            if token_type_ids is not None:  # MPNet knows none
+                features["token_type_ids"] = token_type_ids
+            made = self.model(features)
+            if embeds:
+                made = {"scores": torch.nn.functional.normalize(made["sentence_embedding"], dim=-1)}
+            numbers: torch.Tensor = made["scores"]  # (texts, width), or (texts, 1) or (texts,) of a reranker
+            return numbers if embeds else numbers.reshape(-1, 1)
+
+    return Numbers().eval()
+
+
+def _add_model(source: _Source, folder: Path, calibration: Sequence[Pair], int8: bool) -> Parity:
+    """Convert and save a model whose tokenizer is in the folder already; check every step."""
+    import numpy as np
+
+    step = max(1, len(calibration) // CALIBRATION_PAIRS)
+    samples = [*calibration[::step][:CALIBRATION_PAIRS], _overlong(calibration[0])]
+    texts = source.texts(samples)
+    features = [source.features([text]) for text in texts]
+    check_tokens(folder, features, texts, source.name)
+    chosen = [*texts[:-1][:: max(1, len(texts) // COMPARED_PAIRS)][:COMPARED_PAIRS], texts[-1]]
+    starts = range(0, len(chosen) - 1, _BATCH_SIZE)
+    batches = [source.features(chosen[:-1][start : start + _BATCH_SIZE]) for start in starts] + features[-1:]
+    expected = [source.outputs(batch) for batch in batches]
+    for numbers in expected:
+        check_finite(numbers, source.name)
+    converted = _convert(source, batches[0])
+    check_outputs(converted, batches, expected, source.name)
+    model = _quantize(converted, features[:-1]) if int8 else converted
+    transformer = source.model[0].model
+    if type(transformer).__name__ == "BertForSequenceClassification":  # others may read more than the first token
+        drop_unread(model)
+    _save(model, folder)
+    return check_opened(folder, chosen, np.concatenate(expected), source.name, int8=int8)
+
+
+def _overlong(pair: Pair) -> Pair:
+    """A pair that every model has to cut."""
+    return Pair(pair.question, f"{pair.passage} and" * 600, pair.label)
+
+
+def _convert(source: _Source, example: dict[str, Any]) -> Any:
+    openvino = import_openvino()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # torch's tracer warns of its own deprecation and of branches BERT never takes
+            converted = openvino.convert_model(source.module, example_input=example)
+        converted.reshape(dict.fromkeys(example, openvino.PartialShape([-1, -1])))  # (texts, tokens)
+    except Exception as error:  # whatever torch's tracer and OpenVINO's reader dislike
+        raise ModelError(f"{source.name} cannot be exported: {first_line(error)}") from error
+    return converted
+
+
+def drop_unread(model: Any) -> None:
+    """Let the last layer of a BERT cross-encoder compute what the score is read from, the first token, and no other.
+
+    Its keys and values are still those of all tokens: the scores stay the same to the last bit, for a seventh less work.
+    """
+    attentions = [node for node in model.get_ordered_ops() if node.get_type_name() == "ScaledDotProductAttention"]
+    attention = attentions[-1]
+    query = attention
+    while query.get_type_name() != "MatMul":
+        query = query.input_value(0).get_node()
+    _take_first(query.input(0), axis=1)
+    _take_first(attention.input(3), axis=2)  # the mask, (pairs, heads, tokens, tokens)
+    _take_first(_residual(attention), axis=1)
+    model.validate_nodes_and_infer_types()
+
+
+def _take_first(port: Any, axis: int) -> None:
+    from openvino import opset13
+
+    first = opset13.gather(port.get_source_output(), opset13.constant([0]), opset13.constant(axis))
+    port.replace_source_output(first.output(0))
+
+
+def _residual(attention: Any) -> Any:
+    """Where the hidden states pass an attention by: the other input of the first sum behind it that is no bias."""
+    node = attention
+    while True:
+        (target,) = node.output(0).get_target_inputs()
+        node = target.get_node()
+        if node.get_type_name() == "Add":
+            other = node.input(1 - target.get_index())
+            if not _is_constant(other):
+                return other
+
+
+def _is_constant(port: Any) -> bool:
+    node = port.get_source_output().get_node()
+    inputs = node.inputs()
+    return node.get_type_name() == "Constant" or (bool(inputs) and all(map(_is_constant, inputs)))
+
+
+def _save(model: Any, folder: Path) -> None:
+    openvino = import_openvino()
+    (folder / MODEL_FILE).parent.mkdir()
+    try:
+        openvino.save_model(model, folder / MODEL_FILE, compress_to_fp16=True)
+    except RuntimeError as error:  # what OpenVINO makes of a full disk
+        raise ModelError(f"{folder / MODEL_FILE} cannot be written: {str(error).strip().splitlines()[-1]}") from error
+
+
+def _explain(card: Path, code: str) -> None:
+    """Say below the card's title how this folder, without torch's weights, is used."""
+    if card.is_file():
+        title, mark, rest = card.read_text(encoding="utf8").partition("\n# ")
+        heading, _, text = rest.partition("\n")
+        card.write_text(f"{title}{mark}{heading}\n{_USAGE.format(code=code)}{text}", encoding="utf8")
+
+
+def _quantize(model: Any, batches: Sequence[dict[str, Any]]) -> Any:
+    import nncf
+
+    data = nncf.Dataset(batches, lambda batch: {name: tensor.numpy() for name, tensor in batch.items()})
+    return nncf.quantize(model, data, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(batches))
