@@ -62,10 +62,10 @@ class Pair:
 class Hit:
     """A passage found for a question; its rank is its place in the list of hits.
 
-    `score` is the reranker's logit plus the weighted scores of BM25 and the embedder (`search.retriever.rerank`);
-    `probability` is what it is calibrated to. Without a reranker `score` is that of the source, BM25 or the fusion of BM25 and the embedder,
-    and `probability` None. `bm25_rank` counts from 1; a passage that only the embedder found stands behind all that BM25
-    scores higher.
+    `score` is the reranker's logit plus the weighted scores of BM25 and the embedder (`search.retriever.rerank`), and
+    `probability` is what it is calibrated to. Without a reranker, `score` is that of the source (BM25, the embedder, or the
+    fusion of both) and `probability` is None. `bm25_rank` counts from 1; a passage that only the embedder found ranks after
+    all passages that BM25 scores higher.
     """
 
     passage: Passage
