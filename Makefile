@@ -14,21 +14,29 @@ CPU_TORCH ?= torch>=2.10,<2.14
 # micro-httpd and php8.2-cgi only keep apt from bringing a web server that starts by itself
 WIKI := mediawiki micro-httpd php8.2-cgi php-cli php-sqlite3
 
+PYTEST = $(BIN)/pytest --all-packages --numprocesses $(CORES) --dist loadfile
+
 # what other versions of dependencies can break, in a few minutes: words and scores, stored files, the demo and its endpoints
 CORE := analyzer answer bm25 citations dense dump_file errors evaluate feedback index_folder omissions pages passages reranker retriever stored_passages written demo_api
 LIGHT := dump,evaluate,llm,mcp,test
 
-.PHONY: demo test test-all test-lowest test-newest core checks bench figures debian format clean
+.PHONY: demo test test-all test-stress test-browser test-wiki coverage test-lowest test-newest core checks bench figures debian format clean
 
 demo: .venv/serving
 	@echo "starting the chat; the first start prepares the models, which keep 115 MB in the cache folder"
 	$(BIN)/ragqa demo
 
 test: checks
-	$(BIN)/pytest --all-packages --numprocesses $(CORES) --dist loadfile -m "not slow"
+	$(PYTEST) -m "not (stress or browser or wiki or slow)"
+
+test-stress test-browser test-wiki: test-%: .venv/development
+	$(PYTEST) -m $*
 
 test-all: checks
-	$(BIN)/pytest --all-packages --numprocesses $(CORES) --dist loadfile
+	$(PYTEST)
+
+coverage: .venv/development
+	$(PYTEST) -m "not (stress or slow)" --cov
 
 test-lowest: RESOLUTION := lowest-direct
 test-newest: RESOLUTION := highest

@@ -19,6 +19,13 @@ from ragqa.records import Page, Passage
 from ragqa.text.pages import read_pages, starter_folder
 from ragqa.text.passages import split
 
+# the files of the named suites, which have a target each in the Makefile; `make test` runs all others
+SUITES = {
+    "stress": "concurrency crawl_faults damage demo_connections determinism faults fuzz growth processes".split(),
+    "browser": "books_tab demo_growth demo_mount demo_page demo_sites".split(),
+    "wiki": "connection crawl dump login omissions".split(),
+}
+
 # a busy machine makes single examples slow without anything being wrong; the same examples every time
 settings.register_profile("ragqa", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ragqa")
@@ -33,6 +40,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--all-packages"):
         pytest.importorskip = _import  # type: ignore[assignment]  # it says no more than that it skips: no hook can tell why
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with the suite of its file, before `-m` chooses."""
+    for item in items:
+        for suite, names in SUITES.items():
+            if item.path.stem.removeprefix("test_") in names:
+                item.add_marker(suite)
 
 
 def _import(name: str, minversion: str | None = None, reason: str | None = None, **_: Any) -> Any:
