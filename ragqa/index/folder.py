@@ -14,7 +14,7 @@ from ragqa.errors import ENGLISH_ONLY, IndexStoreError, InputError, warn_of_fall
 from ragqa.index.bm25 import K1, B, Bm25Index, write_json
 from ragqa.index.dense import FOLDER, DenseIndex
 from ragqa.models.embedder import Embedder, Progress
-from ragqa.models.folders import digest
+from ragqa.models.folders import weights_identity
 from ragqa.models.reranker import BUNDLED
 from ragqa.records import Passage
 from ragqa.storage.generations import current, new_generation, open_current
@@ -185,7 +185,7 @@ def _write_generation(generation: Path, index: Bm25Index, dense: DenseIndex | No
     index.write(
         generation,
         embedder=embedder and {"source": embedder.source, "identity": embedder.identity},
-        reranker=digest(BUNDLED),
+        reranker=weights_identity(BUNDLED),
         versions={library: version(library) for library in _LIBRARIES},
     )
     write_json(generation / PAGES, {title: revision(own[0]) for title, own in group_by_page(index.passages).items()})
