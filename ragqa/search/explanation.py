@@ -47,7 +47,7 @@ def explain(retriever: Retriever, question: str, hit: Hit) -> Explanation:
     Raises `InputError` for a question that cannot be asked and for a hit whose passage is not in the index.
     """
     question = check_question(question)
-    place = retriever.index.place(hit.passage.id)
+    place = retriever.index.position(hit.passage.id)
     scores = retriever.index.term_scores(question, place)
     spelled = _words_of_terms(question)
     found = [TermScore(term, spelled.get(term, term), score) for term, score in scores.items() if score > 0]

@@ -165,11 +165,6 @@ def used_longest_ago(paths: Iterable[Path], keep: int) -> list[Path]:
     return sorted(paths, key=used, reverse=True)[keep:]
 
 
-def own_code() -> list[Path]:
-    """Return the modules of the package. What they make of something is made again when they change."""
-    return sorted(Path(__file__).parents[1].rglob("*.py"))
-
-
 def map_array(folder: Path, name: str, kind: "np.typing.DTypeLike") -> "np.ndarray":
     """Map an array of an index generation into memory.
 
