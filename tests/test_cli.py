@@ -309,7 +309,7 @@ def test_a_number_out_of_range_is_bad_usage(arguments: str, message: str, capsys
         ("index --passages {missing} --out {out}", "{missing} is not a file"),
         ("update {missing} --remove A --embedder bundled", "{missing} is not an index"),
         ("demo --host 0.0.0.0", "give --auth USER:PASSWORD, or --no-auth"),
-        ("demo --llm-base-url localhost:1", "is no address of a server"),
+        ("demo --llm-base-url localhost:1", "is not the URL of a server"),
         ("demo --auth nobody", "given as USER:PASSWORD"),
         ("evaluate --judged {missing}", "{missing} does not exist"),
         ("evaluate --judged {missing} --titles {missing}", "{missing} does not exist"),
