@@ -33,7 +33,7 @@ from ragqa.index.dense import DenseIndex
 from ragqa.index.starter import STARTER_VECTORS, open_starter
 from ragqa.models.bases import OFFLINE_NAME, base_path
 from ragqa.models.embedder import Embedder
-from ragqa.models.folders import digest
+from ragqa.models.folders import weights_identity
 from ragqa.models.reranker import CALIBRATION, Basis, Reranker
 from ragqa.records import Page, Passage
 from ragqa.search.retriever import BM25_WEIGHT, COSINE_WEIGHT, Retriever
@@ -281,7 +281,7 @@ def calibrate(folder: Path, embedder: Path, limit: int = 0) -> dict[str, dict[st
     dense = DenseIndex.build(index.passages, Embedder.load(embedder))
     retrievers = {"alone": Retriever(index, reranker), "fused": Retriever(index, reranker, dense=dense)}
     values = {name: fit_scores(retriever, covered, uncovered) for name, retriever in retrievers.items()}
-    basis = Basis(digest(folder), dense.embedder.identity, BM25_WEIGHT, COSINE_WEIGHT)
+    basis = Basis(weights_identity(folder), dense.embedder.identity, BM25_WEIGHT, COSINE_WEIGHT)
     whole = values | {"basis": asdict(basis)}
     (folder / CALIBRATION).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf8")
     return values

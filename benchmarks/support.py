@@ -35,7 +35,7 @@ def read_pairs(retriever: Retriever) -> list[Labelled]:
     """The pairs with their passages. Ends the program if a passage is not the text that was labelled."""
     pairs = []
     for number, row in read_rows(PAIRS):
-        passage = retriever.index.passages[retriever.index.place(row["passage"])]
+        passage = retriever.index.passages[retriever.index.position(row["passage"])]
         if text_hash(passage.text) != row["hash"]:
             raise SystemExit(f"{PAIRS}, line {number}: the text of {row['passage']} has changed: label the pair again")
         pairs.append(Labelled(f"{row['sentence']} [1]", passage, row["supported"], row["kind"], row["part"]))

@@ -1,8 +1,8 @@
-"""Answers questions about machine learning from Wikipedia, with the passages that prove the answer.
+"""Answers questions about machine learning from Wikipedia, and cites the passages that support the answer.
 
 from ragqa import Retriever
 
-retriever = Retriever.open()  # the starter corpus; Retriever.open("index/") for your own
+retriever = Retriever.open()  # the starter corpus; Retriever.open("index/") opens your own index
 for hit in retriever.search("why does dropout help?"):
     print(f"{hit.probability:.2f}", hit.passage.title, hit.passage.url)
 """

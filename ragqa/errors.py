@@ -1,18 +1,18 @@
-"""Everything that ragqa raises on purpose.
+"""All exceptions and warnings that ragqa raises on purpose.
 
 RagqaError
-├── InputError         a question, a number, a name or a record that cannot be used (also a ValueError)
-│   └── RecordError    a line of a file that is not the record it should be
-├── CorpusError        no pages or passages where some are needed
-├── IndexStoreError    an index folder that is missing, damaged or of another version
-├── ModelError         a model folder or hub id that cannot be loaded
-├── CrawlError         a wiki that does not answer as a wiki should
-├── WriterError        a language model's server that does not answer as it should
+├── InputError         a question, number, name or record cannot be used (also a ValueError)
+│   └── RecordError    a line of a file is not the expected record
+├── CorpusError        there are no pages or passages
+├── IndexStoreError    an index folder is missing, damaged, or of another version
+├── ModelError         a model folder or hub id cannot be loaded
+├── CrawlError         a wiki does not respond as a wiki should
+├── WriterError        a language model's server does not respond as it should
 └── MissingExtraError  an optional package is not installed (also an ImportError)
 
-Messages name the offending thing and the next thing to do. Only the command line catches them.
+Each message says what is wrong and what to do next. Only the command line catches these errors.
 
-`FallbackWarning` is no error: a slower or worse path is taken because something does not fit. The command line prints it.
+`FallbackWarning` is not an error: something does not fit, so a slower or worse path is taken. The command line prints it.
 """
 
 import json
@@ -27,21 +27,26 @@ _PROJECT = Path(__file__).parent.parent
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error's message, or its class where it has none: other libraries' messages may be pages long."""
+    """Return the first line of an error's message, at most 200 characters; the name of its class if the message is empty."""
     return str(error).strip().split("\n")[0][:200] or type(error).__name__
 
 
 def rebuild(folder: object) -> str:
-    """What to do about an index that cannot be used."""
+    """Return the remedy for an index that cannot be used."""
     return f"build it again: ragqa index --passages passages.jsonl --out {folder}"
 
 
+def update(folder: object) -> str:
+    """Return the remedy for an index of an older version: the passages that it holds are indexed again."""
+    return f"bring it up to date from its own passages: ragqa update {folder}"
+
+
 class FallbackWarning(UserWarning):
-    """Work goes on, but slower or with worse results than intended. The message says why and what to do."""
+    """The work continues, but slower or with worse results. The message says why and what to do."""
 
 
 def warn_of_fallback(message: str) -> None:
-    """Issue a `FallbackWarning` that points at the caller's caller."""
+    """Issue a `FallbackWarning` that points to the caller of the calling function."""
     warnings.warn(message, FallbackWarning, stacklevel=3)
 
 
@@ -51,9 +56,9 @@ ENGLISH_ONLY = (
 
 
 class RagqaError(Exception):
-    """The root of the tree: catch this to catch whatever ragqa raises.
+    """The base class of all errors of ragqa.
 
-    `flaw` is the first part of the message, what is wrong; `remedy`, if any, is what to do about it.
+    `flaw` says what is wrong, `remedy` (may be empty) says what to do. The message is both, joined by a semicolon.
     """
 
     def __init__(self, flaw: str, remedy: str = "") -> None:
@@ -61,7 +66,7 @@ class RagqaError(Exception):
         self.flaw, self.remedy = flaw, remedy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the message, not the arguments of a subclass, so that errors cross between processes."""
+        """Pickle the message instead of the arguments, so that errors of every subclass can be sent to another process."""
         return _restore, (type(self), str(self), self.flaw, self.remedy)
 
 
@@ -72,34 +77,34 @@ def _restore(kind: "type[RagqaError]", message: str, flaw: str, remedy: str) -> 
 
 
 class InputError(RagqaError, ValueError):
-    """An argument that cannot be used."""
+    """A question, number, name or record cannot be used."""
 
 
 class RecordError(InputError):
-    """A line of a file that is not the record it should be."""
+    """A line of a file is not the expected record."""
 
     def __init__(self, path: object, line: int, reason: str) -> None:
         super().__init__(f"{path}, line {line}: {reason}")
 
 
 class CorpusError(RagqaError):
-    """No pages or passages where some are needed."""
+    """There are no pages or passages."""
 
 
 class IndexStoreError(RagqaError):
-    """An index folder that is missing, damaged or of another version."""
+    """An index folder is missing, damaged, or of another version."""
 
 
 class ModelError(RagqaError):
-    """A model folder or hub id that cannot be loaded."""
+    """A model folder or hub id cannot be loaded."""
 
 
 class CrawlError(RagqaError):
-    """A wiki that does not answer as a wiki should."""
+    """A wiki does not respond as a wiki should."""
 
 
 class WriterError(RagqaError):
-    """A language model's server that does not answer as it should."""
+    """A language model's server does not respond as it should."""
 
 
 class MissingExtraError(RagqaError, ImportError):

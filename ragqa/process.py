@@ -1,10 +1,9 @@
-"""What ragqa reads and changes of the whole process, all in one place.
+"""All process-wide state that ragqa reads or changes.
 
-- `RAGQA_OFFLINE` says whether the network may be used (`--offline` sets it to 1); `HF_HUB_OFFLINE` passes it on to the hub's
-  library.
-- Module-level locks are registered with `os`, so that they are free in forked children.
-- OpenVINO is imported without its telemetry: `sys.modules` gets an entry that makes it seem not installed.
-- Gradio is imported without proxies (`no_proxy`) and gets a temporary folder of its own (`GRADIO_TEMP_DIR`).
+- `RAGQA_OFFLINE` forbids the network (`--offline` sets it to 1). `HF_HUB_OFFLINE` passes this on to the hub's library.
+- Module-level locks are registered with `os`, so that forked children get them unlocked.
+- OpenVINO is imported without its telemetry: an entry in `sys.modules` makes the telemetry package seem missing.
+- Gradio is imported without proxies (`no_proxy`) and gets its own temporary folder (`GRADIO_TEMP_DIR`).
 """
 
 import atexit
@@ -23,27 +22,27 @@ NO_PROXY = "no_proxy"
 
 
 def is_offline() -> bool:
-    """Whether nothing may be loaded from the network."""
+    """Return True if the network must not be used."""
     return os.environ.get(OFFLINE, "0") not in ("", "0")
 
 
 def may_reach(url: str) -> bool:
-    """Whether a URL may be asked: offline only one whose host is this machine by its name `localhost` or its address."""
+    """Return True if a URL may be requested. Offline only URLs of this machine may (`is_loopback`)."""
     return not is_offline() or is_loopback(url)
 
 
 def is_loopback(url: str) -> bool:
-    """Whether the host of a URL is this machine by its name or its address; a name that only leads to it is not."""
+    """Return True if the host of a URL is `localhost` or a loopback address. Other names are not resolved."""
     from urllib.parse import urlsplit
 
     try:
         return is_own_host(urlsplit(url).hostname or "")
-    except ValueError:  # no URL
+    except ValueError:  # not a URL
         return False
 
 
 def is_own_host(host: str) -> bool:
-    """Whether a host is this machine by its name or its address."""
+    """Return True if a host is `localhost` or a loopback address."""
     from ipaddress import ip_address
 
     try:
@@ -53,19 +52,19 @@ def is_own_host(host: str) -> bool:
 
 
 def hub_options(source: str | Path) -> dict[str, bool]:
-    """What sentence-transformers' models are loaded with, so that no hub is asked for what is a folder.
+    """Return arguments for loading a model of sentence-transformers, so that the hub is not asked for a local folder.
 
-    Offline it is not asked for anything: then a hub id leads to what its cache on this machine holds.
+    Offline the hub is never asked, and a hub id refers to the hub's cache on this machine.
     """
     if is_offline():
-        os.environ["HF_HUB_OFFLINE"] = "1"  # read when the hub's library is imported
+        os.environ["HF_HUB_OFFLINE"] = "1"  # the hub's library reads it when it is imported
     return {"local_files_only": True} if is_offline() or Path(source).is_dir() else {}
 
 
 def lock_across_forks() -> Lock:
-    """Return a lock that is free in a forked child: a fork waits until no other thread holds it.
+    """Return a lock that is unlocked in a forked child. A fork waits until no other thread holds it.
 
-    For module-level locks only, since Python keeps what is registered for forks forever.
+    Use it for module-level locks only, because Python never removes fork handlers.
     """
     lock = Lock()
     if hasattr(os, "register_at_fork"):
@@ -75,23 +74,23 @@ def lock_across_forks() -> Lock:
 
 def import_openvino() -> Any:
     """Import OpenVINO without its telemetry, which would report the import to Google Analytics."""
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # as if it were not installed
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # looks as if not installed
     import openvino
 
     return openvino
 
 
 def prepare_gradio() -> None:
-    """Import Gradio with a temporary folder of its own and without proxies. Raises `OSError` if no folder can be made."""
+    """Import Gradio without proxies and with its own temporary folder. Raises `OSError` if the folder cannot be created."""
     _use_own_folder()
     if "gradio" not in sys.modules:
         _import_without_proxies()
 
 
 def _use_own_folder() -> None:
-    """Give Gradio an empty folder that only this user can read and that is removed at exit, unless the variable names one.
+    """Give Gradio a new folder that only this user can read and that is removed at exit, unless the variable is set.
 
-    Its default is a folder `gradio` that all users of the machine share, and that only the first of them can write.
+    All users of a machine share Gradio's default folder, and only the first of them can write to it.
     """
     if not os.environ.get(GRADIO_FOLDER):
         os.environ[GRADIO_FOLDER] = tempfile.mkdtemp(prefix="ragqa-demo-")
@@ -99,7 +98,7 @@ def _use_own_folder() -> None:
 
 
 def _import_without_proxies() -> None:
-    """Import Gradio. It makes an HTTP client that the chat never uses, and that fails for SOCKS proxies."""
+    """Import Gradio. On import it creates an HTTP client, which the chat never uses and which fails with SOCKS proxies."""
     before = os.environ.get(NO_PROXY)
     os.environ[NO_PROXY] = "*"
     try:

@@ -1,4 +1,4 @@
-"""Progress bars on stderr; where that is no terminal there are none."""
+"""Progress bars on stderr. They are shown only if stderr is a terminal."""
 
 from collections.abc import Iterable
 from typing import Any, TypeVar
@@ -7,7 +7,7 @@ T = TypeVar("T")
 
 
 def bar(items: Iterable[T], things: str, *, show: bool = True) -> Iterable[T]:
-    """The same items, counted on a bar while they are taken."""
+    """Return the same items; a bar counts them while they are consumed. `things` names them."""
     from tqdm import tqdm
 
     counted: Iterable[T] = tqdm(items, unit=f" {things}", disable=None if show else True)
@@ -15,7 +15,7 @@ def bar(items: Iterable[T], things: str, *, show: bool = True) -> Iterable[T]:
 
 
 def counter(total: int | None, things: str, *, show: bool = True) -> Any:
-    """A bar to be moved by `update`, as a context manager; a `total` of None is not known."""
+    """Return a bar as a context manager; its `update(n)` adds n. A `total` of None means unknown."""
     from tqdm import tqdm
 
     return tqdm(total=total, unit=f" {things}", disable=None if show else True)

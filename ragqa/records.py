@@ -1,4 +1,4 @@
-"""The records that every stage takes and gives: frozen, without behaviour."""
+"""The records that all stages exchange: frozen dataclasses without behaviour."""
 
 from dataclasses import dataclass
 
@@ -7,25 +7,26 @@ from ragqa.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One article. `text` keeps its headings as lines of their own: `== Heading ==`, one more `=` a level.
+    """An article. Headings are lines of `text`: `== Heading ==`, with one more `=` for each level below.
 
-    `aliases` are the titles that redirect to it, sorted; those that lead to one of its sections are not among them.
+    `aliases` are the titles that redirect to the page, sorted; titles that redirect to one of its sections are left out.
     """
 
     title: str
     url: str = ""
     page_id: int | None = None
     revision: int | None = None
-    timestamp: str | None = None  # of the revision, ISO 8601, UTC
+    timestamp: str | None = None  # time of the revision, ISO 8601, UTC
     text: str = ""
     aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A piece of a page, `page.text[start:end] == text`; `url` cites the revision and section it comes from.
+    """A piece of a page: `page.text[start:end] == text`.
 
-    `id` is unique in a corpus; `section` is the nearest heading above the passage, empty in the lead; `aliases` are the page's.
+    `id` is unique in a corpus. `section` is the nearest heading above the passage, empty in the lead of the page. `url` links
+    to the revision and the section. `title` and `aliases` are those of the page.
     """
 
     id: str
@@ -38,14 +39,15 @@ class Passage:
     aliases: tuple[str, ...] = ()
 
 
-PARTLY = 0.5  # the least label of a pair whose passage answers at least in part
+PARTLY = 0.5  # lowest label of a passage that answers a question at least in part
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A question and a passage as the reranker reads it; `label` is 1 if it answers the question, between if in part, else 0.
+    """A question and a passage as the reranker reads it.
 
-    `drawn` says that nobody judged the pair: the passage was drawn as a negative. It is not saved.
+    `label` is 1 if the passage answers the question, 0 if it does not, and in between if it answers in part. `drawn` marks a
+    passage that was drawn as a negative without a judgment; it is not saved. Raises `InputError` for a label outside 0 to 1.
     """
 
     question: str
@@ -60,12 +62,12 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A passage found for a question; its rank is its place in the list of hits.
+    """A passage found for a question. Its rank is its position in the list of hits, plus 1.
 
-    `score` is the reranker's logit plus the weighted scores of BM25 and the embedder (`search.retriever.rerank`), and
-    `probability` is what it is calibrated to. Without a reranker, `score` is that of the source (BM25, the embedder, or the
-    fusion of both) and `probability` is None. `bm25_rank` counts from 1; a passage that only the embedder found ranks after
-    all passages that BM25 scores higher.
+    `score` is the reranker's logit plus the weighted BM25 score and cosine (`search.retriever.rerank`), unbounded;
+    `probability` is the calibrated score, between 0 and 1. Without a reranker `score` is that of the source (BM25, the
+    embedder, or the fusion of both) and `probability` is None. `bm25_rank` counts from 1. For a passage that only the
+    embedder found it is one more than the number of passages with a higher BM25 score.
     """
 
     passage: Passage
@@ -77,7 +79,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of `hits[hit].passage`, at `passage.text[start:end]`, and the reranker's logit for it."""
+    """A sentence at `hits[hit].passage.text[start:end]`. `score` is its logit by the reranker."""
 
     hit: int
     start: int
@@ -88,9 +90,10 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the corpus says to a question: `text` is empty and `abstained` true where nothing in it answers.
+    """The answer to a question. If the corpus has no answer, `text` is empty and `abstained` is True.
 
-    `sentences` are the best of the hits' sentences, best first; where there is an answer, the first of them is it.
+    `hits` are best first. `sentences` are those of the first hits, best first. If answered, `text` is that of `sentences[0]`;
+    without a reranker there are no sentences, and `text` is that of the first hit.
     """
 
     question: str

@@ -18,6 +18,7 @@ import shutil
 import signal
 import sys
 import traceback
+import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -31,6 +32,7 @@ import ragqa.storage.folders
 from ragqa.errors import IndexStoreError, RagqaError
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.folder import build_index, open_index, update_index
+from ragqa.index.previous import read_previous
 from ragqa.index.verify import verify
 from ragqa.models.embedder import Embedder
 from ragqa.records import Page, Pair, Passage
@@ -64,6 +66,7 @@ class Engine:
 
 
 EMBEDDER = Embedder(Engine(), "", "words")
+OLDER = Path(__file__).with_name("data") / "index-format-4.zip"
 
 
 class Disk:
@@ -171,6 +174,30 @@ def look_at_index(states: dict[str, list[Any]]) -> Callable[[Path], str]:
     return look
 
 
+def unpack_older(folder: Path) -> None:
+    with zipfile.ZipFile(OLDER) as packed:
+        packed.extractall(folder)
+
+
+def migration(folder: Path) -> Scenario:
+    unpack_older(folder / "old")
+    previous = read_previous(folder / "old" / "index")
+    assert previous.embedder is not None
+    embedder = Embedder(Engine(), "", previous.embedder["identity"])  # embeds nothing in a migration
+
+    def look(place: Path) -> str:
+        try:
+            index, _ = open_index(place / "index", embedder=embedder)
+        except IndexStoreError as error:
+            if "has index format 4" in str(error) and read_previous(place / "index").passages == previous.passages:
+                return "old"
+            raise
+        verify(place / "index")
+        return "new" if tuple(index.passages) == previous.passages else "mixture"
+
+    return Scenario(unpack_older, lambda place: update_index(place / "index", embedder=embedder), look)
+
+
 def is_left(name: str) -> bool:
     """Whether a file lies in what a killed writer has left beside it, or in the folder that it wrote in place."""
     return re.match(r"\.[^/]+\.unfinished/", name) is not None
@@ -203,6 +230,8 @@ def save_dataset(passages: Sequence[Passage], folder: Path) -> None:
 
 
 def scenario(name: str, folder: Path, argument: str) -> Scenario:
+    if name == "migrate":
+        return migration(folder)
     if name in ("build", "first build", "update"):
         old, new = folder / "old", folder / "new"
         build_index(old, OLD, embedder=EMBEDDER)

@@ -276,7 +276,7 @@ def test_an_index_of_another_format_is_refused(saved: Path) -> None:
 
 def test_an_index_of_another_analyzer_is_refused(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analyzer, "STOP_WORDS", analyzer.STOP_WORDS | {"kernel"})
-    with pytest.raises(IndexStoreError, match=f"^{saved} was built with another analyzer; build it again"):
+    with pytest.raises(IndexStoreError, match=f"^{saved} was built with another analyzer; bring it up to date"):
         Bm25Index.open(saved)
 
 

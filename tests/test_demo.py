@@ -484,7 +484,7 @@ def test_likes_are_not_saved_where_nothing_can_be_written(tmp_path: Path) -> Non
 
 
 def test_likes_are_not_saved_as_gzip(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"likes\.jsonl\.gz is added to line by line, so it cannot be gzip"):
+    with pytest.raises(InputError, match=r"likes\.jsonl\.gz is written line by line, so it cannot be gzip"):
         find_feedback(tmp_path / "likes.jsonl.gz")
 
 

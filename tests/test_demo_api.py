@@ -245,7 +245,7 @@ def test_the_command_refuses_other_machines_without_a_password(capsys: pytest.Ca
         (["--allow-host", "http://a.example", "--no-auth"], "http://a.example is not a host name"),
         (["--allow-host", "a.example"], "other machines can reach the chat on a.example: give --auth"),
         (["--root-path", "chat"], "--root-path is chat; give a path such as /chat"),
-        (["--llm-base-url", "localhost:11434"], "is no address of a server; one looks like http://localhost"),
+        (["--llm-base-url", "localhost:11434"], "is not the URL of a server; an example is http://localhost"),
     ],
 )
 def test_wrong_options_are_told_before_anything_is_loaded(

@@ -16,7 +16,7 @@ pytestmark = [
 ]
 
 FAULTS = Path(__file__).parent / "faults.py"
-LEAST_STEPS = {"build": 60, "first build": 50, "update": 60, "dataset": 30, "passages": 8}
+LEAST_STEPS = {"build": 60, "first build": 50, "update": 60, "migrate": 60, "dataset": 30, "passages": 8}
 KINDS = ("kill", "full", "broken")
 
 

@@ -206,7 +206,7 @@ def test_no_hub_and_no_relative_folder_is_looked_for_because_an_index_names_it(
     named = Embedder(word_embedder._engine, source, "words")
     save_index(tmp_path / "index", Bm25Index.build(PASSAGES), DenseIndex.build(PASSAGES, named))
     monkeypatch.setattr(Embedder, "load", lambda *_: pytest.fail("something was loaded"))
-    told = rf"cannot be loaded \({source} is no folder on this machine\); name it with --embedder, search with --no-dense, or"
+    told = rf"cannot be loaded \({source} is not a folder on this machine\); name it with --embedder, search with --no-"
     for open_it in (open_index, update_index):
         with pytest.raises(IndexStoreError, match=told):
             open_it(tmp_path / "index")

@@ -18,8 +18,8 @@ def test_each_term_lists_the_passages_that_hold_it(passages: list[list[str]]) ->
     postings = Postings.build(iter(passages), k1=0.9, b=0.4)
     assert set(postings.vocabulary) == {term for own in passages for term in own}
     for term, number in postings.vocabulary.items():
-        places = postings.places[postings.starts[number] : postings.starts[number + 1]]
-        assert places.tolist() == [place for place, own in enumerate(passages) if term in own]
+        positions = postings.positions[postings.starts[number] : postings.starts[number + 1]]
+        assert positions.tolist() == [position for position, own in enumerate(passages) if term in own]
     assert (postings.weights > 0).all()
 
 

@@ -192,7 +192,7 @@ def test_an_index_in_memory_is_pickled_with_its_content() -> None:
         retriever = Retriever(index, None, dense=DenseIndex.build(PASSAGES, embedder))
         again = pickle.loads(pickle.dumps(retriever))
         assert search(again) == search(retriever)
-        assert again.index.place("Bagging#0") == 2
+        assert again.index.position("Bagging#0") == 2
 
 
 def test_an_index_replaced_since_it_was_pickled_is_told(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_gzip_is_written_by_name_and_the_same_records_give_the_same_bytes(tmp_pa
 
 
 def test_a_journal_cannot_be_gzip(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"journal\.gz is added to line by line, so it cannot be gzip; choose a name"):
+    with pytest.raises(InputError, match=r"journal\.gz is written line by line, so it cannot be gzip; choose a name"):
         append_json_line(tmp_path / "journal.gz", Page("A"))
     assert not (tmp_path / "journal.gz").exists()
 

@@ -115,7 +115,7 @@ def test_a_cache_that_is_only_readable_is_used(tmp_path: Path, monkeypatch: pyte
         raise PermissionError
 
     monkeypatch.setattr(Path, "touch", refuse)
-    monkeypatch.setattr("ragqa.models.compiled._keep_compiled", refuse)
+    monkeypatch.setattr("ragqa.models.compiled._save_compiled", refuse)
     assert Reranker.load().score(QUESTION, TEXTS).shape == (len(TEXTS),)
     assert kept.stat().st_mtime_ns == written
 

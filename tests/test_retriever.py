@@ -15,14 +15,14 @@ from mounts import as_another_user
 
 from ragqa import Bm25Index, Passage, Retriever
 from ragqa.errors import FallbackWarning, IndexStoreError, InputError
+from ragqa.index import starter
 from ragqa.index.dense import DenseIndex
 from ragqa.index.folder import save_index
 from ragqa.index.starter import STARTER_VECTORS, embed_passages, open_starter, open_starter_vectors
 from ragqa.index.stored_passages import StoredPassages
 from ragqa.models.embedder import Embedder
-from ragqa.models.folders import digest
+from ragqa.models.folders import weights_identity
 from ragqa.models.reranker import BUNDLED as RERANKER
-from ragqa.search import retriever as retrieve
 from ragqa.search.question import check_question
 from ragqa.search.retriever import calibration_flaw, fuse
 from ragqa.storage.generations import current
@@ -155,7 +155,7 @@ def test_bundled_vectors_that_do_not_fit_are_told(tmp_path: Path, monkeypatch: p
     shutil.copytree(STARTER_VECTORS, tmp_path / "starter")
     manifest = json.loads((tmp_path / "starter" / "manifest.json").read_text())
     (tmp_path / "starter" / "manifest.json").write_text(json.dumps(manifest | {"texts": "of others"}))
-    monkeypatch.setattr(retrieve, "STARTER_VECTORS", tmp_path / "starter")
+    monkeypatch.setattr(starter, "STARTER_VECTORS", tmp_path / "starter")
     index = Bm25Index.build(PASSAGES)
     with pytest.warns(
         FallbackWarning, match=r"made with another set of passages, so every start embeds .*; install ragqa"
@@ -166,7 +166,7 @@ def test_bundled_vectors_that_do_not_fit_are_told(tmp_path: Path, monkeypatch: p
 
 def test_damaged_bundled_vectors_are_told_while_indexing_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(STARTER_VECTORS, tmp_path / "starter")
-    monkeypatch.setattr(retrieve, "STARTER_VECTORS", tmp_path / "starter")
+    monkeypatch.setattr(starter, "STARTER_VECTORS", tmp_path / "starter")
     index, embedder = Bm25Index.build(PASSAGES), Embedder.load()
     assert len(embed_passages(index, embedder).vectors) == len(PASSAGES)  # of another corpus: no warning
     (tmp_path / "starter" / "manifest.json").write_text("{")
@@ -181,7 +181,7 @@ def test_the_bundled_calibration_is_of_the_bundled_models_and_weights() -> None:
     assert retriever.reranker is not None
     basis = retriever.reranker.calibrations.basis
     assert basis is not None
-    assert basis.reranker == digest(RERANKER)
+    assert basis.reranker == weights_identity(RERANKER)
     assert calibration_flaw(retriever) == ""
 
 

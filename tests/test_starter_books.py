@@ -1,5 +1,6 @@
 """The bundled books, `corpus/books/books.jsonl`: what the recipe `books` recommends from until a reader brings a library."""
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -8,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from ragqa.recipes.books.genres import GENRES
-from ragqa.recipes.books.library import LONGEST_DESCRIPTION
-from ragqa.storage.json_lines import read_rows
+from ragqa.recipes.books.library import LONGEST_DESCRIPTION, document, read_books
+from ragqa.recipes.books.shelf import SHELF_VERSION
+from ragqa.storage.json_lines import json_line, read_rows
 
 FILE = Path(__file__).parent.parent / "corpus" / "books" / "books.jsonl"
 BOOKS = [row for _, row in read_rows(FILE)]
@@ -18,6 +20,7 @@ WELL_KNOWN = """adventure art biography business children classics comics contem
     nonfiction paranormal philosophy poetry politics psychology religion romance science scifi self-help short-stories sports
     thriller travel war western ya""".split()
 SHINGLE = 8  # words
+DIGESTS = {1: "62314b1337a2db4d"}  # of the books and their documents, by `SHELF_VERSION`
 
 
 def test_the_shelf_is_long_enough_to_recommend_from() -> None:
@@ -83,3 +86,10 @@ def test_several_authors_have_more_than_one_book_apart_from_a_series() -> None:
 
 def test_the_books_are_of_all_times() -> None:
     assert min(sum(book["year"] < 1800 for book in BOOKS), sum(book["year"] >= 2000 for book in BOOKS)) >= 20
+
+
+def test_other_documents_need_another_version_of_the_cached_shelf() -> None:
+    """If code has changed, raise `SHELF_VERSION` and add a line; if only the books have, replace the last digest."""
+    books = read_books(FILE)
+    rows = [json_line(row) for book in books.values() for row in (book, {"document": document(book)})]
+    assert hashlib.sha256(b"".join(rows)).hexdigest()[:16] == DIGESTS.get(SHELF_VERSION)

@@ -97,7 +97,7 @@ def test_passages_must_be_what_stands_in_their_pages(tmp_path: Path) -> None:
     assert verify(tmp_path / "passages.jsonl") == "1 passages"
     for path in (tmp_path / "passages.jsonl", tmp_path / "index"):
         with pytest.raises(
-            InputError, match=f"{path}: passage 'Dropout#0' is not what stands at its place in its page"
+            InputError, match=f"{path}: passage 'Dropout#0' does not match the text of its page at its offsets"
         ):
             verify(path, [PAGE])
 
@@ -108,7 +108,7 @@ def test_passages_must_be_what_stands_in_their_pages(tmp_path: Path) -> None:
         ([], InputError, "is empty"),
         (['{"title": "A"}', '{"title": "A"}'], InputError, "holds 'A' twice"),
         (['{"id": "a", "title": "A"}', '{"id": "a", "title": "A"}'], InputError, "holds 'a' twice"),
-        (['{"id": "a", "title": "A", "end": 3}'], InputError, "passage 'a' is not what stands at its place"),
+        (['{"id": "a", "title": "A", "end": 3}'], InputError, "passage 'a' does not match the text of its page at"),
         (['{"title": "A"}', '{"titel": "B"}'], RecordError, "line 2: 'title' is missing"),
         (
             ['{"id": "a", "title": "A", "text": "no place is said"}', '{"id": "a", "title": "A"}'],
@@ -140,5 +140,5 @@ def test_a_pipe_is_checked_like_a_file(tmp_path: Path, records: list[Page | Pass
 
 def test_what_is_nothing_of_ours_is_named(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(InputError, match=f"{path} is no index, model, dataset or file of records"):
+        with pytest.raises(InputError, match=f"{path} is not an index, model, dataset or file of records"):
             verify(path)

@@ -132,23 +132,23 @@ def test_without_passages_nothing_is_asked(server: LlmServer) -> None:
 
 
 FAILURES = [
-    ("cut", "broke off in the middle"),
-    ("cut-chunk", "broke off its answer"),
+    ("cut", "stopped before the end"),
+    ("cut-chunk", "stopped in the middle of its answer"),
     ("length", r"cut short \(length\)"),
-    ("html", "broke off in the middle of its answer, or sent none"),
-    ("plain-json", "broke off in the middle of its answer, or sent none"),
-    ("wrong-json", "no answer of such a server"),
-    ("other-json", "no answer of such a server"),
-    ("other-content", "no answer of such a server"),
-    ("not-models", "no answer of such a server"),
-    ("not-utf8", "no answer of such a server"),
+    ("html", "stopped before the end of its answer, or sent none"),
+    ("plain-json", "stopped before the end of its answer, or sent none"),
+    ("wrong-json", "did not send a valid answer"),
+    ("other-json", "did not send a valid answer"),
+    ("other-content", "did not send a valid answer"),
+    ("not-models", "did not send a valid answer"),
+    ("not-utf8", "did not send a valid answer"),
     ("error-chunk", "reports an error: out of memory$"),
     ("redirect", "HTTP 307"),
     ("401", "HTTP 401: refused the key …"),
     ("429", "HTTP 429: refused"),
     ("500", "HTTP 500: refused"),
     ("502", "HTTP 502: Bad Gateway"),
-    ("404", "HTTP 404: refused the key …; such an address ends in /v1 as a rule"),
+    ("404", "HTTP 404: refused the key …; the URL of such a server usually ends in /v1"),
     ("line", "a line that does not end"),
     ("endless", "does not end its answer: it has"),
     ("thinking", "does not end its answer: it has"),
@@ -309,7 +309,7 @@ def test_openais_key_is_not_sent_to_others(server: LlmServer, monkeypatch: pytes
 
 def test_a_server_without_models_is_named(server: LlmServer) -> None:
     server.models = []
-    with pytest.raises(WriterError, match="it lists no model; load one, or name one"):
+    with pytest.raises(WriterError, match="it lists no model; load a model there, or name one"):
         write(server, GOOD)
 
 
@@ -333,7 +333,7 @@ def test_no_proxy_stands_between_this_machine_and_itself(server: LlmServer, monk
 
 @pytest.mark.parametrize("url", ["", "localhost:11434", "file:///etc/passwd", "http://"])
 def test_what_is_no_address_is_refused(url: str) -> None:
-    with pytest.raises(InputError, match="no address"):
+    with pytest.raises(InputError, match="is not the URL of a server"):
         Writer(url)
 
 

@@ -1,4 +1,4 @@
-"""A question and its hits into an answer: the sentence that answers best, or an abstention."""
+"""Extractive answers: the sentence of the hits that answers best, or an abstention."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -8,10 +8,10 @@ from ragqa.models.reranker import Reranker
 from ragqa.records import Answer, Hit, Sentence
 from ragqa.text.passages import full_text, sentences
 
-# the least probability of the best hit at which there is an answer; on the questions to calibrate with, the highest multiple
-# of 0.05 at which at most one covered question in ten is refused
+# below this probability of the best hit there is no answer; the highest multiple of 0.05 at which at most one in ten of the
+# calibration questions that the corpus covers gets no answer
 THRESHOLD = 0.2
-READ_HITS = 3  # whose sentences are scored
+READ_HITS = 3  # hits whose sentences are scored
 
 NO_ANSWER = "The corpus has no good answer; the nearest passages are:"
 NOTHING_FOUND = "The corpus has no good answer: no passage shares a word with the question."
@@ -25,10 +25,10 @@ def answer(
     threshold: float = THRESHOLD,
     read: int = READ_HITS,
 ) -> Answer:
-    """Choose, with the reranker, the best sentence of the first `read` hits.
+    """Answer with the sentence of the first `read` hits that the reranker scores highest.
 
-    Abstains if there are no hits or the best hit's probability is below `threshold` (0 to 1). Without a reranker the
-    answer is the first hit's whole text, and nothing is known of how good it is.
+    Abstain if there are no hits, or if the probability of the best hit is below `threshold` (0 to 1). Without a reranker the
+    answer is the whole text of the first hit, and its quality is unknown.
     """
     hits = tuple(hits)
     if reranker is None:
@@ -39,19 +39,19 @@ def answer(
 
 
 def answering_span(answer: Answer, rank: int) -> tuple[int, int]:
-    """Where the answering sentence stands in the hit of this rank (from 1): (0, 0) if in another, or nowhere."""
+    """Return the offsets of the answering sentence in the hit at `rank` (from 1), or (0, 0) if it is not in this hit."""
     best = answer.sentences[0] if answer.sentences and not answer.abstained else None
     return (best.start, best.end) if best and best.hit == rank - 1 else (0, 0)
 
 
 def as_dict(answer: Answer) -> dict[str, Any]:
-    """An answer as plain data, ready for JSON; each hit with its rank, from 1."""
+    """Return an answer as plain data for JSON. Each hit also gets its rank, from 1."""
     plain = asdict(answer)
     return plain | {"hits": [{"rank": rank, **hit} for rank, hit in enumerate(plain["hits"], 1)]}
 
 
 def rank_sentences(question: str, hits: Sequence[Hit], reranker: Reranker) -> tuple[Sentence, ...]:
-    """The sentences of the hits, best first, ties in their order; each is scored below its passage's title and section."""
+    """Return the sentences of the hits, best first, ties in text order. Title and section are scored with each sentence."""
     spans = [(number, start, end) for number, hit in enumerate(hits) for start, end in sentences(hit.passage.text)]
     texts = [hits[number].passage.text[start:end] for number, start, end in spans]
     read = [full_text(replace(hits[span[0]].passage, text=text)) for span, text in zip(spans, texts, strict=True)]

@@ -1,13 +1,12 @@
-"""Whether a passage says what a sentence that cites it says: a check of written answers, by words, numbers and negations.
+"""A check whether the passages that a written sentence cites support it, by words, numbers, negations and antonyms.
 
-A sentence is supported if its cited passages hold most of its words, each of its numbers in a like context, no clause that
-says the same with the opposite negation or of something else, and, where there is a reranker, a passage that it takes for an
-answer to the sentence.
+A sentence counts as supported if its cited passages hold most of its words and each of its numbers in a similar context, if no
+clause there says the same with the opposite negation or about something else, and if the reranker, where there is one, takes a
+cited passage for an answer to the sentence.
 
-The check is no proof. Its limits: where two things that one statement names change places ("A is faster than B" for "B is
-faster than A") it sees nothing; a paraphrase in other words throughout is taken for unsupported; and an opposite that is
-neither a negation nor among the antonyms below ("only once" for "k times") passes. benchmarks/README.md measures it, kind by
-kind: of the sentences that it calls supported, three in four are.
+The check proves nothing. It misses swapped roles ("A is faster than B" for "B is faster than A") and opposites that are neither
+negations nor among the antonyms below ("only once" for "k times"). It rejects paraphrases that share few words. Three in four
+sentences that it calls supported really are; benchmarks/README.md has the figures by kind of error.
 """
 
 import re
@@ -21,23 +20,25 @@ from ragqa.text.passages import full_text, place, sentences
 
 SUPPORTED, UNSUPPORTED, UNCITED, PENDING = "supported", "unsupported", "uncited", "pending"
 
-LEAST_COVERAGE = 0.5  # of a sentence's words that its passages hold; both limits: benchmarks/support.py
-LEAST_LOGIT = 0.0  # of the reranker for the sentence as a question and the best of its passages
-_SAME_CLAUSE = 0.6  # of a clause's words in another one, from which on both are taken to say the same or the opposite
-_SAME_STATEMENT = 0.7  # of the words about its subject, from which on two sentences are taken to say the same
-_SAME_CONTEXT = 0.4  # of the words around a number
+LEAST_COVERAGE = 0.5  # minimum share of the sentence's terms in its passages; both limits: benchmarks/support.py
+LEAST_LOGIT = 0.0  # minimum logit of the reranker for the sentence (as the question) and its best passage
+_SAME_CLAUSE = 0.6  # minimum share of common terms at which two clauses say the same or the opposite
+_SAME_STATEMENT = 0.7  # minimum share of common terms, without the subject, at which two statements say the same
+_SAME_CONTEXT = 0.4  # minimum share of common terms at which a number has the same context
 
 _RANGE = r"\d{1,3}(?:\s*[-–]\s*\d{1,3})?"
-CITATION = re.compile(  # as models write them: [1], [1, 2], [1-3], [^1], [Passage 1], 【1†L2】; [0, 1] is an interval
-    r"[\[【]{1,2}\s*\^?(?:[Pp]assages?\s+)?(?!0\s*,)"
-    rf"({_RANGE}(?:\s*(?:[,;&]|and)\s*{_RANGE})*)\s*(?:†[^\[\]【】]*)?[\]】]{{1,2}}"
+CITATION = (
+    re.compile(  # the forms that models write: [1], [1, 2], [1-3], [^1], [Passage 1], 【1†L2】; [0, 1] is an interval
+        r"[\[【]{1,2}\s*\^?(?:[Pp]assages?\s+)?(?!0\s*,)"
+        rf"({_RANGE}(?:\s*(?:[,;&]|and)\s*{_RANGE})*)\s*(?:†[^\[\]【】]*)?[\]】]{{1,2}}"
+    )
 )
 _LONGEST_RANGE = 20
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,]\d+)*")
 _IN_WORDS = {
     word: str(number)
     for number, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())
-    if word != "one"  # it rarely counts
+    if word != "one"  # rarely a number
 } | {
     "half": "half",
     "twice": "twice",
@@ -78,9 +79,9 @@ _ANTONYMS = tuple(
 
 
 def check_sentence(sentence: str, passages: Sequence[Passage], reranker: Reranker | None) -> str:
-    """Whether the passages that a sentence cites, as `[n]` by their places from 1, say what it says.
+    """Check a sentence against the passages that it cites as `[n]`, where n is the number of the passage, from 1.
 
-    "supported", "unsupported" (also where a cited number has no passage) or "uncited".
+    Returns "supported", "unsupported" (also if a cited number has no passage), or "uncited".
     """
     numbers = cited_numbers(sentence)
     if not numbers:
@@ -97,19 +98,19 @@ def check_sentence(sentence: str, passages: Sequence[Passage], reranker: Reranke
 
 
 def cited_numbers(text: str) -> tuple[int, ...]:
-    """The numbers of the passages that a text cites, each once, in its order."""
+    """Return the distinct numbers that a text cites, in text order."""
     ranges = (part for match in CITATION.finditer(text) for part in re.findall(_RANGE, match[1]))
     return tuple(dict.fromkeys(number for part in ranges for number in _read_range(part)))
 
 
 def _read_range(text: str) -> Sequence[int]:
-    """The numbers from the first to the last, or these two, if there can be no such range."""
+    """The numbers of a range such as "1-3"; only its two ends if it is not ascending or too long."""
     ends = [int(number) for number in re.findall(r"\d+", text)]
     return range(ends[0], ends[-1] + 1) if 0 < ends[-1] - ends[0] < _LONGEST_RANGE else ends
 
 
 def without_citations(text: str, most: int | None = None) -> str:
-    """The text alone; a citation of a number that is not from 1 to `most`, if there is a `most`, stays in it."""
+    """Remove citations from a text. If `most` is given, citations of numbers outside 1 to `most` stay."""
 
     def leave(citation: re.Match[str]) -> str:
         known = most is None or all(1 <= number <= most for number in cited_numbers(citation[0]))
@@ -122,21 +123,21 @@ def _is_said(said: str, cited: Sequence[Passage]) -> bool:
     texts = [full_text(passage) for passage in cited]
     return (
         coverage(said, texts) >= LEAST_COVERAGE
-        and all(_number_stands(number, clause, texts) for clause in clauses(said) for number in _numbers(clause))
+        and all(_has_number(number, clause, texts) for clause in clauses(said) for number in _numbers(clause))
         and not _is_denied(said, texts)
-        and not _is_reversed(said, texts)
-        and not _is_of_another(said, cited)
+        and not _has_antonym(said, texts)
+        and not _is_about_another(said, cited)
     )
 
 
 def coverage(said: str, texts: Sequence[str]) -> float:
-    """The share of a sentence's terms, 0 to 1, that stand in the texts."""
+    """Return the share of a sentence's terms, 0 to 1, that occur in the texts."""
     own, known = set(_terms(said)), {term for text in texts for term in _terms(text)}
     return len(own & known) / len(own) if own else 0.0
 
 
 def clauses(text: str) -> list[str]:
-    """The parts of a text that make statements of their own."""
+    """Split a text into clauses."""
     found = (part.strip() for start, end in sentences(text) for part in _CLAUSE.split(text[start:end]))
     return [part for part in found if part]
 
@@ -148,8 +149,8 @@ def _numbers(text: str) -> Iterator[str]:
         yield _IN_WORDS[match[1].lower()]
 
 
-def _number_stands(number: str, clause: str, texts: Sequence[str]) -> bool:
-    """Whether some sentence of the texts holds the number among words of the clause."""
+def _has_number(number: str, clause: str, texts: Sequence[str]) -> bool:
+    """Return True if a sentence of the texts contains the number and enough terms of the clause."""
     wanted = {term for term in _terms(clause) if not any(c.isdigit() for c in term)}
     for text in texts:
         for start, end in sentences(text):
@@ -161,7 +162,7 @@ def _number_stands(number: str, clause: str, texts: Sequence[str]) -> bool:
 
 
 def _is_denied(said: str, texts: Sequence[str]) -> bool:
-    """Whether a clause is nearest to one that says the same with the opposite negation, and to none with its own."""
+    """Return True if a clause of `said` says the same as clauses of the texts, and all of these have the opposite negation."""
     others = [(set(_terms(clause)), _is_negated(clause)) for text in texts for clause in clauses(text)]
     for clause in clauses(said):
         own, negated = set(_terms(clause)), _is_negated(clause)
@@ -178,10 +179,10 @@ def _is_negated(clause: str) -> bool:
     return len(_NEGATION.findall(clause)) % 2 == 1
 
 
-def _is_of_another(said: str, cited: Sequence[Passage]) -> bool:
-    """Whether a clause says of one thing what the passages say of another one, both of them named there.
+def _is_about_another(said: str, cited: Sequence[Passage]) -> bool:
+    """Return True if a statement says about one thing what the passages say about another thing, and they name both.
 
-    What a title names needs not be named again where something is said of it.
+    A subject that occurs in a title or section is not checked, because passages often do not repeat it.
     """
     named = {term for passage in cited for term in _terms(place(passage))}
     statements = [s for passage in cited for s in _statements(passage.text)]
@@ -202,13 +203,13 @@ def _is_of_another(said: str, cited: Sequence[Passage]) -> bool:
 
 
 def _statements(text: str) -> list[str]:
-    """The parts of a text that have subjects of their own."""
+    """Split a text into parts that have their own subjects."""
     found = (part.strip() for start, end in sentences(text) for part in _STATEMENT.split(text[start:end]))
     return [part for part in found if part]
 
 
-def _is_reversed(said: str, texts: Sequence[str]) -> bool:
-    """Whether a word of the sentence is missing in the texts and its opposite is not."""
+def _has_antonym(said: str, texts: Sequence[str]) -> bool:
+    """Return True if a word of the sentence is missing in the texts and they contain its antonym instead."""
     own, known = set(_terms(said)), {term for text in texts for term in _terms(text)}
     return any(
         own & _stems(one) - known and known & _stems(other) - own

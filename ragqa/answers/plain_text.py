@@ -1,6 +1,6 @@
-"""What a language model writes into plain text: no images, links, HTML or control characters, only words, lines and `[n]`.
+"""Conversion of a language model's output to plain text: words, lines and `[n]`; no images, links, HTML or control characters.
 
-Every pattern takes time linear in the length of the text, and the number of passes is limited: a server may send anything.
+A server may send anything. So every pattern takes linear time, and the number of passes is limited.
 """
 
 import re
@@ -8,7 +8,7 @@ import unicodedata
 
 NO_LINK = "(link removed)"
 
-_MOST_PASSES = 8  # removing markup may put other markup together; no honest text needs more passes
+_MAX_PASSES = 8  # removing markup may join its neighbours to new markup; normal text needs fewer passes
 
 _REASONING = r"(?:seed:)?(?:think(?:ing)?|thought|reasoning|reflection)"
 _OPENS = rf"<{_REASONING}>|\[THINK\]|◁think▷|<\|begin_of_thought\|>"
@@ -19,7 +19,7 @@ _CLOSING = re.compile(_CLOSES, re.IGNORECASE)
 _CHANNEL = "<|channel|>"
 _FINAL = re.compile(r"<\|channel\|>final[^<>|\n]{0,20}<\|message\|>")
 _END_OF_CHANNEL = re.compile(r"<\|(?:end|return|start|call)\|>")
-# the same from servers that drop these marks: "analysisWe need …assistantfinalDropout …"
+# the same from servers that drop the special tokens: "analysisWe need …assistantfinalDropout …"
 _BARE_ANALYSIS, _BARE_FINAL = re.compile(r"\s*analysis(?=[A-Z])"), re.compile(r"assistant ?final(?=\W|[A-Z])")
 _SPECIAL_TOKEN = re.compile(r"<\|[\w ./:-]{1,40}\|>")
 _HIDDEN = re.compile(
@@ -48,13 +48,13 @@ _LINE_MARKS = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+|>[ \t]?|(?:-{3,}|\*{3,}|```\w*
 
 
 def plain_text(written: str) -> str:
-    """Return the words of a model's Markdown or HTML. Idempotent.
+    """Convert a model's Markdown or HTML to plain text. Idempotent.
 
-    Links and images leave their text, addresses "(link removed)". Reasoning is left out (`without_reasoning`). A text whose
-    markup is nested so deeply that it was made to be harmful loses everything but its letters and digits.
+    Links and images are replaced by their text, bare URLs by "(link removed)". Reasoning is removed (`without_reasoning`). If
+    the markup is nested so deeply that it must be an attack, only letters and digits are kept.
     """
     text = _without_controls(written)
-    for _ in range(_MOST_PASSES):
+    for _ in range(_MAX_PASSES):
         if (cleaned := _clean_once(text)) == text:
             return text
         text = cleaned
@@ -62,10 +62,10 @@ def plain_text(written: str) -> str:
 
 
 def without_reasoning(written: str) -> str:
-    """Return a model's answer without its reasoning: nothing, as long as the reasoning has not ended.
+    """Remove a model's reasoning from its output. As long as the reasoning has not ended, the result is empty.
 
-    Reasoning stands between `<think>` and `</think>` or the like. Some templates swallow the opening tag: then all before the
-    closing one is reasoning. Of gpt-oss's channels only the last final one is the answer.
+    Reasoning is the text between tags such as `<think>` and `</think>`. Some templates omit the opening tag; then everything
+    before the closing tag is reasoning. With gpt-oss only the last "final" channel is the answer.
     """
     if _CHANNEL in written:
         *_, final = _FINAL.split(written) if _FINAL.search(written) else [""]
@@ -88,6 +88,6 @@ def _clean_once(text: str) -> str:
 
 
 def _without_controls(text: str) -> str:
-    """The text with line ends as \\n, and without characters that steer instead of being shown."""
+    """Use \\n for line ends, and remove control characters and other invisible ones."""
     text = re.sub(r"\r\n?|[\u2028\u2029\x0b\x0c\x85]", "\n", text).replace("\t", " ")
     return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn"))

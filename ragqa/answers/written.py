@@ -1,8 +1,8 @@
-"""Answers written by a language model from the hits alone, sentence by sentence with citations, each of them checked.
+"""Answers that a language model writes from the hits alone. Every sentence cites passages, and every citation is checked.
 
-Any server with OpenAI's API does: Ollama, vLLM, llama.cpp's. What passages hold is data: it is sent as JSON, apart from the
-instructions, and a passage that gives orders is at worst obeyed in what is written, where `plain` leaves no markup
-and `support` marks each sentence that cites nothing or that its passages do not say. Its limits are told there.
+The model runs on any server with OpenAI's API, such as Ollama, vLLM or llama.cpp. Passages are sent as JSON, separate from the
+instructions. If the model still obeys an order in a passage, only the text of the answer is affected: `plain_text` removes all
+markup, and `citations` marks sentences that cite nothing or that their passages do not support. It states its limits.
 """
 
 import json
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 KEY, OPENAI_KEY = "RAGQA_LLM_KEY", "OPENAI_API_KEY"  # environment variables
 NO_KEY = "none"
-MAX_CHARS = 8000  # of an answer; one that goes on is not a short answer from a few passages
-MAX_THINKING_CHARS = 80_000  # of what a model writes before its answer and in all
-MAX_LINE_BYTES = 10_000_000  # of a server's stream
-PATIENCE = 4  # times `timeout_s` is what an answer may take in all
-_UNFINISHED = re.compile(
+MAX_CHARS = 8000  # longest answer
+MAX_THINKING_CHARS = 80_000  # longest output, reasoning included
+MAX_LINE_BYTES = 10_000_000  # longest line of a server's stream
+PATIENCE = 4  # a whole answer may take this many times `timeout_s`
+_UNFINISHED = re.compile(  # may become a tag, a link or a citation
     r"(?:<[^<>\n]{0,20}|!?[\[【][^\[\]【】\n]{0,40})$"
-)  # what may become a tag, a link or a citation
+)
 _LEADING = re.compile(rf"(?:{CITATION.pattern}[ .,;]*)+")
 _CJK_SENTENCE = re.compile(r"[^。！？]+[。！？]*|[。！？]+")
 _LABEL = re.compile(r"\A(?:final |short )?answer\s*:\s*", re.IGNORECASE)
@@ -57,10 +57,10 @@ Rules:
 
 @dataclass(frozen=True, slots=True)
 class WrittenSentence:
-    """A sentence of a written answer, `Written.text[start:end]`, and the numbers of the hits that it cites, from 1.
+    """A sentence of a written answer at `Written.text[start:end]`, and the numbers of the hits that it cites, from 1.
 
-    `support` is "supported", "unsupported" (a cited passage does not say it, or there is no such passage), "uncited", or
-    "pending" while the text is still growing.
+    `support` is "supported", "unsupported" (the cited passages do not support it, or a cited number has no passage),
+    "uncited", or "pending" while the answer is still being written.
     """
 
     start: int
@@ -72,9 +72,9 @@ class WrittenSentence:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What has been written so far, in plain text; `done` says that it is all.
+    """The answer written so far, in plain text. `done` is True if it is complete.
 
-    Text and sentences stay empty where the model finds that the passages do not answer.
+    Text and sentences are empty if the model says that the passages do not answer the question.
     """
 
     question: str
@@ -84,7 +84,7 @@ class Written:
 
 
 class Writer:
-    """A language model behind an OpenAI-compatible server. Safe to share between threads; asks nothing until `write`."""
+    """A language model on an OpenAI-compatible server. Can be shared between threads. Connects only in `write`."""
 
     def __init__(
         self,
@@ -95,17 +95,19 @@ class Writer:
         timeout_s: float = 30.0,
         reranker: Reranker | None = None,
     ) -> None:
-        """`base_url` ends in `/v1` as a rule; without a `model` the first that the server lists is taken.
+        """Check the settings; nothing is sent yet.
 
-        `key`: if not given, from `RAGQA_LLM_KEY`, else, for OpenAI and servers on this machine, from `OPENAI_API_KEY`.
-        `timeout_s` is how long a connection or the next piece of text may take; a whole answer may take four times that.
-        With a `reranker` it takes part in the check of sentences.
-        Raises `InputError` for an address that is none, `WriterError` for one that may not be asked offline, and
-        `MissingExtraError` without the client.
+        `base_url` usually ends in `/v1`. `model` defaults to the first model that the server lists. `key` defaults to
+        `RAGQA_LLM_KEY`, then, for OpenAI and for servers on this machine, to `OPENAI_API_KEY`. `timeout_s` is the longest
+        wait in seconds for a connection or for the next piece of text; a whole answer may take four times as long. A
+        `reranker` takes part in the check of sentences.
+
+        Raises `InputError` for a `base_url` that is not an HTTP URL, `WriterError` for one that must not be used offline, and
+        `MissingExtraError` if the client is not installed.
         """
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"{_shown(base_url)} is no address of a server; one looks like http://localhost:11434/v1")
+            raise InputError(f"{_shown(base_url)} is not the URL of a server; an example is http://localhost:11434/v1")
         if not timeout_s > 0:
             raise InputError(f"timeout_s is {timeout_s}; it must be above 0")
         self.model = model
@@ -125,10 +127,12 @@ class Writer:
         return f"Writer({_shown(self._url)!r}, {self.model!r})"
 
     def write(self, question: str, hits: Sequence[Hit]) -> Iterator[Written]:
-        """Yield the answer as it grows; the last one is `done` and checked. Without hits nothing is asked or written.
+        """Yield the answer as it grows; the last item is `done` and its sentences are checked.
 
-        Raises `WriterError`, one line without the key, when the server fails, falls silent, does not end or sends what is no
-        answer. Whatever has been yielded by then is worthless. To stop listening ends the request.
+        Without hits the server is not asked and the answer is empty. Closing the iterator ends the request.
+
+        Raises `WriterError` (one line, without the key) if the server fails, sends nothing for too long, does not end its
+        answer, or sends no valid answer. Discard everything that was yielded before.
         """
         passages = [hit.passage for hit in hits]
         so_far, raw, due = Written(question, "", (), done=False), "", 0
@@ -136,7 +140,9 @@ class Writer:
             raw += piece
             if len(raw) < due and len(raw) <= MAX_THINKING_CHARS:
                 continue
-            due = len(raw) + len(raw) // 50  # later: to read it all again for each piece takes quadratic time
+            due = (
+                len(raw) + len(raw) // 50
+            )  # wait for more text, since reading it all for each piece takes quadratic time
             text = tidy(_UNFINISHED.sub("", raw), len(passages))
             if len(text) > MAX_CHARS or len(raw) > MAX_THINKING_CHARS:
                 raise WriterError(
@@ -146,17 +152,17 @@ class Writer:
                 so_far = Written(question, text, read_sentences(text), done=False)
                 yield so_far
         text = tidy(raw, len(passages))
-        told = read_sentences(text)
-        if passages and not told:
+        found = read_sentences(text)
+        if passages and not found:
             raise WriterError(f"{_shown(self._url)} sent an empty answer")
         if not passages or text.casefold().startswith(REFUSAL.casefold().rstrip(".")):
             yield Written(question, "", (), done=True)
             return
-        checked = (replace(s, support=check_sentence(s.text, passages, self.reranker)) for s in told)
+        checked = (replace(s, support=check_sentence(s.text, passages, self.reranker)) for s in found)
         yield Written(question, text, tuple(checked), done=True)
 
     def _pieces(self, asked: list[dict[str, str]]) -> Iterator[str]:
-        """The pieces of text that the server sends, read in a thread of its own so that no server can hold this one up."""
+        """Yield the pieces of text that the server sends. Another thread reads them, so the server cannot block this one."""
         self._check_reachable()
         arrived: queue.Queue[str | Exception | None] = queue.Queue()
         client = self._client()
@@ -170,12 +176,12 @@ class Writer:
                     piece = arrived.get(timeout=max(0.0, min(left, self.timeout_s)))
                 except queue.Empty:
                     raise WriterError(self._too_slow(ends)) from None
-                if left < 0 and piece is not None:  # what has arrived may take long to read
+                if left < 0 and piece is not None:  # pieces may arrive faster than they are read
                     raise WriterError(self._too_slow(ends))
                 if piece is None:
                     return
                 if isinstance(piece, Exception):
-                    raise WriterError(self._reason(piece)) from None  # its own message and headers may hold the key
+                    raise WriterError(self._reason(piece)) from None  # the original error may contain the key
                 yield piece
         finally:
             with suppress(Exception):
@@ -184,7 +190,7 @@ class Writer:
     def _read(
         self, client: "openai.OpenAI", asked: list[dict[str, str]], put: Callable[[str | Exception | None], None]
     ) -> None:
-        """Put the pieces, then None, or the exception that ended them."""
+        """Put each piece, then None, or the exception that ended the stream."""
         try:
             for piece in self._stream(client, asked):
                 put(piece)
@@ -197,7 +203,9 @@ class Writer:
         options: Any = {"messages": asked, "temperature": 0.0, "stream": True}
         finished: Any = ""
         with client.chat.completions.create(model=self.model, **options) as stream:
-            for chunk in _chunks(stream.response):  # the client's own reading skips "[DONE]" and answers in one piece
+            for chunk in _chunks(
+                stream.response
+            ):  # the client's iterator hides "[DONE]" and answers that are not streamed
                 choice = chunk["choices"][0] if chunk["choices"] else {}
                 yield _content(choice)
                 finished = finished or str(choice.get("finish_reason") or "")
@@ -206,15 +214,15 @@ class Writer:
         if finished in ("tool_calls", "function_call"):
             raise WriterError("it calls a tool instead of answering, though none was offered")
         if not finished:
-            raise WriterError("it broke off in the middle of its answer, or sent none")
+            raise WriterError("it stopped before the end of its answer, or sent none")
 
     def _client(self) -> "openai.OpenAI":
         import openai
 
         http = openai.DefaultHttpxClient(
             timeout=self.timeout_s,
-            follow_redirects=False,  # to another host
-            trust_env=not is_loopback(self._url),  # no proxy to this machine itself
+            follow_redirects=False,  # a redirect may lead to another host
+            trust_env=not is_loopback(self._url),  # no proxy for servers on this machine
             event_hooks={"request": [_strip_headers]},
         )
         return openai.OpenAI(base_url=self._url, api_key=self._key, max_retries=0, http_client=http)
@@ -229,26 +237,26 @@ class Writer:
         return f"{_shown(self._url)} {'did not end its answer' if whole else 'sent nothing'} for {waited:g} seconds"
 
     def _reason(self, error: Exception) -> str:
-        """What went wrong, in one line that does not hold the key."""
+        """Describe an error in one line that does not contain the key."""
         import openai
 
         kind = type(error).__name__
         if "Timeout" in kind:
-            told = f" sent nothing for {self.timeout_s:g} seconds"
+            message = f" sent nothing for {self.timeout_s:g} seconds"
         elif isinstance(error, openai.APIStatusError):
-            hint = "; such an address ends in /v1 as a rule" if error.status_code == 404 else ""
-            told = f" answered with HTTP {error.status_code}: {_told(error)}{hint}"
+            hint = "; the URL of such a server usually ends in /v1" if error.status_code == 404 else ""
+            message = f" answered with HTTP {error.status_code}: {_server_message(error)}{hint}"
         elif isinstance(error, openai.APIConnectionError) and "Connect" in type(error.__cause__).__name__:
-            told = " cannot be reached: is the server running there?"
+            message = " cannot be reached: is the server running there?"
         elif isinstance(error, openai.APIError) and not isinstance(error, openai.APIConnectionError):
-            told = f" reports an error: {first_line(error)}"
+            message = f" reports an error: {first_line(error)}"
         elif isinstance(error, WriterError):
-            told = f": {error}"
+            message = f": {error}"
         elif isinstance(error, ValueError | TypeError | AttributeError | LookupError):
-            told = f" sent what is no answer of such a server ({kind})"
+            message = f" did not send a valid answer ({kind})"
         else:
-            told = f" broke off its answer ({kind})"
-        return self._without_key(_shown(self._url) + told)
+            message = f" stopped in the middle of its answer ({kind})"
+        return self._without_key(_shown(self._url) + message)
 
     def _without_key(self, message: str) -> str:
         line = "".join(c if c.isprintable() else " " for c in message)
@@ -256,7 +264,7 @@ class Writer:
 
 
 def messages(question: str, passages: Sequence[Passage]) -> list[dict[str, str]]:
-    """What is sent: the instructions, and the numbered passages with the question as JSON."""
+    """Return the messages to send: the instructions, then the numbered passages and the question as JSON."""
     numbered = [
         {"number": number, "page": p.title, "section": p.section, "text": p.text}
         for number, p in enumerate(passages, 1)
@@ -266,9 +274,9 @@ def messages(question: str, passages: Sequence[Passage]) -> list[dict[str, str]]
 
 
 def tidy(written: str, passages: int) -> str:
-    """Return a model's answer as plain text: without reasoning, markup, bullets, the label "Answer:" or a list of sources.
+    """Convert a model's output to plain text, without reasoning, markup, bullets, the label "Answer:" or a list of sources.
 
-    Where nothing is cited in brackets, numbers in parentheses that close a sentence, from 1 to `passages`, are citations.
+    If nothing is cited in brackets, numbers from 1 to `passages` in parentheses at the end of a sentence count as citations.
     """
     text = _SOURCES.sub("", _LABEL.sub("", _BULLET.sub("", plain_text(written)))).strip()
     return text if CITATION.search(text) else _IN_PARENTHESES.sub(lambda found: _in_brackets(found, passages), text)
@@ -280,7 +288,7 @@ def _in_brackets(found: re.Match[str], passages: int) -> str:
 
 
 def read_sentences(text: str) -> tuple[WrittenSentence, ...]:
-    """The sentences of a text, unchecked; citations that follow a full stop belong to the sentence before."""
+    """Split a text into unchecked sentences. Citations after a full stop belong to the sentence before it."""
     spans: list[tuple[int, int]] = []
     for start, end in _sentence_spans(text):
         first = start
@@ -293,20 +301,20 @@ def read_sentences(text: str) -> tuple[WrittenSentence, ...]:
 
 
 def _sentence_spans(text: str) -> Iterator[tuple[int, int]]:
-    """The sentences, those in Chinese and Japanese too, which no space divides."""
+    """The spans of sentences, also in Chinese and Japanese, where no space separates them."""
     for start, end in sentences(text):
         for part in _CJK_SENTENCE.finditer(text, start, end):
             yield part.span()
 
 
 def _may_refuse(text: str) -> bool:
-    """Whether a text is, or begins like, the sentence that says that there is no answer."""
+    """Return True if a text is the refusal sentence, its beginning, or starts with it."""
     refusal, begun = REFUSAL.casefold().rstrip("."), text.casefold()
     return refusal.startswith(begun) or begun.startswith(refusal)
 
 
 def _find_key(url: str) -> str:
-    """The key in the environment; no server elsewhere than at OpenAI or on this machine is to see OpenAI's."""
+    """The key from the environment. Only OpenAI and servers on this machine may get OpenAI's key."""
     host = urlsplit(url).hostname or ""
     names = [KEY, OPENAI_KEY] if is_loopback(url) or f".{host}".endswith(".openai.com") else [KEY]
     return next((os.environ[name] for name in names if os.environ.get(name)), NO_KEY)
@@ -315,12 +323,12 @@ def _find_key(url: str) -> str:
 def _first_model(client: "openai.OpenAI") -> str:
     models = [model.id for model in client.models.list().data or []]
     if not models:
-        raise WriterError("it lists no model; load one, or name one")
+        raise WriterError("it lists no model; load a model there, or name one")
     return str(models[0])
 
 
 def _chunks(response: Any) -> Iterator[Any]:
-    """Yield the chunks of a stream, or the whole answer where the server does not stream. "[DONE]" is a reason to finish."""
+    """Yield the chunks of a stream, or the whole answer if the server does not stream. "[DONE]" becomes a finish reason."""
     if "json" in response.headers.get("content-type", ""):
         yield json.loads(response.read())
         return
@@ -337,16 +345,16 @@ def _chunks(response: Any) -> Iterator[Any]:
 
 
 def _without_error(chunk: Any) -> Any:
-    """The chunk, if it is not an error. Raises `WriterError` with the message of one."""
+    """Return the chunk. Raises `WriterError` if it is an error message."""
     error = chunk.get("error")
     if error:
-        told = error.get("message") if isinstance(error, dict) else error
-        raise WriterError(f"it reports an error: {str(told).strip().splitlines()[0][:200]}")
+        message = error.get("message") if isinstance(error, dict) else error
+        raise WriterError(f"it reports an error: {str(message).strip().splitlines()[0][:200]}")
     return chunk
 
 
 def _content(choice: Any) -> str:
-    """What a choice adds to the answer; "" is a sign of life."""
+    """The text that a choice adds to the answer; may be empty."""
     content = (choice.get("delta") or choice.get("message") or {}).get("content") or ""
     if not isinstance(content, str):
         raise TypeError(f"{type(content).__name__} where there should be text")
@@ -354,21 +362,23 @@ def _content(choice: Any) -> str:
 
 
 def _strip_headers(request: Any) -> None:
-    """Leave out what the client would tell of this machine and of the environment's OpenAI account."""
+    """Remove headers that describe this machine and the OpenAI account in the environment."""
     for name in list(request.headers):
         if name.lower().startswith(("x-stainless", "openai-")):
             del request.headers[name]
     request.headers["user-agent"] = "ragqa"
 
 
-def _told(error: "openai.APIStatusError") -> str:
-    """What a server says of an error, where it says it as OpenAI does."""
+def _server_message(error: "openai.APIStatusError") -> str:
+    """The error message of a server in OpenAI's format, else the HTTP reason."""
     body = error.body
-    told = body.get("message") if isinstance(body, dict) else None
-    return str(told).strip().split("\n")[0][:200] if told else str(error.response.reason_phrase) or "no reason given"
+    message = body.get("message") if isinstance(body, dict) else None
+    return (
+        str(message).strip().split("\n")[0][:200] if message else str(error.response.reason_phrase) or "no reason given"
+    )
 
 
 def _shown(url: str) -> str:
-    """A URL without what may be secret in it: user, password, query."""
+    """A URL without its possibly secret parts: user, password and query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else url[:60]

@@ -150,11 +150,10 @@ def _index(options: argparse.Namespace) -> None:
 
 def _update(options: argparse.Namespace) -> None:
     from ragqa.index.folder import update_index
-    from ragqa.storage.generations import current
+    from ragqa.index.previous import is_up_to_date
 
-    if not options.passages and not options.remove:
+    if is_up_to_date(options.index) and not options.passages and not options.remove:
         raise InputError("nothing to update: give --passages or --remove")
-    current(options.index)
     check_files(options.passages)
     embedder = load_embedder(options.embedder) if options.embedder else None
     passages = read_json_lines(options.passages, Passage) if options.passages else ()

@@ -60,7 +60,7 @@ class Corpus:
         """The passages of a page, in order."""
         index = self.retriever.index
         try:
-            first = index.passages[index.place(f"{title}#0")]
+            first = index.passages[index.position(f"{title}#0")]
         except InputError:  # ids of another kind
             return [passage for passage in index.passages if passage.title == title]
         return [first, *neighbours(index, first, 0, len(index.passages))]
@@ -69,7 +69,7 @@ class Corpus:
         """Whether the passage is one of the index as it is now."""
         index = self.retriever.index
         try:
-            return index.passages[index.place(passage.id)] == passage
+            return index.passages[index.position(passage.id)] == passage
         except InputError:
             return False
 

@@ -1,1 +1,1 @@
-"""Passages in, an index folder out; a question in, the score of every passage out: BM25 and vectors."""
+"""Passages in, an index folder out; a question in, the BM25 score and the cosine of every passage out."""

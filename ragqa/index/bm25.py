@@ -1,7 +1,7 @@
-"""Passages into an index that finds candidates: build, search, save, open, verify.
+"""The BM25 index: build it from passages, search it, save it, open it, verify it.
 
-What a passage is matched by: `ragqa.index.terms`; how it is scored: `ragqa.index.postings`. The library rank-bm25 (its
-`BM25Plus` with delta 0) computes the same scores in another way; it is the reference that these are checked against.
+`ragqa.index.terms` chooses the terms of a passage, `ragqa.index.postings` scores them. The library rank-bm25 (`BM25Plus` with
+delta 0) is the reference: the tests compare its scores with these.
 """
 
 import json
@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex
 
-from ragqa.errors import CorpusError, IndexStoreError, InputError, rebuild
+from ragqa.errors import CorpusError, IndexStoreError, InputError, rebuild, update
 from ragqa.index.postings import NO_WORDS, VOCABULARY, Postings
 from ragqa.index.stored_passages import LINE_SUMS, LINES, StoredPassages, save_passages
 from ragqa.records import Passage
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from ragqa.index.terms import Abbreviations, Fields
 
-FORMAT = 5
+FORMAT = 5  # raise with every change of the files or of the scores in them
+OLDER_FORMATS = (4,)  # `ragqa update` migrates them: their passages, settings and vectors are stored as in `FORMAT`
 K1 = 0.9
 B = 0.4
 ENGINES = ("sparse", "rank-bm25")
@@ -38,14 +39,14 @@ _ROWS = 32
 
 
 class Scorer(Protocol):
-    """An engine: BM25 scores of all passages for the terms of one question."""
+    """An engine that computes the BM25 scores of all passages for the terms of a question."""
 
     def scores(self, terms: list[str]) -> "np.ndarray":
-        """Scores as float32, shape (passages,), zero where no term occurs."""
+        """Return scores as float32, shape (passages,): 0 for passages without any of the terms."""
 
 
 class Bm25Index:
-    """Passages, ready to be searched. Make one with `build` or `open`."""
+    """A searchable index of passages. Create one with `build` or `open`."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Bm25Index:
         k1: float,
         b: float,
     ) -> None:
-        """`ranks` are the places of the passages when sorted by id, int32, shape (passages,): they break ties."""
+        """`ranks` is the rank of each passage when all are sorted by id: int32, shape (passages,). It breaks ties."""
         self.passages = passages
         self.ranks = ranks
         self.fields = fields
@@ -67,12 +68,12 @@ class Bm25Index:
         self._analyzer = analyzer
         self._abbreviations = abbreviations
         self._texts_digest: str | None = None
-        self._places_by_id: np.ndarray | None = None
-        self.generation: Path | None = None  # the folder that it was opened from
-        self.manifest: Mapping[str, Any] = {}  # of that folder
+        self._positions_by_id: np.ndarray | None = None
+        self.generation: Path | None = None  # the folder that this index was opened from
+        self.manifest: Mapping[str, Any] = {}  # the manifest in that folder
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
-        """Pickle the path of an opened index, the content of one in memory."""
+        """Pickle an opened index as its path, an index in memory as its content."""
         if self.generation is None:
             return super().__reduce_ex__(protocol)
         return _reopen, (self.generation.absolute(),)
@@ -87,10 +88,11 @@ class Bm25Index:
         b: float = B,
         engine: str = "sparse",
     ) -> "Bm25Index":
-        """Index passages by title, section, text and what `fields` adds (`Fields()` if not given).
+        """Index passages by title, section, text and the additions in `fields` (default: `Fields()`).
 
-        `k1` above 0, `b` from 0 to 1; `engine` is "sparse" or "rank-bm25" (the reference: same scores, slow, cannot be
-        saved). Raises `CorpusError` without passages or words in them, `InputError` for two passages with one id.
+        `k1` must be above 0, `b` between 0 and 1. `engine` is "sparse" or "rank-bm25"; the latter is the reference: it gives
+        the same scores, is slow, and cannot be saved. Raises `CorpusError` if there are no passages or no words in them,
+        `InputError` if two passages have the same id.
         """
         from ragqa.index.terms import Abbreviations, Fields, find_abbreviations, passage_terms
 
@@ -107,61 +109,60 @@ class Bm25Index:
         return cls(passages, _ranks(passages), scorer, analyzer, abbreviations, fields, k1, b)
 
     def scores(self, question: str) -> "np.ndarray":
-        """The scores of all passages, in their order: float32, shape (passages,), 0 where no term is shared."""
+        """Return the scores of all passages, in index order: float32, shape (passages,), 0 if no term is shared."""
         import numpy as np
 
         terms = self.question_terms(question)
         return self._scorer.scores(terms) if terms else np.zeros(len(self.passages), dtype=np.float32)
 
     def question_terms(self, question: str) -> list[str]:
-        """The terms that a question is searched by, each once."""
+        """Return the distinct terms that a question is searched by."""
         from ragqa.index.terms import question_terms
 
         return question_terms(question, self._analyzer, self._abbreviations)
 
-    def term_scores(self, question: str, place: int) -> dict[str, float]:
-        """What each of the question's terms adds to the score of the passage at this place, 0 where it does not occur."""
-        return {term: float(self._scorer.scores([term])[place]) for term in self.question_terms(question)}
+    def term_scores(self, question: str, position: int) -> dict[str, float]:
+        """Return what each term of the question adds to the score of the passage at `position`, 0 if it does not occur."""
+        return {term: float(self._scorer.scores([term])[position]) for term in self.question_terms(question)}
 
-    def place(self, passage_id: str) -> int:
-        """Where the passage with this id stands in `passages`, found without looking at all. Raises `InputError` for none."""
-        rank = bisect_left(self._by_id, passage_id, key=lambda place: self.passages[place].id)
+    def position(self, passage_id: str) -> int:
+        """Return the position in `passages` of the passage with this id (binary search). Raises `InputError` if none has it."""
+        rank = bisect_left(self._by_id, passage_id, key=lambda position: self.passages[position].id)
         if rank == len(self._by_id) or self.passages[self._by_id[rank]].id != passage_id:
             raise InputError(f"no passage of the index has the id {passage_id!r}")
         return int(self._by_id[rank])
 
     @property
     def _by_id(self) -> "np.ndarray":
-        """The places of the passages in the order of their ids."""
+        """The positions of the passages, sorted by passage id."""
         import numpy as np
 
-        if (
-            self._places_by_id is None
-        ):  # `cached_property` has a lock, which a fork would copy in the hands of another thread
-            self._places_by_id = np.argsort(self.ranks).astype(np.int32)
-        return self._places_by_id
+        # not a `cached_property`: in Python 3.11 and older it has a lock, and a fork may copy the lock while it is held
+        if self._positions_by_id is None:
+            self._positions_by_id = np.argsort(self.ranks).astype(np.int32)
+        return self._positions_by_id
 
     def search(self, question: str, k: int = 100) -> list[tuple[Passage, float]]:
-        """The at most `k` passages that share a term with the question, best first, ties by passage id.
+        """Return at most `k` passages that share a term with the question, with scores, best first, ties by passage id.
 
-        Raises `InputError` for `k` below 1. A question without letters or digits finds nothing.
+        A question without letters or digits finds nothing. Raises `InputError` for `k` below 1.
         """
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is needed")
         scores = self.scores(question)
-        places = best(scores, self.ranks, k, above=0.0)
-        return [(self.passages[i], score) for i, score in zip(places.tolist(), scores[places].tolist(), strict=True)]
+        found = best(scores, self.ranks, k, above=0.0)
+        return [(self.passages[i], score) for i, score in zip(found.tolist(), scores[found].tolist(), strict=True)]
 
     @property
     def has_vectors(self) -> bool:
-        """Whether vectors of its passages were saved with the index that this was opened from."""
+        """Whether the index folder that this was opened from also holds vectors of the passages."""
         return self.manifest.get("embedder") is not None
 
     @property
     def texts_digest(self) -> str:
-        """SHA-256 of the texts that models read (`full_text`), in the order of the passages, in hexadecimal digits.
+        """The SHA-256, as hex, of the texts that models read (`full_text`), in index order.
 
-        Vectors are kept under it, so they stay valid when a passage gets another field.
+        Saved vectors name it. So they stay valid when passages get another field that models do not read.
         """
         if self._texts_digest is None:
             import hashlib
@@ -173,17 +174,17 @@ class Bm25Index:
         return self._texts_digest
 
     def save(self, folder: str | Path) -> None:
-        """Write the index into `folder` as its new generation; those who read an index there already are not disturbed.
+        """Write the index into `folder`, in place of an index that is there; open readers of that one are not disturbed.
 
-        Raises `IndexStoreError` if another process is writing there, `InputError` if `folder` exists and is no index:
-        nothing else is ever replaced.
+        Raises `IndexStoreError` if another process is writing there, `InputError` if `folder` exists and is not an index:
+        nothing but an index is ever replaced.
         """
         self._check_saveable()
         with new_generation(folder) as generation:
             self.write(generation)
 
     def write(self, folder: Path, **notes: Any) -> None:
-        """Write the index into an empty folder; `notes` are entries of the manifest that say what else belongs to it."""
+        """Write the index into an empty folder. `notes` are further entries of the manifest."""
         import numpy as np
 
         postings = self._check_saveable()
@@ -209,10 +210,10 @@ class Bm25Index:
 
     @classmethod
     def open(cls, folder: str | Path) -> "Bm25Index":
-        """Open a saved index; its passages and postings are mapped into memory and checked when a question needs them.
+        """Open a saved index. Passages and postings are mapped into memory and checked when a question needs them.
 
-        Everything else is checked at once. Raises `IndexStoreError`, naming the file and what to do, if the folder is no
-        index, is of another format or analyzer, or lacks a file or a part of one. `verify` checks every byte.
+        All other files are checked now; `verify` checks every byte. Raises `IndexStoreError`, which names the file and the
+        remedy, if the folder is not an index, if the index has another format or analyzer, or if a file is missing or cut.
         """
         return open_current(folder, cls.open_generation)
 
@@ -221,15 +222,12 @@ class Bm25Index:
         """Open one generation of an index folder, as `open` does."""
         from ragqa.index.terms import Abbreviations, Fields
 
-        remedy = rebuild(generation.parent)
-        check_files(generation, [MANIFEST])
-        manifest = json.loads((generation / MANIFEST).read_bytes())
-        if manifest["format"] != FORMAT:
-            raise IndexStoreError(f"{generation.parent} has index format {manifest['format']}, not {FORMAT}; {remedy}")
+        manifest = read_manifest(generation)
+        check_format(generation, manifest, (FORMAT,))
         check_files(generation, _READ_AT_ONCE)
         analyzer = Analyzer()
         if manifest["analyzer"] != analyzer.fingerprint:
-            raise IndexStoreError(f"{generation.parent} was built with another analyzer; {remedy}")
+            raise IndexStoreError(f"{generation.parent} was built with another analyzer", update(generation.parent))
         passages, ranks = StoredPassages(generation), map_array(generation, _RANKS, "int32")
         abbreviations = Abbreviations(json.loads((generation / _ABBREVIATIONS).read_bytes()))
         fields, scorer = Fields(**manifest["fields"]), Postings.open(generation, len(passages))
@@ -239,9 +237,9 @@ class Bm25Index:
 
     @staticmethod
     def verify(folder: str | Path) -> int:
-        """Check every byte of a saved index, vectors included, against its checksums; return the number of passages.
+        """Check every byte of a saved index, vectors included, against its checksums. Return the number of passages.
 
-        Raises `IndexStoreError` naming the first file that differs.
+        Raises `IndexStoreError`, which names the first file that differs.
         """
 
         def check(generation: Path) -> int:
@@ -252,7 +250,7 @@ class Bm25Index:
 
 
 class RankBm25Scorer:
-    """rank-bm25, the reference: every passage is looked at for every term."""
+    """The reference engine, rank-bm25. It looks at every passage for every term."""
 
     def __init__(self, passages: list[list[str]], k1: float, b: float) -> None:
         import rank_bm25
@@ -262,39 +260,61 @@ class RankBm25Scorer:
         self._model = rank_bm25.BM25Plus(passages, k1=k1, b=b, delta=0)
 
     def scores(self, terms: list[str]) -> "np.ndarray":
-        """Scores as float32, shape (passages,), zero where no term occurs."""
+        """Return scores as float32, shape (passages,): 0 for passages without any of the terms."""
         import numpy as np
 
-        with np.errstate(invalid="ignore"):  # with b = 1 a passage without words gives 0 / 0
+        with np.errstate(invalid="ignore"):  # if b is 1, a passage without words gives 0 / 0
             return np.nan_to_num(np.asarray(self._model.get_scores(terms), dtype=np.float32))
 
 
+def build_version() -> str:
+    """Return a text that changes with everything that an index with default settings depends on, except its passages."""
+    from ragqa.index.terms import TERMS_VERSION
+
+    return json.dumps([FORMAT, K1, B, Analyzer().fingerprint, TERMS_VERSION])
+
+
+def read_manifest(generation: Path) -> dict[str, Any]:
+    """Read the manifest of a generation of any format. Raises `IndexStoreError` if it is missing or damaged."""
+    check_files(generation, [MANIFEST])
+    manifest: dict[str, Any] = json.loads((generation / MANIFEST).read_bytes())
+    return manifest
+
+
+def check_format(generation: Path, manifest: Mapping[str, Any], formats: Sequence[int]) -> None:
+    """Raise `IndexStoreError`, with the remedy, unless the format of a generation is one of these."""
+    folder, found = generation.parent, manifest["format"]
+    if found not in formats:
+        remedy = update(folder) if found in OLDER_FORMATS else rebuild(folder)
+        raise IndexStoreError(f"{folder} has index format {found}, not {FORMAT}", remedy)
+
+
 def _reopen(generation: Path) -> Bm25Index:
-    """The index of a pickle. Raises `IndexStoreError` if an update has replaced it since."""
+    """Open the index of a pickle. Raises `IndexStoreError` if an update has replaced it since."""
     if not generation.is_dir():
         raise IndexStoreError(f"{generation} has been replaced since it was opened; open {generation.parent} again")
     return Bm25Index.open_generation(generation)
 
 
 def best(scores: "np.ndarray", ranks: "np.ndarray", k: int, *, above: float = -math.inf) -> "np.ndarray":
-    """The places of the `k` highest of the scores that are above a limit, best first, ties by rank.
+    """Return the positions of the `k` highest scores above the limit `above`, best first, ties by rank.
 
-    `scores` are float32, `ranks` integers, both of shape (passages,).
+    `scores` are float32 and `ranks` integers, both of shape (passages,).
     """
     import numpy as np
 
-    # the k-th of the maxima of disjoint columns is at most the k-th score: few scores need a closer look
+    # the k-th highest column maximum is at most the k-th highest score, so all scores below it can be skipped
     columns = len(scores) // _ROWS
     if columns >= k:
         maxima = scores[: columns * _ROWS].reshape(_ROWS, columns).max(axis=0)
         least = np.partition(maxima, columns - k)[columns - k]
-        places = np.flatnonzero(scores >= least) if least > above else np.flatnonzero(scores > above)
+        found = np.flatnonzero(scores >= least) if least > above else np.flatnonzero(scores > above)
     else:
-        places = np.flatnonzero(scores > above)
-    if len(places) > k:
-        kth = np.partition(scores[places], len(places) - k)[len(places) - k]
-        places = places[scores[places] >= kth]
-    return places[np.lexsort((ranks[places], -scores[places]))[:k]]
+        found = np.flatnonzero(scores > above)
+    if len(found) > k:
+        kth = np.partition(scores[found], len(found) - k)[len(found) - k]
+        found = found[scores[found] >= kth]
+    return found[np.lexsort((ranks[found], -scores[found]))[:k]]
 
 
 def _check_ids(passages: Sequence[Passage]) -> None:
@@ -311,10 +331,10 @@ def _ranks(passages: Sequence[Passage]) -> "np.ndarray":
     import numpy as np
 
     ranks = np.empty(len(passages), dtype=np.int32)
-    ranks[sorted(range(len(passages)), key=lambda place: passages[place].id)] = np.arange(len(passages))
+    ranks[sorted(range(len(passages)), key=lambda position: passages[position].id)] = np.arange(len(passages))
     return ranks
 
 
 def write_json(path: Path, value: object, indent: int | None = None) -> None:
-    """Write a file of an index folder that is not yet in use."""
+    """Write a JSON file into a folder that nobody reads yet."""
     path.write_text(json.dumps(value, ensure_ascii=False, indent=indent) + "\n", encoding="utf8")

@@ -1,6 +1,6 @@
-"""Passages into vectors that are searched by meaning: the dense source of candidates beside BM25.
+"""The dense index: vectors of passages, searched by meaning. It finds candidates that BM25 misses.
 
-The score is the cosine of the question's and the passage's vector, computed with every passage: exact.
+The score is the cosine of the question's vector and the passage's. It is computed for every passage, so the search is exact.
 """
 
 import json
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragqa.errors import IndexStoreError, ModelError, rebuild
+from ragqa.errors import IndexStoreError, ModelError, rebuild, update
 from ragqa.index.bm25 import Bm25Index, best, write_json
 from ragqa.models.embedder import Embedder, Progress
 from ragqa.records import Passage
@@ -20,24 +20,24 @@ from ragqa.text.passages import full_text
 if TYPE_CHECKING:
     import numpy as np
 
-FOLDER = "dense"  # below an index folder
-
-_VECTORS = "vectors.npy"
+FOLDER = "dense"  # in a generation of an index folder
+VECTORS = "vectors.npy"
+EMBEDDER = "embedder"
 
 
 class DenseIndex:
-    """Vectors of passages, ready to be searched. Make one with `build` or `open`."""
+    """A searchable index of passage vectors. Create one with `build` or `open`."""
 
     def __init__(self, vectors: "np.ndarray", embedder: Embedder) -> None:
-        """`vectors` are unit vectors as float16, shape (passages, width), in the order of the passages."""
+        """`vectors` are unit vectors in index order: float16, shape (passages, width)."""
         import numpy as np
 
         self.embedder = embedder
         self._vectors = vectors.astype(np.float32)
-        self._saved: tuple[Path, str] | None = None  # the file that it was opened from, and its SHA-256
+        self._saved: tuple[Path, str] | None = None  # the file that the vectors were read from, and its SHA-256
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the path of opened vectors, the vectors of an index in memory."""
+        """Pickle an opened index as its path, an index in memory as its vectors."""
         return (
             (DenseIndex, (self.vectors, self.embedder))
             if self._saved is None
@@ -53,9 +53,10 @@ class DenseIndex:
         *,
         known: "Mapping[str, np.ndarray] | None" = None,
     ) -> "DenseIndex":
-        """Embed passages with their titles and sections. Vectors are rounded to 16 bits, as they are saved.
+        """Embed passages with their titles and sections. Vectors are rounded to float16, the format they are saved in.
 
-        `known` are vectors that this embedder gave before, by the text embedded (`full_text`): they are taken over.
+        `known` maps embedded texts (`full_text`) to the vectors that this embedder gave them; these texts are not embedded
+        again. `progress` is called with the number of passages done since its last call.
         """
         import numpy as np
 
@@ -68,24 +69,23 @@ class DenseIndex:
 
     @property
     def vectors(self) -> "np.ndarray":
-        """The unit vectors of the passages as they are saved: float16, shape (passages, width)."""
+        """The unit vectors of the passages, in index order, as they are saved: float16, shape (passages, width)."""
         import numpy as np
 
         return self._vectors.astype(np.float16)
 
     def scores(self, question: str) -> "np.ndarray":
-        """The cosines of all passages with the question, in their order: float32, shape (passages,), -1 to 1."""
+        """Return the cosines of the question with all passages, in index order: float32, shape (passages,), -1 to 1."""
         cosines: np.ndarray = self._vectors @ self.embedder.embed([question])[0]
         return cosines
 
     def nearest(self, question: str, index: Bm25Index, k: int) -> list[tuple[Passage, float]]:
-        """The `k` passages of the index whose vectors are nearest to the question's, with their cosines, ties by id."""
+        """Return the `k` passages with the highest cosines, with these cosines, best first, ties by passage id."""
         scores = self.scores(question)
-        places = best(scores, index.ranks, k).tolist()
-        return [(index.passages[place], float(scores[place])) for place in places]
+        return [(index.passages[i], float(scores[i])) for i in best(scores, index.ranks, k).tolist()]
 
     def save(self, folder: str | Path, texts_digest: str) -> None:
-        """Write the vectors in place of `folder`, with the digest of the texts and the identity of the embedder."""
+        """Replace `folder` with the vectors, the digest of their texts and the identity of the embedder."""
         with replace_folder(folder, MANIFEST) as new:
             self.write(new, texts_digest)
 
@@ -93,30 +93,35 @@ class DenseIndex:
         """Write the vectors into an empty folder."""
         import numpy as np
 
-        np.save(folder / _VECTORS, self.vectors, allow_pickle=False)
+        np.save(folder / VECTORS, self.vectors, allow_pickle=False)
         manifest = {
             "embedder": self.embedder.source,
             "identity": self.embedder.identity,
             "texts": texts_digest,
-            "sha256": sha256(folder / _VECTORS),
+            "sha256": sha256(folder / VECTORS),
         }
         write_json(folder / MANIFEST, manifest, indent=1)
 
     @classmethod
     def open(cls, folder: str | Path, index: Bm25Index, embedder: Embedder | None = None) -> "DenseIndex":
-        """Open the saved vectors of an index's passages, with the embedder they were made with if none is given.
+        """Open the saved vectors of an index's passages.
 
-        The embedder must then be the bundled one or lie in a folder: no hub is asked because an index names it. Raises
-        `IndexStoreError`, naming the file and what to do, if a file is missing or damaged, or made of other passages or with
-        another embedder, or if that is no longer there.
+        `embedder` is the model that made the vectors; by default it is loaded from where it was then. It must be the bundled
+        model or lie in a folder, because the name in an index is never looked up on a hub. Raises `IndexStoreError`, which
+        names the file and the remedy, if a file is missing or damaged, if the vectors are of other passages or of another
+        embedder, or if the embedder is gone.
         """
         folder = Path(folder)
-        remedy = rebuild(folder if index.generation is None else index.generation.parent)
+        index_folder = folder if index.generation is None else index.generation.parent
+        remedy = rebuild(index_folder)
         manifest = _read_manifest(folder, remedy)
-        embedder = embedder or _load_embedder(folder, manifest["embedder"], remedy)
+        embedder = embedder or load_embedder(folder, manifest["embedder"], remedy)
         if other := _difference(manifest, index, embedder):
-            raise IndexStoreError(f"{folder} was made with another {other}", remedy)
-        path = folder / _VECTORS
+            outdated = other == EMBEDDER and not manifest["embedder"] and embedder.is_bundled
+            raise IndexStoreError(
+                f"{folder} was made with another {other}", update(index_folder) if outdated else remedy
+            )
+        path = folder / VECTORS
         if not path.is_file() or sha256(path) != manifest["sha256"]:
             raise IndexStoreError(f"{path} is missing or damaged", remedy)
         opened = cls(read_array(path), embedder)
@@ -124,12 +129,15 @@ class DenseIndex:
         return opened
 
 
-def _load_embedder(folder: Path, source: str, remedy: str) -> Embedder:
-    """The embedder that vectors were made with, if it is on this machine; an empty `source` is the bundled one."""
+def load_embedder(folder: Path, source: str, remedy: str) -> Embedder:
+    """Load the embedder that made the vectors in `folder`; an empty `source` is the bundled one.
+
+    Raises `IndexStoreError` if it is not on this machine.
+    """
     instead = f"name it with --embedder, search with --no-dense, or {remedy}"
     if source and not (Path(source).is_absolute() and Path(source).is_dir()):
         raise IndexStoreError(
-            f"the embedder of {folder} cannot be loaded ({source} is no folder on this machine)", instead
+            f"the embedder of {folder} cannot be loaded ({source} is not a folder on this machine)", instead
         )
     try:
         return Embedder.load(source or None)
@@ -138,7 +146,7 @@ def _load_embedder(folder: Path, source: str, remedy: str) -> Embedder:
 
 
 def _reopen(path: Path, digest: str, embedder: Embedder) -> DenseIndex:
-    """The vectors of a pickle. Raises `IndexStoreError` if they have been replaced since."""
+    """Open the vectors of a pickle. Raises `IndexStoreError` if they have been replaced since."""
     if not path.is_file() or sha256(path) != digest:
         raise IndexStoreError(f"{path} has been replaced since it was opened", "open its index again")
     opened = DenseIndex(read_array(path), embedder)
@@ -147,17 +155,17 @@ def _reopen(path: Path, digest: str, embedder: Embedder) -> DenseIndex:
 
 
 def are_of_others(folder: Path, index: Bm25Index, embedder: Embedder) -> bool:
-    """Return True if saved vectors were made with another embedder or of other passages.
+    """Return True if saved vectors are of other passages or of another embedder.
 
-    Raises `IndexStoreError` if that cannot be told, since their manifest is missing or damaged.
+    Raises `IndexStoreError` if their manifest is missing or damaged.
     """
     return _difference(_read_manifest(folder, rebuild(folder)), index, embedder) != ""
 
 
 def _difference(manifest: Mapping[str, str], index: Bm25Index, embedder: Embedder) -> str:
-    """Name what the vectors of a manifest were made with instead; empty if they are of this index and embedder."""
+    """Return what differs, the embedder or the passages; empty if the vectors are of this index and this embedder."""
     if manifest["identity"] != embedder.identity:
-        return "embedder"
+        return EMBEDDER
     return "" if manifest["texts"] == index.texts_digest else "set of passages"
 
 

@@ -1,8 +1,8 @@
-"""Index folders with all that is searched: passages, their postings and their vectors; built, updated, opened.
+"""Index folders with everything that a search needs: passages, postings and vectors. Build, update, save or open them.
 
-An update takes over the vectors of passages that have not changed, since making vectors is nearly all of the work. Terms and
-postings are made anew: what BM25 gives a passage depends on all others (how rare a term is, the mean length, which
-abbreviations there are). So an updated index is, byte for byte, what a build of the same passages gives.
+An update keeps the vectors of unchanged passages, because embedding is nearly all of the work. Terms and postings are computed
+again, because the BM25 scores of a passage depend on all others: how rare a term is, the mean length, which abbreviations
+there are. So an updated index has the same bytes as one that is built from the same passages.
 """
 
 import re
@@ -10,11 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ragqa.errors import ENGLISH_ONLY, IndexStoreError, InputError, warn_of_fallback
+from ragqa.errors import ENGLISH_ONLY, IndexStoreError, InputError, rebuild, warn_of_fallback
 from ragqa.index.bm25 import K1, B, Bm25Index, write_json
-from ragqa.index.dense import FOLDER, DenseIndex
+from ragqa.index.dense import EMBEDDER, FOLDER, DenseIndex, load_embedder
+from ragqa.index.previous import PreviousIndex, find_previous, read_previous
 from ragqa.models.embedder import Embedder, Progress
-from ragqa.models.folders import digest
+from ragqa.models.folders import weights_identity
 from ragqa.models.reranker import BUNDLED
 from ragqa.records import Passage
 from ragqa.storage.generations import current, new_generation, open_current
@@ -29,14 +30,14 @@ _REVISION = re.compile(r"[?&]oldid=(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """What an index holds now, and how its pages differ from what it held before.
+    """The content of an index, and the difference to the index that it replaced.
 
-    `embedded` of the passages got their vectors now; those of the others were taken over.
+    `embedded` is the number of passages that were embedded now; the vectors of the others were kept.
     """
 
     passages: int
     embedded: int
-    added: tuple[str, ...]  # titles, as in the next two
+    added: tuple[str, ...]  # titles of pages, as are the next two
     changed: tuple[str, ...]
     removed: tuple[str, ...]
 
@@ -50,16 +51,16 @@ def build_index(
     b: float = B,
     progress: Progress | None = None,
 ) -> IndexReport:
-    """Index passages into `folder`, with vectors if there is an embedder, in place of what is indexed there.
+    """Build an index of passages in `folder`, with vectors if an embedder is given. An index that is there is replaced.
 
-    An index that is there already is read until the new one is on disk; its vectors are used again where they fit.
-    `progress` is called with the number of passages whose vectors are there since its last call. Raises as
+    The old index can be read until the new one is on disk. Vectors of the old one, even if it has an older format, are kept if
+    the same embedder made them. `progress` is called with the number of passages embedded since its last call. Raises as
     `Bm25Index.build` and `Bm25Index.save` do.
     """
     with new_generation(folder) as generation:
-        before = _open_before(folder, embedder)
+        previous = find_previous(folder)
         index = Bm25Index.build(passages, k1=k1, b=b)
-        return _write(generation, index, embedder, before, progress)
+        return _write(generation, index, embedder, previous, progress)
 
 
 def update_index(
@@ -70,32 +71,47 @@ def update_index(
     embedder: Embedder | None = None,
     progress: Progress | None = None,
 ) -> IndexReport:
-    """Let these passages take the place of all that the index holds of their pages, and remove pages by their titles.
+    """Replace or add the pages that these passages belong to, and remove pages by title.
 
-    Pages are told apart by their titles; new ones are added. The index keeps its settings and its embedder, which may be
-    given if it has been moved. Raises `InputError` for a page to remove that is not there or has passages here, `CorpusError`
-    if none is left, `IndexStoreError` if there is no index or another process is writing it.
+    Pages are identified by title. The index keeps its settings and its embedder; give `embedder` if its folder has moved.
+    Without passages and titles this migrates an index of an older format or of another analyzer, which keeps its vectors, or
+    of an earlier bundled embedder, which is embedded again.
+
+    Raises `InputError` if a page to remove does not exist or is also among the passages, `CorpusError` if no passage is left,
+    `IndexStoreError` if there is no index or another process is writing it.
     """
-    current(folder)  # before a folder is made
-    new, gone = group_by_page(passages), frozenset(remove)
-    if both := sorted(gone & new.keys()):
+    current(folder)  # before `new_generation` creates the folder
+    new, removed = group_by_page(passages), frozenset(remove)
+    if both := sorted(removed & new.keys()):
         raise InputError(f"page {both[0]!r} is both to be removed and among the passages; leave out one of the two")
     with new_generation(folder) as generation:
-        old, dense = open_index(folder, embedder=embedder)
-        if embedder is not None and dense is None:
-            raise InputError(f"{folder} holds no vectors, so it has no use for an embedder")
-        before = tuple(old.passages)
-        pages = group_by_page(before)
-        if unknown := sorted(gone - pages.keys()):
+        previous = read_previous(folder)
+        embedder = _embedder_of(folder, previous, embedder)
+        pages = group_by_page(previous.passages)
+        if unknown := sorted(removed - pages.keys()):
             raise InputError(f"there is no page {unknown[0]!r} in {folder}")
-        kept = {title: own for title, own in pages.items() if title not in gone}
-        together = [passage for own in (kept | new).values() for passage in own]
-        index = Bm25Index.build(together, fields=old.fields, k1=old.k1, b=old.b)
-        return _write(generation, index, None if dense is None else dense.embedder, (before, dense), progress)
+        together = {title: own for title, own in pages.items() if title not in removed} | new
+        every = [passage for own in together.values() for passage in own]
+        index = Bm25Index.build(every, fields=previous.fields, k1=previous.k1, b=previous.b)
+        return _write(generation, index, embedder, previous, progress)
+
+
+def _embedder_of(folder: str | Path, previous: PreviousIndex, embedder: Embedder | None) -> Embedder | None:
+    """The embedder of an index, None if it has no vectors. Raises if the given one, or the one in its folder, is another."""
+    if previous.embedder is None:
+        if embedder is not None:
+            raise InputError(f"{folder} holds no vectors, so it has no use for an embedder")
+        return None
+    dense, source = current(folder) / FOLDER, previous.embedder["source"]
+    used = embedder or load_embedder(dense, source, rebuild(folder))
+    upgraded = embedder is None and not source  # the bundled embedder may be another one than it was then
+    if used.identity != previous.embedder["identity"] and not upgraded:
+        raise IndexStoreError(f"{dense} was made with another {EMBEDDER}", rebuild(folder))
+    return used
 
 
 def save_index(folder: str | Path, index: Bm25Index, dense: DenseIndex | None) -> None:
-    """Write an index, with the vectors of its passages if there are any, as the new generation of `folder`.
+    """Write an index, and the vectors of its passages if given, in place of the index in `folder`.
 
     Raises as `Bm25Index.save` does.
     """
@@ -106,10 +122,9 @@ def save_index(folder: str | Path, index: Bm25Index, dense: DenseIndex | None) -
 def open_index(
     folder: str | Path, dense: bool | None = None, embedder: Embedder | None = None
 ) -> tuple[Bm25Index, DenseIndex | None]:
-    """Open a saved index with its vectors, if it has any; `dense` false leaves them out, true demands them.
+    """Open a saved index and its vectors. `dense`: True requires vectors, False ignores them, None opens them if they exist.
 
-    `embedder` is the one that they were made with; if not given it is loaded from where it then was. Raises
-    `IndexStoreError`.
+    `embedder` is the model that made the vectors; by default it is loaded from where it was then. Raises `IndexStoreError`.
     """
 
     def open_generation(generation: Path) -> tuple[Bm25Index, DenseIndex | None]:
@@ -126,7 +141,7 @@ def open_index(
 
 
 def group_by_page(passages: Iterable[Passage]) -> dict[str, list[Passage]]:
-    """Passages by the titles of their pages, in order."""
+    """Group passages by the title of their page, in order of first appearance."""
     pages: dict[str, list[Passage]] = {}
     for passage in passages:
         pages.setdefault(passage.title, []).append(passage)
@@ -134,58 +149,47 @@ def group_by_page(passages: Iterable[Passage]) -> dict[str, list[Passage]]:
 
 
 def revision(passage: Passage) -> int | None:
-    """The revision of its page that a passage cites, if it cites one."""
+    """Return the revision in the URL of a passage, or None."""
     match = _REVISION.search(passage.url)
     return int(match[1]) if match else None
 
 
-Before = tuple[tuple[Passage, ...], DenseIndex | None]
-
-
-def _open_before(folder: str | Path, embedder: Embedder | None) -> Before:
-    """The passages in a folder that is written anew, and their vectors, if this embedder made them; damaged, it is nothing."""
-    for dense in (embedder is not None, False):
-        try:
-            index, vectors = open_index(folder, dense, embedder)
-            return tuple(index.passages), vectors
-        except IndexStoreError:
-            continue
-    return (), None
-
-
 def warn_of_language(passages: Sequence[Passage], embedder: Embedder | None) -> None:
-    """Issue a `FallbackWarning` if most letters are not Latin and no embedder but the bundled one reads the passages."""
+    """Issue a `FallbackWarning` if most letters are not Latin and there is no embedder or only the bundled one (English)."""
     if (embedder is None or embedder.is_bundled) and not is_mostly_latin([passage.text for passage in passages]):
         warn_of_fallback(f"most letters of the passages are not Latin: {ENGLISH_ONLY}")
 
 
 def _write(
-    generation: Path, index: Bm25Index, embedder: Embedder | None, before: Before, progress: Progress | None
+    generation: Path,
+    index: Bm25Index,
+    embedder: Embedder | None,
+    previous: PreviousIndex,
+    progress: Progress | None,
 ) -> IndexReport:
     warn_of_language(index.passages, embedder)
-    old, vectors = before
-    known = {} if vectors is None else dict(zip(map(full_text, old), vectors.vectors, strict=True))
+    known = previous.vectors_of(embedder)
     dense = DenseIndex.build(index.passages, embedder, progress, known=known) if embedder else None
     embedded = sum(full_text(passage) not in known for passage in index.passages) if embedder else 0
     _write_generation(generation, index, dense)
-    pages, past = group_by_page(index.passages), group_by_page(old)
+    pages, before = group_by_page(index.passages), group_by_page(previous.passages)
     return IndexReport(
         len(index.passages),
         embedded,
-        added=tuple(title for title in pages if title not in past),
-        changed=tuple(title for title in pages if title in past and pages[title] != past[title]),
-        removed=tuple(title for title in past if title not in pages),
+        added=tuple(title for title in pages if title not in before),
+        changed=tuple(title for title in pages if title in before and pages[title] != before[title]),
+        removed=tuple(title for title in before if title not in pages),
     )
 
 
 def _write_generation(generation: Path, index: Bm25Index, dense: DenseIndex | None) -> None:
-    from importlib.metadata import version  # which takes as long to import as half of ragqa
+    from importlib.metadata import version  # slow to import: half as slow as all of ragqa
 
     embedder = None if dense is None else dense.embedder
     index.write(
         generation,
         embedder=embedder and {"source": embedder.source, "identity": embedder.identity},
-        reranker=digest(BUNDLED),
+        reranker=weights_identity(BUNDLED),
         versions={library: version(library) for library in _LIBRARIES},
     )
     write_json(generation / PAGES, {title: revision(own[0]) for title, own in group_by_page(index.passages).items()})

@@ -1,4 +1,4 @@
-"""The passages around a passage on its page."""
+"""The passages before and after a passage on its page."""
 
 from collections.abc import Iterator
 
@@ -8,45 +8,46 @@ from ragqa.records import Passage
 
 
 def neighbours(index: Bm25Index, passage: Passage, before: int = 1, after: int = 1) -> list[Passage]:
-    """The passages around one on its page, in page order, without itself: at most so many before it and after it.
+    """Return the passages around `passage` on its page, in page order: at most `before` before it, `after` after it.
 
-    They are found by the number in the id (`title#number`), else by their places in the index, where passages of a page
-    follow each other; a passage that does not surely stand on the same page, behind or before, is not taken. Raises
-    `InputError` if the passage is not in the index.
+    A neighbour is the next passage in the index, where passages of a page follow each other, or the one with the next number
+    in its id (`title#number`). It is left out unless it is certain to be on the same page and in this order. Raises
+    `InputError` if `passage` is not in the index.
     """
     earlier = list(_walk(index, passage, -1, before))
     return [*reversed(earlier), *_walk(index, passage, 1, after)]
 
 
 def _walk(index: Bm25Index, passage: Passage, step: int, count: int) -> Iterator[Passage]:
-    place = index.place(passage.id)
+    position = index.position(passage.id)
     for _ in range(count):
-        place = _next(index, passage, place, step)
-        if place < 0:
+        position = _next(index, passage, position, step)
+        if position < 0:
             return
-        passage = index.passages[place]
+        passage = index.passages[position]
         yield passage
 
 
-def _next(index: Bm25Index, passage: Passage, place: int, step: int) -> int:
-    """The place of the passage that follows (`step` 1) or precedes (-1) the one at `place` on its page, or -1 at its end."""
-    beside = place + step
-    if 0 <= beside < len(index.passages) and _are_neighbours(passage, index.passages[beside], step):
-        return beside  # as `split` leaves them
+def _next(index: Bm25Index, passage: Passage, position: int, step: int) -> int:
+    """The position of the passage after (`step` 1) or before (-1) the one at `position` on its page, -1 if there is none."""
+    adjacent = position + step
+    if 0 <= adjacent < len(index.passages) and _are_neighbours(passage, index.passages[adjacent], step):
+        return adjacent  # the order that `split` gives
     name, mark, number = passage.id.rpartition("#")
     if not (mark and number.isdecimal()):
         return -1
     try:
-        numbered = index.place(f"{name}#{int(number) + step}")
+        numbered = index.position(f"{name}#{int(number) + step}")
     except InputError:
         return -1
     return numbered if _are_neighbours(passage, index.passages[numbered], step) else -1
 
 
 def _are_neighbours(passage: Passage, other: Passage, step: int) -> bool:
-    """Whether the other follows (`step` 1) or precedes (-1) on the same page, as far as title, address, ids and offsets tell.
+    """Return True if `other` follows (`step` 1) or precedes (-1) `passage` on the same page.
 
-    Numbered ids or offsets must give their order; where there is no title to tell the page, both must.
+    Title and URL must be equal, and the numbers in the ids or the offsets must give this order. Passages without a title need
+    both.
     """
     if _page(passage) != _page(other):
         return False

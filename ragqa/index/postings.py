@@ -1,8 +1,8 @@
-"""Terms of passages into postings: for each term the passages that hold it, with the BM25 score it gives them.
+"""Postings: for each term the positions of the passages that hold it, and the BM25 score of the term in each of them.
 
-`score = Σ idf · tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / mean length))`, `idf = ln((N + 1) / n)`: BM25 as in ATIRE with
-Lucene's never-negative weight. Every term's scores are computed when passages are indexed; a search adds them up. Scoring in
-advance is the idea of bm25s (Lù, "BM25S: Orders of magnitude faster lexical search via eager sparse scoring", 2024).
+`score = Σ idf · tf · (k1 + 1) / (tf + k1 · (1 - b + b · length / mean length))`, `idf = ln((N + 1) / n)`: BM25 as in ATIRE,
+with the idf of Lucene, which is never negative. The scores are computed at indexing time; a search only adds them up.
+The idea is from bm25s (Lù, "BM25S: Orders of magnitude faster lexical search via eager sparse scoring", 2024).
 """
 
 import json
@@ -21,25 +21,30 @@ if TYPE_CHECKING:
     import numpy as np
 
 VOCABULARY = "vocabulary.json"
-ARRAYS = {"starts": "int64", "places": "int32", "weights": "float32", "sums": "uint32"}
+ARRAYS = {
+    "starts": "int64",
+    "places": "int32",
+    "weights": "float32",
+    "sums": "uint32",
+}  # files; `places` holds positions
 NO_WORDS = "no passage holds a word: there is nothing to index"
-READ_WHEN_ASKED = ("places.npy", "weights.npy")
+CHECKED_LATER = ("places.npy", "weights.npy")
 
 
 @dataclass(frozen=True)
 class Postings:
-    """The places and scores of term t are `places[starts[t]:starts[t + 1]]`, ascending, and the same span of `weights`."""
+    """Term t occurs at `positions[starts[t]:starts[t + 1]]`, ascending; the same slice of `weights` holds its scores there."""
 
     passages: int
     vocabulary: dict[str, int]
     starts: "np.ndarray"  # int64, (terms + 1,)
-    places: "np.ndarray"  # int32, (postings,)
+    positions: "np.ndarray"  # int32, (postings,)
     weights: "np.ndarray"  # float32, (postings,)
-    unread: "_Unread | None" = None  # the terms whose postings have not been read from the disk yet
+    unread: "_Unread | None" = None  # checks the postings of opened indexes
 
     @classmethod
     def build(cls, passages: Iterable[Sequence[str]], k1: float, b: float) -> "Postings":
-        """Score every term in every passage, given the passages' terms. Raises `CorpusError` if there are none at all."""
+        """Score every term of every passage, given the terms of each passage. Raises `CorpusError` if there are no terms."""
         import numpy as np
 
         numbers: defaultdict[str, int] = defaultdict()
@@ -57,17 +62,17 @@ class Postings:
         keys.sort()  # by term, then by passage
         firsts = np.flatnonzero(np.diff(keys, prepend=-1))
         tf = np.diff(firsts, append=len(keys)).astype(np.int32)
-        terms, places = np.divmod(keys[firsts], count)
+        terms, positions = np.divmod(keys[firsts], count)
         starts = np.searchsorted(terms, np.arange(len(numbers) + 1))
         idf = np.log((count + 1) / np.diff(starts))
         norms = k1 * (1 - b + b * lengths / lengths.mean())
-        weights = idf[terms] * tf * (k1 + 1) / (tf + norms[places])
-        return cls(count, dict(numbers), starts, places.astype(np.int32), weights.astype(np.float32))
+        weights = idf[terms] * tf * (k1 + 1) / (tf + norms[positions])
+        return cls(count, dict(numbers), starts, positions.astype(np.int32), weights.astype(np.float32))
 
     def scores(self, terms: Iterable[str]) -> "np.ndarray":
-        """Scores as float32, shape (passages,), zero where no term occurs.
+        """Return scores as float32, shape (passages,): 0 for passages without any of the terms.
 
-        Raises `IndexStoreError` if what the disk holds of a term is not what was saved.
+        Raises `IndexStoreError` if the saved postings of a term are damaged.
         """
         import numpy as np
 
@@ -76,8 +81,8 @@ class Postings:
             if number is not None:
                 span = slice(self.starts[number], self.starts[number + 1])
                 if self.unread is not None:
-                    self.unread.check(number, self.places[span], self.weights[span])
-                np.add.at(scores, self.places[span], self.weights[span])  # twice as fast as +=
+                    self.unread.check(number, self.positions[span], self.weights[span])
+                np.add.at(scores, self.positions[span], self.weights[span])  # twice as fast as +=
         return scores
 
     def save(self, folder: Path) -> None:
@@ -85,45 +90,45 @@ class Postings:
         import numpy as np
 
         spans = [slice(*ends) for ends in zip(self.starts[:-1].tolist(), self.starts[1:].tolist(), strict=True)]
-        sums = np.array([_checksum(self.places[span], self.weights[span]) for span in spans], dtype=np.uint32)
-        arrays = {"starts": self.starts, "places": self.places, "weights": self.weights, "sums": sums}
-        for name, values in arrays.items():
+        sums = np.array([_checksum(self.positions[span], self.weights[span]) for span in spans], dtype=np.uint32)
+        for name, values in zip(ARRAYS, (self.starts, self.positions, self.weights, sums), strict=True):
             np.save(folder / f"{name}.npy", values, allow_pickle=False)
         (folder / VOCABULARY).write_text(json.dumps(list(self.vocabulary), ensure_ascii=False), encoding="utf8")
 
     @classmethod
     def open(cls, folder: Path, passages: int) -> "Postings":
-        """Map the arrays of a saved index of so many passages into memory. Raises `IndexStoreError` if they are damaged.
+        """Map the arrays of a saved index into memory; `passages` is the number of its passages.
 
-        What stands in `READ_WHEN_ASKED` is checked term by term, when a question first needs it.
+        Raises `IndexStoreError` if a file is missing or damaged. The files in `CHECKED_LATER` are checked term by term, when
+        a question first needs the term.
         """
         try:
             vocabulary = json.loads((folder / VOCABULARY).read_text(encoding="utf8"))
             numbers = {term: number for number, term in enumerate(vocabulary)}
         except (OSError, ValueError, TypeError, RecursionError) as error:
             raise IndexStoreError(f"{folder / VOCABULARY} is missing or damaged; {rebuild(folder.parent)}") from error
-        starts, places, weights, sums = (map_array(folder, f"{name}.npy", kind) for name, kind in ARRAYS.items())
-        sizes = (len(starts), len(places), len(weights), len(sums))
+        starts, positions, weights, sums = (map_array(folder, f"{name}.npy", kind) for name, kind in ARRAYS.items())
+        sizes = (len(starts), len(positions), len(weights), len(sums))
         if sizes != (len(numbers) + 1, starts[-1], starts[-1], len(numbers)):
             raise IndexStoreError(f"{folder} holds arrays that do not fit each other; {rebuild(folder.parent)}")
-        return cls(passages, numbers, starts, places, weights, _Unread(folder, sums, bytearray(len(numbers))))
+        return cls(passages, numbers, starts, positions, weights, _Unread(folder, sums, bytearray(len(numbers))))
 
 
 @dataclass(frozen=True)
 class _Unread:
-    """Checks the postings of a term when they are first read: to check all when an index is opened would read all of it."""
+    """Checks the postings of a term on first use, because checking all of them on opening would read the whole index."""
 
     folder: Path
     sums: "np.ndarray"  # uint32, (terms,)
-    checked: bytearray  # 1 for terms that need no further look
+    checked: bytearray  # 1 for terms whose postings have been checked
 
-    def check(self, number: int, places: "np.ndarray", weights: "np.ndarray") -> None:
+    def check(self, number: int, positions: "np.ndarray", weights: "np.ndarray") -> None:
         if not self.checked[number]:
-            if _checksum(places, weights) != self.sums[number]:
-                named = " or ".join(str(self.folder / name) for name in READ_WHEN_ASKED)
+            if _checksum(positions, weights) != self.sums[number]:
+                named = " or ".join(str(self.folder / name) for name in CHECKED_LATER)
                 raise IndexStoreError(f"{named} is damaged; {rebuild(self.folder.parent)}")
             self.checked[number] = 1
 
 
-def _checksum(places: "np.ndarray", weights: "np.ndarray") -> int:
-    return crc32(weights.data, crc32(places.data))
+def _checksum(positions: "np.ndarray", weights: "np.ndarray") -> int:
+    return crc32(weights.data, crc32(positions.data))

@@ -1,29 +1,29 @@
-"""The bundled starter corpus as an index, with vectors."""
+"""The index of the bundled starter corpus, cached on the first start, and its bundled vectors."""
 
 from contextlib import suppress
 from pathlib import Path
 
 from ragqa.errors import IndexStoreError, InputError, warn_of_fallback
-from ragqa.index.bm25 import Bm25Index
+from ragqa.index.bm25 import Bm25Index, build_version
 from ragqa.index.dense import DenseIndex, are_of_others
 from ragqa.models.embedder import Embedder, Progress
-from ragqa.storage.files import cache_folder, own_code, used_longest_ago, warn_without_cache
+from ragqa.storage.files import cache_folder, used_longest_ago, warn_without_cache
 from ragqa.storage.generations import holds_index, remove_index
 from ragqa.text.pages import read_pages, starter_folder
-from ragqa.text.passages import split
+from ragqa.text.passages import SPLITTER_VERSION, split
 
 STARTER_VECTORS = Path(__file__).parents[1] / "assets" / "starter_vectors"
 
-KEPT_STARTERS = 2  # indexes in the cache folder, of this version and another
+CACHED_STARTERS = 2  # indexes in the cache folder: that of this version and one other
 
 
 def open_starter_vectors(
     index: Bm25Index, embedder: Embedder | None = None, progress: Progress | None = None
 ) -> DenseIndex:
-    """Open the bundled vectors of the starter corpus; embed its passages if `embedder` is another than the bundled one.
+    """Open the bundled vectors of the starter corpus, or embed its passages with another embedder than the bundled one.
 
-    Warns with `FallbackWarning`, and embeds the passages too, if the bundled vectors do not fit. `progress` is called with
-    the number of passages done since its last call.
+    If the bundled vectors do not fit, this issues a `FallbackWarning` and embeds the passages. `progress` is called with the
+    number of passages done since its last call.
     """
     embedder = embedder or Embedder.load()
     if embedder.is_bundled:
@@ -39,9 +39,9 @@ def open_starter_vectors(
 
 
 def embed_passages(index: Bm25Index, embedder: Embedder, progress: Progress | None = None) -> DenseIndex:
-    """Embed the passages of an index, or open the bundled vectors if they are those of the same texts and embedder.
+    """Embed the passages of an index, or open the bundled vectors if they are of the same texts and embedder.
 
-    Warns and calls `progress` as `open_starter_vectors` does.
+    Warns and reports progress as `open_starter_vectors` does.
     """
     with suppress(IndexStoreError):  # damaged: `open_starter_vectors` warns
         if are_of_others(STARTER_VECTORS, index, embedder):
@@ -50,15 +50,15 @@ def embed_passages(index: Bm25Index, embedder: Embedder, progress: Progress | No
 
 
 def open_starter() -> Bm25Index:
-    """Open the index of the bundled starter corpus; the first call builds it and leaves it in the cache folder."""
+    """Open the index of the bundled starter corpus. The first call builds it and saves it in the cache folder."""
     try:
         folder = cache_folder() / "starter" / _starter_key()
-    except RuntimeError as error:  # the user has no home
+    except RuntimeError as error:  # no home folder
         warn_without_cache(error)
         return _build_starter()
     with suppress(IndexStoreError, OSError):
         index = Bm25Index.open(folder)
-        with suppress(OSError):  # another user's
+        with suppress(OSError):  # the cache folder may be read-only
             folder.touch()
         return index
     index = _build_starter()
@@ -66,7 +66,7 @@ def open_starter() -> Bm25Index:
         index.save(folder)
         _remove_old_starters(folder)
         return Bm25Index.open(folder)
-    except IndexStoreError:  # another start is just keeping it
+    except IndexStoreError:  # another process is saving it
         return index
     except (OSError, InputError) as error:
         warn_without_cache(error)
@@ -74,10 +74,10 @@ def open_starter() -> Bm25Index:
 
 
 def _remove_old_starters(folder: Path) -> None:
-    """Remove the starter indexes of other versions from the cache folder, but those used last, and nothing else."""
+    """Remove all but the most recently used starter indexes from the cache folder, and nothing else."""
     with suppress(OSError):
         others = [other for other in folder.parent.iterdir() if other != folder and holds_index(other)]
-        for old in used_longest_ago(others, keep=KEPT_STARTERS - 1):
+        for old in used_longest_ago(others, keep=CACHED_STARTERS - 1):
             remove_index(old)
 
 
@@ -86,10 +86,14 @@ def _build_starter() -> Bm25Index:
 
 
 def _starter_key() -> str:
-    """What changes with the articles and with the code that makes an index of them."""
+    """Return 16 hex digits that change with the articles, the splitter, and everything else that the index depends on.
+
+    The version of the stemmer is part of the analyzer's fingerprint. That of the text splitter is left out, because reading it
+    is slow; all supported versions give the same passages (tests/test_starter.py).
+    """
     import hashlib
 
-    whole = hashlib.sha256()
-    for path in (*sorted(starter_folder().iterdir()), *own_code()):
-        whole.update(path.read_bytes())
-    return whole.hexdigest()[:16]
+    key = hashlib.sha256(f"{build_version()} {SPLITTER_VERSION}".encode())
+    for path in sorted(starter_folder().iterdir()):
+        key.update(path.read_bytes())
+    return key.hexdigest()[:16]

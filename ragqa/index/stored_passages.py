@@ -1,4 +1,4 @@
-"""Passages of a saved index, read from the disk when they are asked for: a million open as fast as ten."""
+"""The passages of a saved index. They are read from disk on access, so a million passages open as fast as ten."""
 
 import json
 import mmap
@@ -18,16 +18,16 @@ LINE_SUMS = "line_sums.npy"
 
 
 class StoredPassages(Sequence[Passage]):
-    """The passages of an index folder. Safe to share between threads."""
+    """The passages of an index folder as a sequence. Can be shared between threads."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises `IndexStoreError` if a file is missing or does not fit the others. Lines are checked when they are read."""
+        """Open the files. Each line is checked when it is read.
+
+        Raises `IndexStoreError` if a file is missing or does not fit the others.
+        """
         self._folder = folder.absolute()
-        self._path, self._ends, self._sums = (
-            folder / PASSAGES,
-            map_array(folder, LINES, "int64"),
-            map_array(folder, LINE_SUMS, "uint32"),
-        )
+        self._path = folder / PASSAGES
+        self._ends, self._sums = map_array(folder, LINES, "int64"), map_array(folder, LINE_SUMS, "uint32")
         remedy = rebuild(folder.parent)
         try:
             with self._path.open("rb") as file:
@@ -44,21 +44,22 @@ class StoredPassages(Sequence[Passage]):
         return len(self._ends)
 
     @overload
-    def __getitem__(self, place: int) -> Passage: ...
+    def __getitem__(self, position: int) -> Passage: ...
     @overload
-    def __getitem__(self, place: slice) -> tuple[Passage, ...]: ...
-    def __getitem__(self, place: int | slice) -> Passage | tuple[Passage, ...]:
-        if isinstance(place, slice):
-            return tuple(self[i] for i in range(*place.indices(len(self))))
-        place = range(len(self))[place]
-        start = int(self._ends[place - 1]) if place else 0
-        line = self._bytes[start : self._ends[place]]
-        if crc32(line) != self._sums[place]:
-            raise IndexStoreError(f"{self._path} is damaged in line {place + 1}; {rebuild(self._path.parent.parent)}")
+    def __getitem__(self, position: slice) -> tuple[Passage, ...]: ...
+    def __getitem__(self, position: int | slice) -> Passage | tuple[Passage, ...]:
+        if isinstance(position, slice):
+            return tuple(self[i] for i in range(*position.indices(len(self))))
+        position = range(len(self))[position]
+        start = int(self._ends[position - 1]) if position else 0
+        line = self._bytes[start : self._ends[position]]
+        if crc32(line) != self._sums[position]:
+            remedy = rebuild(self._path.parent.parent)
+            raise IndexStoreError(f"{self._path} is damaged in line {position + 1}", remedy)
         return construct(Passage, json.loads(line))
 
     def __iter__(self) -> Iterator[Passage]:
-        return (self[place] for place in range(len(self)))
+        return (self[position] for position in range(len(self)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(Passage.__eq__, self, other))
@@ -67,15 +68,15 @@ class StoredPassages(Sequence[Passage]):
 
 
 def save_passages(folder: Path, passages: Sequence[Passage]) -> None:
-    """Write passages, the places where their lines end and the lines' checksums into an existing folder."""
+    """Write passages, the end offset of each line (bytes) and the CRC-32 of each line into an existing folder."""
     import numpy as np
 
     ends = np.zeros(len(passages), dtype=np.int64)
     sums = np.zeros(len(passages), dtype=np.uint32)
     with (folder / PASSAGES).open("wb") as file:
-        for place, passage in enumerate(passages):
+        for position, passage in enumerate(passages):
             line = json_line(passage)
             file.write(line)
-            ends[place], sums[place] = file.tell(), crc32(line)
+            ends[position], sums[position] = file.tell(), crc32(line)
     np.save(folder / LINES, ends, allow_pickle=False)
     np.save(folder / LINE_SUMS, sums, allow_pickle=False)

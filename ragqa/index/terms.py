@@ -1,10 +1,10 @@
-"""Passages and questions into the terms they are matched by: weighted fields, abbreviations, the questions answered.
+"""The terms that passages and questions are matched by: weighted fields, abbreviations, aliases and generated questions.
 
-Fields are weighted by repeating their terms, so that the weights act before BM25's saturation (Robertson, Zaragoza and
-Taylor, "Simple BM25 Extension to Multiple Weighted Fields", 2004). A long form whose abbreviation the corpus gives ("long
-short-term memory (LSTM)") adds the abbreviation, in passages and in questions: either finds the other. The titles that
-redirect to a page are its other names. The questions generated for a passage are indexed with it, as in doc2query (Nogueira
-et al., "Document Expansion by Query Prediction", 2019).
+A field with weight 2 has its terms counted twice, so weights apply before BM25's saturation (Robertson, Zaragoza and Taylor,
+"Simple BM25 Extension to Multiple Weighted Fields", 2004). If the corpus defines an abbreviation ("long short-term memory
+(LSTM)"), its long form also adds the abbreviation, in passages and in questions, so each finds the other. Aliases are titles
+that redirect to a page. The questions generated for a passage are indexed with it, as in doc2query (Nogueira et al., "Document
+Expansion by Query Prediction", 2019).
 """
 
 import re
@@ -18,6 +18,7 @@ from ragqa.records import Passage
 from ragqa.text.analyzer import Analyzer
 from ragqa.text.questions import FORMS, QuestionGenerator, expansions
 
+TERMS_VERSION = 1  # raise with every change that gives some passage other terms; the analyzer has a version of its own
 MAX_WEIGHT = 10
 
 _HYPHEN = re.compile("[-‐‑–]")
@@ -25,9 +26,11 @@ _HYPHEN = re.compile("[-‐‑–]")
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """What of a passage is indexed: how many times its title's and section's terms count, and what is added to its text.
+    """The fields of a passage that are indexed besides its text.
 
-    The questions generated for it may name its title and section too. Of the aliases, what the title lacks counts once.
+    `title` and `section` are weights (0 to `MAX_WEIGHT`): how many times each of their terms counts. The others add terms:
+    `abbreviations` of long forms, generated `questions` (which may name title and section too), and those terms of `aliases`
+    that are not in the title, each once.
     """
 
     title: int = 2
@@ -45,10 +48,10 @@ class Fields:
 
 
 class Abbreviations:
-    """Short forms by the words of their long forms, ready to be looked for in texts."""
+    """Abbreviations and their long forms, prepared to be found in texts."""
 
     def __init__(self, short_forms: Mapping[str, str]) -> None:
-        """`short_forms`: the short form's term by the long form's stemmed words, these joined by spaces."""
+        """`short_forms` maps the stemmed words of a long form, joined by spaces, to the term of its abbreviation."""
         self.short_forms = dict(short_forms)
         self._by_first: dict[str, list[tuple[list[str], str]]] = defaultdict(list)
         for long, short in self.short_forms.items():
@@ -56,9 +59,9 @@ class Abbreviations:
             self._by_first[words[0]].append((words, short))
 
     def found_in(self, text: str, terms: Sequence[str], analyzer: Analyzer) -> list[str]:
-        """The short forms whose long forms stand in a text, each once, in order; hyphens count as spaces.
+        """Return the distinct abbreviations whose long forms occur in a text, in text order. Hyphens count as spaces.
 
-        `terms` are the text's own: they hold the parts of words with hyphens too, so that most texts need no second look.
+        `terms` are the terms of the text. They include the parts of hyphenated words, so most texts are not analyzed again.
         """
         known = frozenset(terms)
         likely = [
@@ -70,12 +73,12 @@ class Abbreviations:
         if not likely:
             return []
         words = _words(text, analyzer)
-        places = ((_place(long, words), short) for long, short in likely)
-        return list(dict.fromkeys(short for place, short in sorted(places) if place >= 0))
+        found = ((_find(long, words), short) for long, short in likely)
+        return list(dict.fromkeys(short for position, short in sorted(found) if position >= 0))
 
 
 def find_abbreviations(passages: Iterable[Passage], analyzer: Analyzer) -> Abbreviations:
-    """Collect "long form (SF)" from passages; of several long forms of one abbreviation the most frequent is taken."""
+    """Collect definitions such as "long form (LF)" from passages. Each abbreviation gets its most frequent long form."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for passage in passages:
         for long, short in expansions(passage.text):
@@ -93,19 +96,19 @@ def _words(text: str, analyzer: Analyzer) -> list[str]:
     return analyzer.terms(_HYPHEN.sub(" ", text))
 
 
-def _place(long: Sequence[str], words: list[str]) -> int:
-    """Where the words of a long form first follow each other in a text's; -1 if nowhere."""
-    starts = (place for place, word in enumerate(words) if word == long[0])
-    return next((place for place in starts if words[place : place + len(long)] == long), -1)
+def _find(long: Sequence[str], words: list[str]) -> int:
+    """The first position at which the words of a long form follow each other in `words`, -1 if there is none."""
+    starts = (position for position, word in enumerate(words) if word == long[0])
+    return next((start for start in starts if words[start : start + len(long)] == long), -1)
 
 
 def passage_terms(
     passages: Sequence[Passage], fields: Fields, analyzer: Analyzer, abbreviations: Abbreviations
 ) -> Iterator[list[str]]:
-    """The terms that each passage is indexed by."""
+    """Yield the terms that each passage is indexed by."""
     generator = QuestionGenerator(passages, FORMS) if fields.questions else None
 
-    @lru_cache  # passages of one section follow each other
+    @lru_cache  # passages with the same title and section follow each other
     def read(text: str) -> tuple[list[str], list[str]]:
         terms = analyzer.terms(text)
         return terms, abbreviations.found_in(text, terms, analyzer)
@@ -121,6 +124,6 @@ def passage_terms(
 
 
 def question_terms(question: str, analyzer: Analyzer, abbreviations: Abbreviations) -> list[str]:
-    """The terms that a question is searched by, each once."""
+    """Return the distinct terms that a question is searched by."""
     terms = analyzer.question_terms(question)
     return list(dict.fromkeys([*terms, *abbreviations.found_in(question, analyzer.terms(question), analyzer)]))

@@ -1,4 +1,4 @@
-"""Everything that the pipeline writes, checked in full: indexes, models and datasets byte by byte, records one by one."""
+"""Full checks of everything that the pipeline writes: every byte of indexes, models and datasets, every record of files."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
@@ -14,10 +14,10 @@ from ragqa.storage.json_lines import as_records, is_input, read_rows
 
 
 def verify(path: str | Path, pages: Iterable[Page] = ()) -> str:
-    """Check an index, model or dataset folder or a file of pages or passages, and return what was found, in one line.
+    """Check an index, model or dataset folder, or a file of pages or passages. Return a summary in one line.
 
-    With the `pages` that passages were cut from, those of a file or an index are compared with their pages' text. Raises
-    `IndexStoreError`, `ModelError` or `InputError` naming the first thing that is wrong and what to do.
+    If `pages` are given, the passages of a file or index are compared with the text of their pages. Raises `IndexStoreError`,
+    `ModelError` or `InputError`, which names the first flaw and the remedy.
     """
     path, texts = Path(path), _texts(pages)
     if is_input(path):
@@ -25,7 +25,7 @@ def verify(path: str | Path, pages: Iterable[Page] = ()) -> str:
     if holds_index(path) or (path / CURRENT).exists() or (path / MANIFEST).exists():
         return _verify_index(path, texts)
     if not is_sealed(path):
-        raise InputError(f"{path} is no index, model, dataset or file of records, or has no {SEAL} to check it against")
+        raise InputError(f"{path} is not an index, model, dataset or file of records, or has no {SEAL}")
     return _verify_dataset(path) if (path / DATASET_MARK).is_file() else _verify_model(path)
 
 
@@ -50,7 +50,7 @@ def _verify_dataset(folder: Path) -> str:
 
 
 def _verify_records(path: Path, texts: Mapping[str, str]) -> str:
-    rows = read_rows(path)  # once: it may be a pipe
+    rows = read_rows(path)  # read once, because it may be a pipe
     first = next(rows, None)
     if first is None:
         raise InputError(f"{path} is empty")
@@ -78,14 +78,14 @@ def _unique(path: Path, names: Iterable[str]) -> int:
 def _texts(pages: Iterable[Page]) -> dict[str, str]:
     texts: dict[str, str] = {}
     for page in pages:
-        texts.setdefault(page.title, page.text)  # of two pages with one title the first is cut
+        texts.setdefault(page.title, page.text)  # of two pages with the same title only the first gives passages
     return texts
 
 
 def _check_cut(path: Path, passage: Passage, texts: Mapping[str, str]) -> None:
-    """Raise `InputError` unless a passage is as long as it says, and stands there in its page, if pages are given."""
+    """Raise `InputError` unless a passage has the length of its offsets and, if pages are given, is the text there."""
     fits = not passage.end or len(passage.text) == passage.end - passage.start
     if texts:
         fits = texts.get(passage.title, "")[passage.start : passage.end] == passage.text
     if not fits:
-        raise InputError(f"{path}: passage {passage.id!r} is not what stands at its place in its page")
+        raise InputError(f"{path}: passage {passage.id!r} does not match the text of its page at its offsets")

@@ -1,1 +1,1 @@
-"""Texts in, numbers out: exported models on OpenVINO or torch, as an embedder and as a reranker."""
+"""Texts in, numbers out: the embedder and the reranker, on OpenVINO or torch."""

@@ -1,15 +1,15 @@
-"""Which of torch's attentions may be used on a GPU."""
+"""A context that keeps torch from using cuDNN's attention on a GPU."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
-def sound_attention() -> Iterator[None]:
-    """A context without cuDNN's attention.
+def without_cudnn_attention() -> Iterator[None]:
+    """Disable cuDNN's attention; torch then uses memory-efficient attention.
 
-    On an H200, with torch 2.11 and bfloat16, its gradients were no numbers from some batch on, and it prepares itself anew for
-    every shape: `benchmarks/README.md`. Memory-efficient attention takes its place.
+    On an H200, with torch 2.11 and bfloat16, cuDNN's attention gave NaN gradients after some batches, and it compiles again
+    for every shape (`benchmarks/README.md`).
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Models that training starts from, by hub id or from a package."""
+"""Base models for training, from a hub or from a Python package."""
 
 import hashlib
 from pathlib import Path
@@ -14,7 +14,10 @@ OFFLINE_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9
 
 
 def base_path(base: str) -> str:
-    """Resolve the name of the offline package to its folder, checked against the published weights."""
+    """Return the folder of the offline package if `base` names it, else `base`.
+
+    Raises `ModelError` if the package is not installed or its weights are not the published ones.
+    """
     if base != OFFLINE_BASE:
         return base
     try:

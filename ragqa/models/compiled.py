@@ -1,4 +1,4 @@
-"""Models as OpenVINO compiles them, kept in the cache folder for the next start."""
+"""Compiled OpenVINO models, cached on disk for the next start."""
 
 import re
 import zlib
@@ -15,44 +15,43 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-_KEPT = 8  # compiled models in the cache folder, some 60 MB each
+_MAX_CACHED = 8  # compiled models in the cache folder, about 60 MB each
 
-_KEPT_NAME = re.compile(r"[0-9a-f]{32}")
+_CACHED_NAME = re.compile(r"[0-9a-f]{32}")
 
-_MARK = (
-    b"ragqa-compiled-1"  # behind a compiled model, before its checksum: other files in the cache folder are not ours
-)
+_MARK = b"ragqa-compiled-1"  # follows the compiled model, before the checksum; tells our files from others
 
 _SUM_BYTES = 4
 
-_PLUGIN_OPTIONS = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}  # f32: one score on every CPU
+_PLUGIN_OPTIONS = {"PERFORMANCE_HINT": "THROUGHPUT", "INFERENCE_PRECISION_HINT": "f32"}  # f32: same scores on every CPU
 
-Compiled = tuple[Any, Any]  # a model and the memory that it needs, None or an array
+Compiled = tuple[Any, Any]  # the model, and the array that it was loaded from (None if it was compiled now)
 
 
 def compile_model(folder: Path, files: tuple[str, ...]) -> Compiled:
-    """The compiled model of a folder, and the memory that it needs as long as it lives.
+    """Compile the model of a folder, or load it from the cache folder, where the first start saves it with a checksum.
 
-    It is read from the cache folder, where the first start leaves it with a checksum: seven times as fast as compiling.
+    Loading is seven times as fast as compiling. The second value is the memory that the model uses; keep it as long as the
+    model. `files` are the checksums of the model's files.
     """
     openvino = import_openvino()
     core = openvino.Core()
-    kept = _cache_file(files, openvino.__version__, core)
-    before = None if kept is None else _read_compiled(kept)
+    cached = _cache_file(files, openvino.__version__, core)
+    before = None if cached is None else _read_compiled(cached)
     if before is not None and (model := _import(core, before)) is not None:
         return model, before
     model = core.compile_model(folder / MODEL_FILE, "CPU", _PLUGIN_OPTIONS)
-    if kept is not None and _keep_compiled(model, kept) and before is not None:
-        after = _read_compiled(kept)
-        if after is None or _import(core, after) is None:  # refused again, so it will be refused each time
+    if cached is not None and _save_compiled(model, cached) and before is not None:
+        after = _read_compiled(cached)
+        if after is None or _import(core, after) is None:  # OpenVINO refuses its own fresh export
             warn_of_fallback(
-                f"OpenVINO cannot read {kept}, so every start compiles {folder} again; install ragqa again"
+                f"OpenVINO cannot read {cached}, so every start compiles {folder} again; install ragqa again"
             )
     return model, None
 
 
 def _import(core: Any, compiled: "np.ndarray") -> Any:
-    """The model that was kept compiled, None if OpenVINO refuses it: it can always be compiled again."""
+    """Load a compiled model. Return None if OpenVINO refuses it; the caller then compiles it again."""
     openvino = import_openvino()
     try:
         return core.import_model(openvino.Tensor(compiled, shared_memory=True), "CPU", _PLUGIN_OPTIONS)
@@ -61,7 +60,7 @@ def _import(core: Any, compiled: "np.ndarray") -> Any:
 
 
 def _cache_file(files: tuple[str, ...], version: str, core: Any) -> Path | None:
-    """Where a model is kept when it is compiled, by all that it depends on; None if the user has no home."""
+    """The path of a compiled model in the cache folder, named after all that it depends on; None without a home folder."""
     import hashlib
 
     machine = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
@@ -74,23 +73,23 @@ def _cache_file(files: tuple[str, ...], version: str, core: Any) -> Path | None:
 
 
 def _read_compiled(path: Path) -> "np.ndarray | None":
-    """A kept model, mapped into memory; None if there is none or it is not as it was written."""
+    """Map a cached model into memory. Return None if it is missing or damaged."""
     import numpy as np
 
     try:
-        whole = np.memmap(path, dtype=np.uint8, mode="c")  # OpenVINO takes none that could not be written to
+        whole = np.memmap(path, dtype=np.uint8, mode="c")  # OpenVINO refuses read-only memory
     except (OSError, ValueError):  # ValueError: an empty file
         return None
     data = whole[: -len(_MARK) - _SUM_BYTES]
     if whole[len(data) :].tobytes() != _MARK + zlib.crc32(data.data).to_bytes(_SUM_BYTES, "little"):
         return None
-    with suppress(OSError):  # another user's
+    with suppress(OSError):  # the cache folder may be read-only
         path.touch()
     return np.asarray(data)
 
 
-def _keep_compiled(model: Any, path: Path) -> bool:
-    """Leave a compiled model for the next start and remove those used longest ago. Warn and return False if it cannot be."""
+def _save_compiled(model: Any, path: Path) -> bool:
+    """Cache a compiled model and remove those used longest ago. If it cannot be saved, warn and return False."""
     try:
         data = model.export_model().getvalue()
         with replace_file(path) as file:
@@ -101,14 +100,14 @@ def _keep_compiled(model: Any, path: Path) -> bool:
         return False
     with suppress(OSError):
         others = [other for other in path.parent.iterdir() if other != path and _is_compiled(other)]
-        for old in used_longest_ago(others, keep=_KEPT - 1):
+        for old in used_longest_ago(others, keep=_MAX_CACHED - 1):
             old.unlink()
     return True
 
 
 def _is_compiled(path: Path) -> bool:
-    """Whether a file of the cache folder is a compiled model that we left there."""
-    if not _KEPT_NAME.fullmatch(path.name) or not path.is_file():
+    """Return True if a file in the cache folder is a compiled model of ours."""
+    if not _CACHED_NAME.fullmatch(path.name) or not path.is_file():
         return False
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - len(_MARK) - _SUM_BYTES))

@@ -1,31 +1,33 @@
-"""Model folders: what they must hold, whether it is as it was saved, and what a name may stand for."""
+"""Model folders: which files they need, whether these are unchanged, and which names are folders or hub ids."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from ragqa.errors import ModelError
+from ragqa.errors import FallbackWarning, ModelError
 from ragqa.storage.checksums import SEAL, find_flaw, is_sealed, read_seal
 from ragqa.storage.files import sha256
 
-MODEL_FILE = "openvino/openvino_model.xml"  # as sentence-transformers names it
+MODEL_FILE = "openvino/openvino_model.xml"  # the name that sentence-transformers uses
 
-WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # torch's, in one file or in several
+WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # torch's weights, in one file or in several
 
-UNREAD = ("*.md",)  # a card may be edited
+UNREAD = ("*.md",)  # users may edit a model card
 
 _HUB_ID = re.compile(r"(?:\w(?:[\w.-]*\w)?/)?\w(?:[\w.-]*\w)?", re.ASCII)
 
 
 def is_exported(folder: Path) -> bool:
-    """Whether a folder holds a model that `OpenVinoModel` opens."""
+    """Return True if a folder holds a model for `OpenVinoModel`."""
     return (folder / MODEL_FILE).is_file()
 
 
 def find_exported(source: str | Path | None, bundled: Path, what: str) -> Path | None:
-    """The folder of the exported model that `source` names, the bundled one for None.
+    """Return the folder of the exported model `source`, or of the bundled one if `source` is None.
 
-    None if `source` may be a model of sentence-transformers instead. Raises `ModelError` if it can be neither, or if a file
-    is not as it was exported.
+    Returns None if `source` may be a model for sentence-transformers instead. Raises `ModelError` if it can be neither, or if
+    an exported file has changed.
     """
     folder = bundled if source is None else Path(source)
     if is_exported(folder):
@@ -38,7 +40,7 @@ def find_exported(source: str | Path | None, bundled: Path, what: str) -> Path |
 
 
 def check_source(source: str | Path) -> None:
-    """Raise `ModelError` unless `source` is a folder with weights or may be a hub id (owner/name)."""
+    """Raise `ModelError` unless `source` is a folder with weights or has the form of a hub id (owner/name)."""
     folder = Path(source)
     if folder.is_dir():
         check_seal(folder)
@@ -54,12 +56,12 @@ def may_be_hub_id(name: str) -> bool:
 
 
 def find_weights(folder: Path) -> list[Path]:
-    """The files of torch's weights in a folder and in those of its modules, sorted."""
-    return sorted(path for name in WEIGHTS for place in ("", "*/") for path in folder.glob(place + name))
+    """Return torch's weight files in a folder and its subfolders, sorted."""
+    return sorted(path for name in WEIGHTS for parent in ("", "*/") for path in folder.glob(parent + name))
 
 
-def digest(folder: Path) -> str:
-    """The first 16 hex digits of the SHA-256 of an exported model's weights; of a sealed folder as its seal says."""
+def weights_identity(folder: Path) -> str:
+    """Return the first 16 hex digits of the SHA-256 of an exported model's weights, from its checksums if it has some."""
     path = weights_file(folder)
     try:
         sealed = read_seal(folder) if is_sealed(folder) else {}
@@ -70,12 +72,12 @@ def digest(folder: Path) -> str:
 
 
 def weights_file(folder: Path) -> Path:
-    """Return the file that holds an exported model's weights."""
+    """Return the file with the weights of an exported model."""
     return (folder / MODEL_FILE).with_suffix(".bin")
 
 
 def check_seal(folder: Path, unread: tuple[str, ...] = UNREAD) -> None:
-    """Raise `ModelError` if a file that is read is not as it was saved; folders without checksums are believed."""
+    """Raise `ModelError` if a file has changed since it was saved, except `unread` ones. Needs checksums, else passes."""
     if not is_sealed(folder):
         return
     try:
@@ -87,3 +89,18 @@ def check_seal(folder: Path, unread: tuple[str, ...] = UNREAD) -> None:
         raise ModelError(
             f"{flaw}; make or install the model again, or remove {SEAL} there if you have changed a file yourself"
         )
+
+
+@contextmanager
+def loading(folder: Path) -> Iterator[None]:
+    """Turn the exceptions of OpenVINO and tokenizers for damaged files into `ModelError`. Both raise bare `Exception`s."""
+    try:
+        yield
+    except (FallbackWarning, ModelError):  # `FallbackWarning` if warnings are errors
+        raise
+    except Exception as error:
+        raise ModelError(f"{folder} cannot be loaded: {_last_line(error)}") from error
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [""])[-1]

@@ -1,7 +1,7 @@
-"""A question and passages into scores, with a cross-encoder: it reads both together and gives a logit for each passage.
+"""The reranker, a cross-encoder: it reads a question together with a passage and gives a logit for the pair.
 
-The default engine is OpenVINO, int8, without torch; sentence-transformers (in the extra `train`) serves models that
-have not been exported.
+The default engine is OpenVINO (int8, without torch). sentence-transformers (extra `train`) runs models that have not been
+exported.
 """
 
 import json
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ragqa.errors import ModelError, warn_of_fallback
-from ragqa.models.attention import sound_attention
-from ragqa.models.folders import check_source, digest, find_exported
+from ragqa.models.attention import without_cudnn_attention
+from ragqa.models.folders import check_source, find_exported, weights_identity
 from ragqa.models.openvino import OpenVinoModel, check_finite
 from ragqa.models.torch_models import open_cross_encoder
 
@@ -23,31 +23,31 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parents[1] / "assets" / "reranker"
 CALIBRATION = "calibration.json"
 CALIBRATED = ("alone", "fused")
-CPU_BATCH, GPU_BATCH = 32, 256  # pairs that sentence-transformers takes at once
+CPU_BATCH, GPU_BATCH = 32, 256  # batch sizes for sentence-transformers, in pairs
 
 
 class Engine(Protocol):
-    """What runs a cross-encoder."""
+    """Runs a cross-encoder."""
 
     def logits(self, question: str, texts: Sequence[str]) -> "np.ndarray":
-        """Logits as float32, shape (len(texts),), in the order of the texts."""
+        """Return logits in the order of the texts: float32, shape (len(texts),)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How scores become probabilities: `sigmoid(scale · score + bias)`."""
+    """Turns a score into a probability: `sigmoid(scale · score + bias)`."""
 
     scale: float = 1.0
     bias: float = 0.0
 
     def probability(self, score: float) -> float:
-        """The probability of a score, between 0 and 1."""
+        """Return the probability for a score, between 0 and 1."""
         return sigmoid(self.scale * score + self.bias)
 
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """What a calibration was fitted with: identities of both models, and the weights in the final score."""
+    """The models (by identity) and the weights of the final score that a calibration was fitted with."""
 
     reranker: str
     embedder: str
@@ -57,7 +57,7 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class Calibrations:
-    """How final scores become probabilities: `alone` without an embedder's cosines, `fused` with them.
+    """Calibrations of final scores: `alone` for scores without the embedder's cosine, `fused` for scores with it.
 
     `basis` is None for a model that has not been calibrated.
     """
@@ -68,7 +68,7 @@ class Calibrations:
 
 
 class Reranker:
-    """A cross-encoder, ready to score. Make one with `load`."""
+    """A cross-encoder that scores passages for a question. Create one with `load`."""
 
     def __init__(self, engine: Engine, name: str, calibrations: Calibrations | None = None) -> None:
         self.name = name
@@ -77,18 +77,18 @@ class Reranker:
 
     @classmethod
     def load(cls, source: str | Path | None = None, *, device: str | None = None) -> "Reranker":
-        """Load the bundled model, or one from a folder or by its hub id.
+        """Load a model from a folder or by hub id; without `source` load the bundled model.
 
-        A folder with `openvino/openvino_model.xml` runs on OpenVINO, others and hub ids on sentence-transformers. With a
-        `device` of torch ("cuda", "cpu") sentence-transformers runs it in any case, on a GPU in bfloat16; the bundled model
-        has no weights for that. Raises `ModelError` naming what is missing, `MissingExtraError` if sentence-transformers is
-        needed and not installed.
+        A folder with `openvino/openvino_model.xml` runs on OpenVINO; other folders and hub ids run on sentence-transformers.
+        A torch `device` ("cuda", "cpu") selects sentence-transformers for every model, in bfloat16 on a GPU; the bundled
+        model has no weights for it. Raises `ModelError`, which names what is missing, and `MissingExtraError` if
+        sentence-transformers is needed but not installed.
         """
         if device is None:
             exported = find_exported(source, BUNDLED, "model")
             if exported is not None:
                 engine, calibrations = OpenVinoEngine(exported), read_calibrations(exported)
-                if calibrations.basis is not None and calibrations.basis.reranker != digest(exported):
+                if calibrations.basis is not None and calibrations.basis.reranker != weights_identity(exported):
                     warn_of_fallback(
                         f"{exported / CALIBRATION} was fitted to other weights, so probabilities may be wrong"
                     )
@@ -101,10 +101,10 @@ class Reranker:
         return cls(SentenceTransformersEngine(name, device), name, read_calibrations(Path(name)))
 
     def score(self, question: str, texts: Sequence[str]) -> "np.ndarray":
-        """Logits of the texts as answers to the question: float32, shape (len(texts),), in their order, unbounded.
+        """Return a logit for each text as an answer to the question, in input order: float32, shape (len(texts),), unbounded.
 
-        Question and text together are cut at 512 tokens, or at the model's own limit, from the longer of the two. Raises
-        `ModelError` if the model gives NaN or infinity.
+        Question and text together are truncated at 512 tokens, or at the model's limit if that is lower; the longer of the
+        two is cut first. Raises `ModelError` if the model gives NaN or infinity.
         """
         import numpy as np
 
@@ -113,21 +113,22 @@ class Reranker:
         return scores
 
     def probability(self, score: float, *, fused: bool = False) -> float:
-        """How likely a best hit of this score is relevant: `sigmoid(scale · score + bias)`, between 0 and 1 (Platt, 1999).
+        """Return the probability, between 0 and 1, that a best hit with this score is relevant.
 
-        `fused` says that the score holds the embedder's cosine too. The model folder's `calibration.json` has `scale` and
-        `bias` for `alone` and for `fused`; without it they are 1 and 0, and the value is but a sigmoid.
+        It is `sigmoid(scale · score + bias)` (Platt, 1999). `fused` means that the score includes the embedder's cosine. The
+        model's `calibration.json` holds `scale` and `bias` for both cases. Without this file they are 1 and 0, and the value
+        is not a calibrated probability.
         """
         return (self.calibrations.fused if fused else self.calibrations.alone).probability(score)
 
 
 def sigmoid(x: float) -> float:
-    """1 / (1 + e⁻ˣ), without overflow."""
+    """Return 1 / (1 + e⁻ˣ), without overflow."""
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
 def read_calibrations(folder: Path) -> Calibrations:
-    """Read a model folder's `calibration.json`; scale 1 and bias 0 if there is none. Raises `ModelError`."""
+    """Read a model's `calibration.json`; without the file scale is 1 and bias 0. Raises `ModelError` for a damaged file."""
     path = folder / CALIBRATION
     if not path.is_file():
         return Calibrations()
@@ -141,24 +142,24 @@ def read_calibrations(folder: Path) -> Calibrations:
 
 
 class OpenVinoEngine:
-    """OpenVINO on the CPU, safe to share between threads."""
+    """Runs an exported model with OpenVINO on the CPU. Can be shared between threads."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises `ModelError` if the folder holds no exported model that can be loaded."""
+        """Load the model. Raises `ModelError` if it is not in the folder or cannot be loaded."""
         self._model = OpenVinoModel(folder)
         if self._model.width != 1:
             raise ModelError(f"{folder} is not a reranker: it gives {self._model.width} numbers for a pair, not one")
 
     def logits(self, question: str, texts: Sequence[str]) -> "np.ndarray":
-        """Logits as float32, shape (len(texts),), in the order of the texts."""
+        """Return logits in the order of the texts: float32, shape (len(texts),)."""
         return self._model.run([(question, text) for text in texts]).reshape(-1)
 
 
 class SentenceTransformersEngine:
-    """sentence-transformers, on a GPU if there is one."""
+    """Runs a model with sentence-transformers, on a GPU if there is one."""
 
     def __init__(self, source: str, device: str | None = None) -> None:
-        """Raises `ModelError` if there is no such folder and the hub does not give it, or no such device."""
+        """Load the model. Raises `ModelError` if neither a folder nor the hub provides it, or the device does not exist."""
         self._source, self._device = source, device
         on_gpu = device is not None and device.startswith("cuda")
         options = {"model_kwargs": {"dtype": "bfloat16"}} if on_gpu else {}
@@ -166,16 +167,16 @@ class SentenceTransformersEngine:
         self._batch_size = GPU_BATCH if on_gpu else CPU_BATCH
 
     def __reduce__(self) -> tuple[type["SentenceTransformersEngine"], tuple[str, str | None]]:
-        return SentenceTransformersEngine, (self._source, self._device)  # a pickle holds the name, not the weights
+        return SentenceTransformersEngine, (self._source, self._device)  # pickle the name, not the weights
 
     def logits(self, question: str, texts: Sequence[str]) -> "np.ndarray":
-        """Logits as float32, shape (len(texts),), in the order of the texts."""
+        """Return logits in the order of the texts: float32, shape (len(texts),)."""
         import numpy as np
         from torch.nn import Identity
 
         pairs = [(question, text) for text in texts]
-        with sound_attention():
-            # logits, whatever the model's own configuration says
+        with without_cudnn_attention():
+            # `Identity` gives logits even if the model's configuration asks for another activation
             scores = self._model.predict(
                 pairs, batch_size=self._batch_size, activation_fn=Identity(), show_progress_bar=False
             )

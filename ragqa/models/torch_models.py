@@ -1,7 +1,7 @@
-"""Models that run on torch: sentence-transformers loads them, and this module refuses those that are incomplete.
+"""Loading of torch models with sentence-transformers, and refusal of incomplete ones.
 
-sentence-transformers makes up what a model lacks, such as a classification head with random weights, and goes on. Such a
-model gives scores, but they mean nothing.
+sentence-transformers fills in missing weights, such as a classification head, with random numbers and goes on. The scores of
+such a model are meaningless.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import MissingExtraError, ModelError, first_line, warn_of_fallback
-from ragqa.models.openvino import MAX_TOKENS
+from ragqa.models.tokens import MAX_TOKENS
 from ragqa.process import REASON, hub_options, is_offline
 
 if TYPE_CHECKING:
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 CROSS_ENCODER, BI_ENCODER = "CrossEncoder", "SentenceTransformer"
 
-_HEADED = "ForSequenceClassification"  # how transformers names the classes of models with a classification head
+_HEADED = "ForSequenceClassification"  # suffix of transformers' classes with a classification head
 _NAMES = {CROSS_ENCODER: "cross-encoder", BI_ENCODER: "bi-encoder"}
 
 
 def open_cross_encoder(source: str, **options: Any) -> "CrossEncoder":
-    """Load a cross-encoder with one output from a folder or by its hub id; `options` are those of the class.
+    """Load a cross-encoder with one output from a folder or by hub id. `options` are arguments of `CrossEncoder`.
 
-    Inputs are cut at `MAX_TOKENS`, or at the model's own limit if that is lower. Raises `MissingExtraError` without
-    sentence-transformers, `ModelError` for a model of another kind, with another number of outputs or incomplete weights.
+    Inputs are truncated at `MAX_TOKENS`, or at the model's limit if that is lower. Raises `MissingExtraError` without
+    sentence-transformers, `ModelError` for a model of another kind, with more outputs, or with incomplete weights.
     """
     kind = _load_kind(source)
     if kind is not None and kind != CROSS_ENCODER:
@@ -44,9 +44,9 @@ def open_cross_encoder(source: str, **options: Any) -> "CrossEncoder":
 
 
 def open_bi_encoder(source: str, **options: Any) -> "SentenceTransformer":
-    """Load a bi-encoder from a folder or by its hub id, as `open_cross_encoder` loads a cross-encoder.
+    """Load a bi-encoder from a folder or by hub id, as `open_cross_encoder` loads a cross-encoder.
 
-    A transformer without a pooling gets mean pooling, with a `FallbackWarning`.
+    A transformer that does not define its pooling gets mean pooling and a `FallbackWarning`.
     """
     kind = _load_kind(source)
     if kind is not None and kind != BI_ENCODER:
@@ -66,9 +66,9 @@ def open_bi_encoder(source: str, **options: Any) -> "SentenceTransformer":
 
 
 def kind_of(source: str | Path) -> str | None:
-    """The class of sentence-transformers that a model was saved by; None if transformers alone saved it.
+    """Return the class of sentence-transformers that saved a model, or None if transformers alone saved it.
 
-    Raises `ModelError` if the file that says so is damaged.
+    Raises `ModelError` if the file that names the class is damaged.
     """
     from sentence_transformers.util import load_file_path
 
@@ -84,7 +84,7 @@ def kind_of(source: str | Path) -> str | None:
 
 
 def check_weights(model: Any, source: str) -> None:
-    """Raise `ModelError` if the weights lack parameters that a loaded model computes with."""
+    """Raise `ModelError` if the weight files lack parameters that the loaded model needs."""
     missing = missing_weights(model, source)
     if not missing:
         return
@@ -97,9 +97,9 @@ def check_weights(model: Any, source: str) -> None:
 
 
 def missing_weights(model: Any, source: str) -> list[str]:
-    """Names of the transformer's parameters that the weights do not hold and the model needs, sorted.
+    """Return the sorted names of the parameters that the model needs and its weight files lack.
 
-    The weights' names are compared with the model's once more; the weights themselves are not read again.
+    Only names are compared; the weights are not read again.
     """
     from sentence_transformers.base.modules import Transformer
 
@@ -117,19 +117,19 @@ def missing_weights(model: Any, source: str) -> list[str]:
                     output_loading_info=True,
                     **hub_options(source),
                 )
-            pooled = part.transformer_task == "sequence-classification"  # others never read the pooler
+            pooled = part.transformer_task == "sequence-classification"  # other tasks do not use the pooler
             missing |= {name for name in report["missing_keys"] if pooled or "pooler" not in name}
     return sorted(missing)
 
 
 def limit_length(model: Any, max_tokens: int) -> None:
-    """Cut inputs at `max_tokens`, or at the model's own limit if that is lower."""
+    """Truncate inputs at `max_tokens`, or at the model's limit if that is lower."""
     if model.config is not None:
         model.max_seq_length = min(model.max_seq_length or max_tokens, limit_positions(model, max_tokens))
 
 
 def limit_positions(model: Any, max_tokens: int) -> int:
-    """`max_tokens`, or the number of tokens that a transformer has positions for if that is lower."""
+    """Return `max_tokens`, or the number of position embeddings of the transformer if that is lower."""
     return min([max_tokens, *_positions(model)]) if model.config is not None else max_tokens
 
 
@@ -141,13 +141,13 @@ def _positions(model: Any) -> Iterator[int]:
         yield stated
     for name, part in model.named_modules():
         if isinstance(part, Embedding) and name.endswith("position_embeddings"):
-            # RoBERTa and its kin count positions from behind the padding's
+            # RoBERTa and similar models number positions after the padding index
             yield part.num_embeddings - (0 if part.padding_idx is None else part.padding_idx + 1)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' progress bar and its report of missing weights."""
+    """Silence the progress bar of transformers and its report of missing weights."""
     from transformers.utils import logging
 
     verbosity, bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -162,8 +162,8 @@ def quiet() -> Iterator[None]:
 
 
 def _load_kind(source: str) -> str | None:
-    """`kind_of`, with the errors of `_load`."""
-    hub_options(source)  # before the hub's library is imported
+    """Call `kind_of`, and turn exceptions into `ModelError` or `MissingExtraError`."""
+    hub_options(source)  # sets a variable that the hub's library reads when it is imported
     try:
         import sentence_transformers  # noqa: F401
     except ImportError as error:
@@ -172,7 +172,7 @@ def _load_kind(source: str) -> str | None:
         return kind_of(source)
     except ModelError:
         raise
-    except Exception as error:  # the hub's library has many
+    except Exception as error:  # the hub's library raises many kinds
         raise _unloadable(source, error) from error
 
 
@@ -182,15 +182,15 @@ def _load(kind: str, source: str, options: dict[str, Any]) -> Any:
     try:
         with quiet():
             return getattr(sentence_transformers, kind)(source, **hub_options(source), **options)
-    except Exception as error:  # whatever its many parts raise for a damaged or missing model
+    except Exception as error:  # a damaged or missing model raises many kinds
         raise _unloadable(source, error) from error
 
 
 def _try(run: Callable[[], object], source: str) -> None:
-    """Raise `ModelError` if a model cannot be used: some fail only with two texts at once, for want of a padding token."""
+    """Raise `ModelError` if a trial run fails. Models without a padding token fail only with two texts at once."""
     try:
         run()
-    except Exception as error:  # whatever a model's code raises
+    except Exception as error:  # the code of a model may raise anything
         raise ModelError(f"{source} cannot be used: {first_line(error)}") from error
 
 
@@ -205,12 +205,12 @@ def _wrong_kind(source: str, kind: str, wanted: str) -> ModelError:
 
 
 def _architecture(model: Any) -> str:
-    """The class of transformers that a model was saved by; empty if it does not say."""
+    """The class of transformers that saved a model; empty if unknown."""
     return str((model.config.architectures or [""])[0])
 
 
 def _subfolder(source: str) -> str:
-    """Where the transformer of a model of sentence-transformers lies below its folder."""
+    """The subfolder of the transformer in a model of sentence-transformers."""
     from sentence_transformers.util import load_file_path
 
     hub: Any = hub_options(source)

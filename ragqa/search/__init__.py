@@ -1,1 +1,1 @@
-"""A question in, hits and an answer out, with the reasons for the ranking and the questions that follow."""
+"""A question in, hits and an answer out; also explanations of the ranking, follow-up questions and feedback."""

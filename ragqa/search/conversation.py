@@ -1,9 +1,9 @@
-"""What was asked before and what is asked now: follow-up questions made to stand on their own, and questions to ask next.
+"""Conversations: rewrite a follow-up question so that it can be understood alone, and suggest the next questions.
 
-All of it is done by rule, without a model. A follow-up is told by what it lacks: a pronoun with nothing before it that it
-could stand for ("and when should I not use it?"), nouns that say nothing alone ("what are the advantages?"), or a verb ("and
-for regression?"). What it lacks is the topic of the question before: the words of that question that its hits are about.
-A question of which that is not certain stays as it is: "how many trees do I need?" does not say that it is a follow-up.
+Both work by rules, without a model. A follow-up question lacks something: a pronoun has no antecedent ("and when should I not
+use it?"), its nouns need a topic ("what are the advantages?"), or it has no verb ("and for regression?"). The missing part is
+the topic of the question before, that is, the words of that question that its hits are about. A question that may not be a
+follow-up, such as "how many trees do I need?", stays as it is.
 """
 
 import re
@@ -31,12 +31,10 @@ _QUESTION_WORD = re.compile(r"(?:why|how|how so|how come|why not|really|when|whe
 _DEFINITE = re.compile(r"\b(?:the|any|some|other|more|an example|main|typical|common)\b", re.IGNORECASE)
 _PREPOSITION = re.compile(r"(?:in|for|with|on|at|when|during|without|after|before|against|if) ", re.IGNORECASE)
 _FORMS = ("what", "how", "difference")
-_SAMPLE = 2000  # passages that show which words are names
-_AROUND = 40  # passages of a page that are looked at, before and after the hit
-_FOUND_WITHIN = (
-    5  # first passages that BM25 finds: one of them must be of the page that a suggested question comes from
-)
-_KNOWN: "WeakKeyDictionary[Bm25Index, QuestionGenerator]" = WeakKeyDictionary()
+_SAMPLE = 2000  # passages that are read to learn which words are names
+_AROUND = 40  # passages before and after the hit that may give suggestions
+_FOUND_WITHIN = 5  # a suggested question must find its own page among so many passages by BM25
+_GENERATORS: "WeakKeyDictionary[Bm25Index, QuestionGenerator]" = WeakKeyDictionary()
 _SUBJECT = re.compile(r"What (?:is|are) (?P<subject>(?P<article>an? |the )?(?P<noun>.+?))(?: in (?P<page>[^?]+))?\?")
 _CLUMSY = re.compile(
     r"[^\w(]|\d+\b|(?:in|on|of|for|with|to|at|by|from|as|five|ten|two|three|word|common|typical|practical|comparison|relation|"
@@ -45,7 +43,7 @@ _CLUMSY = re.compile(
     r".*(?:[^\w ’'/.–-]|_| and | or | versus | the | their | its |s behind)",
     re.IGNORECASE,
 )
-_ONE_OF_MANY = re.compile(  # what a title names is one of several: "a confusion matrix"
+_ONE_OF_MANY = re.compile(  # titles that need an indefinite article: "a confusion matrix"
     r"\b(?:algorithm|autoencoder|bandit|classifier|curve|encoder|forest|function|layer|machine|matrix|method|model|network|"
     r"perceptron|process|system|transformer|tree|unit)$",
     re.IGNORECASE,
@@ -56,10 +54,9 @@ _WHY_USED = re.compile(
 
 
 def standalone(question: str, earlier: Sequence[Answer]) -> str:
-    """Put the topic of the last answered question into a question that cannot be understood without it.
+    """Rewrite a follow-up question so that it can be understood alone, with the topic of the last answered question.
 
-    A question that stands on its own comes back as it is, and so does every first one. The same question and answers
-    always give the same.
+    A first question, and one that can be understood alone, is returned unchanged. Deterministic.
     """
     if len(question) > MAX_QUESTION_CHARS or all(word in _OPENINGS for word in words_of(question)):
         return question
@@ -76,9 +73,9 @@ def standalone(question: str, earlier: Sequence[Answer]) -> str:
 
 
 def _extend(asked: str, earlier: str, topic: Topic, *, opened: bool) -> str | None:
-    """A question that has no pronoun to replace with what it lacks, or None if it lacks nothing.
+    """Complete a question that has no pronoun to replace; return None if nothing is missing.
 
-    `opened`: "and", or a like word, stood before it.
+    `opened` means that the question began with "and" or a similar word.
     """
     stem = asked.rstrip(" ?!.")
     if _QUESTION_WORD.fullmatch(asked):
@@ -91,11 +88,12 @@ def _extend(asked: str, earlier: str, topic: Topic, *, opened: bool) -> str | No
 
 
 def suggest(answer: Answer, index: Bm25Index, count: int = 3) -> list[str]:
-    """At most `count` questions to ask next, all generated from passages of the index near the hits; none without hits.
+    """Suggest at most `count` next questions, generated from passages near the hits; none without hits.
 
-    First what other sections of the answering page answer, the nearest first, then what the pages of the other hits do;
-    one place is kept for these. Each is one that BM25 finds its page with, and never the question that was asked. The first
-    call for an index reads up to 2,000 of its passages. Raises `InputError` for hits of another index.
+    First come questions that other sections of the answering page answer, nearest sections first, then those of the pages of
+    the other hits, which get at least one place if they have any. Each question finds its own page by BM25 and differs from
+    the question that was asked. The first call for an index reads up to 2,000 passages. Raises `InputError` for hits of
+    another index.
     """
     if not answer.hits or count < 1:
         return []
@@ -114,7 +112,7 @@ def suggest(answer: Answer, index: Bm25Index, count: int = 3) -> list[str]:
 
 
 def _fresh(asked: Iterable[tuple[str, Passage]], index: Bm25Index, taken: set[frozenset[str]]) -> Iterator[str]:
-    """The questions that have not been taken in other words and that the index finds the page of."""
+    """Yield the questions that find their own page and do not repeat the terms of one in `taken`. Add them to `taken`."""
     for question, passage in asked:
         terms = frozenset(index.question_terms(question))
         if terms not in taken and any(p.title == passage.title for p, _ in index.search(question, _FOUND_WITHIN)):
@@ -125,18 +123,19 @@ def _fresh(asked: Iterable[tuple[str, Passage]], index: Bm25Index, taken: set[fr
 def _asked_nearby(
     passage: Passage, index: Bm25Index, words: str, *, answering: bool = False
 ) -> Iterator[tuple[str, Passage]]:
-    """The questions that a page's passages answer, those nearest to one of them first; not its own section's if `answering`.
+    """Yield questions that the page of a passage answers, with the passage that answers each, nearest passages first.
 
-    They call the page's topic as the `words` of the question before do, if that is a name which its first passage defines.
+    If `answering`, the section of `passage` is left out. The questions call the topic of the page by its name in `words` (the
+    question before) if the first passage of the page defines that name.
     """
     around = neighbours(index, passage, _AROUND, _AROUND)
     page = sorted([passage, *around], key=lambda p: p.start)
-    place = page.index(passage)
+    position = page.index(passage)
     generator = _generator(index).narrowed(page)
     topic = generator.topic(passage.title)
     opening = [question.text for question in generator.questions(page[0])]
     whole = _named_as_in(words, opening) or _with_article(topic, opening)
-    nearby = (near for _, _, near in sorted((abs(n - place), -n, p) for n, p in enumerate(page)))
+    nearby = (near for _, _, near in sorted((abs(n - position), -n, p) for n, p in enumerate(page)))
     others = [p for p in nearby if not answering or (p.id != passage.id and p.section != passage.section)]
     made = [
         (question.text, p)
@@ -151,19 +150,19 @@ def _asked_nearby(
 
 
 def _is_of_heading(question: str, topic: str) -> bool:
-    """Whether a question asks about a page or a section of it, not only about a term that is defined there."""
+    """Return True if a question asks about a page or one of its sections, not only about a term defined there."""
     match = _SUBJECT.fullmatch(question)
     return match is None or bool(match["page"]) or topic in question
 
 
 def _named_as_in(words: str, opening: Iterable[str]) -> str | None:
-    """What the first passage of a page defines, as it stands in the question for that, if it is among the `words`."""
+    """The subject of a question for the first passage of a page (`opening`), if it occurs in `words`; else None."""
     subjects = filter(None, map(_SUBJECT.fullmatch, opening))
     return next((match["subject"] for match in subjects if f" {' '.join(words_of(match['noun']))} " in words), None)
 
 
 def _with_article(topic: str, opening: Iterable[str]) -> str:
-    """A page's topic as it stands in the question that its first passage answers, else with the article that it should have."""
+    """The topic of a page with the article it has in the questions for its first passage, else with a fitting article."""
     pattern = re.compile(rf"What (?:is|are) ((?:an? |the ){re.escape(topic)})\?")
     if named := next((match[1] for question in opening if (match := pattern.fullmatch(question))), ""):
         return named
@@ -171,7 +170,7 @@ def _with_article(topic: str, opening: Iterable[str]) -> str:
 
 
 def _reads_well(question: str, passage: Passage, topic: str) -> bool:
-    """Whether a generated question is one that a person might ask: many headings and definitions make none."""
+    """Return True if a person might ask this generated question. Many headings and definitions give clumsy ones."""
     if question.startswith("Why is "):
         return _WHY_USED.fullmatch(passage.section) is not None
     match = _SUBJECT.fullmatch(question)
@@ -190,16 +189,16 @@ def _reads_well(question: str, passage: Passage, topic: str) -> bool:
 
 
 def _generator(index: Bm25Index) -> QuestionGenerator:
-    """What a sample of the index's passages says of which words are names, read once."""
-    if index not in _KNOWN:
+    """The question generator of an index. The first call reads a sample of passages to learn which words are names."""
+    if index not in _GENERATORS:
         passages = index.passages
-        places = range(0, len(passages), -(-len(passages) // _SAMPLE))
-        _KNOWN[index] = QuestionGenerator([passages[place] for place in places], _FORMS)
-    return _KNOWN[index]
+        sample = range(0, len(passages), -(-len(passages) // _SAMPLE))
+        _GENERATORS[index] = QuestionGenerator([passages[position] for position in sample], _FORMS)
+    return _GENERATORS[index]
 
 
 def _complete(stem: str, topic: Topic) -> str | None:
-    """A question without a topic with it, or None for one about things that can be a topic themselves ("parameters")."""
+    """Add the topic to a question without one; None if its nouns can be the topic themselves ("parameters")."""
     words = words_of(stem)
     names_aspect = not ASPECTS.isdisjoint(words)
     if PAIR.search(stem) or (names_aspect and _ASKING.search(stem) and not _DEFINITE.search(stem)):
@@ -209,11 +208,11 @@ def _complete(stem: str, topic: Topic) -> str | None:
 
 
 def _continue(fragment: str, earlier: str, topic: Topic) -> str:
-    """The earlier question asked of what a fragment names: "recall" instead of the topic, "for regression" in addition."""
+    """Ask the earlier question about a fragment: "recall" replaces the topic, "for regression" is added to it."""
     stem = earlier.rstrip(" ?!.")
     if preposition := _PREPOSITION.match(fragment):
-        place = stem.lower().rfind(f" {preposition[0].lower()}")
-        return f"{stem[:place] if place > 0 else stem} {fragment}?"
+        offset = stem.lower().rfind(f" {preposition[0].lower()}")
+        return f"{stem[:offset] if offset > 0 else stem} {fragment}?"
     if topic.parts or topic.text not in stem:
         return f"{stem}, and {fragment}?"
     return f"{stem.replace(topic.text, fragment, 1)}?"

@@ -1,4 +1,4 @@
-"""Why a passage stands where it does: what each term, each part of the score and each of its sentences says to the question."""
+"""Explanations of a hit's score: the share of each term, the parts of the score, and the scores of single sentences."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ from ragqa.text.passages import full_text
 
 @dataclass(frozen=True, slots=True)
 class TermScore:
-    """A term that question and passage share, the word of the question that it comes from, and its part of the BM25 score.
+    """A term that question and passage share, the word of the question it comes from, and its part of the BM25 score.
 
-    The word of an abbreviation that the index adds to a question ("LSTM" for "long short-term memory") is the term itself.
+    If the index added the term as an abbreviation ("LSTM" for "long short-term memory"), `word` is the term itself.
     """
 
     term: str
@@ -24,12 +24,14 @@ class TermScore:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What a hit's score is made of.
+    """The parts of a hit's score.
 
-    `terms`, highest first, add up to `hit.bm25_score`; `missing` are the question's words that the index does not find the
-    passage by. `logit` is the reranker's of the whole passage and `cosine` the embedder's, None where there is none: together
-    with the BM25 score, each with its weight of `ragqa.search.retriever`, they make `hit.score`. `sentences` are the passage's,
-    with the reranker's logits, best first; without a reranker there are none.
+    - `terms`: highest score first; they add up to `hit.bm25_score`.
+    - `missing`: words of the question that do not match the passage.
+    - `logit`: the reranker's score of the whole passage; None without a reranker.
+    - `cosine`: of question and passage; None without an embedder. `hit.score` is the weighted sum of logit, BM25 score and
+      cosine, with the weights of `ragqa.search.retriever`.
+    - `sentences`: of the passage, with the reranker's logits, best first; empty without a reranker.
     """
 
     question: str
@@ -42,13 +44,13 @@ class Explanation:
 
 
 def explain(retriever: Retriever, question: str, hit: Hit) -> Explanation:
-    """Take apart the score that a hit of this retriever has for this question.
+    """Explain the score that a hit of this retriever has for this question.
 
-    Raises `InputError` for a question that cannot be asked and for a hit whose passage is not in the index.
+    Raises `InputError` for an invalid question (`check_question`) and for a hit whose passage is not in the index.
     """
     question = check_question(question)
-    place = retriever.index.place(hit.passage.id)
-    scores = retriever.index.term_scores(question, place)
+    position = retriever.index.position(hit.passage.id)
+    scores = retriever.index.term_scores(question, position)
     spelled = _words_of_terms(question)
     found = [TermScore(term, spelled.get(term, term), score) for term, score in scores.items() if score > 0]
     found.sort(key=lambda term: -term.score)
@@ -61,13 +63,13 @@ def explain(retriever: Retriever, question: str, hit: Hit) -> Explanation:
         tuple(found),
         tuple(missing),
         float(reranker.score(question, [full_text(hit.passage)])[0]) if reranker else None,
-        float(dense.scores(question)[place]) if dense else None,
+        float(dense.scores(question)[position]) if dense else None,
         rank_sentences(question, [hit], reranker) if reranker else (),
     )
 
 
 def _words_of_terms(question: str) -> dict[str, str]:
-    """For each term of a question the first of its words, as it is written there but in lower case."""
+    """The first word, in lower case, that each term of a question comes from."""
     analyzer = usual_analyzer()
     found: dict[str, str] = {}
     for word in words(question):

@@ -1,7 +1,7 @@
-"""What readers say of hits, kept as the pairs that a reranker is trained on.
+"""Users' votes on hits, saved as pairs to train a reranker with.
 
-A line of the file has the columns of a dataset (`card.COLUMNS`): the question, the passage as the reranker reads it and the
-label, 1.0 for liked and 0.0 for not; then the passage's id, its URL and the time. Feedback becomes a dataset to train on with
+Each line of the file has the columns of a dataset (`card.COLUMNS`): the question, the passage as the reranker reads it, and the
+label, 1.0 for a like and 0.0 for a dislike. The id and URL of the passage and the time follow. To make a dataset of it:
 
     source = dataset.from_feedback(read_feedback("feedback.jsonl"), index.passages)
     pairs = dataset.build([source], DatasetConfig())
@@ -19,13 +19,13 @@ from ragqa.search.question import check_question
 from ragqa.storage.json_lines import append_json_line, cut_unfinished, read_json_lines
 from ragqa.text.passages import full_text
 
-PATIENCE_S = 10.0  # how long a vote waits for others that are being written
+PATIENCE_S = 10.0  # longest wait for the lock
 _LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One line of the file."""
+    """A line of a feedback file."""
 
     sentence_0: str
     sentence_1: str
@@ -36,25 +36,25 @@ class Vote:
 
 
 def save_feedback(path: str | Path, question: str, hit: Hit, liked: bool) -> None:
-    """Add a vote to the end of the file and wait until it is on disk; missing folders are created.
+    """Append a vote to the file and wait until it is on disk. Missing folders are created.
 
-    Safe in several threads and processes at once: they take turns by a lock beside the file. Raises `InputError` for a
-    question that cannot be asked and where the file cannot be written.
+    Several threads and processes may call this at once; they take turns with a lock file. Raises `InputError` for an invalid
+    question (`check_question`) and if the file cannot be written.
     """
     path, passage = Path(path), hit.passage
     time = datetime.now(timezone.utc).isoformat(timespec="seconds")
     text = full_text(passage)
     vote = Vote(check_question(question), text, 1.0 if liked else 0.0, passage.id, passage.url, time)
-    with _alone(path):
+    with _locked(path):
         if path.exists():
             cut_unfinished(path)
         append_json_line(path, vote)
 
 
 def read_feedback(path: str | Path) -> list[Pair]:
-    """The last vote on each question and passage, in the order in which these were first voted on; none without a file.
+    """Read the last vote on each pair of question and passage, in the order of the first votes; none without a file.
 
-    Raises `RecordError` for a line that is no vote.
+    Raises `RecordError` for a line that is not a vote.
     """
     path = Path(path)
     if not path.exists():
@@ -65,8 +65,8 @@ def read_feedback(path: str | Path) -> list[Pair]:
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Nobody else writes the file meanwhile."""
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other threads and processes from writing the file."""
     import filelock
 
     try:
@@ -74,6 +74,8 @@ def _alone(path: Path) -> Iterator[None]:
         with filelock.FileLock(path.with_name(path.name + _LOCK), timeout=PATIENCE_S):
             yield
     except filelock.Timeout as error:
-        raise InputError(f"{path} has been locked for {PATIENCE_S:.0f} seconds; end what is writing it") from error
+        raise InputError(
+            f"{path} has been locked for {PATIENCE_S:.0f} seconds; end the program that writes it"
+        ) from error
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error}); name another file") from error

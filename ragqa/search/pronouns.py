@@ -1,4 +1,4 @@
-"""Pronouns that nothing in a question gives a meaning into the topic that they stand for."""
+"""Replacement of unresolved pronouns by the topic of the question before."""
 
 import re
 
@@ -25,7 +25,7 @@ _POINTER = re.compile(
     )\b""",
     re.IGNORECASE | re.VERBOSE,
 )
-# what makes "it" stand for nothing: "is it possible to …", "does it matter which …", "what does it mean that …"
+# uses of "it" without a meaning: "is it possible to …", "does it matter which …", "what does it mean that …"
 _FOR_NOTHING = re.compile(
     r"(?:['’]s)?(?: (?:be|is|was|still|really|ever|always|not|a|an|so|more|often|even))*(?P<said> (?:"
     r"possible|necessary|ok|okay|better|best|good|bad|wise|safe|dangerous|worth|enough|true|easy|easier|hard|harder|difficult|"
@@ -53,7 +53,7 @@ _OBJECT = re.compile(
 
 
 def replace_pronoun(question: str, topic: Topic) -> str | None:
-    """The question with its first pronoun that has nothing to stand for replaced, or None if it has none."""
+    """Replace the first unresolved pronoun of a question by the topic; return None if there is none."""
     for match in _POINTER.finditer(question):
         if match["it"] and _stands_for_nothing(question[: match.start()], question[match.end() :]):
             continue
@@ -65,7 +65,7 @@ def replace_pronoun(question: str, topic: Topic) -> str | None:
 
 
 def _possible_meanings(question: str, pointer: re.Match[str]) -> str:
-    """What before a pronoun it could stand for: neither the verb whose object it is, nor the noun asked for ("which tree")."""
+    """The text before a pronoun that it may refer to, without the verb it belongs to and the noun asked for ("which tree")."""
     before = question[: pointer.start()]
     if not (pointer["owner"] or pointer["choice"]):
         before = _OBJECT.sub("", before)
@@ -74,7 +74,7 @@ def _possible_meanings(question: str, pointer: re.Match[str]) -> str:
 
 
 def _stands_for_nothing(before: str, after: str) -> bool:
-    """Whether "it" only announces what follows, where it stands between these two texts."""
+    """Return True if an "it" between these two texts only announces what follows."""
     said = _IS_SAID.match(after)
     if (
         said
@@ -87,12 +87,12 @@ def _stands_for_nothing(before: str, after: str) -> bool:
 
 
 def _names(rest: str) -> bool:
-    """Whether what follows names something, be it by a pronoun."""
+    """Return True if a text names something, by a noun or by a pronoun."""
     return not is_empty(rest) or _POINTER.search(rest) is not None
 
 
 def _named(pointer: re.Match[str], topic: Topic) -> str | None:
-    """What a pronoun is replaced by, or None where it points to one of two things and there are not two."""
+    """The replacement of a pronoun, or None if it refers to two things and the topic does not have two parts."""
     if pointer["choice"]:
         return f"{pointer[0][:5]} of {topic.text}" if topic.parts else None
     if pointer["part"]:

@@ -1,4 +1,4 @@
-"""What can be asked."""
+"""The check that every question passes."""
 
 import re
 
@@ -6,13 +6,13 @@ from ragqa.errors import InputError
 
 MAX_QUESTION_CHARS = 2000
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\s\ud800-\udfff]+")  # and halves of surrogate pairs
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\s\ud800-\udfff]+")  # control characters, white space, lone surrogates
 
 
 def check_question(question: str) -> str:
-    """The question on one line, without control characters and lone surrogates.
+    """Return the question on one line, without control characters and lone surrogates.
 
-    Raises `InputError` where nothing can be asked with it.
+    Raises `InputError` if it is empty, has no letter or digit, or is longer than `MAX_QUESTION_CHARS`.
     """
     question = _CONTROL.sub(" ", question).strip()
     if not question:

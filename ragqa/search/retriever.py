@@ -1,9 +1,8 @@
-"""A question into hits: BM25 and the embedder find candidates, the reranker orders them.
+"""The retriever: BM25 and the embedder find candidates for a question, the reranker orders them.
 
-The two rankings are joined by reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009): a passage's score is the sum of
-1 / (60 + rank) over the rankings it stands in. The final score is the reranker's logit plus `BM25_WEIGHT` times
-BM25's score plus, where there is an embedder, `COSINE_WEIGHT` times the cosine of question and passage: the three err in
-different places.
+The two rankings are combined by reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009): the score of a passage is the sum
+of 1 / (60 + rank) over the rankings that contain it. The final score is the reranker's logit, plus `BM25_WEIGHT` times the BM25
+score, plus (with an embedder) `COSINE_WEIGHT` times the cosine of question and passage. The three make different mistakes.
 """
 
 from collections.abc import Sequence
@@ -26,15 +25,15 @@ from ragqa.text.passages import full_text
 if TYPE_CHECKING:
     import numpy as np
 
-CANDIDATES = 30  # this and the two weights were chosen on questions to tune on: benchmarks/README.md
+CANDIDATES = 30  # chosen, like both weights, on development questions: benchmarks/README.md
 BM25_WEIGHT = 0.05
 COSINE_WEIGHT = 6.0
-SOURCE_DEPTH = 100  # of each ranking that is fused, at least
-FUSION_RANK = 60  # as in the paper
+SOURCE_DEPTH = 100  # minimum length of the rankings to fuse
+FUSION_RANK = 60  # the constant of the paper
 
 
 class Retriever:
-    """Finds the passages that answer a question. Safe to share between threads."""
+    """Finds the passages that answer a question. Can be shared between threads."""
 
     def __init__(
         self,
@@ -45,9 +44,11 @@ class Retriever:
         bm25: bool = True,
         candidates: int = CANDIDATES,
     ) -> None:
-        """Without a reranker hits are in the order of their sources: BM25 (unless `bm25` is false), `dense`, or both fused.
+        """Create a retriever from an index and models that are already open; see `open` for the usual way.
 
-        `candidates`, 1 or more, are reranked, more if more hits are asked for.
+        Candidates come from BM25 (unless `bm25` is false), from `dense` if given, or from both, fused. Without a reranker
+        hits keep this order. `candidates` is the number of passages to rerank, at least 1; more are reranked if more hits are
+        requested.
         """
         if candidates < 1:
             raise InputError(f"candidates is {candidates}; at least 1 is needed")
@@ -69,16 +70,17 @@ class Retriever:
         embedder: Embedder | None = None,
         candidates: int = CANDIDATES,
     ) -> "Retriever":
-        """Open a saved index, or the starter corpus, with the bundled reranker.
+        """Open a saved index, by default the bundled starter corpus, and a reranker, by default the bundled one.
 
-        `reranker` may also be a folder, a hub id, a loaded `Reranker`, or None for no reranking. `dense` says whether
-        vectors find candidates too; None: if the index has them. `embedder` is the one they were made with; if not given, it
-        is loaded from where it then was. Raises `IndexStoreError` and `ModelError`.
+        `reranker` may also be a folder, a hub id, a loaded `Reranker`, or None for no reranking. `dense`: True requires
+        vectors, False ignores them, None uses them if the index has them. `embedder` is the model that made the vectors; by
+        default it is loaded from where it was then. `candidates` is the number of passages to rerank. Raises
+        `IndexStoreError` and `ModelError`.
         """
         from concurrent.futures import ThreadPoolExecutor
 
-        with ThreadPoolExecutor(1) as beside:
-            loading = beside.submit(_load_reranker, reranker)
+        with ThreadPoolExecutor(1) as thread:
+            loading = thread.submit(_load_reranker, reranker)
             index, vectors = _open_sources(folder, dense, embedder)
             opened = cls(index, loading.result(), dense=vectors, candidates=candidates)
         if flaw := calibration_flaw(opened):
@@ -86,10 +88,10 @@ class Retriever:
         return opened
 
     def search(self, question: str, k: int = 10) -> list[Hit]:
-        """At most `k` hits, best first, ties by passage id; without vectors only passages that share a word with the question.
+        """Return at most `k` hits, best first, ties by passage id.
 
-        Raises `InputError` for `k` below 1 and for a question that is empty, holds no letter or digit, or is longer than
-        2,000 characters.
+        Without vectors a hit shares at least one term with the question. Raises `InputError` for `k` below 1 and for a
+        question that is empty, has no letter or digit, or is longer than 2,000 characters.
         """
         hits, cosines = self.find(question, k)
         if self.reranker is not None:
@@ -97,9 +99,10 @@ class Retriever:
         return hits[:k]
 
     def find(self, question: str, k: int = 10) -> "tuple[list[Hit], np.ndarray | None]":
-        """The candidates that `rerank` orders, at least `k` if there are so many: hits in the order of their sources.
+        """Return the candidates for `rerank` in the order of their sources: at least `k`, if the index has that many.
 
-        Beside them the cosines of question and passages, shape (hits,), None without vectors. Raises as `search` does.
+        The second value holds the cosines of the question with these passages, shape (hits,), or is None without vectors.
+        Raises as `search` does.
         """
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is needed")
@@ -108,19 +111,19 @@ class Retriever:
         depth = max(count, SOURCE_DEPTH)
         bm25 = self.index.scores(question)
         by_bm25 = best(bm25, ranks, depth, above=0.0).tolist()
-        cosines, scores = None, {place: float(bm25[place]) for place in by_bm25}
+        cosines, scores = None, {i: float(bm25[i]) for i in by_bm25}
         if self.dense is not None:
             cosines = self.dense.scores(question)
             near = best(cosines, ranks, depth).tolist()
-            scores = fuse(by_bm25, near) if self.bm25 else {place: float(cosines[place]) for place in near}
-        places = sorted(scores, key=lambda place: (-scores[place], ranks[place]))[:count]
-        hits = [Hit(passages[i], scores[i], None, float(bm25[i]), _rank(bm25, i, by_bm25)) for i in places]
-        return hits, None if cosines is None else cosines[places]
+            scores = fuse(by_bm25, near) if self.bm25 else {i: float(cosines[i]) for i in near}
+        found = sorted(scores, key=lambda i: (-scores[i], ranks[i]))[:count]
+        hits = [Hit(passages[i], scores[i], None, float(bm25[i]), _rank(bm25, i, by_bm25)) for i in found]
+        return hits, None if cosines is None else cosines[found]
 
     def ask(self, question: str, k: int = 10, *, threshold: float = THRESHOLD) -> Answer:
-        """The best sentence of the best hits, or an abstention where the best hit's probability is below `threshold`.
+        """Answer with the best sentence of the best hits. Abstain if the probability of the best hit is below `threshold`.
 
-        Raises as `search` does.
+        The answer also holds the `k` best hits. Raises as `search` does.
         """
         return answer(check_question(question), self.search(question, k), self.reranker, threshold=threshold)
 
@@ -135,7 +138,7 @@ def _open_sources(
 
 
 def calibration_flaw(retriever: Retriever) -> str:
-    """How a retriever differs from what its reranker's probabilities were fitted with; empty if it does not."""
+    """Say how a retriever differs from the one its reranker was calibrated with; return an empty text if it does not."""
     basis = None if retriever.reranker is None else retriever.reranker.calibrations.basis
     if basis is None:
         return ""
@@ -153,7 +156,10 @@ def _load_reranker(source: Reranker | str | Path | None) -> Reranker | None:
 
 
 def rerank(reranker: Reranker, question: str, hits: Sequence[Hit], cosines: "np.ndarray | None" = None) -> list[Hit]:
-    """New hits with their final scores, best first, ties by passage id; `cosines` with the question, shape (hits,)."""
+    """Return new hits with their final scores, best first, ties by passage id.
+
+    `cosines` are those of the question with the passages of the hits, shape (hits,), if there is an embedder.
+    """
     import numpy as np
 
     scores = reranker.score(question, [full_text(hit.passage) for hit in hits])
@@ -169,7 +175,7 @@ def rerank(reranker: Reranker, question: str, hits: Sequence[Hit], cosines: "np.
 
 
 def fuse(*rankings: Sequence[int]) -> dict[int, float]:
-    """The scores, by reciprocal rank fusion, of what stands in these rankings, each best first."""
+    """Return the reciprocal rank fusion scores of all items in these rankings (best first)."""
     scores: dict[int, float] = {}
     for ranking in rankings:
         for rank, item in enumerate(ranking, 1):
@@ -177,6 +183,6 @@ def fuse(*rankings: Sequence[int]) -> dict[int, float]:
     return scores
 
 
-def _rank(scores: "np.ndarray", place: int, ranking: Sequence[int]) -> int:
-    """The rank of a passage by its score: its place in the ranking, else behind all that score higher."""
-    return ranking.index(place) + 1 if place in ranking else int((scores > scores[place]).sum()) + 1
+def _rank(scores: "np.ndarray", position: int, ranking: Sequence[int]) -> int:
+    """The rank of a passage, from 1: its rank in `ranking`, else one more than the number of higher scores."""
+    return ranking.index(position) + 1 if position in ranking else int((scores > scores[position]).sum()) + 1

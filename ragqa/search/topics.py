@@ -1,4 +1,4 @@
-"""A question and its hits into its topic: which of its words it is about."""
+"""The topic of a question: those of its words that its hits are about."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import NamedTuple
 from ragqa.records import Answer, Hit
 from ragqa.text.analyzer import QUESTION_WORDS, STOP_WORDS, usual_analyzer
 
-ASPECTS = frozenset(  # nouns, and what is said of them, that ask about a topic and are none
+ASPECTS = frozenset(  # nouns, and their adjectives, that ask about a topic but are not a topic themselves
     "advantage advantages disadvantage disadvantages benefit benefits drawback drawbacks limit limits limitation limitations "
     "weakness weaknesses strength strengths pros cons problem problems pitfall pitfalls downside downsides risk risks purpose "
     "application applications example examples alternative alternatives variant variants formula equation history origin goal "
@@ -17,7 +17,7 @@ ASPECTS = frozenset(  # nouns, and what is said of them, that ask about a topic 
     "trick method methods technique techniques algorithm algorithms strategy strategies choice choices first real simple "
     "short possible".split()
 )
-_HELPERS = frozenset(  # verbs and adverbs that go with any topic
+_HELPERS = frozenset(  # verbs and adverbs that fit any topic
     "help helps prevent avoid fix stop choose pick select set find train trained compute computed calculate calculated "
     "measure measured improve reduce apply applied implement implemented evaluate interpret get make makes made cause causes "
     "needs needed fail fails perform come comes came go goes invented invent developed introduced proposed differ differs "
@@ -37,23 +37,23 @@ PAIR = re.compile(
 _PARENTHESIS = re.compile(r"(?<!\s)\s*\([^()]*\)\s*$")
 _GERUND = re.compile("[A-Z][a-z]+ing")
 _ARTICLE = re.compile(r"\b(?:an?|the) $", re.IGNORECASE)
-_LONGEST = 5  # words of a topic
-_WEIGHTS = (1.0, 0.5, 0.3)  # of what the first hits say about which words are the topic
-_IN_TITLE, _IN_SECTION, _IN_TEXT, _FIRST = 3.0, 1.0, 1.0, 0.4
-_NOT_IN_THE_BEST = 0.5  # times the evidence of what the first hit does not hold
+_LONGEST = 5  # most words of a topic
+_WEIGHTS = (1.0, 0.5, 0.3)  # weights of the evidence in the first three hits
+_IN_TITLE, _IN_SECTION, _IN_TEXT, _FIRST = 3.0, 1.0, 1.0, 0.4  # evidence; `_FIRST` for being early in the question
+_NOT_IN_THE_BEST = 0.5  # factor if the first hit has no evidence
 
 
 class Topic(NamedTuple):
-    """What a question is about, as it is named there, with its article; of two things that it compares both."""
+    """The topic of a question in the question's own words, with its article. `parts` are the two things that it compares."""
 
     text: str
     parts: tuple[str, str] | None = None
 
 
 def topic_of(answer: Answer) -> Topic | None:
-    """What a question is about: those of its words that the titles, sections and texts of its first hits hold most.
+    """Return the topic of an answered question: its words with most evidence in titles, sections and texts of the first hits.
 
-    Where no hit holds any, the title of the best one.
+    Without any evidence it is the title of the best hit, or None if the answer abstains. The answer must have hits.
     """
     if pair := PAIR.search(answer.question):
         first, second = (_trim(part) for part in pair.groups() if part)
@@ -83,7 +83,7 @@ def topic_of(answer: Answer) -> Topic | None:
 
 
 def _phrases(question: str) -> Iterator[tuple[int, int]]:
-    """The spans of the words, up to five in a row, that may name a topic."""
+    """The spans of up to five successive words that may name a topic."""
     spans = [match.span() for match in _WORD.finditer(question)]
     for first, (start, _) in enumerate(spans):
         for last in range(first, min(first + _LONGEST, len(spans))):
@@ -98,7 +98,7 @@ def _phrases(question: str) -> Iterator[tuple[int, int]]:
 
 
 def _evidence(phrase: str, start: int, hits: Sequence[Hit]) -> float:
-    """How surely a phrase of the question, which starts there, is what it is about."""
+    """The evidence that a phrase, which starts at offset `start` of the question, is its topic."""
     each = [_evidence_of(phrase, hit) for hit in hits]
     score = sum(weight * evidence for weight, evidence in zip(_WEIGHTS, each, strict=False))
     if not each[0]:
@@ -117,14 +117,14 @@ def _evidence_of(phrase: str, hit: Hit) -> float:
 
 
 def _in_titles(phrase: str, hits: Sequence[Hit]) -> bool:
-    """Whether the title of a page, or another name of it, holds all of a phrase."""
+    """Return True if the title or an alias of a page contains all terms of a phrase."""
     own = set(_terms(phrase))
     names = (name for hit in hits for name in (_PARENTHESIS.sub("", hit.passage.title), *hit.passage.aliases))
     return any(own <= set(_terms(name)) for name in names)
 
 
 def _widen(question: str, start: int, end: int, hit: Hit) -> tuple[int, int]:
-    """The span with the words before it that the best hit holds too ("ReLU" activation function), or behind it ("trick")."""
+    """Extend a span by words that the best hit also contains: before it ("ReLU" activation function), or after it ("trick")."""
     known = {*_terms(hit.passage.text), *_terms(hit.passage.title)}
     while (word := re.search(r"(?<![\w-])([\w-]+) $", question[:start])) and word[1].lower() not in _EMPTY:
         if not known.issuperset(_terms(word[1])):
@@ -140,12 +140,12 @@ def _widen(question: str, start: int, end: int, hit: Hit) -> tuple[int, int]:
 
 
 def _in_order(own: Sequence[str], named: Sequence[str]) -> bool:
-    places = [named.index(term) for term in own]
-    return places == sorted(places)
+    positions = [named.index(term) for term in own]
+    return positions == sorted(positions)
 
 
 def _trim(phrase: str) -> str:
-    """A phrase without the words at its ends that only ask, but with its article."""
+    """A phrase without question words and helpers at its ends, but with its article."""
     words = phrase.split()
     while words and words[0].lower() in _LIGHT - {"a", "an", "the"}:
         words.pop(0)
@@ -159,7 +159,7 @@ def _terms(text: str) -> tuple[str, ...]:
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text in lower case, without what stands behind an apostrophe."""
+    """Return the words of a text in lower case, without endings after an apostrophe."""
     return [match[0] for match in _find_words(text)]
 
 
@@ -168,7 +168,5 @@ def _find_words(text: str) -> Iterator[re.Match[str]]:
 
 
 def is_empty(text: str) -> bool:
-    """Whether a text names nothing that it could be about."""
-    return all(
-        match[0] in _EMPTY or match[0].isdecimal() for match in _find_words(text)
-    )  # as far as the first that does
+    """Return True if a text contains no word that can name a topic."""
+    return all(match[0] in _EMPTY or match[0].isdecimal() for match in _find_words(text))

@@ -1,1 +1,1 @@
-"""Bytes in, files and folders out that a crash leaves whole: replaced at once, with checksums, in generations."""
+"""Bytes in, files and folders out that survive crashes: replaced atomically, with checksums, in generations."""

@@ -1,4 +1,4 @@
-"""Folders with checksums: `checksums.json` names each file of a folder with its size and SHA-256."""
+"""Checksums of folders: `checksums.json` lists every file of a folder with its size and SHA-256."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -12,14 +12,14 @@ SEAL = "checksums.json"
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """A file as it was when its folder was sealed."""
+    """Size and SHA-256 of a file at the time when its folder was sealed."""
 
     bytes: int
     sha256: str
 
 
 def seal(folder: Path) -> str:
-    """Write the checksums of all files below a folder into it, and return their own SHA-256."""
+    """Write `checksums.json` for all files below a folder, and return the SHA-256 of `checksums.json` itself."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SEAL)
     files = {path.relative_to(folder).as_posix(): Sealed(path.stat().st_size, sha256(path)) for path in paths}
     with replace_file(folder / SEAL) as file:
@@ -28,12 +28,12 @@ def seal(folder: Path) -> str:
 
 
 def is_sealed(folder: Path) -> bool:
-    """Whether a folder has checksums."""
+    """Return True if a folder has checksums."""
     return (folder / SEAL).is_file()
 
 
 def read_seal(folder: Path) -> Mapping[str, Sealed]:
-    """The files of a sealed folder by their names. Raises `ValueError` if there are no checksums or none can be read."""
+    """Read the checksums of a folder, by file name. Raises `ValueError` if they are missing or damaged."""
     try:
         written = (folder / SEAL).read_bytes()
         files = {name: Sealed(**entry) for name, entry in json.loads(written)["files"].items()}
@@ -45,9 +45,10 @@ def read_seal(folder: Path) -> Mapping[str, Sealed]:
 
 
 def find_flaw(folder: Path, names: Iterable[str] | None = None, *, sizes_only: bool = False) -> str:
-    """What is wrong with files of a sealed folder, all of them if none are named; empty if nothing is.
+    """Describe the first missing or changed file of a sealed folder; return an empty text if there is none.
 
-    `sizes_only` reads no file but the checksums. A name that was not sealed is wrong.
+    Checks the files in `names`, by default all that were sealed. A name that was not sealed counts as missing. `sizes_only`
+    reads no file but `checksums.json`.
     """
     try:
         sealed = read_seal(folder)

@@ -1,4 +1,4 @@
-"""Files and folders that are either the old ones or the new ones, never half of each."""
+"""Atomic replacement of files, the cache folder, and safe reading of saved arrays."""
 
 import errno
 import os
@@ -22,24 +22,22 @@ if TYPE_CHECKING:
 
 UNFINISHED = ".unfinished"
 ASIDE = "old"
-_CLOCK_DIFFERENCE = 60  # seconds, between this machine and a file server
-_ABANDONED = 24 * 3600  # seconds since anything was written into it
-_READING = (
-    lock_across_forks()
-)  # numpy parses headers by `ast`, which fails now and then in several threads (Python 3.11)
+_CLOCK_DIFFERENCE = 60  # seconds; a file server's clock may differ from this machine's
+_ABANDONED = 24 * 3600  # seconds since the last write
+_READING = lock_across_forks()  # numpy parses headers with `ast`, which sometimes fails in threads (Python 3.11)
 _OCTAL = re.compile(r"\\([0-7]{3})")
-_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS)  # of network and FUSE file systems
+_NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.ENOSYS)  # some network and FUSE file systems
 
 
 @contextmanager
 def replace_file(path: str | Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file that takes the place of `path` when the block ends without an exception.
+    """Open a temporary file that replaces `path` when the block ends without an exception.
 
-    The content is on disk before the name changes; on an exception (a full disk, an interrupt) the old file stays
-    as it was and the temporary one is removed. Missing parent folders are created.
+    The content is on disk before the file is renamed. On an exception (a full disk, an interrupt) the old file stays as it
+    was and the temporary file is removed. Missing parent folders are created.
 
-    A mounted file (Docker binds single files) cannot change places: the new content, complete on disk, is copied into it. If
-    that copy fails or is killed, the file is half written, and the temporary file stays with the whole content.
+    A mounted file (Docker can mount single files) cannot be replaced by a rename. The new content, complete on disk, is then
+    copied into it. If that copy fails or is killed, the file is half written, and the temporary file keeps the new content.
     """
     path = check_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +62,7 @@ def replace_file(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def check_file(path: str | Path) -> Path:
-    """Return where `replace_file` writes: the file that a link leads to. Raises `InputError` or `OSError` if it cannot."""
+    """Return the path that `replace_file` writes to, with links resolved. Raises `InputError` or `OSError` if it cannot."""
     path = Path(path).resolve()
     if path.exists() and not path.is_file():
         raise InputError(f"{path} is not a file that can be replaced")
@@ -75,7 +73,7 @@ def check_file(path: str | Path) -> Path:
 
 
 def check_writable(folder: Path) -> None:
-    """Raise `PermissionError`, naming the folder, if nothing can be made in it or, where it is missing, above it."""
+    """Raise `PermissionError` if no file can be created in `folder` or, if it is missing, in its nearest existing parent."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -83,21 +81,21 @@ def check_writable(folder: Path) -> None:
 
 
 def is_mounted(path: Path) -> bool:
-    """Whether something is mounted at an absolute path, a file bound over another included: it cannot be renamed over."""
+    """Return True if a file system or a single file is mounted at an absolute path. Nothing can be renamed over it."""
     if os.path.ismount(path):
         return True
     try:
         lines = Path("/proc/self/mountinfo").read_text(encoding="utf8", errors="surrogateescape").splitlines()
-    except OSError:  # not Linux, where only whole file systems are mounted
+    except OSError:  # other systems than Linux mount whole file systems only
         return False
-    # the fifth field, with spaces and the like in octal digits
+    # the fifth field is the mount point, with white space and backslashes as octal escapes
     points = (_OCTAL.sub(lambda code: chr(int(code[1], 8)), line.split(" ")[4]) for line in lines)
     return os.fspath(path) in points
 
 
 @contextmanager
 def hold(path: Path) -> Iterator[None]:
-    """Show other writers, by a lock on a file or folder, that it is still being written. Its process's end frees it."""
+    """Lock a file or folder while it is written, so that other writers leave it alone. The lock ends with the process."""
     descriptor = _lock(path)
     try:
         yield
@@ -107,8 +105,8 @@ def hold(path: Path) -> Iterator[None]:
 
 
 def remove_abandoned(path: Path, folder: Path) -> None:
-    """Remove what killed processes have left in `folder` while replacing `path`; what may still be written stays."""
-    unfinished = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(UNFINISHED)}")  # as tempfile names it
+    """Remove temporary files that killed processes left in `folder` while they replaced `path`. Files in use stay."""
+    unfinished = re.compile(rf"\.{re.escape(path.name)}\.[a-z0-9_]{{8}}{re.escape(UNFINISHED)}")  # a name by `tempfile`
     for left in folder.iterdir():
         if unfinished.fullmatch(left.name):
             with suppress(OSError):
@@ -117,23 +115,23 @@ def remove_abandoned(path: Path, folder: Path) -> None:
 
 
 def clear(work: Path, path: Path) -> None:
-    """Remove the folder that a new `path` was written in; had the old one been set aside only, it comes back."""
+    """Remove the temporary folder of a replacement of `path`. If `path` is missing, first restore the old one from it."""
     if (work / ASIDE).exists() and not path.exists():
         (work / ASIDE).replace(path)
     shutil.rmtree(work, ignore_errors=True)
 
 
 def sync_tree(folder: Path) -> None:
-    """Wait until a folder and all that is in it are on disk."""
+    """Wait until a folder and everything below it is on disk."""
     for path in folder.rglob("*"):
         sync(path)
     sync(folder)
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept: `RAGQA_CACHE`, else the user's cache folder.
+    """Return the cache folder: `RAGQA_CACHE` if set, else `ragqa` in the user's cache folder.
 
-    Raises `RuntimeError` if the user has no home.
+    Raises `RuntimeError` if the user has no home folder.
     """
     if chosen := os.environ.get("RAGQA_CACHE"):
         return Path(chosen)
@@ -143,20 +141,20 @@ def cache_folder() -> Path:
 
 
 def warn_without_cache(error: Exception) -> None:
-    """Warn that the cache folder cannot be used because of `error`; a process repeats the same warning only once."""
-    if isinstance(error, RuntimeError):  # of `cache_folder`
+    """Warn that the cache folder cannot be used because of `error`. Each process shows the same warning only once."""
+    if isinstance(error, RuntimeError):  # raised by `cache_folder`
         what = "there is no home folder to keep a cache in"
     else:
         reason = getattr(error, "strerror", None) or first_line(error)
         what = f"the cache folder {cache_folder()} cannot be used ({reason})"
-    # raised here for every caller, because Python tells repeated warnings by their place
+    # always from this line, because Python recognizes a repeated warning by its line
     warnings.warn(f"{what}, so every start is slower; name another folder with RAGQA_CACHE", FallbackWarning, 1)
 
 
 def used_longest_ago(paths: Iterable[Path], keep: int) -> list[Path]:
-    """The paths without the `keep` that were used last, judged by their modification times.
+    """Return all paths except the `keep` most recently modified, newest first.
 
-    A time in the future counts as long ago: nothing has used that path since the clock was set back.
+    A modification time in the future counts as oldest: the path has not been used since the clock was set back.
     """
     now = time.time() + _CLOCK_DIFFERENCE
 
@@ -167,16 +165,14 @@ def used_longest_ago(paths: Iterable[Path], keep: int) -> list[Path]:
     return sorted(paths, key=used, reverse=True)[keep:]
 
 
-def own_code() -> list[Path]:
-    """The package's own modules: what they make of something is made again when they change."""
-    return sorted(Path(__file__).parents[1].rglob("*.py"))
-
-
 def map_array(folder: Path, name: str, kind: "np.typing.DTypeLike") -> "np.ndarray":
-    """Map an array of a generation of an index into memory. Raises `IndexStoreError` if it is missing or of another kind."""
+    """Map an array of an index generation into memory.
+
+    Raises `IndexStoreError` if it is missing or damaged, has another dtype than `kind`, or more than one dimension.
+    """
     try:
         array = read_array(folder / name, mapped=True)
-    except Exception as error:  # numpy reads a header as Python, which can fail in many ways
+    except Exception as error:  # numpy parses the header as Python code, which can raise many exceptions
         raise IndexStoreError(f"{folder / name} is missing or damaged; {rebuild(folder.parent)}") from error
     if array.dtype != kind or array.ndim != 1:
         raise IndexStoreError(f"{folder / name} is damaged; {rebuild(folder.parent)}")
@@ -184,7 +180,7 @@ def map_array(folder: Path, name: str, kind: "np.typing.DTypeLike") -> "np.ndarr
 
 
 def read_array(path: Path, *, mapped: bool = False) -> "np.ndarray":
-    """Read a saved array, or map it into memory. Raises whatever numpy raises for a file that is none."""
+    """Read a saved array, or map it into memory. Raises numpy's own exceptions for a damaged file."""
     import numpy as np
 
     with _READING:
@@ -192,7 +188,7 @@ def read_array(path: Path, *, mapped: bool = False) -> "np.ndarray":
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal digits."""
+    """Return the SHA-256 of a file as hex."""
     import hashlib
 
     with path.open("rb") as file:
@@ -203,7 +199,7 @@ def sha256(path: Path) -> str:
 
 
 def text_hash(text: str) -> str:
-    """The first 12 hexadecimal digits of the SHA-256 of a text: enough to tell that it has changed."""
+    """Return the first 12 hex digits of the SHA-256 of a text, which is enough to detect a change."""
     import hashlib
 
     return hashlib.sha256(text.encode()).hexdigest()[:12]
@@ -216,8 +212,8 @@ def _umask() -> int:
 
 
 def sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on disk."""
-    if path.is_dir() and os.name != "posix":  # folders cannot be opened for syncing elsewhere
+    """Wait until the content of a file, or the file names of a folder, are on disk."""
+    if path.is_dir() and os.name != "posix":  # only POSIX can open a folder to sync it
         return
     descriptor = os.open(path, os.O_RDONLY if os.name == "posix" else os.O_RDWR)
     try:
@@ -230,7 +226,7 @@ def sync(path: Path) -> None:
 
 
 def _is_abandoned(left: Path) -> bool:
-    """Whether nobody holds it, and its last change is a day away: in the past, or in the future of a clock set ahead."""
+    """Return True if nobody holds a lock on it and its last change is a day away, in the past or (wrong clock) the future."""
     changed = max(part.stat().st_mtime for part in (left, *left.rglob("*")))
     if abs(time.time() - changed) <= _ABANDONED:
         return False
@@ -244,9 +240,9 @@ def _is_abandoned(left: Path) -> bool:
 
 
 def _lock(path: Path) -> int | None:
-    """Lock a file or folder; return the descriptor that holds the lock, None where there are no locks.
+    """Lock a file or folder. Return the descriptor that holds the lock, or None if the system has no such locks.
 
-    Raises `BlockingIOError` if another process holds it.
+    Raises `BlockingIOError` if another process holds the lock.
     """
     try:
         import fcntl

@@ -1,4 +1,4 @@
-"""Folders that are written as a whole, with checksums, and replaced as a whole: datasets and models."""
+"""Atomic replacement of whole folders with checksums: datasets and models."""
 
 import os
 import shutil
@@ -21,17 +21,17 @@ from ragqa.storage.files import (
     sync_tree,
 )
 
-DATASET_MARK = "lint.json"  # a file that every folder of a dataset has
-SYSTEM_FILES = ("lost+found", ".DS_Store")  # that a file system or a file manager puts into empty folders
+DATASET_MARK = "lint.json"  # a file that every dataset folder has
+SYSTEM_FILES = ("lost+found", ".DS_Store")  # file systems and file managers put these into empty folders
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD; RENAME_EXCHANGE of Linux and RENAME_SWAP of macOS
 
 
 def check_replaceable(path: str | Path, mark: str) -> None:
-    """Raise `InputError` unless `path` is missing, an empty folder, or one that `replace_folder` wrote with the file `mark`.
+    """Raise `InputError` unless `path` is missing, is empty, or was written by `replace_folder` with the file `mark`.
 
-    A folder is known by its checksums: they name `mark`, and every other file in it. Raises `PermissionError` if nothing can
-    be written there.
+    The checksums of such a folder list `mark` and every other file in it. Raises `PermissionError` if nothing can be written
+    there.
     """
     path = Path(path).resolve()
     if path.exists():
@@ -41,14 +41,14 @@ def check_replaceable(path: str | Path, mark: str) -> None:
 
 @contextmanager
 def replace_folder(path: str | Path, mark: str) -> Iterator[Path]:
-    """Yield an empty folder that takes the place of `path` when the block ends without an exception.
+    """Yield an empty folder that replaces `path` when the block ends without an exception.
 
-    `mark` names a file that every folder of this kind has: another kind is not replaced (`check_replaceable`). The new
-    folder gets its checksums and is on disk before the two exchange their names, in one step where the system has one (Linux,
-    macOS). On an exception inside the block nothing of the old folder has been touched.
+    `mark` is the name of a file that every folder of this kind has; folders of other kinds are not replaced
+    (`check_replaceable`). The new folder gets checksums and is on disk before the two folders exchange names: in one step on
+    Linux and macOS, in two elsewhere. An exception inside the block leaves the old folder as it was.
 
-    A folder that cannot be renamed, because a file system is mounted there or nothing can be made beside it, is replaced file
-    by file, the checksums first: after a kill in between they do not fit, and whoever reads the folder is told so.
+    A folder that cannot be renamed (a file system is mounted there, or its parent is not writable) is replaced file by file,
+    the checksums first. If the process is killed in between, the checksums do not match, and every reader reports that.
     """
     check_replaceable(path, mark)
     path = Path(path).resolve()
@@ -76,7 +76,7 @@ def replace_folder(path: str | Path, mark: str) -> Iterator[Path]:
 
 
 def _check_ours(path: Path, mark: str) -> None:
-    """Raise `InputError`, naming what is in the way, unless all that a folder holds was written by `replace_folder`."""
+    """Raise `InputError`, which names the foreign file, unless `replace_folder` wrote everything in a folder."""
     if path.is_dir() and not _entries(path):
         return
     sealed = _read_seal(path)
@@ -101,7 +101,7 @@ def _read_seal(path: Path) -> Mapping[str, Sealed]:
 
 
 def _entries(path: Path) -> list[Path]:
-    """What a folder holds, without what the system or killed writers have left there."""
+    """The content of a folder, except files of the system and of killed writers."""
     names = (entry.name for entry in path.iterdir())
     return [path / name for name in names if name not in SYSTEM_FILES and not _is_unfinished(path, name)]
 
@@ -115,7 +115,7 @@ def _is_written_in_place(path: Path) -> bool:
 
 
 def _move_in(new: Path, path: Path, aside: Path) -> None:
-    """Let the files of a new folder take the places of the old ones. Puts the old ones back if that fails."""
+    """Replace the files of `path` by those of `new`; the old files go to `aside`. If that fails, put the old files back."""
     aside.mkdir()
     if (path / SEAL).exists():
         shutil.copyfile(path / SEAL, aside / SEAL)
@@ -129,7 +129,7 @@ def _move_in(new: Path, path: Path, aside: Path) -> None:
 
 def _move_into_empty(new: Path, path: Path) -> None:
     try:
-        _move([new / SEAL], path)  # first: until the last file has come they do not fit, which every reader notices
+        _move([new / SEAL], path)  # first, so that a reader notices as long as files are missing
         sync(path)
         _move(_entries(new), path)
     except BaseException:
@@ -143,7 +143,7 @@ def _move(entries: Iterable[Path], folder: Path) -> None:
 
 
 def _exchange(new: Path, old: Path) -> None:
-    """Let two folders exchange their names, in one step where the system has one."""
+    """Exchange the names of two folders, in one step if the system can."""
     if os.name == "posix" and _exchange_at_once(os.fsencode(new), os.fsencode(old)):
         return
     old.replace(new.with_name(ASIDE))

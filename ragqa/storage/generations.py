@@ -1,17 +1,17 @@
-"""An index folder: generations beside each other, of which `CURRENT` names the one that is read.
+"""Index folders: a folder holds generations of an index, and the file `CURRENT` names the one to read.
 
     index/
-    ├── CURRENT              the generation's name and the SHA-256 of its checksums
-    ├── lock                 held while somebody writes
-    ├── 000007/              a generation: sealed, never changed
-    └── .000008.unfinished/  the next one, while it is written
+    ├── CURRENT              name of the current generation and the SHA-256 of its checksums
+    ├── lock                 held while a process writes
+    ├── 000007/              a generation: has checksums, never changes
+    └── .000008.unfinished/  the next generation while it is written
 
-A new generation is written beside the old one and is on disk before `CURRENT` is replaced, in one step. Whoever opened
-the old one reads on in it; it is removed afterwards (what a process has mapped stays until that process lets go of it). A
-writer that is killed leaves files that nobody reads and the next writer removes; its lock ends with its process.
+A new generation is complete on disk before `CURRENT` is replaced atomically. Then the old generation is removed; processes that
+have mapped its files keep them until they exit. A killed writer leaves files that nobody reads; the next writer removes them.
+Its lock ends with its process.
 
-Names prove nothing: LevelDB has a `CURRENT` too, and folders of other people may be called 202401. An index is known by a
-`CURRENT` of our form, or by a generation whose checksums name `MANIFEST`. Only files that the checksums name are removed.
+Names alone prove nothing: LevelDB has a `CURRENT` too, and a user may have a folder 202401. A folder is an index if `CURRENT`
+has our form, or if the checksums of a generation list `MANIFEST`. Only files that the checksums list are removed.
 """
 
 import json
@@ -39,10 +39,10 @@ _NEW_POINTER = re.compile(rf"\.{CURRENT}\..*{re.escape(UNFINISHED)}")
 
 
 def open_current(folder: str | Path, open_generation: Callable[[Path], T]) -> T:
-    """Open the current generation of an index folder; the next one, if this one is removed meanwhile.
+    """Open the current generation of an index folder. If it is replaced meanwhile, open the new one.
 
-    Raises `IndexStoreError`, naming the file and what to do, if the folder is no index or a file is missing or cut short, and
-    whatever `open_generation` raises.
+    Raises `IndexStoreError`, which names the file and the remedy, if the folder is not an index or a file is missing or cut
+    short, and everything that `open_generation` raises.
     """
     folder = Path(folder)
     while True:
@@ -56,7 +56,7 @@ def open_current(folder: str | Path, open_generation: Callable[[Path], T]) -> T:
 
 
 def current(folder: str | Path) -> Path:
-    """The folder of the current generation. Raises as `open_current` does."""
+    """Return the folder of the current generation. Raises as `open_current` does."""
     return open_current(folder, lambda generation: generation)
 
 
@@ -64,9 +64,9 @@ def current(folder: str | Path) -> Path:
 def new_generation(folder: str | Path) -> Iterator[Path]:
     """Yield an empty folder that becomes the current generation when the block ends without an exception.
 
-    On an exception, and if the process is killed, the old generation stays current. A folder with a lost or damaged `CURRENT`
-    is repaired. Raises `IndexStoreError` if another process is writing, `InputError` if `folder` exists and is no index:
-    nothing else is ever written into.
+    After an exception or a kill the old generation stays current. A missing or damaged `CURRENT` is repaired. Raises
+    `IndexStoreError` if another process is writing, `InputError` if `folder` exists and is not an index: nothing is ever
+    written into other folders.
     """
     import filelock
 
@@ -97,12 +97,12 @@ def new_generation(folder: str | Path) -> Iterator[Path]:
 
 
 def holds_index(folder: Path) -> bool:
-    """Whether a folder is an index, or one whose `CURRENT` is lost or damaged: a generation of ours is in it."""
+    """Return True if a folder is an index, even if its `CURRENT` is missing or damaged."""
     return _pointed_at(folder) is not None or (folder.is_dir() and any(_our_generations(folder)))
 
 
 def remove_index(folder: Path) -> None:
-    """Remove an index that nobody is writing, and its folder if there is nothing else in it."""
+    """Remove an index, unless a process is writing it. Remove its folder too if it holds nothing else."""
     import filelock
 
     if _pointed_at(folder) is None:
@@ -118,7 +118,7 @@ def remove_index(folder: Path) -> None:
 
 
 def check_files(generation: Path, names: Iterable[str] | None = None, *, sizes_only: bool = False) -> None:
-    """Raise `IndexStoreError`, naming the file and what to do, if `seal.find_flaw` finds one in a generation."""
+    """Raise `IndexStoreError`, with the remedy, if `find_flaw` finds a missing or changed file in a generation."""
     if flaw := find_flaw(generation, names, sizes_only=sizes_only):
         raise IndexStoreError(f"{flaw}; {rebuild(generation.parent)}")
 
@@ -150,7 +150,7 @@ def _read_pointer(folder: Path) -> tuple[Path, str]:
 
 
 def _parse_pointer(folder: Path) -> tuple[Path, str] | None:
-    """The generation that `CURRENT` names and the SHA-256 of its checksums, None if there is no `CURRENT` of our form."""
+    """Return the generation that `CURRENT` names and the SHA-256 of its checksums; None if `CURRENT` has not our form."""
     try:
         written = (folder / CURRENT).read_bytes()
         pointer = json.loads(written)
@@ -162,7 +162,7 @@ def _parse_pointer(folder: Path) -> tuple[Path, str] | None:
 
 
 def _explain(folder: Path) -> str:
-    """Why a folder without a `CURRENT` of our form cannot be opened, and what to do."""
+    """Explain why a folder without a `CURRENT` of our form cannot be opened, and what to do."""
     path, damaged = folder / CURRENT, (folder / CURRENT).exists()
     whole = [generation.name for generation in _our_generations(folder) if not find_flaw(generation)]
     if whole:
@@ -181,7 +181,7 @@ def _pointed_at(folder: Path) -> Path | None:
 
 
 def _check_ours(folder: Path) -> None:
-    """Raise `InputError` unless nothing is there, an empty folder, an index, or what killed builds have left of one."""
+    """Raise `InputError` unless the folder is missing, empty, an index, or the remains of killed first builds."""
     if not _is_writable_into(folder):
         raise InputError(f"{folder} exists and is not an index, so it is not replaced: choose another folder")
 
@@ -193,12 +193,12 @@ def _is_writable_into(folder: Path) -> bool:
 
 
 def _is_left_by_first_builds(folder: Path) -> bool:
-    """Whether a folder holds nothing but what killed builds leave: of earlier versions, generations 000001, 000002, ..."""
+    """Return True if a folder holds only what killed builds leave; earlier versions left generations 000001, 000002, ..."""
     lock = folder / LOCK
     names = [path.name for path in folder.iterdir() if path.name not in (LOCK, *SYSTEM_FILES)]
     others = sorted(name for name in names if not (_NEW.fullmatch(name) or _NEW_POINTER.fullmatch(name)))
     first = [f"{number:06d}" for number in range(1, len(others) + 1)]
-    locked = lock.is_file() and not lock.stat().st_size  # ours is empty
+    locked = lock.is_file() and not lock.stat().st_size  # our lock file is empty
     return others == first and (locked or not (names or lock.exists()))
 
 
@@ -220,7 +220,7 @@ def _is_generation(path: Path) -> bool:
 
 
 def _remove_unfinished(folder: Path) -> None:
-    """Remove what killed writers have left, while the lock is held."""
+    """Remove the remains of killed writers. The caller holds the lock."""
     for path in folder.iterdir():
         if _NEW.fullmatch(path.name) and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
@@ -229,14 +229,14 @@ def _remove_unfinished(folder: Path) -> None:
 
 
 def _remove_generation(generation: Path) -> None:
-    """Remove the files that a generation's checksums name, and its folders if nothing else is in them."""
+    """Remove the files that a generation's checksums list, and its folders if they are empty then."""
     with suppress(OSError, ValueError):  # the next writer tries again
         names = {PurePosixPath(name) for name in read_seal(generation)}
         for path in [*generation.rglob("*")]:
             if PurePosixPath(path.relative_to(generation).as_posix()) in names:
                 path.unlink()
         for inner in sorted({parent for name in names for parent in name.parents if parent.name}, reverse=True):
-            with suppress(OSError):  # something of others is in it
+            with suppress(OSError):  # it holds files that are not ours
                 (generation / inner).rmdir()
         (generation / SEAL).unlink()
         generation.rmdir()

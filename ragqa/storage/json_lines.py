@@ -1,4 +1,4 @@
-"""Records in JSON Lines files, plain or gzip: read whole or line by line, replaced at once or added to."""
+"""Records in JSON Lines files, plain or gzip: read them, replace a file atomically, or append to a journal."""
 
 import codecs
 import gzip
@@ -19,7 +19,7 @@ from ragqa.storage.files import replace_file
 
 _BLOCK = 1 << 16  # bytes
 
-LONGEST_LINE = 1 << 24  # bytes; Wikipedia's longest article has two million
+LONGEST_LINE = 1 << 24  # bytes; the longest article of Wikipedia has two million
 
 _GZIP, _GZIP_MAGIC = ".gz", b"\x1f\x8b"
 
@@ -29,18 +29,18 @@ Record = TypeVar("Record")  # a frozen dataclass
 
 
 def read_json_lines(path: str | Path, record: type[Record], *, growing: bool = False) -> Iterator[Record]:
-    """Read records from a JSON Lines file or pipe, gzip or plain; other keys are ignored.
+    """Read records from a JSON Lines file or pipe, gzip or plain. Unknown keys are ignored.
 
-    Of a `growing` file a last line that somebody is writing, or that a crash left unfinished, is passed over.
+    `growing` skips an incomplete last line, which another process is writing or a crash left.
 
-    Raises `RecordError` with file, line and reason at the first line that is not such a record, `InputError` if there is
-    no such file.
+    Raises `RecordError` with file, line and reason at the first line that is not such a record, `InputError` if the file does
+    not exist.
     """
     yield from as_records(path, read_rows(path, growing=growing), record)
 
 
 def as_records(path: str | Path, rows: Iterable[tuple[int, dict[str, Any]]], record: type[Record]) -> Iterator[Record]:
-    """Records of the numbered rows of a file, as `read_rows` gives them. Raises `RecordError` as `read_json_lines` does."""
+    """Convert numbered rows (`read_rows`) to records. Raises `RecordError` as `read_json_lines` does."""
     for number, row in rows:
         try:
             yield construct(record, row)
@@ -49,7 +49,7 @@ def as_records(path: str | Path, rows: Iterable[tuple[int, dict[str, Any]]], rec
 
 
 def read_rows(path: str | Path, *, growing: bool = False) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Read the JSON objects of a JSON Lines file with their line numbers, from 1; empty lines are passed over."""
+    """Read the JSON objects of a JSON Lines file with their line numbers, from 1. Empty lines are skipped."""
     for number, line in read_lines(path):
         if line.strip():
             try:
@@ -62,9 +62,9 @@ def read_rows(path: str | Path, *, growing: bool = False) -> Iterator[tuple[int,
 
 
 def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
-    """Read the lines of a file or pipe with their numbers, from 1, gzip or plain; a byte order mark is left out.
+    """Read the lines of a file or pipe, gzip or plain, with their numbers, from 1. A byte order mark is removed.
 
-    Raises `RecordError` for a line of more than 16 MiB: a small gzip file may hold one that fills the memory.
+    Raises `RecordError` for a line of more than 16 MiB, because a small gzip file may unpack to a line that fills the memory.
     """
     path = Path(path)
     with open_input(path) as file:
@@ -80,13 +80,13 @@ def read_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
 
 
 def is_input(path: str | Path) -> bool:
-    """Return True for what can be read as a file: pipes too, such as `/dev/stdin`."""
+    """Return True for an existing file or pipe, such as `/dev/stdin`."""
     return Path(path).exists() and not Path(path).is_dir()
 
 
 @contextmanager
 def open_input(path: str | Path) -> Iterator[IO[bytes]]:
-    """Open a file or pipe to be read once, unpacked if it is gzip. Raises `InputError` if there is no such file."""
+    """Open a file or pipe to read it once; gzip is unpacked. Raises `InputError` if it does not exist."""
     path = Path(path)
     if not is_input(path):
         raise InputError(f"{path} is not a file")
@@ -96,9 +96,9 @@ def open_input(path: str | Path) -> Iterator[IO[bytes]]:
 
 
 def write_json_lines(path: str | Path, records: Iterable[Any]) -> int:
-    """Write records, one JSON object a line, in place of `path` once all are written; return their number.
+    """Replace `path` with records, one JSON object per line, when all are written. Return their number.
 
-    The file is gzip if its name ends in `.gz`; the same records give the same bytes then too.
+    The file is gzip if its name ends in `.gz`. The same records always give the same bytes.
     """
     count = 0
     packed = Path(path).suffix == _GZIP
@@ -110,17 +110,17 @@ def write_json_lines(path: str | Path, records: Iterable[Any]) -> int:
 
 
 def _gzip(file: IO[bytes]) -> gzip.GzipFile:
-    return gzip.GzipFile("", "wb", fileobj=file, mtime=0)  # neither a name nor a time in its header
+    return gzip.GzipFile("", "wb", fileobj=file, mtime=0)  # no name or time in the header
 
 
 def check_appendable(path: str | Path) -> None:
-    """Raise `InputError` for a name that ends in `.gz`: journals are plain files, since gzip would hold back lines."""
+    """Raise `InputError` for a name that ends in `.gz`. Journals are plain files, because gzip would buffer lines."""
     if Path(path).suffix == _GZIP:
-        raise InputError(f"{path} is added to line by line, so it cannot be gzip; choose a name without {_GZIP}")
+        raise InputError(f"{path} is written line by line, so it cannot be gzip; choose a name without {_GZIP}")
 
 
 def append_json_line(path: str | Path, record: Any) -> None:
-    """Add a record to the end of a journal and wait until it is on disk. Missing folders are created."""
+    """Append a record to a journal and wait until it is on disk. Missing folders are created."""
     path = Path(path)
     check_appendable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ def append_json_line(path: str | Path, record: Any) -> None:
 
 
 def read_journal(path: str | Path, record: type[Record]) -> list[Record]:
-    """The records of a journal, none if there is no file; a last line that a crash left unfinished is cut off first."""
+    """Read the records of a journal; none if the file does not exist. An unfinished last line is first cut off the file."""
     path = Path(path)
     if not path.exists():
         return []
@@ -140,11 +140,11 @@ def read_journal(path: str | Path, record: type[Record]) -> list[Record]:
 
 
 def cut_unfinished(path: Path) -> None:
-    """Cut off what stands behind the last line end of a journal: a line that a crash left unfinished."""
+    """Cut everything after the last line end off a journal: a line that a crash left unfinished."""
     with path.open("r+b") as file:
         end = size = file.seek(0, os.SEEK_END)
         newline = -1
-        while end and newline < 0:  # block by block from the end: a journal may be as large as a wiki
+        while end and newline < 0:  # block by block from the end, because a journal may be as large as a wiki
             start = max(end - _BLOCK, 0)
             file.seek(start)
             newline = file.read(end - start).rfind(b"\n")
@@ -154,7 +154,7 @@ def cut_unfinished(path: Path) -> None:
 
 
 def json_line(record: Any) -> bytes:
-    """One record as a line of a JSON Lines file."""
+    """Return one record as a line of a JSON Lines file."""
     row = record if isinstance(record, dict) else asdict(record)
     return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
@@ -175,7 +175,7 @@ def _parse(path: str | Path, number: int, line: bytes) -> dict[str, Any]:
 
 
 def construct(record: type[Record], row: dict[str, Any]) -> Record:
-    """A record of the fields that a JSON object holds. Raises `InputError` naming the field that is missing or wrong."""
+    """Build a record from a JSON object. Raises `InputError`, which names the field, if one is missing or has a wrong type."""
     values: dict[str, Any] = {}
     for name, (kinds, required) in _schema(record).items():
         if name in row:
@@ -203,7 +203,7 @@ def _schema(record: type[Any]) -> dict[str, tuple[tuple[type, ...], bool]]:
         hint = hints[field.name]
         kinds = get_args(hint) if get_origin(hint) in (types.UnionType, Union) else (hint,)
         if get_origin(hint) is tuple:
-            kinds = (list,)  # of strings
+            kinds = (list,)  # a list of strings
         if float in kinds:
             kinds = (*kinds, int)
         schema[field.name] = (kinds, field.default is MISSING)
@@ -211,4 +211,4 @@ def _schema(record: type[Any]) -> dict[str, tuple[tuple[type, ...], bool]]:
     return schema
 
 
-_SCHEMAS: dict[type[Any], dict[str, tuple[tuple[type, ...], bool]]] = {}  # made when first needed: it takes a while
+_SCHEMAS: dict[type[Any], dict[str, tuple[tuple[type, ...], bool]]] = {}  # built on first use, because it is slow

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from langchain_text_splitters import TextSplitter
 
 MAX_CHARS = 500
+SPLITTER_VERSION = 1  # raise with every change that cuts some page differently: cached indexes are then built again
 
 Span = tuple[int, int]
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import ModelError
-from ragqa.models.openvino import OpenVinoModel, open_tokenizer
+from ragqa.models.openvino import OpenVinoModel
+from ragqa.models.tokens import open_tokenizer
 from ragqa.process import import_openvino
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from ragqa.errors import (
     first_line,
     warn_of_fallback,
 )
-from ragqa.models.attention import sound_attention
+from ragqa.models.attention import without_cudnn_attention
 from ragqa.models.bases import BASE, OFFLINE_BASE, OFFLINE_NAME, base_path
 from ragqa.models.folders import MODEL_FILE, may_be_hub_id
 from ragqa.models.torch_models import limit_positions, missing_weights, quiet
@@ -453,7 +453,7 @@ def fit(trainer: Any, *, resume_from: Path | None = None) -> Mapping[str, float]
     trainer.add_callback(_stop_at_nan())
     trainer.add_callback(_seal_checkpoints())
     checkpoint = None if resume_from is None else str(resume_from)
-    with sound_attention() if torch.cuda.is_available() else QuickDropout():
+    with without_cudnn_attention() if torch.cuda.is_available() else QuickDropout():
         metrics: Mapping[str, float] = trainer.train(resume_from_checkpoint=checkpoint).metrics
     return metrics
 

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragqa.errors import IndexStoreError, InputError, RagqaError, warn_of_fallback
-from ragqa.index.bm25 import Bm25Index
+from ragqa.index.bm25 import Bm25Index, build_version
 from ragqa.recipes.books.library import Book, document, library_files, read_books, read_rated, starter_file, tastes_file
 from ragqa.recipes.books.tastes import learn, read_tastes, write_tastes
 from ragqa.records import Passage
-from ragqa.storage.files import cache_folder, own_code, sha256, used_longest_ago, warn_without_cache
+from ragqa.storage.files import cache_folder, sha256, used_longest_ago, warn_without_cache
 from ragqa.storage.generations import holds_index, remove_index
 from ragqa.storage.json_lines import read_json_lines, write_json_lines
 
 if TYPE_CHECKING:
     import numpy as np
 
+SHELF_VERSION = 1  # raise with every change of what is kept for the same library: books, their documents, their tastes
 KEPT = 4  # libraries in the cache folder; one of 10,000 books takes 13 MB, with ratings 18
 
 _BOOKS, _INDEX = "books.jsonl", "index"
@@ -98,9 +99,10 @@ def _open(folder: Path) -> Shelf:
 
 
 def _kept(path: Path) -> Path | None:
-    """Where a library is kept, by its files and the code; None if there is no library, or the user has no home."""
+    """Return the cache folder of a library, named after its files; None if there is no library, or the user has no home."""
     files = library_files(path)
-    key = hashlib.sha256(repr([(file.name, sha256(file)) for file in (*files, *own_code())]).encode())
+    contents = [(file.name, sha256(file)) for file in files]
+    key = hashlib.sha256(repr([SHELF_VERSION, build_version(), contents]).encode())
     try:
         return cache_folder() / "books" / key.hexdigest()[:32] if files else None
     except RuntimeError as error:
