@@ -31,8 +31,7 @@ from ragqa.storage.json_lines import (
     write_json_lines,
 )
 from ragqa.text.clean import clean_page
-from ragqa.text.omissions import add_removed
-from ragqa.text.wikitext import plain_text
+from ragqa.text.wikitext import extract_text
 from ragqa.wiki.dump_file import Entry, Site, open_dump
 from ragqa.wiki.links import Links, Names, open_links
 from ragqa.wiki.listing import Filter, make_filter
@@ -217,8 +216,7 @@ class _Import:
 
     def _page(self, entry: Entry) -> Page:
         url = self._address and self._address + quote(entry.title.replace(" ", "_"), safe=_KEPT_BY_MEDIAWIKI)
-        text = plain_text(entry.text, self._names.hidden)
-        text = add_removed(text, entry.text) if text.strip() else ""
+        text = extract_text(entry.text, self._names.hidden)
         page = Page(entry.title, url, entry.page_id, entry.revision, entry.timestamp, text)
         return replace(clean_page(page), aliases=self._links.aliases(entry.title))
 

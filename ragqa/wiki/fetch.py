@@ -12,7 +12,7 @@ from ragqa.errors import CrawlError
 from ragqa.records import Page
 from ragqa.storage.json_lines import LONGEST_LINE, construct, json_line
 from ragqa.text.clean import clean_page
-from ragqa.text.omissions import add_removed
+from ragqa.text.omissions import restore_omissions
 from ragqa.wiki.api import Wiki, reading
 from ragqa.wiki.listing import capitalize, title_flaw
 from ragqa.wiki.outcomes import Fate
@@ -107,7 +107,7 @@ def _page(title: str, told: Any) -> Page:
     (revision,) = told.revisions
     script, is_script, _ = (told.editurl or "").partition(_EDIT)
     url = script if is_script else told.fullurl
-    text = add_removed(told.extract, revision.get("slots", {}).get("main", {}).get("*", ""))
+    text = restore_omissions(told.extract, revision.get("slots", {}).get("main", {}).get("*", ""))
     number, timestamp = revision["revid"], revision["timestamp"]
     page = clean_page(Page(told.title, url, told.pageid, number, timestamp, text, _aliases(title, told)))
     line = json_line(page)  # as strict as those who will read it
