@@ -17,7 +17,7 @@ from functools import lru_cache
 from ragqa.models.reranker import Reranker
 from ragqa.records import Passage
 from ragqa.text.analyzer import usual_analyzer
-from ragqa.text.passages import full_text, place, sentences
+from ragqa.text.passages import full_text, heading_path, sentences
 
 SUPPORTED, UNSUPPORTED, UNCITED, PENDING = "supported", "unsupported", "uncited", "pending"
 
@@ -183,7 +183,7 @@ def _is_of_another(said: str, cited: Sequence[Passage]) -> bool:
 
     What a title names needs not be named again where something is said of it.
     """
-    named = {term for passage in cited for term in _terms(place(passage))}
+    named = {term for passage in cited for term in _terms(heading_path(passage))}
     statements = [s for passage in cited for s in _statements(passage.text)]
     known = {term for statement in statements for term in _terms(statement)}
     for clause in _statements(said):
