@@ -23,7 +23,7 @@ from ragqa.records import Page
 from ragqa.storage.json_lines import read_json_lines, write_json_lines
 from ragqa.text.passages import split
 from ragqa.wiki.crawl import crawl
-from ragqa.wiki.outcomes import CrawlReport, Fate
+from ragqa.wiki.outcomes import CrawlReport, Outcome
 from ragqa.wiki.seeds import Seeds, read_seeds
 
 CONTACT = "tests@example.org"
@@ -104,8 +104,8 @@ def test_every_title_is_accounted_for(wiki: Wiki, out: Path) -> None:
     report = run(
         out, wiki.api_url, titles=["Downhill walk", "Nobody", "Stub"], categories=["Learning", "Shelf"], depth=1
     )
-    fates = {fate.title: fate for fate in report.fates}
-    assert {title: fate.became for title, fate in fates.items()} == {
+    outcomes = {outcome.title: outcome for outcome in report.outcomes}
+    assert {title: outcome.became for title, outcome in outcomes.items()} == {
         "Category:Shelf": "failed",
         "Talk:Perceptron": "skipped",
         "Downhill walk": "fetched",
@@ -116,15 +116,15 @@ def test_every_title_is_accounted_for(wiki: Wiki, out: Path) -> None:
         "Steepest descent": "folded",
         "Perceptron": "fetched",
     }
-    assert fates["Talk:Perceptron"].reason == "namespace 1"
-    walk, page = fates["Downhill walk"], pages(out)[0]
+    assert outcomes["Talk:Perceptron"].reason == "namespace 1"
+    walk, page = outcomes["Downhill walk"], pages(out)[0]
     assert (walk.page, walk.revision, walk.length) == (page.title, page.revision, len(page.text))
     assert walk.sha1 == hashlib.sha1(page.text.encode()).hexdigest()
-    assert tuple(read_json_lines(Path(f"{out}.titles"), Fate)) == report.fates
+    assert tuple(read_json_lines(Path(f"{out}.titles"), Outcome)) == report.outcomes
     later = run(out, wiki.api_url, titles=["AC/DC", "C++"])
-    told = {fate.title: fate.became for fate in read_json_lines(Path(f"{out}.titles"), Fate)}
-    assert told == {title: fate.became for title, fate in fates.items()} | {"AC/DC": "fetched", "C++": "kept"}
-    assert [fate.title for fate in later.fates] == ["AC/DC", "C++"]
+    told = {outcome.title: outcome.became for outcome in read_json_lines(Path(f"{out}.titles"), Outcome)}
+    assert told == {title: outcome.became for title, outcome in outcomes.items()} | {"AC/DC": "fetched", "C++": "kept"}
+    assert [outcome.title for outcome in later.outcomes] == ["AC/DC", "C++"]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_what_failed_is_asked_for_again_categories_as_such(wiki: Wiki, out: Path
 def test_excluded_pages_and_categories_are_passed_over(wiki: Wiki, out: Path) -> None:
     report = run(out, wiki.api_url, categories=["Learning"], depth=3, exclude=["^Category:Lay", r"\+\+"])
     assert titles(out) == ["Gradient descent", "Perceptron"]
-    reasons = {fate.title: fate.reason for fate in report.fates if fate.became == "skipped"}
+    reasons = {outcome.title: outcome.reason for outcome in report.outcomes if outcome.became == "skipped"}
     assert reasons == {"Category:Layers": "excluded", "C++": "excluded", "Talk:Perceptron": "namespace 1"}
     with pytest.raises(InputError, match=r"exclude '\(' is no regular expression: missing \)"):
         run(out, wiki.api_url, categories=["Learning"], exclude=["("])
@@ -305,7 +305,7 @@ def test_a_later_crawl_fetches_only_what_has_changed(wiki: Wiki, out: Path) -> N
         return {query["titles"][0] for query in queries if "extracts" in query.get("prop", [""])[0]}
 
     with wiki.undone(), serve(reply) as url:
-        assert run(out, url, **seeds) == replace(compare_nothing(first), fates=run(out, url, **seeds).fates)
+        assert run(out, url, **seeds) == replace(compare_nothing(first), outcomes=run(out, url, **seeds).outcomes)
         assert fetched() == {"Only a comment", "Kernel"}  # of which nothing is kept
         wiki.edit("C++", "It has '''changed'''.[[Category:Learning]]")
         wiki.delete("Exercise 2")
@@ -333,7 +333,7 @@ def test_a_later_crawl_fetches_only_what_has_changed(wiki: Wiki, out: Path) -> N
     assert now["Exercise four"].aliases == ("Exercise 4",)
     assert list(now)[:3] == ["AC/DC", "C++", "Gradient descent"]  # in their places
     assert (again.added, again.changed, again.renamed, again.deleted) == ((), (), (), ())
-    ledger = {fate.title: fate.became for fate in read_json_lines(Path(f"{out}.titles"), Fate)}
+    ledger = {outcome.title: outcome.became for outcome in read_json_lines(Path(f"{out}.titles"), Outcome)}
     assert {title: ledger[title] for title in ("Exercise 2", "Exercise 5")} == dict.fromkeys(
         ("Exercise 2", "Exercise 5"), "missing"
     )
@@ -518,8 +518,8 @@ def test_categories_go_by_the_names_that_the_wiki_has_for_them(wiki: Wiki, out: 
             assert run(path, wiki.api_url, categories=[named]).titles("fetched") == ("Kurbel",), named
         report = run(out, wiki.api_url, categories=["Manuals: old"])
         assert report.failed == ("Category:Manuals: old: no articles in it",)
-        ledger = [fate for fate in read_json_lines(Path(f"{out}.titles"), Fate) if fate.is_category]
-        assert [fate.title for fate in ledger] == ["Category:Manuals: old"]
+        ledger = [outcome for outcome in read_json_lines(Path(f"{out}.titles"), Outcome) if outcome.is_category]
+        assert [outcome.title for outcome in ledger] == ["Category:Manuals: old"]
 
 
 def test_pages_of_other_namespaces_come_if_they_are_asked_for(wiki: Wiki, out: Path) -> None:
@@ -633,7 +633,7 @@ def test_only_included_articles_are_fetched(wiki: Wiki, out: Path) -> None:
         out, wiki.api_url, titles=["AC/DC"], categories=["Learning"], depth=3, include=["descent$", "^Dropout"]
     )
     assert titles(out) == ["AC/DC", "Gradient descent", "Dropout layer"]
-    reasons = {fate.title: fate.reason for fate in report.fates if fate.became == "skipped"}
+    reasons = {outcome.title: outcome.reason for outcome in report.outcomes if outcome.became == "skipped"}
     assert {title for title, reason in reasons.items() if reason == "not included"} >= {"C++", "Perceptron", "Stub"}
 
 

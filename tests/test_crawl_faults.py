@@ -21,7 +21,7 @@ from ragqa.errors import CrawlError, InputError
 from ragqa.records import Page
 from ragqa.storage.json_lines import read_json_lines
 from ragqa.wiki.crawl import crawl
-from ragqa.wiki.outcomes import CrawlReport, Fate
+from ragqa.wiki.outcomes import CrawlReport, Outcome
 
 SEED = 42
 TITLES = ["AC/DC", "Downhill walk", "Nobody", "Stub", "Électricité"]
@@ -31,8 +31,8 @@ Answer = Reply | Behaviour | None
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     noted = skip_waits(monkeypatch)
-    monkeypatch.setattr("ragqa.wiki.api.TIMEOUT_S", 0.5)
-    monkeypatch.setattr("ragqa.wiki.api.DEADLINE_S", 1.0)
+    monkeypatch.setattr("ragqa.wiki.retries.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("ragqa.wiki.retries.DEADLINE_S", 1.0)
     monkeypatch.setattr("ragqa.wiki.listing._MEMBERS_AT_ONCE", 14)  # 2 at once in the second listing
     return noted
 
@@ -251,10 +251,10 @@ def test_a_page_that_fails_is_named_and_the_others_come(wiki: Wiki, tmp_path: Pa
         assert failed.endswith("HTTP 500")
     with serve(Proxy(wiki, {}).reply) as url:
         again = crawl(tmp_path / "pages.jsonl", contact="a@b.example", api_url=url, retry_failed=True, progress=False)
-    assert [(fate.title, fate.became) for fate in again.fates] == [("AC/DC", "fetched")]
-    ledger = list(read_json_lines(tmp_path / "pages.jsonl.titles", Fate))
-    assert [fate.title for fate in ledger] == [fate.title for fate in report.fates]
-    assert not [fate for fate in ledger if fate.became == "failed"]
+    assert [(outcome.title, outcome.became) for outcome in again.outcomes] == [("AC/DC", "fetched")]
+    ledger = list(read_json_lines(tmp_path / "pages.jsonl.titles", Outcome))
+    assert [outcome.title for outcome in ledger] == [outcome.title for outcome in report.outcomes]
+    assert not [outcome for outcome in ledger if outcome.became == "failed"]
     with pytest.raises(InputError, match=r"pages\.jsonl\.titles names nothing that failed"):
         crawl(tmp_path / "pages.jsonl", contact="a@b.example", retry_failed=True)
 

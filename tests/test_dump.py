@@ -27,7 +27,7 @@ from ragqa.text.passages import split
 from ragqa.wiki.crawl import crawl
 from ragqa.wiki.dump import DumpReport, import_dump
 from ragqa.wiki.dump_file import open_dump
-from ragqa.wiki.outcomes import Fate
+from ragqa.wiki.outcomes import Outcome
 
 LOOPS = ("Round one", "Round two", "Self")  # redirects
 
@@ -45,7 +45,7 @@ def titles(out: Path) -> list[str]:
 
 
 def became(report: DumpReport) -> list[tuple[str, str, str]]:
-    return [(fate.title, fate.became, fate.page or fate.reason) for fate in report.fates]
+    return [(outcome.title, outcome.became, outcome.page or outcome.reason) for outcome in report.outcomes]
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_without_a_filter_gives_all_articles_but_lists(current: Path, crawled: d
     report = run(current, out)
     assert set(titles(out)) == set(crawled) - {"List of exercises"}
     assert report.counts == {"fetched": len(crawled) - 1, "skipped": 1, "empty": 2}
-    assert report.fates == ()
+    assert report.outcomes == ()
 
 
 @pytest.mark.parametrize("depth", range(4))
@@ -552,10 +552,10 @@ def test_names_the_extra_that_is_missing(small: tuple[Path, bytes], out: Path, m
         run(small[0], out)
 
 
-def test_a_fate_is_like_that_of_a_crawl(tmp_path: Path, out: Path) -> None:
+def test_an_outcome_is_like_that_of_a_crawl(tmp_path: Path, out: Path) -> None:
     dump = write(tmp_path / "dump.xml", page(1, "A", "'''a'''"))
     sha1 = "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"
-    assert run(dump, out, titles=["a"]).fates == (Fate("a", "fetched", "A", 10, 1, sha1),)
+    assert run(dump, out, titles=["a"]).outcomes == (Outcome("a", "fetched", "A", 10, 1, sha1),)
 
 
 def test_a_gzip_name_gives_gzip_that_a_second_import_goes_on_from(tmp_path: Path) -> None:

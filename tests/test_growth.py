@@ -41,11 +41,11 @@ from ragqa.text.questions import FORMS, QuestionGenerator, expansions, is_well_f
 from ragqa.text.tex import readable_tex
 from ragqa.text.wikitext import plain_text as plain_wikitext
 from ragqa.text.wikitext import without_comments
-from ragqa.wiki.api import _retry_after_s
 from ragqa.wiki.dump_file import Entry, Site
 from ragqa.wiki.fetch import has_text
 from ragqa.wiki.links import Names
 from ragqa.wiki.listing import make_filter, name_category, normalize, title_flaw
+from ragqa.wiki.replies import _retry_after_s
 
 if sys.version_info >= (3, 11):
     from re import _parser  # type: ignore[attr-defined]

@@ -229,8 +229,8 @@ def skip_waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return False
 
     now = time.monotonic
-    monkeypatch.setattr("ragqa.wiki.api._rest", rest)
-    monkeypatch.setattr("ragqa.wiki.api.monotonic", lambda: now() + ahead)
+    monkeypatch.setattr("ragqa.wiki.retries._rest", rest)
+    monkeypatch.setattr("ragqa.wiki.retries.monotonic", lambda: now() + ahead)
     return waits
 
 
