@@ -1,4 +1,4 @@
-"""Between the crawler and a wiki: proxies, passwords, redirects, packed replies, odd headers."""
+"""Between the crawler and a wiki: proxies, passwords, redirects, compressed replies, odd headers."""
 
 import base64
 import gzip
@@ -137,7 +137,7 @@ def test_json_that_is_too_deep_is_no_answer(out: Path) -> None:
 
 @pytest.fixture
 def guarded(wiki: Wiki) -> Iterator[tuple[str, list[str]]]:
-    """A wiki behind Basic authentication, and the paths asked for; it redirects once."""
+    """A wiki behind Basic authentication that redirects once, and the requested paths."""
     asked: list[str] = []
 
     def reply(path: str, headers: Mapping[str, str]) -> Reply | None:
@@ -267,7 +267,7 @@ def test_a_proxy_of_the_environment_is_used(
         run(out, "http://wiki.example/w/api.php")
         assert set(seen) == {("http://wiki.example/w/api.php", BASIC)}
         seen.clear()
-        run(out.with_name("local"), wiki.api_url)  # to this machine itself
+        run(out.with_name("local"), wiki.api_url)  # without a proxy
         monkeypatch.setenv("NO_PROXY", ".example")
         with pytest.raises(CrawlError, match=r"^C\+\+.* http://wiki\.example/w/api\.php: no connection: "):
             run(out.with_name("direct"), "http://wiki.example/w/api.php")

@@ -36,7 +36,7 @@ LEVELS = [["C++", "Gradient descent"], ["Perceptron"], ["Dropout layer"], ["Sigm
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """No waiting between retries; what would have been waited is noted."""
+    """Skip waits between retries and return the list of skipped seconds."""
     noted = skip_waits(monkeypatch)
     return noted
 
@@ -192,15 +192,13 @@ def test_a_dry_run_says_what_would_be_fetched_and_writes_nothing(wiki: Wiki, out
         report = run(out, url, categories=["Learning"], titles=["Stub"], dry_run=True)
     assert report.titles("planned") == ("Stub", "Gradient descent", "Steepest descent")
     assert report.titles("kept") == ("C++",)
-    assert (
-        len(asked) == 4
-    )  # which wiki it is, the members, what has changed, whether another title leads to what is there
+    assert len(asked) == 4  # the wiki's host, the members, the changes, the target of another title
     assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == before
 
 
 def test_requests_keep_their_distance(wiki: Wiki, out: Path, waits: list[int]) -> None:
     run(out, wiki.api_url, titles=["C++", "AC/DC", "Stub"], delay_s=9)
-    assert waits == [9, 9, 9]  # four requests: that there is no text was asked twice
+    assert waits == [9, 9, 9]  # four requests: empty text is confirmed by a second one
 
 
 def test_redirects_and_their_target_make_one_page(wiki: Wiki, out: Path) -> None:
@@ -214,7 +212,7 @@ def test_redirects_and_their_target_make_one_page(wiki: Wiki, out: Path) -> None
     with serve(reply) as url:
         report = run(out, url, titles=asked)
     assert titles(out) == ["Gradient descent"]
-    assert len(requests) == 3  # the last is known by its own title
+    assert len(requests) == 3  # the last title is that of a known page
     assert report.titles("folded") == ("gradient descent", "Steepest descent", "Gradient descent")
 
 
@@ -272,9 +270,9 @@ def test_a_cited_url_opens_the_text_it_cites(wiki: Wiki, out: Path) -> None:
 def test_redirects_are_kept_as_aliases(wiki: Wiki, out: Path) -> None:
     run(out, wiki.api_url, titles=["Perceptron", "gradient descent"], categories=["Oddities"])
     aliases = {page.title: page.aliases for page in pages(out) if page.aliases}
-    assert aliases == {"Gradient descent": ("Steepest descent",)}  # and none that leads to a section
+    assert aliases == {"Gradient descent": ("Steepest descent",)}  # without redirects to sections
     run(out, wiki.api_url, titles=["Downhill walk", "Slow decay"])
-    assert pages(out)[1].aliases == ("Downhill walk", "Steepest descent")  # by another redirect
+    assert pages(out)[1].aliases == ("Downhill walk", "Steepest descent")  # through another redirect
     assert split(pages(out)[1])[0].aliases == ("Downhill walk", "Steepest descent")
 
 
@@ -306,7 +304,7 @@ def test_a_later_crawl_fetches_only_what_has_changed(wiki: Wiki, out: Path) -> N
 
     with wiki.undone(), serve(reply) as url:
         assert run(out, url, **seeds) == replace(compare_nothing(first), outcomes=run(out, url, **seeds).outcomes)
-        assert fetched() == {"Only a comment", "Kernel"}  # of which nothing is kept
+        assert fetched() == {"Only a comment", "Kernel"}  # which are never kept
         wiki.edit("C++", "It has '''changed'''.[[Category:Learning]]")
         wiki.delete("Exercise 2")
         wiki.delete("Exercise 3")
@@ -331,7 +329,7 @@ def test_a_later_crawl_fetches_only_what_has_changed(wiki: Wiki, out: Path) -> N
     assert now["C++"].text == "It has changed."
     assert now["C++"].aliases == ("Exercise 6",)
     assert now["Exercise four"].aliases == ("Exercise 4",)
-    assert list(now)[:3] == ["AC/DC", "C++", "Gradient descent"]  # in their places
+    assert list(now)[:3] == ["AC/DC", "C++", "Gradient descent"]  # in their old order
     assert (again.added, again.changed, again.renamed, again.deleted) == ((), (), (), ())
     ledger = {outcome.title: outcome.became for outcome in read_json_lines(Path(f"{out}.titles"), Outcome)}
     assert {title: ledger[title] for title in ("Exercise 2", "Exercise 5")} == dict.fromkeys(
@@ -544,7 +542,9 @@ def test_pages_of_other_namespaces_come_if_they_are_asked_for(wiki: Wiki, out: P
         run(out, wiki.api_url, titles=["Handbook:Lift"], namespaces=["Handbook"])
         assert [(page.title, page.aliases) for page in pages(out)] == [("Handbook:Pump", ("Handbook:Lift",))]
         wiki.edit("Handbook:Pump", "A pump moves oil.[[Category:Manuals]]")
-        assert run(out, wiki.api_url, titles=["C++"]).changed == ("Handbook:Pump",)  # it stays, though not asked for
+        assert run(out, wiki.api_url, titles=["C++"]).changed == (
+            "Handbook:Pump",
+        )  # stays, though its namespace is not requested
     for asked, reason in (
         (("Nowhere",), r"this wiki has no namespace 'nowhere'; it has 0 \(articles\), 1 \(talk\), .*3000 \(handbook\)"),
         (("Kategorie",), r"namespace 'kategorie' holds no articles"),
@@ -567,9 +567,7 @@ def test_ctrl_c_ends_a_crawl_that_waits(wiki: Wiki, out: Path) -> None:
         titles_file.parent.mkdir()
         titles_file.write_text("A\nB\nC\nD\n")
         arguments = ["crawl", "--titles", str(titles_file), "--contact", CONTACT, "--api-url", url]
-        heed = (
-            "signal.signal(signal.SIGINT, signal.default_int_handler)"  # what a shell starts in the background does not
-        )
+        heed = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell's background jobs ignore it
         code = f"import signal, sys; {heed}; from ragqa.cli import main; sys.exit(main(sys.argv[1:]))"
         command = [sys.executable, "-c", code, *arguments, "--in-flight", "3", "--out", str(out)]
         crawling = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -612,7 +610,7 @@ def test_a_cache_answers_for_a_day(wiki: Wiki, out: Path, tmp_path: Path) -> Non
 
     def reply(path: str, _: object) -> Reply | None:
         asked.append(path)
-        return (503, {}, b"") if len(asked) == 3 else relay(wiki, path)  # which no cache may keep
+        return (503, {}, b"") if len(asked) == 3 else relay(wiki, path)  # must not be cached
 
     with serve(reply) as url:
         first = run(out, url, **seeds)
@@ -715,7 +713,7 @@ def test_requests_are_polite(wiki: Wiki, out: Path) -> None:
 
     with serve(reply) as url:
         run(out, url, titles=["C++"], categories=["Networks"])
-    assert len(seen) == 3  # one for the category, one a page: text and revision come together
+    assert len(seen) == 3  # one for the category and one for each page
     for query, headers in seen:
         assert query["maxlag"] == ["5"]
         assert headers["Host"] in url

@@ -1,4 +1,4 @@
-"""A wiki that fails in every way at any request: what comes of it is the right page, after a retry, or a failed one."""
+"""A wiki that fails in every way at any request: the page is right, after a retry, or it is failed."""
 
 import gzip
 import json
@@ -75,7 +75,7 @@ def drip(reply: Reply) -> Answer:
                 handler.wfile.write(bytes([byte]))
                 handler.wfile.flush()
                 time.sleep(0.05)
-        except OSError:  # nobody listens any more
+        except OSError:  # the client has hung up
             pass
 
     return behave
@@ -93,7 +93,7 @@ def drip_headers(handler: BaseHTTPRequestHandler) -> None:
 
 
 def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[Reply], Answer]:
-    """The wiki's own reply with something changed in its query."""
+    """Return the wiki's reply with a change in its query."""
 
     def answer(reply: Reply) -> Answer:
         told = json.loads(reply[2])
@@ -173,7 +173,7 @@ class Proxy:
 
 @pytest.fixture(scope="module")
 def whole(wiki: Wiki, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, CrawlReport, int]:
-    """What a crawl without faults writes, reports and asks."""
+    """What a crawl without faults writes and reports, and how many requests it sends."""
     out, proxy = tmp_path_factory.mktemp("whole") / "pages.jsonl", Proxy(wiki, {})
     with serve(proxy.reply) as url:
         report = run(out, url)
@@ -224,7 +224,7 @@ def test_any_faults_together_change_nothing(
 ) -> None:
     rng = random.Random(seed)
     faults: dict[int, Callable[[Reply], Answer]] = {}
-    for at in range(0, 3 * whole[2], 4):  # never four in a row, after which a page fails
+    for at in range(0, 3 * whole[2], 4):  # never four in a row, which would make a page fail
         for number in rng.sample(range(3), rng.randrange(3)):
             faults[at + number] = rng.choice(list(PASSING.values()))
     with serve(Proxy(wiki, faults).reply) as url:

@@ -92,7 +92,7 @@ def test_gives_the_pages_that_a_crawl_of_the_wiki_gives(
 ) -> None:
     report = run(current, out, titles=articles, index_url=index_url(wiki))
     imported = {page.title: page for page in pages(out)}
-    code = "Activation (mathematics)"  # this wiki has no extension for <syntaxhighlight> and shows it as it is written
+    code = "Activation (mathematics)"  # this wiki lacks the extension for <syntaxhighlight> and shows its source
     assert "<syntaxhighlight" in crawled[code].text
     assert imported == {**crawled, code: replace(crawled[code], text=imported[code].text)}
     assert "[A table was here: Activations and their ranges]" in imported[code].text
@@ -118,7 +118,9 @@ def test_finds_the_members_of_categories_that_a_crawl_finds(wiki: Wiki, current:
     report = run(current, out, **seeds)
     path = out.with_name("crawl.jsonl")
     told = crawl(path, contact="tests@example.org", api_url=wiki.api_url, progress=False, **seeds)
-    assert set(titles(out)) - {"Kernel"} == set(titles(path))  # the wiki marks it where no wikitext says so
+    assert set(titles(out)) - {"Kernel"} == set(
+        titles(path)
+    )  # marked as a disambiguation page by the wiki, not in the wikitext
     assert len(report.failed) == len(told.failed)
 
 
@@ -351,7 +353,7 @@ def test_goes_on_after_any_byte(small: tuple[Path, bytes], where: float, is_writ
 
 
 class interrupted:  # noqa: N801
-    """An import that stops at the first page, and leaves its journal."""
+    """Interrupt an import at the first page, so that its journal stays."""
 
     def __init__(self, dump: Path, out: Path) -> None:
         self._patch = pytest.MonkeyPatch()

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from ragqa.text.clean import clean_text
 from ragqa.text.wikitext import extract_text
 
-N = 20_000  # characters, of each hostile text
-SECONDS = 20  # a lone core needs about one; mwparserfromhell alone would need minutes for some
+N = 20_000  # characters of each hostile text
+SECONDS = 20  # an idle core needs about one; mwparserfromhell alone needs minutes for some
 REPEATED = (
     r"{{ [[ '''' <b> {| {|\n| * *\n {{a| [[a| {{a}} <ref> <!-- [http://a\s & &amp; = ==\n ''x '''x'' {{{ <math> <nowiki> <div "
     r"<div> : - http:// {{[[ [[{{ {|\n|-\n| <b>'' [[File:a|b\s {|\n{|\n {{{x}} {{{{{x}}\s [[a]\s <div>[[</div>]] <b>[[x</b>]] "
