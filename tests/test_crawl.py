@@ -445,7 +445,7 @@ def test_a_redirect_is_the_alias_of_one_page(wiki: Wiki, out: Path) -> None:
 def test_wrong_json_is_no_page(out: Path, wrong: dict[str, Any]) -> None:
     page = WITHOUT_EXTRACT | {"extract": "Text.", "lastrevid": 9}
     answer = json.dumps({"query": {"pages": {"7": page | wrong}}})
-    with serve(always(200, answer)) as url, pytest.raises(CrawlError, match="half a reply"):
+    with serve(always(200, answer)) as url, pytest.raises(CrawlError, match="incomplete reply"):
         run(out, url, titles=["C"])
     with serve(always(200, json.dumps({"query": {"pages": {"7": page}}}))) as url:
         assert run(out, url, titles=["C"]).titles("fetched") == ("C",)
@@ -461,7 +461,7 @@ def test_wrong_json_is_no_page(out: Path, wrong: dict[str, Any]) -> None:
     ],
 )
 def test_wrong_json_about_titles_is_no_answer(out: Path, query: dict[str, Any]) -> None:
-    with serve(always(200, json.dumps({"query": query}))) as url, pytest.raises(CrawlError, match="half a reply"):
+    with serve(always(200, json.dumps({"query": query}))) as url, pytest.raises(CrawlError, match="incomplete reply"):
         run(out, url, titles=["C"])
 
 
@@ -470,7 +470,7 @@ def test_wrong_json_about_known_pages_is_no_answer(wiki: Wiki, out: Path) -> Non
         return (200, {}, b'{"query": {"interwiki": []}}') if "pageids=" in path else relay(wiki, path)
 
     run(out, wiki.api_url, titles=["C++"])
-    with serve(reply) as url, pytest.raises(CrawlError, match="half a reply"):
+    with serve(reply) as url, pytest.raises(CrawlError, match="incomplete reply"):
         run(out, url, titles=["C++"])
 
 
@@ -760,7 +760,11 @@ def test_a_truncated_answer_is_no_page(wiki: Wiki, out: Path) -> None:
             1,
         ),
         (always(200, '{"error": {"code": "readonly", "info": "Be back\\nsoon"}}'), "readonly: Be back soon", 4),
-        (always(200, '{"query": {"pages": {}}}'), "C, the 1. page in a row to fail: .* half a reply, without pages", 4),
+        (
+            always(200, '{"query": {"pages": {}}}'),
+            "C, the 1. page in a row to fail: .* incomplete reply, without pages",
+            4,
+        ),
         (always(200, json.dumps({"query": {"pages": {"7": WITHOUT_EXTRACT}}})), "TextExtracts", 4),
     ],
 )
@@ -783,7 +787,7 @@ def test_a_wiki_that_answers_wrongly_is_named_with_the_reason(
 def test_half_a_category_is_an_error(out: Path) -> None:
     category = '"pages": {"7": {"ns": 14, "title": "Category:Learning"}}'
     half = f'{{"query": {{"categorymembers": [{{"pageid": 1, "ns": 0}}], {category}}}}}'
-    with serve(always(200, half)) as url, pytest.raises(CrawlError, match="Category:Learning: half a reply"):
+    with serve(always(200, half)) as url, pytest.raises(CrawlError, match="Category:Learning: incomplete reply"):
         run(out, url, categories=["Learning"])
 
 

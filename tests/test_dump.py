@@ -389,13 +389,13 @@ def test_a_journal_of_something_else_is_told_and_kept(tmp_path: Path, small: tup
     journal.write_bytes(lines[:500])
     other = write(tmp_path / "other.xml", page(1, "A", "a"))
     with pytest.raises(
-        InputError, match=r"is of another dump, dump.xml of [\d,]+ bytes, not of what is asked of other.xml"
+        InputError, match=r"is the journal of another dump, dump.xml of [\d,]+ bytes, not of this import of other.xml"
     ):
         run(other, out)
-    with pytest.raises(InputError, match=r"is of other pages of this dump, not of what is asked of dump.xml"):
+    with pytest.raises(InputError, match=r"is the journal of other pages of this dump, not of this import of dump.xml"):
         run(dump, out, categories=["All"])
     Path(f"{out}.import").unlink()
-    with pytest.raises(InputError, match=r"is of something else than an import.*: finish what began it"):
+    with pytest.raises(InputError, match=r"is the journal of something other than an import.*: finish what began it"):
         run(dump, out)
     assert journal.read_bytes() == lines[: lines.rfind(b"\n", 0, 500) + 1]
 
@@ -450,9 +450,7 @@ def test_elements_that_are_not_known_are_told_once(tmp_path: Path, out: Path) ->
     dump = write(tmp_path / "dump.xml", odd, page(2, "Spade", "It digs."))
     with pytest.warns(FallbackWarning) as told:
         run(dump, out)
-    assert [str(one.message) for one in told] == [
-        f"{dump}: passed over elements that MediaWiki does not write: <mood> (1)"
-    ]
+    assert [str(one.message) for one in told] == [f"{dump}: skipped elements that MediaWiki does not write: <mood> (1)"]
     assert titles(out) == ["Rake", "Spade"]
 
 

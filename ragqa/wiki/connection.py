@@ -127,7 +127,7 @@ def _decompress(response: "httpx.Response", deadline: float) -> bytes:
 
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip"):
-        raise httpx.DecodingError(f"the answer is packed with {encoding[:40]!r}; only gzip was asked for")
+        raise httpx.DecodingError(f"the answer is compressed with {encoding[:40]!r}; only gzip was requested")
     gzip = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
     body = bytearray()
     try:

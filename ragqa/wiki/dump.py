@@ -135,7 +135,7 @@ class _Origin:
 
 
 class _Journal:
-    """The pages imported so far, `<out>.partial`, and beside them their origin, `<out>.import`."""
+    """The pages imported so far, `<out>.partial`, and their origin, `<out>.import`."""
 
     def __init__(self, out: Path, origin: _Origin) -> None:
         """Drop an unfinished last line. Raises `InputError` if there is a journal of another import."""
@@ -146,8 +146,8 @@ class _Journal:
         begun = next(read_json_lines(self._origin_path, _Origin), None) if self._origin_path.exists() else None
         if begun != origin:
             raise InputError(
-                f"{self.path} is of {_describe(begun, origin)}, not of what is asked of {origin.dump} ({origin.size:,} bytes): "
-                "finish what began it, choose another --out, or remove it to begin anew"
+                f"{self.path} is the journal of {_describe(begun, origin)}, not of this import of {origin.dump} "
+                f"({origin.size:,} bytes): finish what began it, choose another --out, or remove the journal to start again"
             )
 
     @contextmanager
@@ -176,7 +176,7 @@ class _Journal:
 
 def _describe(begun: _Origin | None, origin: _Origin) -> str:
     if begun is None:
-        return "something else than an import"
+        return "something other than an import"
     if (begun.dump, begun.size) == (origin.dump, origin.size):
         return "other pages of this dump"
     return f"another dump, {begun.dump} of {begun.size:,} bytes"

@@ -119,7 +119,9 @@ class _Source:
         start = file.read(4)
         file.seek(0)
         if start in _OTHER_FORMATS:
-            raise InputError(f"{path} is packed with {_OTHER_FORMATS[start]}, which is not read: unpack it first")
+            raise InputError(
+                f"{path} is compressed with {_OTHER_FORMATS[start]}, which cannot be read: decompress it first"
+            )
         opener = bz2.open if start[:3] == b"BZh" else gzip.open if start[:2] == b"\x1f\x8b" else None
         self._stream: Any = opener(file) if opener else file
         self._head = self._unpack(_HEAD_BYTES)
@@ -290,7 +292,7 @@ def _entries(path: Path, site: Site, root: Any, children: Iterator[Any], events:
             pass
     if events.unknown:
         named = ", ".join(f"<{name}> ({count:,})" for name, count in events.unknown.most_common(5))
-        warn_of_fallback(f"{path}: passed over elements that MediaWiki does not write: {named}")
+        warn_of_fallback(f"{path}: skipped elements that MediaWiki does not write: {named}")
 
 
 def _read_page(element: Any, site: Site, events: _Events) -> Entry | None:

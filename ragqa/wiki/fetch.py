@@ -104,24 +104,24 @@ def _batches(items: Iterable[str]) -> Iterator[list[str]]:
         yield some
 
 
-def _page(title: str, told: Any) -> Page:
-    (revision,) = told.revisions
-    script, is_script, _ = (told.editurl or "").partition(_EDIT)
-    url = script if is_script else told.fullurl
-    text = restore_omissions(told.extract, revision.get("slots", {}).get("main", {}).get("*", ""))
+def _page(title: str, article: Any) -> Page:
+    (revision,) = article.revisions
+    script, is_script, _ = (article.editurl or "").partition(_EDIT)
+    url = script if is_script else article.fullurl
+    text = restore_omissions(article.extract, revision.get("slots", {}).get("main", {}).get("*", ""))
     number, timestamp = revision["revid"], revision["timestamp"]
-    page = clean_page(Page(told.title, url, told.pageid, number, timestamp, text, _aliases(title, told)))
+    page = clean_page(Page(article.title, url, article.pageid, number, timestamp, text, _aliases(title, article)))
     line = json_line(page)  # checked as strictly as when it is read
     if len(line) > LONGEST_LINE:
         raise ValueError(f"it has more than {LONGEST_LINE:,} bytes")
     return construct(Page, json.loads(line))
 
 
-def _aliases(title: str, told: Any) -> tuple[str, ...]:
+def _aliases(title: str, article: Any) -> tuple[str, ...]:
     """Return the titles that lead to a page, not to a section of it. A redirect to a redirect counts only if it is `title`."""
-    redirects = {redirect["title"]: "fragment" in redirect for redirect in getattr(told, "redirects", ())}
+    redirects = {redirect["title"]: "fragment" in redirect for redirect in getattr(article, "redirects", ())}
     names = {name for name, to_section in redirects.items() if not to_section}
-    if {title, capitalize(title)}.isdisjoint({told.title, *redirects}):
+    if {title, capitalize(title)}.isdisjoint({article.title, *redirects}):
         names.add(title)
     return tuple(sorted(names))
 

@@ -166,7 +166,7 @@ def _list_once(wiki: Wiki, name: str, at_once: int) -> tuple[list[dict[str, Any]
             if more == before or not more.keys() <= {"continue", "cmcontinue"}:
                 raise ValueError("it goes on where it was")
         except WRONG as error:
-            raise CrawlError(f"{name}: half a reply ({error}); run it again to resume") from error
+            raise CrawlError(f"{name}: incomplete reply ({error}); run it again to resume") from error
         in_vain = in_vain + 1 if len(members) == known else 0
         if more and (in_vain >= _MOST_IN_VAIN or len(members) > _MOST_MEMBERS):
             raise CrawlError(

@@ -35,7 +35,7 @@ def reading() -> "Iterator[None]":
     try:
         yield
     except WRONG as error:
-        raise CrawlError(f"half a reply ({error})") from error
+        raise CrawlError(f"incomplete reply ({error})") from error
 
 
 def find_trouble(request: "httpx.Request", response: "httpx.Response") -> Trouble | None:
@@ -84,18 +84,18 @@ def _find_gap(asked: "httpx.QueryParams", query: dict[str, Any]) -> Trouble | No
     """Return what a reply lacks that every reply to this query holds, or None if it is complete."""
     listed = asked.get("list")
     if listed and not isinstance(query.get(listed), list):
-        return Trouble(f"half a reply, without {listed}")
+        return Trouble(f"incomplete reply, without {listed}")
     if asked.keys().isdisjoint(("titles", "pageids")) or asked.get("continue") or "interwiki" in query:
         return None
     pages = query.get("pages")
     if pages is None and _goes_in_circles(query.get("redirects")):
         return None
     if not isinstance(pages, dict) or not pages or not all(isinstance(page, dict) for page in pages.values()):
-        return Trouble("half a reply, without pages")
+        return Trouble("incomplete reply, without pages")
     if "pageids" in asked and not pages.keys() >= set(asked["pageids"].split("|")):
-        return Trouble("half a reply, without some of the pages")
+        return Trouble("incomplete reply, without some of the pages")
     flaws = [*(_page_flaw(page, asked.get("prop", "")) for page in pages.values()), _flaw_of_titles(asked, query)]
-    return next((Trouble(f"half a reply, {flaw}") for flaw in flaws if flaw), None)
+    return next((Trouble(f"incomplete reply, {flaw}") for flaw in flaws if flaw), None)
 
 
 def _flaw_of_titles(asked: "httpx.QueryParams", query: dict[str, Any]) -> str:

@@ -72,7 +72,7 @@ class RetryingTransport:
         try:
             return find_trouble(request, response) or response
         except WRONG as error:
-            return Trouble(f"half a reply ({error})")
+            return Trouble(f"incomplete reply ({error})")
 
     def _wait(self) -> None:
         """Wait until the next request may be sent. Raises `CrawlError` if the crawl is stopped."""
