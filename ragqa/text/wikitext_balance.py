@@ -32,23 +32,7 @@ _TOKEN = re.compile(
 )
 _ESCAPES = str.maketrans({character: f"&#{ord(character)};" for character in "{[<"})
 _MOST_BLOCKS = 100  # table notes and blocks of code that are kept from a division
-_TEXT_ARGUMENT = {
-    "em": 1,
-    "lang": 2,
-    "math": 1,
-    "mvar": 1,
-    "nobr": 1,
-    "nowrap": 1,
-}  # index of a template's visible argument
-
-
-def balance(text: str, stored: list[str], render_template: "Callable[[str], str] | None" = None) -> str:
-    """Leave markup only where it is closed in the order in which it was opened, and no tags, tables and templates.
-
-    A table becomes a placeholder of its note, and a division the placeholders of the notes and the code in it. A template
-    becomes what `render_template` (default: `template_text`) returns for the text between its braces.
-    """
-    return _Balancer(stored, render_template or template_text).run(text)
+_TEXT_ARGUMENT = {"em": 1, "lang": 2, "math": 1, "mvar": 1, "nobr": 1, "nowrap": 1}  # index of the visible argument
 
 
 def template_text(call: str) -> str:
@@ -59,6 +43,15 @@ def template_text(call: str) -> str:
     name, *arguments = call.split("|", _TEXT_ARGUMENT.get(call.partition("|")[0].strip().lower(), 0))
     text = arguments[-1] if arguments and name.strip().lower() in _TEXT_ARGUMENT else ""
     return text.removeprefix("1=").strip()
+
+
+def balance(text: str, stored: list[str], render_template: Callable[[str], str] = template_text) -> str:
+    """Leave markup only where it is closed in the order in which it was opened, and no tags, tables and templates.
+
+    A table becomes a placeholder of its note, and a division the placeholders of the notes and the code in it. A template
+    becomes what `render_template` returns for the text between its braces.
+    """
+    return _Balancer(stored, render_template).run(text)
 
 
 class _Balancer:

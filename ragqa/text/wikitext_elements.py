@@ -73,7 +73,8 @@ def render_element(name: str, attributes: str, content: str, stored: list[str]) 
     if name in _INVISIBLE or not content:
         return OMITTED_LINE if name == "gallery" else ""
     if name == "pre":
-        return f"\n{PREFORMATTED}{store(content.strip(chr(10)), stored)}\n"
+        placeholder = store(content.strip("\n"), stored)
+        return f"\n{PREFORMATTED}{placeholder}\n"
     return store(_formula(content) if name in FORMULA_ELEMENTS else content, stored)
 
 
