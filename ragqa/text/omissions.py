@@ -1,4 +1,4 @@
-"""What plain-text extracts leave out of a page: notes of its tables, and its code, put back where they were.
+"""A plain-text extract and its wikitext in, the extract with notes of its tables and with its code out.
 
 TextExtracts drops tables and highlighted code without a trace. The wikitext of the same revision shows where they were.
 """
