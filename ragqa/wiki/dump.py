@@ -215,7 +215,7 @@ class _Import:
 
     def _members(self, category: str, with_subcategories: bool) -> tuple[set[str], set[str]]:
         """Return the subcategories in a category that are not excluded, and the targets of the redirects in it."""
-        subcategories, targets = set(), set()
+        subcategories, targets = set[str](), set[str]()
         for title, namespace in self._links.members(category):
             target = self._links.follow(title)
             if namespace == CATEGORY and with_subcategories:

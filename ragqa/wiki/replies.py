@@ -1,5 +1,6 @@
 """Checks whether a response of a wiki's server answers the request, and whether it helps to send the request again."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -7,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 from ragqa.errors import CrawlError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx
 
 WRONG = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)  # raised on unexpected JSON
@@ -30,7 +29,7 @@ class Trouble:
 
 
 @contextmanager
-def reading() -> "Iterator[None]":
+def reading() -> Iterator[None]:
     """Raise `CrawlError` for the exceptions that a malformed reply causes in this block."""
     try:
         yield
