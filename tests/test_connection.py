@@ -1,4 +1,4 @@
-"""Between the crawler and a wiki: proxies, passwords, redirects, packed replies, odd headers."""
+"""Between the crawler and a wiki: proxies, passwords, redirects, compressed replies, odd headers."""
 
 import base64
 import gzip
@@ -87,10 +87,10 @@ BOMB = gzip.compress(gzip.compress(bytes(1 << 30), 9), 9)  # a gigabyte in 3 KB
     ("encoding", "body", "reason"),
     [
         ("gzip", gzip.compress(bytes(LARGEST_REPLY + 1)), f"the answer has more than {LARGEST_REPLY:,} bytes"),
-        ("gzip, gzip", BOMB, "the answer is packed with 'gzip, gzip'; only gzip was asked for"),
-        ("br", b"\x81\xff\xff\xff", "the answer is packed with 'br'"),
-        ("zstd", b"\x28\xb5\x2f\xfd", "the answer is packed with 'zstd'"),
-        ("deflate", deflated(b"{}"), "the answer is packed with 'deflate'"),
+        ("gzip, gzip", BOMB, "the answer is compressed with 'gzip, gzip'; only gzip was requested"),
+        ("br", b"\x81\xff\xff\xff", "the answer is compressed with 'br'"),
+        ("zstd", b"\x28\xb5\x2f\xfd", "the answer is compressed with 'zstd'"),
+        ("deflate", deflated(b"{}"), "the answer is compressed with 'deflate'"),
         ("gzip", gzip.compress(b"{}")[:-4], "the answer is cut short"),
         ("gzip", b"{}", "the answer is damaged"),
         ("identity", bytes(LARGEST_REPLY + 1), "the answer has more than"),
@@ -128,7 +128,7 @@ def test_gzip_alone_is_asked_for_and_read(wiki: Wiki, out: Path) -> None:
 
 def test_json_that_is_too_deep_is_no_answer(out: Path) -> None:
     deep = b'{"query": ' + b"[" * 200_000
-    with serve(lambda *_: (200, {}, deep)) as url, pytest.raises(CrawlError, match="half a reply|not JSON"):
+    with serve(lambda *_: (200, {}, deep)) as url, pytest.raises(CrawlError, match="incomplete reply|not JSON"):
         run(out, url)
 
 
@@ -137,7 +137,7 @@ def test_json_that_is_too_deep_is_no_answer(out: Path) -> None:
 
 @pytest.fixture
 def guarded(wiki: Wiki) -> Iterator[tuple[str, list[str]]]:
-    """A wiki behind Basic authentication, and the paths asked for; it redirects once."""
+    """A wiki behind Basic authentication that redirects once, and the requested paths."""
     asked: list[str] = []
 
     def reply(path: str, headers: Mapping[str, str]) -> Reply | None:
@@ -267,7 +267,7 @@ def test_a_proxy_of_the_environment_is_used(
         run(out, "http://wiki.example/w/api.php")
         assert set(seen) == {("http://wiki.example/w/api.php", BASIC)}
         seen.clear()
-        run(out.with_name("local"), wiki.api_url)  # to this machine itself
+        run(out.with_name("local"), wiki.api_url)  # without a proxy
         monkeypatch.setenv("NO_PROXY", ".example")
         with pytest.raises(CrawlError, match=r"^C\+\+.* http://wiki\.example/w/api\.php: no connection: "):
             run(out.with_name("direct"), "http://wiki.example/w/api.php")

@@ -23,7 +23,7 @@ from ragqa.records import Page
 from ragqa.storage.json_lines import read_json_lines, write_json_lines
 from ragqa.text.passages import split
 from ragqa.wiki.crawl import crawl
-from ragqa.wiki.outcomes import CrawlReport, Fate
+from ragqa.wiki.outcomes import CrawlReport, Outcome
 from ragqa.wiki.seeds import Seeds, read_seeds
 
 CONTACT = "tests@example.org"
@@ -36,7 +36,7 @@ LEVELS = [["C++", "Gradient descent"], ["Perceptron"], ["Dropout layer"], ["Sigm
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """No waiting between retries; what would have been waited is noted."""
+    """Skip waits between retries and return the list of skipped seconds."""
     noted = skip_waits(monkeypatch)
     return noted
 
@@ -104,8 +104,8 @@ def test_every_title_is_accounted_for(wiki: Wiki, out: Path) -> None:
     report = run(
         out, wiki.api_url, titles=["Downhill walk", "Nobody", "Stub"], categories=["Learning", "Shelf"], depth=1
     )
-    fates = {fate.title: fate for fate in report.fates}
-    assert {title: fate.became for title, fate in fates.items()} == {
+    outcomes = {outcome.title: outcome for outcome in report.outcomes}
+    assert {title: outcome.became for title, outcome in outcomes.items()} == {
         "Category:Shelf": "failed",
         "Talk:Perceptron": "skipped",
         "Downhill walk": "fetched",
@@ -116,15 +116,15 @@ def test_every_title_is_accounted_for(wiki: Wiki, out: Path) -> None:
         "Steepest descent": "folded",
         "Perceptron": "fetched",
     }
-    assert fates["Talk:Perceptron"].reason == "namespace 1"
-    walk, page = fates["Downhill walk"], pages(out)[0]
+    assert outcomes["Talk:Perceptron"].reason == "namespace 1"
+    walk, page = outcomes["Downhill walk"], pages(out)[0]
     assert (walk.page, walk.revision, walk.length) == (page.title, page.revision, len(page.text))
     assert walk.sha1 == hashlib.sha1(page.text.encode()).hexdigest()
-    assert tuple(read_json_lines(Path(f"{out}.titles"), Fate)) == report.fates
+    assert tuple(read_json_lines(Path(f"{out}.titles"), Outcome)) == report.outcomes
     later = run(out, wiki.api_url, titles=["AC/DC", "C++"])
-    told = {fate.title: fate.became for fate in read_json_lines(Path(f"{out}.titles"), Fate)}
-    assert told == {title: fate.became for title, fate in fates.items()} | {"AC/DC": "fetched", "C++": "kept"}
-    assert [fate.title for fate in later.fates] == ["AC/DC", "C++"]
+    told = {outcome.title: outcome.became for outcome in read_json_lines(Path(f"{out}.titles"), Outcome)}
+    assert told == {title: outcome.became for title, outcome in outcomes.items()} | {"AC/DC": "fetched", "C++": "kept"}
+    assert [outcome.title for outcome in later.outcomes] == ["AC/DC", "C++"]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_what_failed_is_asked_for_again_categories_as_such(wiki: Wiki, out: Path
 def test_excluded_pages_and_categories_are_passed_over(wiki: Wiki, out: Path) -> None:
     report = run(out, wiki.api_url, categories=["Learning"], depth=3, exclude=["^Category:Lay", r"\+\+"])
     assert titles(out) == ["Gradient descent", "Perceptron"]
-    reasons = {fate.title: fate.reason for fate in report.fates if fate.became == "skipped"}
+    reasons = {outcome.title: outcome.reason for outcome in report.outcomes if outcome.became == "skipped"}
     assert reasons == {"Category:Layers": "excluded", "C++": "excluded", "Talk:Perceptron": "namespace 1"}
     with pytest.raises(InputError, match=r"exclude '\(' is no regular expression: missing \)"):
         run(out, wiki.api_url, categories=["Learning"], exclude=["("])
@@ -192,15 +192,13 @@ def test_a_dry_run_says_what_would_be_fetched_and_writes_nothing(wiki: Wiki, out
         report = run(out, url, categories=["Learning"], titles=["Stub"], dry_run=True)
     assert report.titles("planned") == ("Stub", "Gradient descent", "Steepest descent")
     assert report.titles("kept") == ("C++",)
-    assert (
-        len(asked) == 4
-    )  # which wiki it is, the members, what has changed, whether another title leads to what is there
+    assert len(asked) == 4  # the wiki's host, the members, the changes, the target of another title
     assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == before
 
 
 def test_requests_keep_their_distance(wiki: Wiki, out: Path, waits: list[int]) -> None:
     run(out, wiki.api_url, titles=["C++", "AC/DC", "Stub"], delay_s=9)
-    assert waits == [9, 9, 9]  # four requests: that there is no text was asked twice
+    assert waits == [9, 9, 9]  # four requests: empty text is confirmed by a second one
 
 
 def test_redirects_and_their_target_make_one_page(wiki: Wiki, out: Path) -> None:
@@ -214,7 +212,7 @@ def test_redirects_and_their_target_make_one_page(wiki: Wiki, out: Path) -> None
     with serve(reply) as url:
         report = run(out, url, titles=asked)
     assert titles(out) == ["Gradient descent"]
-    assert len(requests) == 3  # the last is known by its own title
+    assert len(requests) == 3  # the last title is that of a known page
     assert report.titles("folded") == ("gradient descent", "Steepest descent", "Gradient descent")
 
 
@@ -272,9 +270,9 @@ def test_a_cited_url_opens_the_text_it_cites(wiki: Wiki, out: Path) -> None:
 def test_redirects_are_kept_as_aliases(wiki: Wiki, out: Path) -> None:
     run(out, wiki.api_url, titles=["Perceptron", "gradient descent"], categories=["Oddities"])
     aliases = {page.title: page.aliases for page in pages(out) if page.aliases}
-    assert aliases == {"Gradient descent": ("Steepest descent",)}  # and none that leads to a section
+    assert aliases == {"Gradient descent": ("Steepest descent",)}  # without redirects to sections
     run(out, wiki.api_url, titles=["Downhill walk", "Slow decay"])
-    assert pages(out)[1].aliases == ("Downhill walk", "Steepest descent")  # by another redirect
+    assert pages(out)[1].aliases == ("Downhill walk", "Steepest descent")  # through another redirect
     assert split(pages(out)[1])[0].aliases == ("Downhill walk", "Steepest descent")
 
 
@@ -305,8 +303,8 @@ def test_a_later_crawl_fetches_only_what_has_changed(wiki: Wiki, out: Path) -> N
         return {query["titles"][0] for query in queries if "extracts" in query.get("prop", [""])[0]}
 
     with wiki.undone(), serve(reply) as url:
-        assert run(out, url, **seeds) == replace(compare_nothing(first), fates=run(out, url, **seeds).fates)
-        assert fetched() == {"Only a comment", "Kernel"}  # of which nothing is kept
+        assert run(out, url, **seeds) == replace(compare_nothing(first), outcomes=run(out, url, **seeds).outcomes)
+        assert fetched() == {"Only a comment", "Kernel"}  # which are never kept
         wiki.edit("C++", "It has '''changed'''.[[Category:Learning]]")
         wiki.delete("Exercise 2")
         wiki.delete("Exercise 3")
@@ -331,9 +329,9 @@ def test_a_later_crawl_fetches_only_what_has_changed(wiki: Wiki, out: Path) -> N
     assert now["C++"].text == "It has changed."
     assert now["C++"].aliases == ("Exercise 6",)
     assert now["Exercise four"].aliases == ("Exercise 4",)
-    assert list(now)[:3] == ["AC/DC", "C++", "Gradient descent"]  # in their places
+    assert list(now)[:3] == ["AC/DC", "C++", "Gradient descent"]  # in their old order
     assert (again.added, again.changed, again.renamed, again.deleted) == ((), (), (), ())
-    ledger = {fate.title: fate.became for fate in read_json_lines(Path(f"{out}.titles"), Fate)}
+    ledger = {outcome.title: outcome.became for outcome in read_json_lines(Path(f"{out}.titles"), Outcome)}
     assert {title: ledger[title] for title in ("Exercise 2", "Exercise 5")} == dict.fromkeys(
         ("Exercise 2", "Exercise 5"), "missing"
     )
@@ -447,7 +445,7 @@ def test_a_redirect_is_the_alias_of_one_page(wiki: Wiki, out: Path) -> None:
 def test_wrong_json_is_no_page(out: Path, wrong: dict[str, Any]) -> None:
     page = WITHOUT_EXTRACT | {"extract": "Text.", "lastrevid": 9}
     answer = json.dumps({"query": {"pages": {"7": page | wrong}}})
-    with serve(always(200, answer)) as url, pytest.raises(CrawlError, match="half a reply"):
+    with serve(always(200, answer)) as url, pytest.raises(CrawlError, match="incomplete reply"):
         run(out, url, titles=["C"])
     with serve(always(200, json.dumps({"query": {"pages": {"7": page}}}))) as url:
         assert run(out, url, titles=["C"]).titles("fetched") == ("C",)
@@ -463,7 +461,7 @@ def test_wrong_json_is_no_page(out: Path, wrong: dict[str, Any]) -> None:
     ],
 )
 def test_wrong_json_about_titles_is_no_answer(out: Path, query: dict[str, Any]) -> None:
-    with serve(always(200, json.dumps({"query": query}))) as url, pytest.raises(CrawlError, match="half a reply"):
+    with serve(always(200, json.dumps({"query": query}))) as url, pytest.raises(CrawlError, match="incomplete reply"):
         run(out, url, titles=["C"])
 
 
@@ -472,7 +470,7 @@ def test_wrong_json_about_known_pages_is_no_answer(wiki: Wiki, out: Path) -> Non
         return (200, {}, b'{"query": {"interwiki": []}}') if "pageids=" in path else relay(wiki, path)
 
     run(out, wiki.api_url, titles=["C++"])
-    with serve(reply) as url, pytest.raises(CrawlError, match="half a reply"):
+    with serve(reply) as url, pytest.raises(CrawlError, match="incomplete reply"):
         run(out, url, titles=["C++"])
 
 
@@ -518,8 +516,8 @@ def test_categories_go_by_the_names_that_the_wiki_has_for_them(wiki: Wiki, out: 
             assert run(path, wiki.api_url, categories=[named]).titles("fetched") == ("Kurbel",), named
         report = run(out, wiki.api_url, categories=["Manuals: old"])
         assert report.failed == ("Category:Manuals: old: no articles in it",)
-        ledger = [fate for fate in read_json_lines(Path(f"{out}.titles"), Fate) if fate.is_category]
-        assert [fate.title for fate in ledger] == ["Category:Manuals: old"]
+        ledger = [outcome for outcome in read_json_lines(Path(f"{out}.titles"), Outcome) if outcome.is_category]
+        assert [outcome.title for outcome in ledger] == ["Category:Manuals: old"]
 
 
 def test_pages_of_other_namespaces_come_if_they_are_asked_for(wiki: Wiki, out: Path) -> None:
@@ -544,7 +542,9 @@ def test_pages_of_other_namespaces_come_if_they_are_asked_for(wiki: Wiki, out: P
         run(out, wiki.api_url, titles=["Handbook:Lift"], namespaces=["Handbook"])
         assert [(page.title, page.aliases) for page in pages(out)] == [("Handbook:Pump", ("Handbook:Lift",))]
         wiki.edit("Handbook:Pump", "A pump moves oil.[[Category:Manuals]]")
-        assert run(out, wiki.api_url, titles=["C++"]).changed == ("Handbook:Pump",)  # it stays, though not asked for
+        assert run(out, wiki.api_url, titles=["C++"]).changed == (
+            "Handbook:Pump",
+        )  # stays, though its namespace is not requested
     for asked, reason in (
         (("Nowhere",), r"this wiki has no namespace 'nowhere'; it has 0 \(articles\), 1 \(talk\), .*3000 \(handbook\)"),
         (("Kategorie",), r"namespace 'kategorie' holds no articles"),
@@ -567,9 +567,7 @@ def test_ctrl_c_ends_a_crawl_that_waits(wiki: Wiki, out: Path) -> None:
         titles_file.parent.mkdir()
         titles_file.write_text("A\nB\nC\nD\n")
         arguments = ["crawl", "--titles", str(titles_file), "--contact", CONTACT, "--api-url", url]
-        heed = (
-            "signal.signal(signal.SIGINT, signal.default_int_handler)"  # what a shell starts in the background does not
-        )
+        heed = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell's background jobs ignore it
         code = f"import signal, sys; {heed}; from ragqa.cli import main; sys.exit(main(sys.argv[1:]))"
         command = [sys.executable, "-c", code, *arguments, "--in-flight", "3", "--out", str(out)]
         crawling = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -612,7 +610,7 @@ def test_a_cache_answers_for_a_day(wiki: Wiki, out: Path, tmp_path: Path) -> Non
 
     def reply(path: str, _: object) -> Reply | None:
         asked.append(path)
-        return (503, {}, b"") if len(asked) == 3 else relay(wiki, path)  # which no cache may keep
+        return (503, {}, b"") if len(asked) == 3 else relay(wiki, path)  # must not be cached
 
     with serve(reply) as url:
         first = run(out, url, **seeds)
@@ -633,7 +631,7 @@ def test_only_included_articles_are_fetched(wiki: Wiki, out: Path) -> None:
         out, wiki.api_url, titles=["AC/DC"], categories=["Learning"], depth=3, include=["descent$", "^Dropout"]
     )
     assert titles(out) == ["AC/DC", "Gradient descent", "Dropout layer"]
-    reasons = {fate.title: fate.reason for fate in report.fates if fate.became == "skipped"}
+    reasons = {outcome.title: outcome.reason for outcome in report.outcomes if outcome.became == "skipped"}
     assert {title for title, reason in reasons.items() if reason == "not included"} >= {"C++", "Perceptron", "Stub"}
 
 
@@ -715,7 +713,7 @@ def test_requests_are_polite(wiki: Wiki, out: Path) -> None:
 
     with serve(reply) as url:
         run(out, url, titles=["C++"], categories=["Networks"])
-    assert len(seen) == 3  # one for the category, one a page: text and revision come together
+    assert len(seen) == 3  # one for the category and one for each page
     for query, headers in seen:
         assert query["maxlag"] == ["5"]
         assert headers["Host"] in url
@@ -762,7 +760,11 @@ def test_a_truncated_answer_is_no_page(wiki: Wiki, out: Path) -> None:
             1,
         ),
         (always(200, '{"error": {"code": "readonly", "info": "Be back\\nsoon"}}'), "readonly: Be back soon", 4),
-        (always(200, '{"query": {"pages": {}}}'), "C, the 1. page in a row to fail: .* half a reply, without pages", 4),
+        (
+            always(200, '{"query": {"pages": {}}}'),
+            "C, the 1. page in a row to fail: .* incomplete reply, without pages",
+            4,
+        ),
         (always(200, json.dumps({"query": {"pages": {"7": WITHOUT_EXTRACT}}})), "TextExtracts", 4),
     ],
 )
@@ -785,7 +787,7 @@ def test_a_wiki_that_answers_wrongly_is_named_with_the_reason(
 def test_half_a_category_is_an_error(out: Path) -> None:
     category = '"pages": {"7": {"ns": 14, "title": "Category:Learning"}}'
     half = f'{{"query": {{"categorymembers": [{{"pageid": 1, "ns": 0}}], {category}}}}}'
-    with serve(always(200, half)) as url, pytest.raises(CrawlError, match="Category:Learning: half a reply"):
+    with serve(always(200, half)) as url, pytest.raises(CrawlError, match="Category:Learning: incomplete reply"):
         run(out, url, categories=["Learning"])
 
 

@@ -1,4 +1,4 @@
-"""A wiki that fails in every way at any request: what comes of it is the right page, after a retry, or a failed one."""
+"""A wiki that fails in every way at any request: the page is right, after a retry, or it is failed."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ from ragqa.errors import CrawlError, InputError
 from ragqa.records import Page
 from ragqa.storage.json_lines import read_json_lines
 from ragqa.wiki.crawl import crawl
-from ragqa.wiki.outcomes import CrawlReport, Fate
+from ragqa.wiki.outcomes import CrawlReport, Outcome
 
 SEED = 42
 TITLES = ["AC/DC", "Downhill walk", "Nobody", "Stub", "Électricité"]
@@ -31,8 +31,8 @@ Answer = Reply | Behaviour | None
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     noted = skip_waits(monkeypatch)
-    monkeypatch.setattr("ragqa.wiki.api.TIMEOUT_S", 0.5)
-    monkeypatch.setattr("ragqa.wiki.api.DEADLINE_S", 1.0)
+    monkeypatch.setattr("ragqa.wiki.retries.TIMEOUT_S", 0.5)
+    monkeypatch.setattr("ragqa.wiki.retries.DEADLINE_S", 1.0)
     monkeypatch.setattr("ragqa.wiki.listing._MEMBERS_AT_ONCE", 14)  # 2 at once in the second listing
     return noted
 
@@ -75,7 +75,7 @@ def drip(reply: Reply) -> Answer:
                 handler.wfile.write(bytes([byte]))
                 handler.wfile.flush()
                 time.sleep(0.05)
-        except OSError:  # nobody listens any more
+        except OSError:  # the client has hung up
             pass
 
     return behave
@@ -93,7 +93,7 @@ def drip_headers(handler: BaseHTTPRequestHandler) -> None:
 
 
 def changed(change: Callable[[dict[str, Any]], object]) -> Callable[[Reply], Answer]:
-    """The wiki's own reply with something changed in its query."""
+    """Return the wiki's reply with a change in its query."""
 
     def answer(reply: Reply) -> Answer:
         told = json.loads(reply[2])
@@ -173,7 +173,7 @@ class Proxy:
 
 @pytest.fixture(scope="module")
 def whole(wiki: Wiki, tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, CrawlReport, int]:
-    """What a crawl without faults writes, reports and asks."""
+    """What a crawl without faults writes and reports, and how many requests it sends."""
     out, proxy = tmp_path_factory.mktemp("whole") / "pages.jsonl", Proxy(wiki, {})
     with serve(proxy.reply) as url:
         report = run(out, url)
@@ -224,7 +224,7 @@ def test_any_faults_together_change_nothing(
 ) -> None:
     rng = random.Random(seed)
     faults: dict[int, Callable[[Reply], Answer]] = {}
-    for at in range(0, 3 * whole[2], 4):  # never four in a row, after which a page fails
+    for at in range(0, 3 * whole[2], 4):  # never four in a row, which would make a page fail
         for number in rng.sample(range(3), rng.randrange(3)):
             faults[at + number] = rng.choice(list(PASSING.values()))
     with serve(Proxy(wiki, faults).reply) as url:
@@ -251,10 +251,10 @@ def test_a_page_that_fails_is_named_and_the_others_come(wiki: Wiki, tmp_path: Pa
         assert failed.endswith("HTTP 500")
     with serve(Proxy(wiki, {}).reply) as url:
         again = crawl(tmp_path / "pages.jsonl", contact="a@b.example", api_url=url, retry_failed=True, progress=False)
-    assert [(fate.title, fate.became) for fate in again.fates] == [("AC/DC", "fetched")]
-    ledger = list(read_json_lines(tmp_path / "pages.jsonl.titles", Fate))
-    assert [fate.title for fate in ledger] == [fate.title for fate in report.fates]
-    assert not [fate for fate in ledger if fate.became == "failed"]
+    assert [(outcome.title, outcome.became) for outcome in again.outcomes] == [("AC/DC", "fetched")]
+    ledger = list(read_json_lines(tmp_path / "pages.jsonl.titles", Outcome))
+    assert [outcome.title for outcome in ledger] == [outcome.title for outcome in report.outcomes]
+    assert not [outcome for outcome in ledger if outcome.became == "failed"]
     with pytest.raises(InputError, match=r"pages\.jsonl\.titles names nothing that failed"):
         crawl(tmp_path / "pages.jsonl", contact="a@b.example", retry_failed=True)
 

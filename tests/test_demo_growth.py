@@ -19,7 +19,7 @@ from ragqa.index.bm25 import Bm25Index
 from ragqa.records import Page
 from ragqa.search.retriever import Retriever
 from ragqa.storage.json_lines import read_json_lines
-from ragqa.wiki.outcomes import CrawlReport, Fate
+from ragqa.wiki.outcomes import CrawlReport, Outcome
 
 
 @pytest.fixture
@@ -143,8 +143,8 @@ def test_a_crawl_that_fails_says_so_and_another_can_begin(corpus: Corpus, monkey
 
 def test_what_became_of_every_title_is_told() -> None:
     became = ("fetched", "kept", "folded", "missing", "empty", "failed")
-    fates = [Fate(f"{kind} {n}", kind, reason="broken" * (kind == "failed")) for n in range(7) for kind in became]
-    told = tell_fates(CrawlReport((*fates, Fate("Category:X", "failed", reason="no such", is_category=True))))
+    outcomes = [Outcome(f"{kind} {n}", kind, reason="broken" * (kind == "failed")) for n in range(7) for kind in became]
+    told = tell_fates(CrawlReport((*outcomes, Outcome("Category:X", "failed", reason="no such", is_category=True))))
     assert told == (
         "Of what was asked for: 7 fetched, 7 kept, 7 folded, 7 missing, 7 empty, 8 failed. "
         "Not there: missing 0, missing 1, missing 2, missing 3, missing 4 and 2 more. "

@@ -27,7 +27,7 @@ from ragqa.text.passages import split
 from ragqa.wiki.crawl import crawl
 from ragqa.wiki.dump import DumpReport, import_dump
 from ragqa.wiki.dump_file import open_dump
-from ragqa.wiki.outcomes import Fate
+from ragqa.wiki.outcomes import Outcome
 
 LOOPS = ("Round one", "Round two", "Self")  # redirects
 
@@ -45,7 +45,7 @@ def titles(out: Path) -> list[str]:
 
 
 def became(report: DumpReport) -> list[tuple[str, str, str]]:
-    return [(fate.title, fate.became, fate.page or fate.reason) for fate in report.fates]
+    return [(outcome.title, outcome.became, outcome.page or outcome.reason) for outcome in report.outcomes]
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_gives_the_pages_that_a_crawl_of_the_wiki_gives(
 ) -> None:
     report = run(current, out, titles=articles, index_url=index_url(wiki))
     imported = {page.title: page for page in pages(out)}
-    code = "Activation (mathematics)"  # this wiki has no extension for <syntaxhighlight> and shows it as it is written
+    code = "Activation (mathematics)"  # this wiki lacks the extension for <syntaxhighlight> and shows its source
     assert "<syntaxhighlight" in crawled[code].text
     assert imported == {**crawled, code: replace(crawled[code], text=imported[code].text)}
     assert "[A table was here: Activations and their ranges]" in imported[code].text
@@ -109,7 +109,7 @@ def test_without_a_filter_gives_all_articles_but_lists(current: Path, crawled: d
     report = run(current, out)
     assert set(titles(out)) == set(crawled) - {"List of exercises"}
     assert report.counts == {"fetched": len(crawled) - 1, "skipped": 1, "empty": 2}
-    assert report.fates == ()
+    assert report.outcomes == ()
 
 
 @pytest.mark.parametrize("depth", range(4))
@@ -118,7 +118,9 @@ def test_finds_the_members_of_categories_that_a_crawl_finds(wiki: Wiki, current:
     report = run(current, out, **seeds)
     path = out.with_name("crawl.jsonl")
     told = crawl(path, contact="tests@example.org", api_url=wiki.api_url, progress=False, **seeds)
-    assert set(titles(out)) - {"Kernel"} == set(titles(path))  # the wiki marks it where no wikitext says so
+    assert set(titles(out)) - {"Kernel"} == set(
+        titles(path)
+    )  # marked as a disambiguation page by the wiki, not in the wikitext
     assert len(report.failed) == len(told.failed)
 
 
@@ -351,7 +353,7 @@ def test_goes_on_after_any_byte(small: tuple[Path, bytes], where: float, is_writ
 
 
 class interrupted:  # noqa: N801
-    """An import that stops at the first page, and leaves its journal."""
+    """Interrupt an import at the first page, so that its journal stays."""
 
     def __init__(self, dump: Path, out: Path) -> None:
         self._patch = pytest.MonkeyPatch()
@@ -387,13 +389,13 @@ def test_a_journal_of_something_else_is_told_and_kept(tmp_path: Path, small: tup
     journal.write_bytes(lines[:500])
     other = write(tmp_path / "other.xml", page(1, "A", "a"))
     with pytest.raises(
-        InputError, match=r"is of another dump, dump.xml of [\d,]+ bytes, not of what is asked of other.xml"
+        InputError, match=r"is the journal of another dump, dump.xml of [\d,]+ bytes, not of this import of other.xml"
     ):
         run(other, out)
-    with pytest.raises(InputError, match=r"is of other pages of this dump, not of what is asked of dump.xml"):
+    with pytest.raises(InputError, match=r"is the journal of other pages of this dump, not of this import of dump.xml"):
         run(dump, out, categories=["All"])
     Path(f"{out}.import").unlink()
-    with pytest.raises(InputError, match=r"is of something else than an import.*: finish what began it"):
+    with pytest.raises(InputError, match=r"is the journal of something other than an import.*: finish what began it"):
         run(dump, out)
     assert journal.read_bytes() == lines[: lines.rfind(b"\n", 0, 500) + 1]
 
@@ -448,9 +450,7 @@ def test_elements_that_are_not_known_are_told_once(tmp_path: Path, out: Path) ->
     dump = write(tmp_path / "dump.xml", odd, page(2, "Spade", "It digs."))
     with pytest.warns(FallbackWarning) as told:
         run(dump, out)
-    assert [str(one.message) for one in told] == [
-        f"{dump}: passed over elements that MediaWiki does not write: <mood> (1)"
-    ]
+    assert [str(one.message) for one in told] == [f"{dump}: skipped elements that MediaWiki does not write: <mood> (1)"]
     assert titles(out) == ["Rake", "Spade"]
 
 
@@ -552,10 +552,10 @@ def test_names_the_extra_that_is_missing(small: tuple[Path, bytes], out: Path, m
         run(small[0], out)
 
 
-def test_a_fate_is_like_that_of_a_crawl(tmp_path: Path, out: Path) -> None:
+def test_an_outcome_is_like_that_of_a_crawl(tmp_path: Path, out: Path) -> None:
     dump = write(tmp_path / "dump.xml", page(1, "A", "'''a'''"))
     sha1 = "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"
-    assert run(dump, out, titles=["a"]).fates == (Fate("a", "fetched", "A", 10, 1, sha1),)
+    assert run(dump, out, titles=["a"]).outcomes == (Outcome("a", "fetched", "A", 10, 1, sha1),)
 
 
 def test_a_gzip_name_gives_gzip_that_a_second_import_goes_on_from(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def test_reads_what_old_and_odd_wikis_export(tmp_path: Path) -> None:
         (SMALL.encode("utf-16"), "is not a MediaWiki XML dump"),
         (f'<?xml version="1.0" encoding="ISO-8859-1"?>{SMALL}', "says that it is in ISO-8859-1; UTF-8 is needed"),
         (export(page(1, "A", "é")).encode("latin-1"), "not well-formed XML"),
-        (b"7z\xbc\xaf\x27\x1c\0\0", "packed with 7z, which is not read: unpack it first"),
+        (b"7z\xbc\xaf\x27\x1c\0\0", "compressed with 7z, which cannot be read: decompress it first"),
         (SMALL[:-100], "not well-formed XML, or cut short"),
         (SMALL.replace("<text", "<text <", 1), "not well-formed XML"),
         (SMALL + SMALL, "not well-formed XML, or cut short: junk"),

@@ -1,4 +1,4 @@
-"""Whatever bytes a file holds, its reader gives records or one of our errors."""
+"""For any bytes in a file, its reader returns records or raises one of our errors."""
 
 import gzip
 import json

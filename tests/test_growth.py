@@ -1,11 +1,11 @@
-"""Every function that reads foreign text takes time in proportion to its length, whatever is repeated in it.
+"""Every function that reads untrusted text takes time proportional to its length, whatever the text repeats.
 
-The inputs are made from the regular expressions of the module that is tested: what they mention, and marks of wikitext, HTML
-and several alphabets, is repeated, with something before and behind. To test another function, add a line to `READERS`.
+Inputs repeat pieces of text between a prefix and a suffix. The pieces come from the regular expressions of the tested module
+and from the markup of wikitext, HTML and several alphabets. To test another function, add a line to `READERS`.
 
     python tests/test_growth.py SECONDS [SEED [NAME …]]
 
-searches further than the tests have time for, and prints what grows faster.
+searches longer than the tests do and prints the cases that grow faster.
 """
 
 import gc
@@ -34,31 +34,30 @@ from ragqa.search.question import MAX_QUESTION_CHARS
 from ragqa.search.topics import topic_of
 from ragqa.text.analyzer import Analyzer
 from ragqa.text.clean import clean_text
-from ragqa.text.omissions import add_removed
+from ragqa.text.omissions import restore_omissions
 from ragqa.text.pages import read_article
 from ragqa.text.passages import cite, is_debris, sentences, split
 from ragqa.text.questions import FORMS, QuestionGenerator, expansions, is_well_formed, reference_question
 from ragqa.text.tex import readable_tex
-from ragqa.text.wikitext import plain_text as plain_wikitext
-from ragqa.text.wikitext import without_comments
-from ragqa.wiki.api import _retry_after_s
+from ragqa.text.wikitext import extract_text, without_comments
 from ragqa.wiki.dump_file import Entry, Site
 from ragqa.wiki.fetch import has_text
 from ragqa.wiki.links import Names
 from ragqa.wiki.listing import make_filter, name_category, normalize, title_flaw
+from ragqa.wiki.replies import _retry_after_s
 
 if sys.version_info >= (3, 11):
     from re import _parser  # type: ignore[attr-defined]
 else:
     import sre_parse as _parser
 
-MEASURABLE_S = 0.02  # a shorter time says nothing
-LONG_S = 0.2  # a shorter time does not matter where a limit is near
+MEASURABLE_S = 0.02  # shorter times cannot be measured
+LONG_S = 0.2  # shorter times do not matter if the length is limited
 MOST_CHARS = 1 << 15
 LEAST_CHARS = 1 << 10
 GROWTH = 3.0  # twice the input takes twice the time; four times is quadratic
-TRIES = 4  # before a measured growth is believed: the machine may be busy
-SHARE_S = 0.8  # of each function in the tests' time, on the processor
+TRIES = 4  # before a growth counts: the machine may be busy
+SHARE_S = 0.8  # processor time for each function
 SEED = 1
 
 ALPHABET = (
@@ -121,7 +120,7 @@ ALPHABET = (
 
 @dataclass(frozen=True)
 class Reader:
-    """What reads a text, and the module whose expressions say what to repeat; `most_chars` is a limit of its own."""
+    """A function that reads text, the module whose expressions say what to repeat, and the longest text to try."""
 
     read: Callable[[str], object]
     module: str
@@ -163,54 +162,56 @@ def _article(text: str) -> object:
 
 
 READERS = {
-    "clean": Reader(clean_text, "clean"),
-    "removed": Reader(lambda text: add_removed(text, text), "removed"),
-    "removed below a table": Reader(lambda text: add_removed(text, "{|\n! a\n|}" + text), "removed"),
-    "tex": Reader(readable_tex, "tex"),
-    "split": Reader(lambda text: split(Page("T", text=text)), "passages"),
-    "sentences": Reader(sentences, "passages"),
-    "debris": Reader(lambda text: is_debris(_passage(text)), "passages"),
-    "cite": Reader(lambda text: cite(Page("T", url="http://a.example", revision=1), text), "passages"),
-    "article": Reader(_article, "corpus"),
-    "plain": Reader(plain_text, "dialogue.plain"),
-    "questions": Reader(_generate, "questions"),
-    "expansions": Reader(lambda text: list(expansions(text)), "questions"),
-    "well-formed": Reader(is_well_formed, "questions"),
-    "reference question": Reader(reference_question, "questions"),
-    "wikitext": Reader(plain_wikitext, "wiki.wikitext"),
-    "markup": Reader(plain_wikitext, "wiki.markup"),
-    "comments": Reader(without_comments, "wiki.markup"),
+    "clean": Reader(clean_text, "text.clean"),
+    "omissions": Reader(lambda text: restore_omissions(text, text), "text.omissions"),
+    "omissions below a table": Reader(lambda text: restore_omissions(text, "{|\n! a\n|}" + text), "text.omissions"),
+    "tex": Reader(readable_tex, "text.tex"),
+    "split": Reader(lambda text: split(Page("T", text=text)), "text.passages"),
+    "sentences": Reader(sentences, "text.passages"),
+    "debris": Reader(lambda text: is_debris(_passage(text)), "text.passages"),
+    "cite": Reader(lambda text: cite(Page("T", url="http://a.example", revision=1), text), "text.passages"),
+    "article": Reader(_article, "text.pages"),
+    "plain text": Reader(plain_text, "answers.plain_text"),
+    "questions": Reader(_generate, "text.questions"),
+    "expansions": Reader(lambda text: list(expansions(text)), "text.questions"),
+    "well-formed": Reader(is_well_formed, "text.questions"),
+    "reference question": Reader(reference_question, "text.questions"),
+    "wikitext": Reader(extract_text, "text.wikitext"),
+    "balance": Reader(extract_text, "text.wikitext_balance"),
+    "elements": Reader(extract_text, "text.wikitext_elements"),
+    "tables": Reader(lambda text: extract_text("{|\n! a\n|" + text + "\n|}\nb"), "text.table_notes"),
+    "comments": Reader(without_comments, "text.wikitext_elements"),
     "links": Reader(lambda text: NAMES.categories("[[Category:" + text), "wiki.links"),
     "redirects": Reader(lambda text: NAMES.redirect(_entry("#redirect" + text)), "wiki.links"),
     "extracts": Reader(has_text, "wiki.fetch"),
     "titles": Reader(lambda text: (normalize(text), title_flaw(text)), "wiki.listing"),
     "categories": Reader(name_category, "wiki.listing"),
     "filter": Reader(lambda text: FILTER.reason_to_skip({"title": text, "ns": 0}), "wiki.listing"),
-    "headers": Reader(_retry_after_s, "wiki.mediawiki"),
-    "terms": Reader(ANALYZER.terms, "lexical.analyzer"),
-    "question terms": Reader(ANALYZER.question_terms, "lexical.analyzer"),
-    "fields": Reader(_terms, "lexical.terms"),
+    "headers": Reader(_retry_after_s, "wiki.replies"),
+    "terms": Reader(ANALYZER.terms, "text.analyzer"),
+    "question terms": Reader(ANALYZER.question_terms, "text.analyzer"),
+    "fields": Reader(_terms, "index.terms"),
     "standalone": Reader(
         lambda text: standalone(text, [_answer("what is a sigmoid function?")]),
-        "dialogue.conversation",
+        "search.conversation",
         MAX_QUESTION_CHARS,
     ),
     "pronouns": Reader(
-        lambda text: standalone(text, [_answer("what is a sigmoid function?")]), "dialogue.pronouns", MAX_QUESTION_CHARS
+        lambda text: standalone(text, [_answer("what is a sigmoid function?")]), "search.pronouns", MAX_QUESTION_CHARS
     ),
-    "topic": Reader(lambda text: topic_of(_answer(text)), "dialogue.topics", MAX_QUESTION_CHARS),
-    "topic of a passage": Reader(lambda text: topic_of(_answer("what is a sigmoid?", text)), "dialogue.topics"),
-    "citations": Reader(lambda text: (cited_numbers(text), without_citations(text)), "dialogue.support"),
-    "support": Reader(lambda text: check_sentence(f"{text} [1]", [_passage("It is.")], None), "dialogue.support"),
+    "topic": Reader(lambda text: topic_of(_answer(text)), "search.topics", MAX_QUESTION_CHARS),
+    "topic of a passage": Reader(lambda text: topic_of(_answer("what is a sigmoid?", text)), "search.topics"),
+    "citations": Reader(lambda text: (cited_numbers(text), without_citations(text)), "answers.citations"),
+    "support": Reader(lambda text: check_sentence(f"{text} [1]", [_passage("It is.")], None), "answers.citations"),
     "support of a passage": Reader(
-        lambda text: check_sentence("It is 7 small words. [1]", [_passage(text)], None), "dialogue.support"
+        lambda text: check_sentence("It is 7 small words. [1]", [_passage(text)], None), "answers.citations"
     ),
-    "written": Reader(read_sentences, "dialogue.written"),
+    "written": Reader(read_sentences, "answers.written"),
 }
 
 
 def mentioned(module: str) -> list[str]:
-    """What the regular expressions of a module mention: runs of characters, and one of each class."""
+    """Return the literals in the regular expressions of a module: runs of characters, and one character of each class."""
     tokens: dict[str, None] = {}
     for pattern in vars(import_module(f"ragqa.{module}")).values():
         if isinstance(pattern, re.Pattern) and isinstance(pattern.pattern, str):
@@ -239,7 +240,7 @@ def _collect(parsed: Any, tokens: dict[str, None]) -> None:
                 _collect([part], tokens)
         elif isinstance(value, list | tuple):
             for part in value:
-                for inner in part if isinstance(part, list) else [part]:  # branches, or what is repeated or grouped
+                for inner in part if isinstance(part, list) else [part]:  # branches, repetitions, groups
                     if type(inner).__name__ == "SubPattern":
                         _collect(inner, tokens)
 
@@ -257,7 +258,7 @@ class Case:
 
 
 def cases(reader: Reader, seed: int) -> Iterator[Case]:
-    """Ever new things to repeat: first each token alone, then up to four together."""
+    """Yield cases without end: first each token alone, then up to four together."""
     tokens = list(dict.fromkeys([*ALPHABET, *mentioned(reader.module)]))
     rng = random.Random(seed)
 
@@ -271,7 +272,7 @@ def cases(reader: Reader, seed: int) -> Iterator[Case]:
 def seconds(read: Callable[[str], object], text: str) -> float:
     gc.collect(0)
     gc.disable()
-    start = time.process_time()  # of the processor: others may be busy
+    start = time.process_time()  # processor time, because others may use the machine
     try:
         read(text)
     except InputError:  # a limit
@@ -302,7 +303,7 @@ def growth(reader: Reader, case: Case) -> tuple[float, int, float]:
 
 
 def _measure(reader: Reader, case: Case, chars: int) -> tuple[float, float]:
-    """How many times as long a text takes as its half, and how long; the best of several tries if it is too many."""
+    """Return the ratio of a text's time to that of its half, and the time; the best of several tries if it is too large."""
     whole, half = [], []
     for _ in range(TRIES):
         whole.append(seconds(reader.read, case.text(chars)))
@@ -312,9 +313,10 @@ def _measure(reader: Reader, case: Case, chars: int) -> tuple[float, float]:
     return min(whole) / min(half), min(whole)
 
 
-KNOWN = {  # that once took quadratic time
+KNOWN = {  # cases that once took quadratic time, or nearly did
     "wikitext": [Case("", "{|\n\n\xa0", "")],
-    "removed": [
+    "tables": [Case("", "{|\n! a\n|}\n", ""), Case("", "|}\na\n{|\n! a\n|}\n<source>b</source>", "")],
+    "omissions": [
         Case("{|\n! a\n|}", "p<.05, ", ""),
         Case("{|\n! a\n|}", "<nowiki>", ""),
         Case("{|\n! a\n|}", "[http://", ""),
@@ -345,16 +347,16 @@ def test_time_grows_with_the_length(name: str) -> None:
 
 
 def test_what_grows_faster_is_noticed() -> None:
-    slow = Reader(re.compile(r"\s*x").search, "clean")
+    slow = Reader(re.compile(r"\s*x").search, "text.clean")
     assert growth(slow, Case("", " ", ""))[0] > GROWTH
 
 
 def test_expressions_say_what_to_repeat() -> None:
-    assert {"display", "\\", "=", "\n", "References", "#", " ", "\u200b", "\u2060", "}"} <= {*mentioned("clean")}
+    assert {"display", "\\", "=", "\n", "References", "#", " ", "\u200b", "\u2060", "}"} <= {*mentioned("text.clean")}
 
 
 def search(limit_s: float, seed: int, names: list[str]) -> None:
-    """Print what grows faster than its input, for so many seconds for each function."""
+    """Search each function for this many seconds and print the cases that grow faster than their input."""
     for name in names or list(READERS):
         reader, end, count = READERS[name], time.monotonic() + limit_s, 0
         for case in cases(reader, seed):

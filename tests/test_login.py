@@ -1,4 +1,4 @@
-"""A wiki that only its users may read."""
+"""A wiki that only its users can read."""
 
 import json
 import sqlite3
@@ -96,7 +96,7 @@ def test_the_password_comes_from_the_environment_or_the_terminal(
 
 
 def answering(*answers: Mapping[str, object]) -> Any:
-    """A wiki that gives a token and then these answers."""
+    """Serve a wiki that gives a token and then these answers."""
     left: list[Mapping[str, object]] = [{"query": {"tokens": {"logintoken": "t+\\"}}}, *answers]
     return lambda *_: (200, {}, json.dumps(left.pop(0) if len(left) > 1 else left[0]).encode())
 

@@ -8,7 +8,7 @@ from ragqa.text.questions import FORMS, Question, QuestionGenerator, is_well_for
 def _ask(
     text: str, title: str = "", section: str = "", forms: tuple[str, ...] = ("what",), more: str = ""
 ) -> list[str]:
-    """The questions of a passage in a corpus in which `more` is said as well."""
+    """Return the questions of a passage in a corpus that also contains `more`."""
     passage = Passage("p", title, section, text=text)
     first = Passage("first", title, "" if section else "Other", text=more)
     return [question.text for question in QuestionGenerator([first, passage], forms).questions(passage)]

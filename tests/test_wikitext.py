@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragqa.text.clean import clean_text
-from ragqa.text.wikitext import plain_text
+from ragqa.text.wikitext import extract_text
 
-N = 20_000  # characters, of each hostile text
-SECONDS = 20  # a lone core needs about one; mwparserfromhell alone would need minutes for some
+N = 20_000  # characters of each hostile text
+SECONDS = 20  # an idle core needs about one; mwparserfromhell alone needs minutes for some
 REPEATED = (
     r"{{ [[ '''' <b> {| {|\n| * *\n {{a| [[a| {{a}} <ref> <!-- [http://a\s & &amp; = ==\n ''x '''x'' {{{ <math> <nowiki> <div "
     r"<div> : - http:// {{[[ [[{{ {|\n|-\n| <b>'' [[File:a|b\s {|\n{|\n {{{x}} {{{{{x}}\s [[a]\s <div>[[</div>]] <b>[[x</b>]] "
@@ -25,6 +25,7 @@ CLOSED = [
     ("<b>", "</b>"),
     ("[http://a ", "]"),
 ]
+CLOSED += [("<div>\n{|\n! a\n|}\n", "</div>"), ("<table><tr><th>a", "</th></tr></table>")]
 CLOSED += [
     ("<math>" + "{" * 40_000, "}" * 40_000 + "</math>"),
     ("<nowiki>{\\displaystyle " + "{" * 40_000, "}" * 40_001),
@@ -78,9 +79,12 @@ WORDS = st.lists(st.sampled_from("the loss of a network is small".split()), min_
         ("== ''A'' [[b|c]]<ref>d</ref> ==\ne", "== A c ==\ne"),
         ("a\nb\n\nc\n\n\nd", "a\nb\nc\n\nd"),
         ("a:\n* b\n** c\n#d\n: e\n; f : g\nh", "a:\n\nb\nc\nd\ne\nf\ng\nh"),
-        ("a\n{|\n! b\n|-\n| c\n{|\n| d\n|}\n|}\ne\n:{|\n|f\n|}\n", "a\n\ne"),
+        (
+            "a\n{|\n! b\n|-\n| c\n{|\n| d\n|}\n|}\ne\n:{|\n|f\n|}\n",
+            "a [A table was here: b]\n\ne [A table was here]",
+        ),
         ("a\n<pre>\n b\n  == c ==\n</pre>\nd", "a\n\n b\n  == c ==\n\nd"),
-        ("a\n<syntaxhighlight lang=x>\nb\n</syntaxhighlight>\nc", "a\n\nc"),
+        ("a\n<syntaxhighlight lang=x>\nb\n</syntaxhighlight>\nc", "a\nb\n\nc"),
         ("a<div>b <div>c</div></div>d <div>e", "a\n\nd e"),
         ("{{open | a\n[[open\nb <b>c", "{{open | a\n[[open\nb c"),
         ("{|\n| a", "{|\n| a"),
@@ -91,12 +95,38 @@ WORDS = st.lists(st.sampled_from("the loss of a network is small".split()), min_
     ],
 )
 def test_shows_what_a_reader_sees(wikitext: str, text: str) -> None:
-    assert plain_text(wikitext) == text
+    assert extract_text(wikitext) == text
+
+
+TABLE = "{|\n! a\n|}\n"
+NOTE = "[A table was here: a]"
+
+
+@pytest.mark.parametrize(
+    ("wikitext", "text"),
+    [
+        (f"One.\nTwo.\n{TABLE}Three.", f"One.\nTwo. {NOTE}\n\nThree."),
+        (f"One.\n\n\n{{{{box}}}}\n{TABLE}\n{TABLE}\n\nTwo.", f"One. {NOTE} {NOTE}\n\nTwo."),
+        (f"{TABLE}One.", f"{NOTE} One."),
+        (f"One.\n== A ==\n{TABLE}Two.\n== B ==\n{TABLE}", f"One.\n\n== A ==\n\n{NOTE} Two.\n\n== B ==\n{NOTE}"),
+        (f"One.\n<div>Two. {TABLE}\n{TABLE}<source>x</source></div>Three.", f"One. {NOTE}\nx\n\nThree."),
+        (f"One.\n{TABLE}[[Category:A]]Two.", f"One. {NOTE}\n\nTwo."),
+        (f"One.\n<source>\n== x ==\n</source>\n{TABLE}Two.", f"One.\n == x ==\n{NOTE}\n\nTwo."),
+        (f"<source>x</source>\n{TABLE}One.", f"x\n\n{NOTE} One."),
+        (f"One.\n{{|\n! b\n|-\n|\n{TABLE}<source>x</source>\n|}}", "One. [A table was here: b]"),
+        ("One.\n{|\n! <math>x</math> !! <nowiki>[c]</nowiki> !! {{em|d}} !! {{e}}\n|}", "One. [A table was here: (c), d]"),
+        (f"One.\n{{|class=infobox\n! b\n|}}{{{{box|\n{TABLE}}}}}<ref>\n{TABLE}</ref>", "One."),
+        ("One.\n<source>\nx &lt; 1\n\n\n\ny\n</source>", "One.\nx &lt; 1\n\n\n\ny"),
+        (f"{TABLE}<source>x</source>{{{{box}}}}", ""),
+    ],
+)  # fmt: skip
+def test_tables_and_code_come_out_where_they_were(wikitext: str, text: str) -> None:
+    assert extract_text(wikitext) == text
 
 
 def test_hides_links_of_the_namespaces_it_is_told() -> None:
     assert (
-        plain_text("a [[Datei:b.png|c]] [[Datei:b.png]] [[Kategorie:D]] [[Hilfe:E]]", {"datei", "kategorie"})
+        extract_text("a [[Datei:b.png|c]] [[Datei:b.png]] [[Kategorie:D]] [[Hilfe:E]]", {"datei", "kategorie"})
         == "a    Hilfe:E"
     )
 
@@ -115,14 +145,14 @@ def test_reads_deep_nesting_in_no_time(opening: str, closing: str) -> None:
 
 def _read_in_time(wikitext: str) -> None:
     start = time.process_time()
-    clean_text(plain_text(wikitext))
+    clean_text(extract_text(wikitext))
     assert time.process_time() - start < SECONDS
 
 
 @given(st.lists(PIECES, max_size=40).map("".join))
 def test_reads_whatever_there_is(wikitext: str) -> None:
-    text = plain_text(wikitext)
-    assert not set("\x01\x02\x03\x04\x05\x06") & set(text)
+    text = extract_text(wikitext)
+    assert not set("\x01\x02\x03\x04\x05\x06\x07\x08") & set(text)
     clean_text(text).encode(errors="surrogatepass")
 
 
@@ -130,4 +160,4 @@ def test_reads_whatever_there_is(wikitext: str) -> None:
 def test_loses_no_words_beside_closed_markup(paragraphs: list[str], inside: str) -> None:
     inside = "".join(character for character in inside if character not in "{}[]<>|-&!=")
     wikitext = "\n\n".join(f"{words} {{{{box|{inside}}}}}<!--{inside}--><ref>{inside}</ref>" for words in paragraphs)
-    assert plain_text(wikitext).split() == " ".join(paragraphs).split()
+    assert extract_text(wikitext).split() == " ".join(paragraphs).split()

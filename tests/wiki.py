@@ -1,6 +1,6 @@
-"""A real MediaWiki on loopback, and small servers that answer as a broken one might.
+"""A real MediaWiki on loopback, and small servers that answer like a broken one.
 
-The wiki is Debian's: `make debian` installs it. What it holds: `wiki_pages.py`.
+The wiki is Debian's package; `make debian` installs it. `wiki_pages.py` has its contents.
 """
 
 import os
@@ -40,7 +40,7 @@ $wgHooks['ParserAfterParse'][] = function ( $parser, $text ) {
 
 
 class Wiki:
-    """A MediaWiki in `folder`: SQLite, PHP's own server, one process group."""
+    """A MediaWiki in `folder`, with SQLite and PHP's own server, in one process group."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -77,7 +77,7 @@ class Wiki:
 
     @contextmanager
     def set_up(self, settings: str) -> Iterator[None]:
-        """The wiki has these settings in this block: lines of PHP."""
+        """Run the block with additional settings, given as lines of PHP."""
         path = self.folder / "LocalSettings.php"
         before = path.read_text()
         path.write_text(f"{before}\n{settings}\n")
@@ -94,7 +94,7 @@ class Wiki:
 
     @contextmanager
     def undone(self) -> Iterator[None]:
-        """What is done to the pages in this block is undone after it."""
+        """Undo all changes to pages after the block."""
         with tempfile.TemporaryDirectory() as safe:
             for path in self.folder.glob("*.sqlite"):
                 shutil.copy(path, safe)
@@ -107,7 +107,7 @@ class Wiki:
     def start(self) -> None:
         with (self.folder / "server.log").open("ab") as log:
             self._server = subprocess.Popen(
-                # else it would keep settings for two seconds after they have changed
+                # else old settings stay in use for two seconds after a change
                 ["php", "-d", "opcache.revalidate_freq=0", "-S", f"127.0.0.1:{self.port}", "-t", str(MEDIAWIKI)],
                 env=os.environ | self._config,
                 stdout=log,
@@ -147,7 +147,7 @@ class Wiki:
 
 @contextmanager
 def run_wiki(folder: Path) -> Iterator[Wiki]:
-    """A wiki of `PAGES`, served until the block ends; skips the test where MediaWiki is not installed."""
+    """Serve a wiki with `PAGES` until the block ends. Skip the test if MediaWiki is not installed."""
     if not (MEDIAWIKI / "api.php").exists() or shutil.which("php") is None:
         pytest.skip("MediaWiki is not installed: make debian")
     wiki = Wiki(folder)
@@ -160,14 +160,14 @@ def run_wiki(folder: Path) -> Iterator[Wiki]:
 
 
 Reply = tuple[int, dict[str, str], bytes]  # status, headers, body
-Behaviour = Callable[[BaseHTTPRequestHandler], None]  # what a server does that does not simply reply
+Behaviour = Callable[[BaseHTTPRequestHandler], None]  # of a server that does more than reply
 
 
 @contextmanager
 def serve(reply: Callable[[str, Mapping[str, str]], Reply | Behaviour | None]) -> Iterator[str]:
-    """Yield the address of a server that answers as `reply` of path, query included, and headers; None hangs up.
+    """Yield the URL of a server that answers with `reply(path with query, headers)`; None hangs up.
 
-    What is posted stands in the header `Form`.
+    The body of a POST request is in the header `Form`.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -209,7 +209,7 @@ def serve(reply: Callable[[str, Mapping[str, str]], Reply | Behaviour | None]) -
 
 
 def relay(wiki: Wiki, path: str) -> Reply | None:
-    """The wiki's own answer to a request, None if it does not answer."""
+    """Return the wiki's own answer to a request, or None if it does not answer."""
     try:
         with urllib.request.urlopen(f"{wiki.api_url}?{path.partition('?')[2]}", timeout=20) as response:
             return 200, {"Content-Type": "application/json"}, response.read()
@@ -218,7 +218,7 @@ def relay(wiki: Wiki, path: str) -> Reply | None:
 
 
 def skip_waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let the crawler's clock run on instead of waiting; the list fills with the seconds that would have been waited."""
+    """Move the crawler's clock forward instead of waiting. The returned list collects the skipped seconds."""
     waits: list[int] = []
     ahead = 0.0
 
@@ -229,8 +229,8 @@ def skip_waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return False
 
     now = time.monotonic
-    monkeypatch.setattr("ragqa.wiki.api._rest", rest)
-    monkeypatch.setattr("ragqa.wiki.api.monotonic", lambda: now() + ahead)
+    monkeypatch.setattr("ragqa.wiki.retries._rest", rest)
+    monkeypatch.setattr("ragqa.wiki.retries.monotonic", lambda: now() + ahead)
     return waits
 
 

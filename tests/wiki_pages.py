@@ -1,4 +1,4 @@
-"""What the test wiki holds: every kind of page that a crawler meets, written for it."""
+"""The contents of the test wiki: every kind of page that a crawler meets."""
 
 from xml.sax.saxutils import escape
 

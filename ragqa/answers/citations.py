@@ -16,7 +16,7 @@ from functools import lru_cache
 from ragqa.models.reranker import Reranker
 from ragqa.records import Passage
 from ragqa.text.analyzer import usual_analyzer
-from ragqa.text.passages import full_text, place, sentences
+from ragqa.text.passages import full_text, heading_path, sentences
 
 SUPPORTED, UNSUPPORTED, UNCITED, PENDING = "supported", "unsupported", "uncited", "pending"
 
@@ -184,7 +184,7 @@ def _is_about_another(said: str, cited: Sequence[Passage]) -> bool:
 
     A subject that occurs in a title or section is not checked, because passages often do not repeat it.
     """
-    named = {term for passage in cited for term in _terms(place(passage))}
+    named = {term for passage in cited for term in _terms(heading_path(passage))}
     statements = [s for passage in cited for s in _statements(passage.text)]
     known = {term for statement in statements for term in _terms(statement)}
     for clause in _statements(said):

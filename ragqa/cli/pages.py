@@ -15,7 +15,7 @@ from ragqa.records import Page, Passage
 from ragqa.storage.json_lines import write_json_lines
 
 if TYPE_CHECKING:
-    from ragqa.wiki.outcomes import CrawlReport, Fate
+    from ragqa.wiki.outcomes import CrawlReport, Outcome
     from ragqa.wiki.seeds import Seeds
 
 
@@ -175,7 +175,7 @@ def _add_passages(command: Command) -> None:
 
 def _crawl(options: argparse.Namespace) -> int:
     from ragqa.wiki.crawl import crawl
-    from ragqa.wiki.outcomes import FATES, PLANNED
+    from ragqa.wiki.outcomes import OUTCOMES, PLANNED
 
     seeds = _read_seeds(options)
     report = crawl(
@@ -198,13 +198,13 @@ def _crawl(options: argparse.Namespace) -> int:
         cache=options.cache,
         dry_run=options.dry_run,
     )
-    _say_what_is_not_there(report.fates)
+    _say_what_is_not_there(report.outcomes)
     if options.dry_run:
         planned = len(report.titles(PLANNED))
-        known = _counts(report, FATES[1:])
+        known = _counts(report, OUTCOMES[1:])
         print(f"{options.out}: {planned} pages to fetch, in as many requests or a few more; {known}")
         return 0
-    print(f"{options.out}: {_counts(report, FATES)} (what became of each title: {options.out}.titles)")
+    print(f"{options.out}: {_counts(report, OUTCOMES)} (what became of each title: {options.out}.titles)")
     _print_changes(report)
     return 1 if report.failed else 0
 
@@ -233,10 +233,12 @@ def _read_seeds(options: argparse.Namespace) -> "Seeds":
     )
 
 
-def _say_what_is_not_there(fates: "Iterable[Fate]", kinds: Container[str] = ("missing", "empty", "failed")) -> None:
-    for fate in fates:
-        if fate.became in kinds:
-            say(f"{fate.became}: {fate.title}" + (f": {fate.reason}" if fate.reason else ""))
+def _say_what_is_not_there(
+    outcomes: "Iterable[Outcome]", kinds: Container[str] = ("missing", "empty", "failed")
+) -> None:
+    for outcome in outcomes:
+        if outcome.became in kinds:
+            say(f"{outcome.became}: {outcome.title}" + (f": {outcome.reason}" if outcome.reason else ""))
 
 
 def _print_changes(report: "CrawlReport") -> None:
@@ -254,7 +256,7 @@ def _counts(report: "CrawlReport", kinds: Iterable[str]) -> str:
 
 def _import_dump(options: argparse.Namespace) -> int:
     from ragqa.wiki.dump import import_dump
-    from ragqa.wiki.outcomes import FATES
+    from ragqa.wiki.outcomes import OUTCOMES
 
     seeds = _read_seeds(options)
     report = import_dump(
@@ -268,10 +270,10 @@ def _import_dump(options: argparse.Namespace) -> int:
         namespaces=options.namespace,
         index_url=options.index_url,
     )
-    _say_what_is_not_there(report.fates, ("missing", "empty", "failed", "skipped"))
+    _say_what_is_not_there(report.outcomes, ("missing", "empty", "failed", "skipped"))
     print(
         f"{options.out}: "
-        + ", ".join(f"{report.counts.get(kind, 0):,} {kind}" for kind in FATES if kind not in ("missing", "folded"))
+        + ", ".join(f"{report.counts.get(kind, 0):,} {kind}" for kind in OUTCOMES if kind not in ("missing", "folded"))
     )
     return 1 if report.failed else 0
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from ragqa.demo.formulas import find_formulas
 from ragqa.records import Passage
 from ragqa.text.analyzer import usual_analyzer
-from ragqa.text.passages import place
+from ragqa.text.passages import heading_path
 
 _LINE_END = re.compile(r"\r\n?|\n")
 _TEMPLATE = {"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;"}  # what Gradio's templates are written in
@@ -53,7 +53,7 @@ def prose(text: str) -> str:
 
 def link(passage: Passage) -> str:
     """Page › section, as a link to the cited revision where the passage has a web address."""
-    name = escape(place(passage))
+    name = escape(heading_path(passage))
     if not is_web_address(passage.url):
         return f"<span>{name}</span>"
     return f'<a href="{escape(passage.url)}" target="_blank" rel="noopener noreferrer">{name}</a>'
@@ -61,7 +61,7 @@ def link(passage: Passage) -> str:
 
 def link_markdown(passage: Passage) -> str:
     """Page › section, as `link` has it."""
-    name = escape_markdown(place(passage))
+    name = escape_markdown(heading_path(passage))
     return f"[{name}](<{_percent(passage.url)}>)" if is_web_address(passage.url) else name
 
 

@@ -11,9 +11,9 @@ from ragqa.index.folder import update_index
 from ragqa.records import Page
 from ragqa.storage.json_lines import read_journal, read_json_lines
 from ragqa.text.passages import split
-from ragqa.wiki.api import Watch
 from ragqa.wiki.crawl import check_contact, crawl
-from ragqa.wiki.outcomes import FATES, CrawlReport, by_key
+from ragqa.wiki.monitor import Monitor
+from ragqa.wiki.outcomes import OUTCOMES, CrawlReport, by_key
 
 MAX_PAGES, MAX_MINUTES = 500, 30.0  # of one job; what is fetched by then is indexed
 MOST_TITLES = 200  # that are typed for one job
@@ -59,7 +59,7 @@ class Growth:
         self.max_pages, self.max_minutes = max_pages, max_minutes
         self._lock, self._done = Lock(), Event()
         self._running: Thread | None = None
-        self._watch = Watch()
+        self._watch = Monitor()
         self._told = ""
 
     @property
@@ -75,7 +75,7 @@ class Growth:
             if self.running:
                 raise InputError("a crawl is already running; wait for its end or stop it")
             self._done.clear()
-            self._told, self._watch = "", Watch(self.max_pages)
+            self._told, self._watch = "", Monitor(self.max_pages)
             self._running = Thread(target=self._run, args=(corpus, corpus.folder, wanted), daemon=True)
             self._running.start()
 
@@ -153,7 +153,7 @@ def _read_crawled(folder: Path) -> Iterator[Page]:
     yield from (kept | by_key(read_journal(Path(f"{out}.partial"), Page))).values()
 
 
-def _tell_progress(watch: Watch) -> str:
+def _tell_progress(watch: Monitor) -> str:
     if watch.reason:
         return "Stopping …"
     requests = f"{watch.requests:,} {'request' if watch.requests == 1 else 'requests'}"
@@ -172,7 +172,7 @@ def crawled_file(folder: Path) -> Path:
 
 def tell_fates(report: CrawlReport) -> str:
     """What became of the titles, in numbers, with the first of those that are not there or failed."""
-    counts = {became: len(report.titles(became)) for became in FATES}
+    counts = {became: len(report.titles(became)) for became in OUTCOMES}
     told = [f"{count} {became}" for became, count in counts.items() if count]
     lost = {"Not there": report.titles("missing"), "Failed": report.failed}
     named = (f" {what}: {_first(titles)}." for what, titles in lost.items() if titles)

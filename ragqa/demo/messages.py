@@ -11,7 +11,7 @@ from ragqa.demo.escaping import escape_markdown, link_markdown, prose_markdown
 from ragqa.demo.turns import Cited, Turn
 from ragqa.records import Answer, Hit
 from ragqa.search.question import MAX_QUESTION_CHARS
-from ragqa.text.passages import place
+from ragqa.text.passages import heading_path
 
 Message = dict[str, Any]
 
@@ -91,7 +91,7 @@ def _passages(number: int, hits: Sequence[Hit]) -> str:
 
 
 def _line(number: int, rank: int, hit: Hit) -> str:
-    name = escape_markdown(place(hit.passage)) or "passage"
+    name = escape_markdown(heading_path(hit.passage)) or "passage"
     chance = "" if hit.probability is None else f" · {hit.probability:.0%}"
     return f"[{name}](#turn-{number}-{rank}){chance}"
 

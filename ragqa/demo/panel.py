@@ -8,7 +8,7 @@ from ragqa.demo.escaping import escape, highlight, link, matches, prose
 from ragqa.demo.turns import Turn
 from ragqa.records import Answer, Hit, Passage
 from ragqa.search.explanation import Explanation
-from ragqa.text.passages import place
+from ragqa.text.passages import heading_path
 
 EMPTY = '<p class="hint">Ask a question: how its passages were ranked will be shown here.</p>'
 DETAILS = {"why": "Why this rank?", "page": "Read around it"}
@@ -143,7 +143,7 @@ def render_around(passage: Passage, before: Sequence[Passage], after: Sequence[P
 
 
 def _paragraph(passage: Passage) -> str:
-    return f'<h4>{escape(place(passage))}</h4><p class="passage">{prose(passage.text)}</p>'
+    return f'<h4>{escape(heading_path(passage))}</h4><p class="passage">{prose(passage.text)}</p>'
 
 
 def render_page(passages: Sequence[Passage]) -> str:

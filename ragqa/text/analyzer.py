@@ -1,11 +1,11 @@
-"""Text into terms, for machine-learning text.
+"""Text in, terms out, for machine-learning text.
 
-The usual `\\w\\w+` turns k-means into "means", t-SNE into "sne" and "What is R?" into nothing. Here a compound gives its
-parts and itself written together (k-means: "k", "mean", "kmean"), so that it finds "kmeans" and "k means" and they find
-it; `C4.5`, `C++`, `A*` and one-letter names stay; words are stemmed (Snowball's English stemmer).
+The usual `\\w\\w+` turns k-means into "means", t-SNE into "sne" and "What is R?" into nothing. Here a compound gives its parts
+and the parts written together (k-means: "k", "mean", "kmean"), so that "k-means", "kmeans" and "k means" find each other.
+`C4.5`, `C++`, `A*` and one-letter names stay. Words are stemmed (Snowball's English stemmer).
 
-Scripts that write no spaces between words give bigrams of characters, as Lucene's CJKAnalyzer does. However a text is
-encoded, it gives the same terms: case, accents, ligatures, full-width forms and invisible characters make no difference.
+Scripts without spaces between words give bigrams of characters, as in Lucene's CJKAnalyzer. Case, accents, ligatures,
+full-width forms, invisible characters and the Unicode normal form of a text make no difference.
 """
 
 import json
@@ -18,7 +18,7 @@ from itertools import pairwise
 from ragqa.process import lock_across_forks
 from ragqa.text.characters import JOINTS, UNSPACED, is_accent, is_invisible, is_mark, marks
 
-VERSION = 2  # raise with every change that gives other terms for some text: it enters the fingerprint
+VERSION = 2  # part of the fingerprint; raise it with every change that gives other terms for some text
 
 STOP_WORDS = frozenset(
     "a an and are as at be been being but by can could did do does for from had has have how if in into is it its of on "
@@ -26,7 +26,7 @@ STOP_WORDS = frozenset(
     "whom whose why will with would you your i me my our us he she his her am not no nor also about should may might must "
     "between".split()
 )
-# not here: what names of methods hold too ("k means", "bag of words", "adversarial examples", "type I error")
+# without words that are part of method names ("k means", "bag of words", "adversarial examples", "type I error")
 QUESTION_WORDS = frozenset(
     "please tell explain describe define mean meaning definition difference differences different compare versus vs "
     "know name list give idea understand work works working use used uses using need call called happen "
@@ -40,19 +40,19 @@ _UNSPACED = re.compile(f"[{UNSPACED}]")
 _RUN = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}]+")
 _NUMBER_WITH_POINT = re.compile(r"[^\W_]*\d\.\d[^\W_]*")
 _POSSESSIVE = re.compile(r"['’]s?$")
-_PUNCTUATION = ".,;:!?()[]\"'"  # that no word has at its ends
+_PUNCTUATION = ".,;:!?()[]\"'"  # stripped from both ends of a word
 _UNWANTED = STOP_WORDS | QUESTION_WORDS
-_STEMMING = lock_across_forks()  # a stemmer works in a buffer of its own
-_CACHED, _LONGEST_CACHED = 2**17, 64  # texts; characters: without spaces a whole passage is one chunk
+_STEMMING = lock_across_forks()  # a stemmer has one buffer, so it is not thread-safe
+_CACHED, _LONGEST_CACHED = 2**17, 64  # texts; characters of a text (without spaces a whole passage is one)
 
 
 class Analyzer:
-    """Text into terms; two analyzers with one `fingerprint` give the same terms for every text. Safe between threads."""
+    """Turns text into terms. Analyzers with the same `fingerprint` give the same terms for every text. Thread-safe."""
 
     def __init__(self) -> None:
         import Stemmer
 
-        self._stemmer = Stemmer.Stemmer("english", 0)  # its own cache is slower than none
+        self._stemmer = Stemmer.Stemmer("english", 0)  # its own cache makes it slower
         self._terms = _Cache(self._terms_of_word)
         self._terms_of_chunk = _Cache(self._terms_but_stop_words)
 
@@ -61,7 +61,7 @@ class Analyzer:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over everything that the terms depend on."""
+        """SHA-256, in hexadecimal digits, of everything that the terms depend on."""
         import hashlib
 
         import Stemmer
@@ -78,13 +78,13 @@ class Analyzer:
         return hashlib.sha256(json.dumps(settings).encode()).hexdigest()
 
     def terms(self, text: str) -> list[str]:
-        """The terms of a passage, in text order, without stop words; empty if it has no letters or digits."""
+        """Return the terms of a passage in text order, without stop words; empty if it has no letters or digits."""
         return [term for chunk in text.split() for term in self._terms_of_chunk[chunk]]
 
     def question_terms(self, question: str) -> list[str]:
-        """The terms of a question, each once, without the words that only ask ("what is the difference between").
+        """Return the terms of a question, each once, without words that only ask ("what is the difference between").
 
-        Where nothing else would be left they stay: the list is empty only if the question has no letters or digits.
+        These words stay if nothing else is left: the list is empty only if the question has no letters or digits.
         """
         asked = words(question)
         for unwanted in (_UNWANTED, STOP_WORDS, frozenset[str]()):
@@ -103,13 +103,13 @@ class Analyzer:
             return tuple(term for part in parts for run in _RUN.findall(part) for term in self._terms_of_run(run))
         if len(parts) == 1:
             return (self._stem(word),)
-        if _NUMBER_WITH_POINT.fullmatch(word):  # 4.5 or c4.5: the parts alone mean nothing
+        if _NUMBER_WITH_POINT.fullmatch(word):  # 4.5 or c4.5: the parts have no meaning of their own
             return (word,)
         stems = [self._stem(part) for part in parts]
         return (*stems, self._stem("".join(parts)))
 
     def _terms_of_run(self, run: str) -> tuple[str, ...]:
-        """The stem of a word, or the bigrams of a run of characters without spaces; a single character is its own term."""
+        """Return the stem of a word, or the bigrams of a run of characters without spaces; a single character is a term."""
         if not _UNSPACED.match(run):
             return (self._stem(run),)
         characters = _characters(run)
@@ -122,15 +122,12 @@ class Analyzer:
 
 @cache
 def usual_analyzer() -> Analyzer:
-    """The analyzer of whoever reads texts without an index, made once: what it has found for a word is remembered."""
+    """Return the shared analyzer for texts without an index. It caches the terms of words."""
     return Analyzer()
 
 
 class _Cache(dict[str, tuple[str, ...]]):
-    """The terms of words, or of what stands between two spaces, made when first asked for.
-
-    Emptied when full, and long texts are not kept, so that it cannot grow without end.
-    """
+    """A cache of terms, computed at first use. It is emptied when full and holds no long texts, so its size is limited."""
 
     def __init__(self, make: Callable[[str], tuple[str, ...]]) -> None:
         super().__init__()
@@ -146,7 +143,7 @@ class _Cache(dict[str, tuple[str, ...]]):
 
 
 class _Folding(dict[int, int | str | None]):
-    """What becomes of each code point, for `str.translate`: None if it is dropped."""
+    """A table for `str.translate` that drops accents and invisible characters (value None)."""
 
     def __missing__(self, point: int) -> int | str | None:
         character = chr(point)
@@ -155,13 +152,13 @@ class _Folding(dict[int, int | str | None]):
         return kept
 
 
-_FOLDING = _Folding({ord("ı"): "i"})  # Turkish capitals: I is the capital of ı, and İ that of i
+_FOLDING = _Folding({ord("ı"): "i"})  # in Turkish the capital of ı is I, and that of i is İ
 
 
 def words(text: str) -> list[str]:
-    """The words of a text in lower case, without accents and possessive endings; compounds are one word."""
+    """Return the words of a text in lower case, without accents and possessive endings. A compound is one word."""
     bare = text.strip(_PUNCTUATION)
-    if bare.isascii() and bare.isalnum():  # most of what stands between two spaces
+    if bare.isascii() and bare.isalnum():  # the most frequent case
         return [bare.lower()]
     text = _normalize(text)
     found = _word_pattern(text).findall(text)
@@ -174,7 +171,7 @@ def _normalize(text: str) -> str:
     if text.isascii():
         return text.lower()
     text = unicodedata.normalize("NFKD", text).casefold().translate(_FOLDING)
-    return unicodedata.normalize("NFC", text)  # syllables of Hangul, voiced kana
+    return unicodedata.normalize("NFC", text)  # recomposes Hangul syllables and voiced kana
 
 
 def _word_pattern(text: str) -> re.Pattern[str]:
@@ -183,12 +180,12 @@ def _word_pattern(text: str) -> re.Pattern[str]:
 
 @cache
 def _marked_word() -> re.Pattern[str]:
-    """`_WORD` with letters that carry marks."""
+    """Return `_WORD` with marks allowed after letters."""
     return re.compile(_WORD.pattern.replace(_LETTERS, rf"(?:[^\W_][{marks()}]*)+"))
 
 
 def _characters(run: str) -> list[str]:
-    """The letters of a text, each with the marks that follow it."""
+    """Return the letters of a text, each with the marks that follow it."""
     characters: list[str] = []
     for character in run:
         if characters and is_mark(character):

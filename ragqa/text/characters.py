@@ -1,23 +1,24 @@
-"""Classes of characters that Python's `re` has no names for."""
+"""Classes of characters that Python's `re` does not know."""
 
 import re
 import unicodedata
 from collections.abc import Sequence
 from functools import cache
 
-SENTENCE_ENDS = "。！？｡।॥؟۔።។။"  # of scripts whose sentences may follow each other without a space
+SENTENCE_ENDS = "。！？｡।॥؟۔።។။"  # in scripts that write no space between sentences
 PAUSES = "、，；：､،؛"
 CLOSING_QUOTES = "”’」』）】》〉］"
-JOINTS = "\u200b\ufeff"  # zero-width spaces: some writers part words with them, others only allow a line to break there
+JOINTS = "\u200b\ufeff"  # zero-width spaces; some separate words, others only allow a line break
 
-# Line_Break class SA (Thai, Lao, Burmese, Khmer, …), CJK, and Hangul, where particles follow words without a space
+# scripts without spaces between words: Line_Break class SA (Thai, Lao, Burmese, Khmer, …), CJK, and Hangul, whose particles
+# follow words directly
 UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u1950-\u19df\u1a20-\u1aaf\u3005-\u3007\u3040-\u31bf\u31f0-\u31ff\u3400-\u4dbf"
     "\u4e00-\u9fff\ua9e0-\ua9ff\uaa60-\uaadf\uac00-\ud7a3\uf900-\ufaff\U0001aff0-\U0001b16f\U00020000-\U0003ffff"
 )
 _COMMON_MARKS = re.compile("[\u0300-\u08ff\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]")
 _SAMPLED = 200  # texts
-_SELECTORS = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")  # marks that change a glyph only
+_SELECTORS = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")  # marks that change only the glyph
 _LAST_WITH_MARKS = 0x1F000
 _NEVER_FIRST = (
     "\u200d\U0001f3fb-\U0001f3ff\u1160-\u11ff"  # zero-width joiner, skin colours, vowels and finals of Hangul
@@ -26,9 +27,9 @@ _FLAG = "[\U0001f1e6-\U0001f1ff]"  # two of these letters are a flag
 
 
 def is_accent(character: str) -> bool:
-    """Return True for marks that a reader may leave out: accents, vowel points of Arabic and Hebrew, enclosing circles.
+    """Return True for marks that readers may leave out: accents, vowel points of Arabic and Hebrew, enclosing circles.
 
-    The marks of other scripts, such as the vowel signs of Devanagari, are as much part of a word as its letters.
+    Marks of other scripts, such as the vowel signs of Devanagari, belong to a word like its letters.
     """
     if unicodedata.category(character) == "Me":
         return True
@@ -43,31 +44,31 @@ def is_invisible(character: str) -> bool:
 
 
 def is_mark(character: str) -> bool:
-    """Return True for combining marks, spacing ones too (Unicode's categories Mn, Mc and Me)."""
+    """Return True for combining marks, with and without width (Unicode categories Mn, Mc and Me)."""
     return unicodedata.category(character)[0] == "M"
 
 
 @cache
 def marks() -> str:
-    """All combining marks, to be put into a character class. Takes some milliseconds when first called."""
+    """Return all combining marks, for use in a character class. The first call takes some milliseconds."""
     return "".join(filter(is_mark, map(chr, range(0x300, _LAST_WITH_MARKS))))
 
 
 @cache
 def between_characters() -> str:
-    """A pattern for the places between what readers take for characters: letters with their marks, joined emoji.
+    """Return a pattern that matches between user-perceived characters: letters with their marks, joined emoji.
 
-    An approximation of Unicode's grapheme clusters (UAX 29) without the conjuncts of Indic scripts.
+    It approximates Unicode's grapheme clusters (UAX 29), without the conjuncts of Indic scripts.
     """
     return rf"(?<=[\s\S])(?<![\u200d\r])(?![{marks()}{_NEVER_FIRST}])(?!(?<={_FLAG}){_FLAG})"
 
 
 def is_mostly_latin(texts: Sequence[str]) -> bool:
-    """Return False if more than half of the letters are of other scripts, in at most 200 of the texts, evenly spaced."""
+    """Return False if more than half of the letters belong to other scripts. Reads at most 200 texts, evenly spaced."""
     letters = [character for text in texts[:: 1 + len(texts) // _SAMPLED] for character in text if character.isalpha()]
     return 2 * sum(character < "\u0250" or "\u1e00" <= character <= "\u1eff" for character in letters) >= len(letters)
 
 
 def unix_newlines(text: str) -> str:
-    """The text with line feeds for Windows' and old Macs' line ends."""
+    """Return the text with line feeds instead of the line ends of Windows and old Macs."""
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text

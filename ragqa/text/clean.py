@@ -1,8 +1,8 @@
-r"""Page text without the noise that crawls leave in it.
+r"""Page text in, the same text without the noise of crawls out.
 
-Wikipedia's plain-text extracts print each formula twice: once as indented lines of one token each, once as
-`{\displaystyle …}`. Here the first copy goes and the second becomes readable TeX. Sections that hold only lists of
-references and links go too.
+Wikipedia's plain-text extracts print each formula twice: first as indented lines of one token each, then as
+`{\displaystyle …}`. The first copy is dropped and the second becomes readable TeX. Sections that hold only references or
+links are dropped too.
 """
 
 import re
@@ -33,24 +33,23 @@ _FALLBACK_NOTE = re.compile(
 )
 _FORMULA = re.compile(r"\{\s?\\(?:display|text|script|scriptscript)style")
 _AFTER_FORMULA = re.compile(r"[ \t]*(?:\n[ \t]*\n[ \t]*(?=[^\s=]))?")
-_TOKEN_CHARS, _INDENT = 20, 8  # of a formula's first copy: its longest token; where longer lines begin
-_STRAY_TOKENS = 4  # short lines, at least, in a row where no formula follows
-_CLOSING = re.compile(r"(?:end|[])},;])*")  # what code may have a line of its own for
+_TOKEN_CHARS, _INDENT = 20, 8  # in the first copy of a formula: longest token; least indent of longer lines
+_STRAY_TOKENS = 4  # fewest short lines in a row that are dropped if no formula follows
+_CLOSING = re.compile(r"(?:end|[])},;])*")  # tokens that code has on lines of their own
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b\ufeff]")
 _INVISIBLE = re.compile(r"[\u00ad\u2060-\u2064]")  # soft hyphens, word joiners, invisible operators
 
 
 def clean_page(page: Page) -> Page:
-    """The same page with its text cleaned."""
+    """Return the page with its text cleaned."""
     return replace(page, text=clean_text(page.text))
 
 
 def clean_text(text: str) -> str:
     """Drop doubled formulas, link sections, control characters and blank runs; headings stay lines of their own.
 
-    Where a page has no `== headings ==`, those in Markdown (`## …`) become such, and where it has none of these either, it
-    ends before the first paragraph that begins with a bare `See also`, `References` or the like. Cleaning twice is cleaning
-    once.
+    If a page has no `== headings ==`, Markdown headings (`## …`) become such. If it has none of these either, it is cut off
+    before the first paragraph that begins with a bare `See also`, `References` or the like. Idempotent.
     """
     text = _CONTROL.sub(" ", _INVISIBLE.sub("", unix_newlines(text).replace("\xa0", " ")))
     text = _normalize_blanks(_drop_stray_tokens(_rewrite_formulas(text)))
@@ -66,7 +65,7 @@ def _rewrite_formulas(text: str) -> str:
     pieces: list[str] = []
     position = 0
     for match in _FORMULA.finditer(text):
-        if match.start() < position:  # inside a formula already rewritten
+        if match.start() < position:  # inside the last formula
             continue
         end = _closing_brace(text, match.start())
         before = text[position : _first_copy(text, position, match.start())].rstrip(" \t")
@@ -78,10 +77,10 @@ def _rewrite_formulas(text: str) -> str:
 
 
 def _first_copy(text: str, start: int, formula: int) -> int:
-    """Where the lines of one token begin that print the formula at `formula` a first time, or `formula` if there are none.
+    """Return the offset where the first copy of the formula at `formula` begins, or `formula` if there is none.
 
-    Blank lines before them belong to them too. In the copy itself these hold spaces: what is before an empty line, such as
-    code, does not belong to it.
+    The blank lines before the copy belong to it. Blank lines inside it hold spaces, so lines before an empty line, such as
+    code, do not belong to it.
     """
     found, end, past = formula, text.rfind("\n", start, formula), False
     if end < 0 or text[end:formula].strip():
@@ -102,7 +101,7 @@ def _is_token(line: str) -> bool:
 
 
 def _drop_stray_tokens(text: str) -> str:
-    """Drop runs of deeply indented one-token lines: first copies of formulas whose second is lost."""
+    """Drop runs of deeply indented one-token lines: first copies of formulas without a second copy."""
     kept: list[str] = []
     for short, lines in _runs(text.split("\n")):
         tokens = short and not all(_CLOSING.fullmatch(line.strip()) for line in lines)
@@ -125,7 +124,7 @@ def _runs(lines: list[str]) -> Iterator[tuple[bool, list[str]]]:
 
 
 def _closing_brace(text: str, start: int) -> int:
-    """The index of the brace that closes the one at `start`, or the end of the paragraph where none does."""
+    """Return the offset of the brace that closes the one at `start`, or the end of the paragraph if none does."""
     depth = 0
     for match in re.compile(r"\\.|[{}]|\n[ \t]*\n").finditer(text, start):
         if match[0] == "{":

@@ -1,4 +1,4 @@
-"""Pages from files: JSON Lines, or Markdown articles such as those of the starter corpus."""
+"""Files in, pages out: JSON Lines, or Markdown articles such as those of the starter corpus."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 
 
 def starter_folder() -> Path:
-    """The folder of the bundled starter corpus: in an installed package, else in the source tree."""
+    """Return the folder of the bundled starter corpus, in the installed package or in the source tree."""
     package = Path(__file__).parents[1]
     installed = package / "assets" / "starter"
     return installed if installed.is_dir() else package.parent / "corpus" / "starter"
@@ -30,9 +30,8 @@ def starter_folder() -> Path:
 def read_pages(path: str | Path) -> Iterator[Page]:
     """Read pages from a JSON Lines file or pipe, from a Markdown file, or from the Markdown files of a folder by name.
 
-    Line ends become line feeds: offsets of passages count in the pages as read here. Raises `CorpusError` if there is
-    nothing at `path` or no page in it, `InputError` for files of another kind, `RecordError` at the first page that is not
-    one.
+    Line ends become line feeds; offsets of passages refer to these pages. Raises `CorpusError` if `path` does not exist or
+    holds no page, `InputError` for files of other formats, and `RecordError` at the first invalid page.
     """
     path = Path(path)
     if not path.exists():
@@ -56,14 +55,14 @@ def _pages(path: Path) -> Iterable[Page]:
 
 
 def _format(path: Path) -> str:
-    """The ending of a file's name that tells its format, in lower case."""
+    """Return the extension of a file's name in lower case, without `.gz`."""
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
 def read_article(path: Path) -> Page:
     """Read a Markdown article: front matter with `title` and `url` between `---` lines, then the text with `##` headings.
 
-    Without front matter, the title is that of the first `#` heading, or the name of the file.
+    Without front matter the title is the first `#` heading, or else the name of the file.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -95,7 +94,7 @@ def _plain_article(path: Path, lines: list[str]) -> Page:
 
 
 def _with_headings(lines: list[str]) -> str:
-    """The text of Markdown lines with headings as pages have them: `## Use` becomes `== Use ==`, outside code."""
+    """Return the text of Markdown lines; outside code, `## Use` becomes `== Use ==`."""
     return "\n".join(line if code else _as_heading(line) for _, line, code in _outside_code(lines)).strip()
 
 
@@ -103,19 +102,19 @@ def _as_heading(line: str) -> str:
     heading = _HEADING.fullmatch(line)
     if heading is None:
         return line
-    signs = "=" * max(2, len(heading[1]))  # one sign is the title of a page
+    signs = "=" * max(2, len(heading[1]))  # level 1 is the title of a page
     return f"{signs} {_without_closing(heading[2])} {signs}"
 
 
 def _without_closing(heading: str) -> str:
-    """The text of a heading without the signs that may close it: `Use ##` becomes `Use`, `C#` stays."""
+    """Return a heading without closing signs: `Use ##` becomes `Use`, `C#` stays."""
     heading = heading.rstrip()
     text = heading.rstrip("#")
     return text.rstrip() if text.endswith(" ") else heading
 
 
 def _outside_code(lines: list[str]) -> Iterator[tuple[int, str, bool]]:
-    """Lines with their numbers, from 0, and whether they are part of a fenced block of code."""
+    """Yield lines with their index and whether they belong to a fenced block of code."""
     fence = ""
     for number, line in enumerate(lines):
         mark = _FENCE.match(line)

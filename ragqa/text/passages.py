@@ -1,6 +1,6 @@
-"""Pages into passages: pieces of at most `max_chars` characters, whole sentences where they fit.
+"""Pages in, passages out: pieces of at most `max_chars` characters, made of whole sentences where they fit.
 
-Scripts without spaces between words are cut behind full stops, then behind commas, then between characters.
+Scripts without spaces between words are cut after full stops, then after commas, then between characters.
 """
 
 import re
@@ -12,7 +12,7 @@ from ragqa.errors import InputError
 from ragqa.records import Page, Passage
 from ragqa.text.characters import CLOSING_QUOTES, PAUSES, SENTENCE_ENDS, between_characters
 from ragqa.text.clean import HEADING
-from ragqa.text.omissions import TABLE_NOTE
+from ragqa.text.table_notes import TABLE_NOTE
 
 if TYPE_CHECKING:
     from langchain_text_splitters import TextSplitter
@@ -39,11 +39,11 @@ _UNSPACED_BREAK = (
 )
 SENTENCE_BREAK = f"{_SPACED_BREAK}|{_UNSPACED_BREAK}"
 _SENTENCE = re.compile(rf"\s*\n\s*|{SENTENCE_BREAK}")
-_MAY_END_SENTENCE = re.compile(  # with one more character; a class in front is what `re` finds fastest
+_MAY_END_SENTENCE = re.compile(  # with one more character; `re` is fastest if a class comes first
     rf"""[\n.!?{SENTENCE_ENDS}](?:(?<=\n)|["”’)\]]?\s|(?<=[{SENTENCE_ENDS}])[{SENTENCE_ENDS}]*{_CLOSING}*[\s\S])"""
 )
 
-_SAID = 0.4  # of a passage's characters, at least, stand in lines that say something, or it is debris
+_LEAST_SAID = 0.4  # fraction of a passage's characters in lines that say something; below, it is debris
 _WORD = re.compile(r"[^\W\d_][\w'’-]*")
 _FUNCTION_WORDS = frozenset(
     "a an the this that these those it its he she they them their his her we our you your i who whom whose which what when "
@@ -57,8 +57,8 @@ _CITATION = re.compile(
     r"\bRetrieved (?:on )?\d|\bArchived (?:\d|from|copy|at)|\(PDF\)|\bpp?\.\s?\d|\bVol\.\s?\d|\b\d(?:st|nd|rd|th) ed\.|"
     r"https?:/?/?\w"
 )
-_CHARS_PER_CITATION = 400  # at most
-_IN_SPEECH, _IN_TITLES = 0.28, 0.18  # shares of function words that citations and lists of titles stay below
+_CHARS_PER_CITATION = 400  # a line with fewer for each citation is a list of citations
+_IN_SPEECH, _IN_TITLES = 0.28, 0.18  # least fractions of function words; citations and lists of titles have fewer
 _ENDS_SENTENCE = re.compile(rf"""[.!?:;…：{SENTENCE_ENDS}]{_CLOSING}*$""")
 _EXPLAINS = re.compile(r"(?:\s[–—-]|[:,—])\s*([a-z]+\b.*)|\s[–—]\s([A-Z][a-z]+ .*)")
 _FORMULA_OR_CODE = re.compile(r"\\[a-zA-Z]|[=←]|\w\([^ )]|[;{]$")
@@ -67,20 +67,18 @@ _FORMULA_OR_CODE = re.compile(r"\\[a-zA-Z]|[=←]|\w\([^ )]|[;{]$")
 def split(page: Page, max_chars: int = MAX_CHARS) -> list[Passage]:
     """Cut a page into passages, in page order.
 
-    No passage crosses a heading, holds one, or is longer than `max_chars` characters; a sentence is cut only where it is
-    longer than that, then at a space, and a word only where the word itself is longer. Where no spaces part the words, as in
-    Chinese, Japanese or Thai, a long sentence is cut behind a comma, else between any two characters, maybe inside a word; a
-    letter keeps its marks. `page.text[p.start:p.end] == p.text`, with line ends of any kind; what no passage covers is white
-    space, headings and notes of tables (`TABLE_NOTE`) that no text stands beside. A page without text gives no passage.
+    No passage crosses a heading, holds one, or is longer than `max_chars` characters. A sentence is cut only if it is longer
+    than that, at a space; a word is cut only if the word itself is longer. In scripts without spaces between words, such as
+    Chinese, Japanese or Thai, a long sentence is cut after a comma, else between any two characters, maybe inside a word; a
+    letter keeps its marks. `page.text[p.start:p.end] == p.text`, with line ends of any kind. Passages cover everything but
+    white space, headings, and notes of tables (`TABLE_NOTE`) without text around them. A page without text gives no passage.
 
     Raises `InputError` for `max_chars` below 1.
     """
     if max_chars < 1:
         raise InputError(f"max_chars is {max_chars}; at least 1 is needed")
     passages: list[Passage] = []
-    text = page.text.replace("\r\n", " \n").replace(
-        "\r", "\n"
-    )  # of the same length: offsets count in the page as it is
+    text = page.text.replace("\r\n", " \n").replace("\r", "\n")  # of the same length, so that offsets hold for the page
     for section, start, end in sections(text):
         for a, b in _pack(_pieces(text, start, end, max_chars), max_chars):
             if TABLE_NOTE.sub("", page.text[a:b]).strip():
@@ -91,7 +89,8 @@ def split(page: Page, max_chars: int = MAX_CHARS) -> list[Passage]:
 def split_windows(page: Page, max_chars: int = MAX_CHARS) -> list[Passage]:
     """Cut a page into raw windows of `max_chars` characters, through words and headings alike.
 
-    This is how the reference model's data was made (its card's samples begin and end inside words): for comparison only.
+    For comparison only: the reference model's data was made so (the samples on its card begin and end inside words). Raises
+    `InputError` for `max_chars` below 1.
     """
     if max_chars < 1:
         raise InputError(f"max_chars is {max_chars}; at least 1 is needed")
@@ -100,7 +99,7 @@ def split_windows(page: Page, max_chars: int = MAX_CHARS) -> list[Passage]:
 
 
 def sections(text: str) -> Iterator[tuple[str, int, int]]:
-    """The sections of a page's text in order, as heading (empty for the lead), start and end of what stands below it."""
+    """Yield the sections of a page's text in order: heading (empty for the lead), start and end of the text below it."""
     heading, start = "", 0
     for match in HEADING.finditer(text):
         yield heading, start, match.start()
@@ -109,9 +108,9 @@ def sections(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def sentences(text: str) -> list[Span]:
-    """The spans of the sentences of a text, in order, without the white space between them."""
+    """Return the spans of a text's sentences in order, without the white space between them."""
     spans, start = [], 0
-    for end in _MAY_END_SENTENCE.finditer(text):  # far fewer places than the whole pattern would be tried at
+    for end in _MAY_END_SENTENCE.finditer(text):  # far fewer offsets than the whole pattern would be tried at
         if end.end() > start and (match := _SENTENCE.match(text, end.end() - 1)):
             spans.append(_strip(text, start, match.start()))
             start = match.end()
@@ -120,13 +119,13 @@ def sentences(text: str) -> list[Span]:
 
 
 def is_debris(passage: Passage) -> bool:
-    """Whether a passage says nothing by itself, being what is left of a list, a table, a box of links or a bibliography.
+    """Return True if a passage says nothing by itself: the rest of a list, a table, a box of links or a bibliography.
 
-    Lines say something that end a sentence, that explain a term (`kernel: …`, `Cobra – a …`), that are formulas or code, or
-    that run on as speech does, with words such as "of", "which" or "is" in between; so do all below a line that introduces
-    them (`Advantages:`). Names, titles, years, single tokens, citations and notes of tables say nothing. Debris is a passage
-    with less than 40 % of its characters in lines that say something; a list with its introduction, or of definitions, steps
-    or reasons, is none. English is assumed for lines that end no sentence.
+    A line says something if it ends a sentence, explains a term (`kernel: …`, `Cobra – a …`), is a formula or code, or reads
+    like running text, with words such as "of", "which" or "is". So do all lines below one that introduces them
+    (`Advantages:`). Names, titles, years, single tokens, citations and notes of tables say nothing. A passage is debris if
+    less than 40 % of its characters are in lines that say something. A list with its introduction, and a list of definitions,
+    steps or reasons, is no debris. Lines that end no sentence are assumed to be English.
     """
     lines = [line for line in map(str.strip, TABLE_NOTE.sub("", passage.text).split("\n")) if line]
     said, introduced = 0, False
@@ -134,7 +133,7 @@ def is_debris(passage: Passage) -> bool:
         introduced = introduced or line[-1] in ":："
         says = introduced or _says_something(line)
         said += len(line) if says else 0
-    return not lines or said < _SAID * sum(map(len, lines))
+    return not lines or said < _LEAST_SAID * sum(map(len, lines))
 
 
 def _says_something(line: str) -> bool:
@@ -150,7 +149,7 @@ def _says_something(line: str) -> bool:
         return True
     if (explained := _EXPLAINS.search(line)) and _running(_WORD.findall(explained[1] or explained[2])) >= 2:
         return True
-    if running >= 6 and running + function >= 0.85 * len(words):  # hardly a name in it
+    if running >= 6 and running + function >= 0.85 * len(words):  # hardly any names
         return True
     return len(words) >= 5 and running >= 2 and share >= _IN_TITLES
 
@@ -160,14 +159,14 @@ def _running(words: list[str]) -> int:
 
 
 def full_text(passage: Passage) -> str:
-    """Title, section and text of a passage as one string: what the embedder and the reranker read."""
-    heading = place(passage, " - ")
+    """Return title, section and text of a passage as one string, which the embedder and the reranker read."""
+    heading = heading_path(passage, " - ")
     return f"{heading}: {passage.text}" if heading else passage.text
 
 
-def place(passage: Passage, joint: str = " › ") -> str:
-    """Where a passage stands: its title and, where there is one, its section."""
-    return joint.join(part for part in (passage.title, passage.section) if part)
+def heading_path(passage: Passage, separator: str = " › ") -> str:
+    """Return the title of a passage and its section, if it has one."""
+    return separator.join(part for part in (passage.title, passage.section) if part)
 
 
 def _passage(page: Page, number: int, section: str, start: int, end: int) -> Passage:
@@ -176,18 +175,18 @@ def _passage(page: Page, number: int, section: str, start: int, end: int) -> Pas
 
 
 def cite(page: Page, section: str = "") -> str:
-    """The URL of a page's section, in the revision it was read from where that is known."""
+    """Return the URL of a page's section, with the revision that was read if it is known; "" for a page without URL."""
     if not page.url:
         return ""
     from urllib.parse import quote
 
-    joint = "&" if "?" in page.url else "?"
-    revision = f"{joint}oldid={page.revision}" if page.revision is not None else ""
+    separator = "&" if "?" in page.url else "?"
+    revision = f"{separator}oldid={page.revision}" if page.revision is not None else ""
     return page.url + revision + (f"#{quote(section.replace(' ', '_'), safe='')}" if section else "")
 
 
 def _pieces(text: str, start: int, end: int, max_chars: int) -> Iterator[Span]:
-    """The splitter's pieces of `text[start:end]` as spans of `text`: it gives substrings in order, most white space gone."""
+    """Yield the splitter's pieces of `text[start:end]` as spans of `text`. They are in order and lack most white space."""
     cursor = start
     for piece in _splitter(max_chars).split_text(text[start:end]):
         cursor = text.index(piece, cursor)
@@ -197,7 +196,7 @@ def _pieces(text: str, start: int, end: int, max_chars: int) -> Iterator[Span]:
 
 
 def _pack(pieces: Iterator[Span], max_chars: int) -> Iterator[Span]:
-    """Join neighbours while they fit: the splitter leaves the end of a long paragraph as a short piece of its own."""
+    """Join neighbours while they fit: the splitter leaves the end of a long paragraph as a short piece."""
     first = next(pieces, None)
     if first is None:
         return

@@ -1,4 +1,4 @@
-"""Passages into the questions that they answer, from their definitions, headings, titles and abbreviations."""
+"""Passages in, the questions that they answer out, from definitions, headings, titles and abbreviations."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ _DEFINITION = re.compile(
     r" (?P<verb>is|are|refers to) (?P<rest>(?:an?|the|one|any|the name|used|those) \w.*)$",
     re.DOTALL,
 )
-_VERBS = (" is ", " are ", " refers to ")  # to look for one is a third of the work of trying the pattern in vain
+_VERBS = (" is ", " are ", " refers to ")  # searching for them first saves two thirds of the time
 _NOT_A_TERM = re.compile(
     r"^(?:this|that|these|those|it|its|they|their|there|here|he|she|his|her|we|our|you|your|one|each|every|some|any|all|"
     r"both|another|other|others|such|if|when|while|where|since|because|although|though|as|for|with|by|on|at|to|from|most|"
@@ -80,7 +80,7 @@ _GENERIC = re.compile(
 
 
 class Question(NamedTuple):
-    """A generated question and the form it was made in, one of `FORMS`."""
+    """A generated question and its form, one of `FORMS`."""
 
     text: str
     form: str
@@ -89,12 +89,12 @@ class Question(NamedTuple):
 class QuestionGenerator:
     """Makes questions for passages.
 
-    It first looks at all of them: which words are names, and which passage comes first below its heading (only that one
-    is asked about the heading).
+    It first reads all passages to learn which words are names, and which passage comes first below each heading. Only that
+    passage gets a question about the heading.
     """
 
     def __init__(self, passages: Iterable[Passage], forms: Iterable[str] = ("what",)) -> None:
-        """Raises `InputError` for a form that is not in `FORMS`."""
+        """Raise `InputError` for a form that is not in `FORMS`."""
         self.forms = tuple(forms)
         if unknown := [form for form in self.forms if form not in FORMS]:
             raise InputError(f"question form {unknown[0]!r} is unknown; there are {', '.join(FORMS)}")
@@ -103,13 +103,13 @@ class QuestionGenerator:
         self._first = _first_of_sections(passages)
 
     def narrowed(self, passages: Sequence[Passage]) -> "QuestionGenerator":
-        """A generator for these passages, whole pages, that knows the names that this one has found."""
+        """Return a generator for these passages, which are whole pages. It keeps the names that this generator has found."""
         other = copy(self)
         other._first = _first_of_sections(passages)
         return other
 
     def questions(self, passage: Passage) -> list[Question]:
-        """The questions that this passage answers, each once, in the chosen forms; often there are none."""
+        """Return the questions that this passage answers, each once, in the chosen forms; often none."""
         made = list(self._from_sentences(passage))
         if passage.id in self._first and self.topic(passage.title):
             made += self._from_heading(passage) if passage.section else self._from_title(passage)
@@ -117,7 +117,7 @@ class QuestionGenerator:
         return list({q.text.casefold(): q for q in reversed(kept)}.values())[::-1]
 
     def topic(self, title: str) -> str:
-        """A title as it stands inside a sentence: without its parenthesis, lower case unless it is a name."""
+        """Return a title as it is written inside a sentence: without parenthesis, in lower case unless it is a name."""
         return self._decapitalize(_PARENTHESIS.sub("", title).strip())
 
     def _from_title(self, passage: Passage) -> Iterator[Question]:
@@ -176,7 +176,9 @@ class QuestionGenerator:
     def _decapitalize(self, phrase: str) -> str:
         first, *others = re.findall(r"[^\s-]+", phrase) or [""]
         long = [word for word in others if len(word) > 3]
-        is_name = bool(long) and all(word[0].isupper() for word in long)  # Wikipedia capitalises only names throughout
+        is_name = bool(long) and all(
+            word[0].isupper() for word in long
+        )  # Wikipedia capitalises every word only in names
         if is_name or not re.fullmatch(r"[A-Z][a-z’']+", first) or not self._is_common(first):
             return phrase
         return phrase[0].lower() + phrase[1:]
@@ -186,12 +188,12 @@ class QuestionGenerator:
 
 
 def _first_of_sections(passages: Sequence[Passage]) -> frozenset[str]:
-    """The ids of the passages that come first below their headings."""
+    """Return the ids of the passages that come first below their headings."""
     return frozenset({(p.title, p.section): p.id for p in reversed(passages)}.values())
 
 
 def expansions(text: str) -> Iterator[tuple[str, str]]:
-    """The abbreviations that a text explains, as long and short form: "support vector machine", "SVM"."""
+    """Yield the abbreviations that a text explains, as long and short form: "support vector machine", "SVM"."""
     for match in _SHORT_FORM.finditer(text):
         before = _WORDS_BEFORE.search(text, max(0, match.start() - _LONGEST_FORM), match.start())
         if before and (words := _expansion(before[0], match[1])) is not None:
@@ -199,7 +201,7 @@ def expansions(text: str) -> Iterator[tuple[str, str]]:
 
 
 def is_well_formed(question: str) -> bool:
-    """Whether a question reads as one: a capital, one question mark at the end, 3 to 25 words, brackets and quotes closed."""
+    """Return True for a capital, 3 to 25 words, one question mark at the end, and closed brackets and quotes."""
     words = question.split()
     return (
         3 <= len(words) <= 25
@@ -214,14 +216,14 @@ def is_well_formed(question: str) -> bool:
 
 
 def reference_question(window: str) -> str:
-    """The reference model's own question: "What is " and the first sentence of the raw window in lower case."""
+    """Return the reference model's question: "What is " and the first sentence of the raw window in lower case."""
     first = re.split(r"(?<=[.!?])\s|\n", window.strip(), maxsplit=1)[0]
     return f"What is {first.rstrip(' .!?').lower()}?"
 
 
 @lru_cache
 def _usual_heading(heading: str) -> tuple[str, str] | None:
-    """The form and the template of the question that a heading asks in many articles, or None for other headings."""
+    """Return form and template of the question for a heading that many articles have, or None for other headings."""
     for pattern, form, template in _HEADINGS:
         if re.fullmatch(pattern, heading, re.IGNORECASE):
             return form, template
@@ -229,7 +231,7 @@ def _usual_heading(heading: str) -> tuple[str, str] | None:
 
 
 def _count_cases(passages: Sequence[Passage]) -> tuple[Counter[str], Counter[str]]:
-    """How often each word stands in lower case, and how often with a capital inside a sentence."""
+    """Count each word in lower case, and each word with a capital inside a sentence."""
     lower: Counter[str] = Counter()
     for chunk, count in Counter(chain.from_iterable(passage.text.split() for passage in passages)).items():
         for word in _LOWER.findall(chunk):
@@ -246,25 +248,25 @@ def _is_plural(phrase: str) -> bool:
 
 
 def _article(phrase: str, text: str) -> str:
-    """The article that a text puts before a phrase, with a space behind it, or nothing: "a " for "perceptron"."""
-    for place in _places(phrase, text):
-        before = _ARTICLE.search(text, max(0, place - _LONGEST_ARTICLE), place)
-        if before and _AFTER_A_TERM.match(text, place + len(phrase)):
+    """Return the article that a text puts before a phrase, with a space after it, or "": "a " for "perceptron"."""
+    for start in _occurrences(phrase, text):
+        before = _ARTICLE.search(text, max(0, start - _LONGEST_ARTICLE), start)
+        if before and _AFTER_A_TERM.match(text, start + len(phrase)):
             return before[1].lower() + " "
     return "the " if _WORD_OF.match(phrase) and not _is_plural(phrase) else ""
 
 
-def _places(phrase: str, text: str) -> Iterator[int]:
-    """Where a phrase stands in a text, whatever the case."""
+def _occurrences(phrase: str, text: str) -> Iterator[int]:
+    """Yield the offsets of a phrase in a text, in any case."""
     phrase, text = phrase.lower(), text.lower()
-    place = text.find(phrase)
-    while place >= 0:
-        yield place
-        place = text.find(phrase, place + max(1, len(phrase)))
+    start = text.find(phrase)
+    while start >= 0:
+        yield start
+        start = text.find(phrase, start + max(1, len(phrase)))
 
 
 def _expansion(long: str, short: str) -> str | None:
-    """The last words of `long` that `short` abbreviates, or None: initials in order, as in "support vector machine (SVM)"."""
+    """Return the last words of `long` whose initials are `short`, as in "support vector machine (SVM)", or None."""
     letters = short.rstrip("s").lower()
     words = re.split(r"[ -]", long)
     for count in range(1, len(words) + 1):

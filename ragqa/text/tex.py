@@ -1,4 +1,4 @@
-r"""TeX as a reader likes it: what only concerns fonts, sizes, spaces and layout is gone."""
+r"""TeX in, readable TeX out: without commands for fonts, sizes, spaces and layout."""
 
 import re
 
@@ -17,14 +17,14 @@ _LAYOUT = re.compile(
 )
 _COLOR = re.compile(r"\\(?:text)?color ?\{\w*\}")
 _SPACING = re.compile(r"\\[,;:!> ]|\\q?quad(?![a-zA-Z])|(?<!\\)~")
-_BEFORE_ARGUMENT = re.compile(r"(\\(?:[cdt]?frac|[dt]?binom|sqrt)) (?=\{)")  # n-1 over n is not "\frac n-1n"
+_BEFORE_ARGUMENT = re.compile(r"(\\(?:[cdt]?frac|[dt]?binom|sqrt)) (?=\{)")  # keep the braces of "\frac {n-1}{n}"
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 
 
 def readable_tex(tex: str) -> str:
-    r"""TeX without font, size, spacing and layout commands: `\mathbf {x} _{i}` becomes `x_{i}`.
+    r"""Return TeX without font, size, spacing and layout commands: `\mathbf {x} _{i}` becomes `x_i`.
 
-    Braces that are not paired are dropped.
+    Unpaired braces are dropped.
     """
     tex = _COLOR.sub(" ", _drop_layout(" ".join(tex.split())))
     tex = " ".join(_SPACING.sub(" ", _FONT.sub(_gap, tex)).split())
@@ -34,18 +34,18 @@ def readable_tex(tex: str) -> str:
 
 
 def _gap(command: re.Match[str]) -> str:
-    """What a command leaves: nothing, or a space where its neighbours would become a command together."""
+    """Return what replaces a command: nothing, or a space if its neighbours would form a command."""
     tex, start, end = command.string, command.start(), command.end()
     before, after = tex[start - 1 : start], tex[end : end + 1]
     return " " if (before == "\\" or before.isalpha()) and after.isalpha() else ""
 
 
 def _drop_layout(tex: str) -> str:
-    r"""`{\begin{aligned}a&=b\\c&=d\end{aligned}}` as `a=b; c=d`; matrices and cases keep their rows and columns."""
+    r"""Turn `{\begin{aligned}a&=b\\c&=d\end{aligned}}` into `a=b; c=d`. Matrices and cases keep their rows and columns."""
     if not _ALIGNED.search(tex):
         return tex
-    braces: list[bool] = []  # of the open layouts
-    depth = 0  # of environments that stay
+    braces: list[bool] = []  # whether each open layout began with a brace
+    depth = 0  # of open environments that stay
 
     def rewrite(match: re.Match[str]) -> str:
         nonlocal depth
@@ -65,10 +65,10 @@ def _drop_layout(tex: str) -> str:
 
 
 def _drop_lone_braces(tex: str) -> str:
-    r"""Drop braces that are no argument (`{\frac {a}{b}}` keeps all of them, `{x}+{y}` none) or have no partner."""
+    r"""Drop braces that are unpaired or hold no argument (`{\frac {a}{b}}` keeps all of them, `{x}+{y}` none)."""
     pieces: list[str] = []
-    opened: list[tuple[int, bool]] = []  # where in `pieces` a brace stands, and whether it is an argument's
-    plain = [True]  # whether what has been read at each depth is without braces and commands
+    opened: list[tuple[int, bool]] = []  # index in `pieces`, and whether it opens an argument
+    plain = [True]  # for each depth, whether its content so far has no braces and commands
     argument, position = False, 0
     for match in _BRACE.finditer(tex):
         if text := tex[position : match.start()]:

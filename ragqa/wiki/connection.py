@@ -1,4 +1,4 @@
-"""HTTP with the server of one wiki: proxies, passwords, cookies, redirects, and bodies that cannot fill the memory."""
+"""HTTP connections to the server of one wiki: proxies, passwords, cookies, redirects and a limit on the size of replies."""
 
 import zlib
 from contextlib import closing
@@ -11,29 +11,29 @@ from ragqa.process import is_own_host
 if TYPE_CHECKING:
     import httpx
 
-LARGEST_REPLY = 1 << 26  # bytes, unpacked
+LARGEST_REPLY = 1 << 26  # bytes, decompressed
 _MOST_REDIRECTS = 5  # of one request
-_GZIP = 31  # what zlib calls it
-_OF_THE_PACKED = (b"content-encoding", b"content-length", b"transfer-encoding")
+_GZIP = 31  # window bits with which zlib reads gzip
+_COMPRESSION_HEADERS = (b"content-encoding", b"content-length", b"transfer-encoding")
 _SECRET = b"set-cookie"
 
 
 class Connection:
-    """Sends requests to the host of `url`, whose user and password go along as Basic authentication. Threads may share it."""
+    """Sends requests to the host of `url`, with its user and password as Basic authentication. Threads may share it."""
 
     def __init__(self, url: "httpx.URL") -> None:
-        """Raises `InputError` if the environment names a proxy that cannot be used."""
+        """Raise `InputError` if the environment names a proxy that cannot be used."""
         import httpx
 
         auth = httpx.BasicAuth(url.username, url.password) if url.userinfo else None
         self._client = httpx.Client(transport=_open_transport(url), auth=auth)
-        self._moved: dict[httpx.URL, httpx.URL] = {}  # addresses without query; a permanent redirect is asked for once
+        self._moved: dict[httpx.URL, httpx.URL] = {}  # URLs without query; permanent redirects are followed once
 
     def send(self, request: "httpx.Request", within_s: float) -> "httpx.Response":
-        """Send a request, follow redirects that stay on the host, and return the whole response, unpacked.
+        """Send a request, follow redirects that stay on the host, and return the whole response, decompressed.
 
-        A redirect to elsewhere is returned as it is. Raises `httpx.RequestError` if no response comes within so many seconds,
-        it has more than 64 MiB, or it is packed in another way than gzip, the only one that is asked for.
+        A redirect to another host is returned as it is. Raises `httpx.RequestError` if no response arrives within `within_s`
+        seconds, if it has more than 64 MiB, or if it is compressed with anything but gzip, the only method that is requested.
         """
         deadline = monotonic() + within_s
         target = request.url
@@ -51,7 +51,10 @@ class Connection:
     def _send_once(
         self, request: "httpx.Request", url: "httpx.URL", deadline: float
     ) -> "tuple[httpx.Response, httpx.URL | None]":
-        """The whole response, and where it redirects to. The given request never sees cookies and passwords: caches keep it."""
+        """Return the whole response and the URL it redirects to.
+
+        Cookies and passwords are not added to `request` itself, because caches store it.
+        """
         import httpx
 
         headers = [
@@ -62,11 +65,11 @@ class Connection:
         )
         sent.headers["Accept-Encoding"] = "gzip"
         self._client.cookies.set_cookie_header(sent)
-        with closing(self._client.send(sent, stream=True)) as packed:
-            body = _unpack(packed, deadline)
-        kept = [(name, value) for name, value in packed.headers.raw if _is_kept(name.lower(), value)]
-        response = httpx.Response(packed.status_code, headers=kept, content=body, request=request)
-        return response, packed.next_request.url if packed.next_request else None
+        with closing(self._client.send(sent, stream=True)) as compressed:
+            body = _decompress(compressed, deadline)
+        kept = [(name, value) for name, value in compressed.headers.raw if _is_kept(name.lower(), value)]
+        response = httpx.Response(compressed.status_code, headers=kept, content=body, request=request)
+        return response, compressed.next_request.url if compressed.next_request else None
 
     def close(self) -> None:
         """Close all connections."""
@@ -74,7 +77,7 @@ class Connection:
 
 
 def may_follow(url: "httpx.URL", target: "httpx.URL", method: str = "GET") -> bool:
-    """Whether a redirect stays where it was asked: same host, scheme and port, or from http to https. Forms are sent once."""
+    """Return True if a redirect stays on the same host, scheme and port, or goes from http to https. Forms are never resent."""
     if method != "GET" or url.host != target.host or target.userinfo:
         return False
     if url.scheme == target.scheme:
@@ -83,7 +86,10 @@ def may_follow(url: "httpx.URL", target: "httpx.URL", method: str = "GET") -> bo
 
 
 def find_proxy(url: "httpx.URL") -> str | None:
-    """The proxy that the environment names for a URL (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY); none to this machine."""
+    """Return the proxy that the environment names for a URL (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY).
+
+    There is none for this machine.
+    """
     from urllib.request import getproxies, proxy_bypass
 
     if is_own_host(url.host) or proxy_bypass(url.netloc.decode("ascii")):
@@ -106,26 +112,26 @@ def _open_transport(url: "httpx.URL") -> "httpx.HTTPTransport":
         raise InputError(
             f"{variable} names a SOCKS proxy, which needs one more package: pip install socksio (or set NO_PROXY={url.host})"
         ) from error
-    except (ValueError, httpx.InvalidURL) as error:  # its message may hold a password
+    except (ValueError, httpx.InvalidURL) as error:  # whose message may hold a password
         raise InputError(f"{variable} is not the URL of a proxy, such as http://proxy.example.org:3128") from error
 
 
 def _is_kept(name: bytes, value: bytes) -> bool:
-    """Whether a header of the packed response is one of the unpacked; httpx cannot make headers that are not ASCII."""
-    return name not in (*_OF_THE_PACKED, _SECRET) and name.isascii() and value.isascii()
+    """Return True for headers of the compressed response that hold for the decompressed one. httpx accepts only ASCII."""
+    return name not in (*_COMPRESSION_HEADERS, _SECRET) and name.isascii() and value.isascii()
 
 
-def _unpack(packed: "httpx.Response", deadline: float) -> bytes:
-    """The body of a response. httpx itself would unpack a chunk as a whole, however much that gives."""
+def _decompress(response: "httpx.Response", deadline: float) -> bytes:
+    """Return the body of a response. httpx would decompress a whole chunk at once, without a limit."""
     import httpx
 
-    encoding = packed.headers.get("Content-Encoding", "").strip().lower()
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity", "gzip"):
-        raise httpx.DecodingError(f"the answer is packed with {encoding[:40]!r}; only gzip was asked for")
+        raise httpx.DecodingError(f"the answer is compressed with {encoding[:40]!r}; only gzip was requested")
     gzip = zlib.decompressobj(_GZIP) if encoding == "gzip" else None
     body = bytearray()
     try:
-        for chunk in packed.iter_raw():
+        for chunk in response.iter_raw():
             body += gzip.decompress(chunk, LARGEST_REPLY + 1 - len(body)) if gzip else chunk
             if len(body) > LARGEST_REPLY:
                 raise httpx.DecodingError(f"the answer has more than {LARGEST_REPLY:,} bytes")

@@ -1,8 +1,7 @@
 """Wikipedia's articles, by category and by title, as pages.
 
-wikipedia-api does the fetching. A page's text and revision come from one request, so that they belong together, and each
-page is on disk before the next is looked at. A later crawl into the same file asks which pages have changed and fetches
-those.
+wikipedia-api fetches them. A page's text and revision come from one request, so that they belong together. Each page is on
+disk before the next is processed. A later crawl into the same file asks which pages have changed and fetches only those.
 """
 
 import re
@@ -19,15 +18,16 @@ from ragqa.process import REASON, is_offline
 from ragqa.progress import counter
 from ragqa.records import Page
 from ragqa.storage.json_lines import append_json_line, read_journal, read_json_lines, write_json_lines
-from ragqa.wiki.api import LONGEST_WAIT_S, MOST_IN_FLIGHT, Watch, Wiki, open_wiki
+from ragqa.wiki.api import LONGEST_WAIT_S, MOST_IN_FLIGHT, Wiki, open_wiki
 from ragqa.wiki.fetch import fetch, find_changed, find_host, find_targets
 from ragqa.wiki.listing import capitalize, list_titles, make_filter, name_categories, normalize, title_flaw
-from ragqa.wiki.outcomes import PLANNED, CrawlReport, Fate, Pages, by_key, compare, page_key, tell
+from ragqa.wiki.monitor import Monitor
+from ragqa.wiki.outcomes import PLANNED, CrawlReport, Outcome, Pages, by_key, compare, outcome_of_page, page_key
 from ragqa.wiki.seeds import Seeds
 
 _ENGLISH = ("en", "simple")  # Wikipedias
 _LONGEST_DELAY_S = 86_400
-_FAILURES_IN_A_ROW = 5  # after which nobody is there any more
+_FAILURES_IN_A_ROW = 5  # after which the wiki counts as unreachable
 _CONTACT = re.compile(r"\S@\S|https?://\S")
 
 
@@ -52,14 +52,14 @@ def crawl(
     cache: str | Path | None = None,
     dry_run: bool = False,
     progress: bool = True,
-    watch: Watch | None = None,
+    watch: Monitor | None = None,
 ) -> CrawlReport:
     """Fetch articles into `out`: the titles as given, then the members of the categories as the wiki lists them.
 
     Subcategories are followed level by level, each once. A page is known by its page id, so that a redirect and its
     target make one page. Missing and empty pages are not written. Of a category's members those in other namespaces, lists,
     disambiguation pages, all whose titles a regular expression of `exclude` is found in (subcategories too) and, if there are
-    any, articles that none of `include` is found in are skipped. What became of each title stands in `<out>.titles` (`Fate`,
+    any, articles that none of `include` is found in are skipped. What became of each title stands in `<out>.titles` (`Outcome`,
     JSON Lines), of those of earlier crawls too.
 
     Each page goes at once to a journal, `<out>.partial`, and a rerun resumes from it. The pages of an existing `out` stay in
@@ -74,7 +74,7 @@ def crawl(
     and empty is only what a second, different request says too. Between retries at most `longest_wait_s` seconds are
     waited, whatever the server asks for, and at least `delay_s` between requests, of which up to `in_flight` (1 to 3) wait for
     their answers together. Replies are kept in the file `cache` and taken from there for a day, but for `retry_failed`.
-    A `dry_run` asks what there is and what has changed, fetches and writes nothing: what would be fetched has the fate
+    A `dry_run` asks what there is and what has changed, fetches and writes nothing: what would be fetched has the outcome
     `PLANNED`.
 
     A `watch` counts requests and pages, and another thread may stop the crawl with it.
@@ -83,10 +83,10 @@ def crawl(
     or several pages in a row fail: the journal then keeps what has been fetched.
     """
     out, journal, ledger = Path(out), Path(f"{out}.partial"), Path(f"{out}.titles")
-    past = list(read_json_lines(ledger, Fate)) if ledger.exists() else []
+    past = list(read_json_lines(ledger, Outcome)) if ledger.exists() else []
     again = _failed(past, ledger) if retry_failed else []
-    titles = [*titles, *(fate.title for fate in again if not fate.is_category)]
-    categories = [*categories, *(fate.title for fate in again if fate.is_category)]
+    titles = [*titles, *(outcome.title for outcome in again if not outcome.is_category)]
+    categories = [*categories, *(outcome.title for outcome in again if outcome.is_category)]
     seeds = Seeds(lang, depth, tuple(categories), tuple(titles))
     _check(contact, seeds, in_flight, delay_s)
     kept = by_key(read_json_lines(out, Page)) if out.exists() else {}
@@ -95,7 +95,7 @@ def crawl(
         warn_of_fallback(f"pages in the language {lang!r}: {ENGLISH_ONLY}")
     wanted = make_filter(include, exclude)
     cache = Path(cache) if cache and not retry_failed else None
-    watch = watch or Watch()
+    watch = watch or Monitor()
     with open_wiki(
         contact,
         lang,
@@ -111,41 +111,39 @@ def crawl(
         _check_origin(wiki, out, before.values())
         wanted = replace(wanted, namespaces=wiki.namespaces)
         listed = set(name_categories(wiki, seeds.categories))
-        asked, fates = list_titles(wiki, seeds, wanted, progress)
+        asked, outcomes = list_titles(wiki, seeds, wanted, progress)
         crawled = _Crawl(wiki, journal, before, frozenset(map(normalize, seeds.titles)))
         if retry_failed:
-            crawled.doubt(fate.title for fate in again)
+            crawled.doubt(outcome.title for outcome in again)
         else:
             asked = [*dict.fromkeys([*asked, *crawled.refresh(kept, asked)])]
         if dry_run:
-            return CrawlReport((*fates, *map(crawled.plan, asked)))
-        fates += crawled.run(asked, in_flight, progress, watch)
+            return CrawlReport((*outcomes, *map(crawled.plan, asked)))
+        outcomes += crawled.run(asked, in_flight, progress, watch)
     after = crawled.pages(kept)
     write_json_lines(out, after.values())
-    now = {fate.title: fate for fate in fates}
-    settled = {fate.title: fate for fate in past if not (fate.is_category and fate.title in listed)}
+    now = {outcome.title: outcome for outcome in outcomes}
+    settled = {outcome.title: outcome for outcome in past if not (outcome.is_category and outcome.title in listed)}
     write_json_lines(ledger, {**settled, **now}.values())
     journal.unlink(missing_ok=True)
     return compare(now.values(), kept, after)
 
 
 class _Crawl:
-    """One crawl: what it knows, what it has found, what it has to look at again."""
+    """One crawl: the pages known before, those found so far, and those to fetch again."""
 
     def __init__(self, wiki: Wiki, journal: Path, before: Pages, named: frozenset[str]) -> None:
         self._wiki, self._journal, self._before, self._named = wiki, journal, before, named
         self._found: Pages = {}
         self._known = {page.title: page for page in before.values()}
         self._titles = frozenset(self._known)
-        self._changed: dict[
-            int | str, tuple[str, ...]
-        ] = {}  # the titles that pages which are no longer as they were may have
+        self._changed: dict[int | str, tuple[str, ...]] = {}  # old and new title of each changed page, by its key
         self._unanswered: set[str] = set()
 
     def refresh(self, kept: Pages, asked: Iterable[str]) -> list[str]:
-        """The titles to ask for again: of pages that are not as they were, and old titles of those that were renamed.
+        """Return the titles to ask for again: of changed pages, and the old titles of renamed ones.
 
-        Redirects that lead to pages which are as they were need not be asked for.
+        Redirects to unchanged pages are resolved here and need not be asked for.
         """
         titles = [page.title for key, page in kept.items() if self._before[key].title != page.title]
         for page, title in find_changed(self._wiki, self._before.values()):
@@ -160,7 +158,7 @@ class _Crawl:
         return titles
 
     def doubt(self, titles: Iterable[str]) -> None:
-        """Ask for these titles even if there are such pages."""
+        """Fetch the pages with these titles again."""
         for page in [self._known[title] for title in titles if title in self._known]:
             self._doubt(page)
 
@@ -168,13 +166,13 @@ class _Crawl:
         self._changed[page_key(page)] = (page.title, title or page.title)
         self._known.pop(page.title, None)
 
-    def plan(self, title: str) -> Fate:
-        """Whether a title would be asked for."""
-        return Fate(title, "kept" if title in self._known else PLANNED)
+    def plan(self, title: str) -> Outcome:
+        """Return the outcome of a title in a dry run."""
+        return Outcome(title, "kept" if title in self._known else PLANNED)
 
-    def run(self, asked: Sequence[str], in_flight: int, progress: bool, watch: Watch) -> list[Fate]:
-        """Fetch pages by their titles; what became of each, in the same order."""
-        fates: list[Fate] = []
+    def run(self, asked: Sequence[str], in_flight: int, progress: bool, watch: Monitor) -> list[Outcome]:
+        """Fetch pages by their titles and return the outcomes in the same order."""
+        outcomes: list[Outcome] = []
         in_a_row, most = 0, min(_FAILURES_IN_A_ROW, len(asked))
         with counter(len(asked), "pages", show=progress) as counted:
             for title, answer in self._fetch_all(asked, in_flight):
@@ -184,25 +182,25 @@ class _Crawl:
                 in_a_row = in_a_row + 1 if isinstance(answer, CrawlError) else 0
                 if in_a_row == most:
                     raise CrawlError(f"{title}, the {most}. page in a row to fail: {answer}")
-                fates.append(self._settle(title, answer))
-                if fates[-1].became == "fetched":
+                outcomes.append(self._settle(title, answer))
+                if outcomes[-1].became == "fetched":
                     watch.count_page()
-        return fates
+        return outcomes
 
     def pages(self, kept: Pages) -> Pages:
-        """All pages there are now: those of before in their places, then what was found, then the rest of the journal."""
+        """Return all pages: the earlier ones in their order, then those found, then the rest of the journal."""
         order, newest = dict.fromkeys([*kept, *self._found, *self._before]), self._before | self._found
         there = {key: newest[key] for key in order if key in self._found or not self._is_gone(key)}
         led = {alias: key for key in self._found for alias in newest[key].aliases}  # a redirect leads to one page only
         return {key: _without(page, [a for a in page.aliases if led.get(a, key) != key]) for key, page in there.items()}
 
     def _is_gone(self, key: int | str) -> bool:
-        """Whether a page was asked for again and not found; where asking failed, the old one is better than none."""
+        """Return True if a page was asked for again and not found. If asking failed, the old page is kept."""
         return key in self._changed and self._unanswered.isdisjoint(self._changed[key])
 
-    def _fetch_all(self, asked: Sequence[str], in_flight: int) -> Iterator[tuple[str, Page | Fate | CrawlError]]:
-        """Answers in the order of the titles; while one is looked at, the next ones are on their way."""
-        waiting: deque[tuple[str, Future[Page | Fate]]] = deque()
+    def _fetch_all(self, asked: Sequence[str], in_flight: int) -> Iterator[tuple[str, Page | Outcome | CrawlError]]:
+        """Yield answers in the order of the titles. While one is processed, the next requests are in flight."""
+        waiting: deque[tuple[str, Future[Page | Outcome]]] = deque()
         titles = iter(asked)
         pool = ThreadPoolExecutor(in_flight)
         try:
@@ -213,28 +211,28 @@ class _Crawl:
                     return
                 title, coming = waiting.popleft()
                 yield title, self._known.get(title) or _result(coming)
-        except (GeneratorExit, KeyboardInterrupt):  # somebody has had enough
+        except (GeneratorExit, KeyboardInterrupt):  # interrupted by the caller or the user
             self._wiki.stop()
             raise
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _ask(self, title: str) -> Page | Fate:
+    def _ask(self, title: str) -> Page | Outcome:
         return self._known.get(title) or fetch(
             self._wiki, title, named=title in self._named, known=title in self._titles
         )
 
-    def _settle(self, title: str, answer: Page | Fate | CrawlError) -> Fate:
+    def _settle(self, title: str, answer: Page | Outcome | CrawlError) -> Outcome:
         if isinstance(answer, CrawlError):
             self._unanswered.add(title)
-            return Fate(title, "failed", reason=str(answer))
-        return answer if isinstance(answer, Fate) else self._keep(title, answer)
+            return Outcome(title, "failed", reason=str(answer))
+        return answer if isinstance(answer, Outcome) else self._keep(title, answer)
 
     def _is_kept(self, page: Page) -> bool:
         old = self._before.get(page_key(page))
         return old is not None and (old.title, old.revision, old.text) == (page.title, page.revision, page.text)
 
-    def _keep(self, title: str, page: Page) -> Fate:
+    def _keep(self, title: str, page: Page) -> Outcome:
         key = page_key(page)
         became = "folded" if key in self._found else "kept" if self._is_kept(page) else "fetched"
         if became == "fetched":
@@ -242,7 +240,7 @@ class _Crawl:
         first = self._found.get(key, page)
         self._found[key] = replace(first, aliases=(*sorted({*first.aliases, *page.aliases}),))
         self._known[first.title] = first
-        return tell(title, became, page)
+        return outcome_of_page(title, became, page)
 
 
 def _without(page: Page, aliases: Sequence[str]) -> Page:
@@ -250,7 +248,7 @@ def _without(page: Page, aliases: Sequence[str]) -> Page:
 
 
 def _check_origin(wiki: Wiki, out: Path, pages: Iterable[Page]) -> None:
-    """Ids tell pages apart within one wiki only."""
+    """Raise `InputError` if `out` holds pages of another wiki: page ids are unique within one wiki only."""
     if Path(f"{out}.import").exists():
         raise InputError(f"{out}.partial is the journal of an import; finish that with ragqa import-dump")
     urls = [page.url for page in pages if page.page_id is not None and page.url]
@@ -259,22 +257,22 @@ def _check_origin(wiki: Wiki, out: Path, pages: Iterable[Page]) -> None:
         raise InputError(f"{out} holds pages of another wiki ({other}); choose another file for those of {host}")
 
 
-def _result(coming: "Future[Page | Fate]") -> Page | Fate | CrawlError:
+def _result(coming: "Future[Page | Outcome]") -> Page | Outcome | CrawlError:
     try:
         return coming.result()
     except CrawlError as error:
         return error
 
 
-def _failed(past: Iterable[Fate], ledger: Path) -> list[Fate]:
-    again = [fate for fate in past if fate.became == "failed"]
+def _failed(past: Iterable[Outcome], ledger: Path) -> list[Outcome]:
+    again = [outcome for outcome in past if outcome.became == "failed"]
     if not again:
         raise InputError(f"{ledger} names nothing that failed")
     return again
 
 
 def check_contact(contact: str) -> None:
-    """Raise `InputError` for what is neither an e-mail address nor a URL."""
+    """Raise `InputError` if the contact holds neither an e-mail address nor a URL."""
     if not _CONTACT.search(contact) or not (contact.isascii() and contact.isprintable()):
         raise InputError(
             f"contact {contact!r} is no address: Wikimedia's User-Agent policy refuses crawlers that do not say "

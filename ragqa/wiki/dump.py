@@ -1,8 +1,8 @@
 """A wiki's articles from a MediaWiki XML dump, as pages.
 
-The dump is read twice: first for what a page does not say itself, which titles lead to it and what is below a category, then
-for the pages. That goes into a temporary SQLite database, so that memory does not grow with the dump; one reading alone would
-leave the pages before their redirects, and reading costs a small part of what turning wikitext into text does.
+The dump is read twice: first for the redirects to each page and for the categories, then for the pages. The first reading fills
+a temporary SQLite database, so that memory does not grow with the dump. A single reading would meet pages before their
+redirects. Reading takes far less time than turning wikitext into text.
 """
 
 import hashlib
@@ -31,19 +31,18 @@ from ragqa.storage.json_lines import (
     write_json_lines,
 )
 from ragqa.text.clean import clean_page
-from ragqa.text.omissions import add_removed
-from ragqa.text.wikitext import plain_text
+from ragqa.text.wikitext import extract_text
 from ragqa.wiki.dump_file import Entry, Site, open_dump
 from ragqa.wiki.links import Links, Names, open_links
 from ragqa.wiki.listing import Filter, make_filter
 from ragqa.wiki.namespaces import CATEGORY, find_namespaces
-from ragqa.wiki.outcomes import CrawlReport, Fate, tell
+from ragqa.wiki.outcomes import CrawlReport, Outcome, outcome_of_page
 
-_SYNCED_EVERY_S = 1.0
+_SYNC_EVERY_S = 1.0
 _WIKIMEDIA = re.compile(
     r"(https?://[^/]+\.(?:wiki(?:pedia|books|news|quote|source|versity|voyage|media|data)|wiktionary|mediawiki)\.org)/wiki/.*"
 )
-_KEPT_BY_MEDIAWIKI = ";@$!*(),/~:"  # `wfUrlencode`
+_NOT_QUOTED = ";@$!*(),/~:"  # by MediaWiki in URLs (`wfUrlencode`)
 _DISAMBIGUATION = re.compile(
     r"__DISAMBIG__|\{\{\s*(?:disambig(?:uation)?(?: page)?|(?:human|place) name disambiguation|dab|hndis|geodis|"
     r"begriffsklärung|homonymie|desambiguación|disambigua|dp)\s*[|}]",
@@ -53,9 +52,9 @@ _DISAMBIGUATION = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class DumpReport(CrawlReport):
-    """Outcome of every title and category asked for by name, and of every page with a flaw.
+    """Outcome of every title and category that was asked for, and of every page with a flaw.
 
-    `counts` holds the number of all pages by fate.
+    `counts` maps each outcome to the number of its pages, over all pages.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -74,48 +73,46 @@ def import_dump(
     index_url: str | None = None,
     progress: bool = True,
 ) -> DumpReport:
-    """Write the articles of a dump into `out`, in the dump's order: all, or the titles and members of categories asked for.
+    """Write the articles of a dump into `out`, in the dump's order: all, or the given titles and members of categories.
 
-    Of several revisions of a page the newest counts. Titles may be redirects. Members of a category are what the wikitext puts
-    into it, redirects to an article too, or into a category that is at most `depth` levels below it; what templates put there
-    is not seen. Lists, disambiguation pages and what `include` and `exclude` do not want (see `crawl`) are skipped where they
-    are not asked for by title. `namespaces`, numbers or names, are those that pages are taken from: articles (0) if none is
-    given. A page that cannot be read, or whose text has more than 16 MiB, is failed if it is wanted, else skipped, and the
-    report names it. The pages of an existing `out` stay, in front, and are not imported again. Pages are cited at
-    `index_url`, the wiki's `index.php`, or what the dump lets guess.
+    The newest revision of a page counts. Titles may be redirects. The members of a category are the pages whose wikitext names
+    it, or a category at most `depth` levels below it; redirects may name it for their article. Categories set by templates are
+    not seen. Lists, disambiguation pages and pages that `include` and `exclude` reject (see `crawl`) are skipped, unless a
+    title asks for them. `namespaces` are numbers or names (default: articles). A page that cannot be read, or whose text has
+    more than 16 MiB, is failed if it is wanted, else skipped; the report names it. The pages of an existing `out` stay first
+    and are not imported again. Page URLs begin with `index_url`, the wiki's `index.php`, or with a guess from the dump.
 
-    Pages go to a journal, `<out>.partial`, which is on disk every second; what it is of stands in `<out>.import`. A rerun with
-    the same dump and the same arguments resumes from it, and `out` is then what it would have been. Raises `InputError` for
-    what is no dump, is cut short or damaged, or where the journal is of another import; the journal then stays, with all that
-    has been read.
+    Pages are appended to a journal, `<out>.partial`, which is on disk every second; `<out>.import` holds what it belongs to. A
+    rerun with the same dump and the same arguments resumes from it, and `out` is then what an uninterrupted import writes.
+    Raises `InputError` if the file is no dump or is cut short or damaged, or if the journal belongs to another import. The
+    journal then keeps all pages that have been read.
     """
     dump, out = Path(dump), Path(out)
-    journal, ledger = Path(f"{out}.partial"), Path(f"{out}.import")
-    asked = _Asked(
+    request = _Request(
         tuple(categories), depth, tuple(titles), tuple(include), tuple(exclude), tuple(namespaces), index_url
     )
-    _check(dump, asked)
-    origin = _Origin(dump.name, dump.stat().st_size, asked.fingerprint())
-    _check_journal(journal, ledger, origin)
+    _check(dump, request)
+    journal = _Journal(out, _Origin(dump.name, dump.stat().st_size, request.fingerprint()))
     with open_links() as links:
         links.know(_read(out), finished=True)
-        links.know(_read(journal))
+        links.know(_read(journal.path))
         with _bar(dump, "redirects", progress) as advance, open_dump(dump, advance) as (site, entries):
-            _gather(links, site, entries, asked)
+            _gather(links, site, entries, request)
         with _bar(dump, "pages", progress) as advance, open_dump(dump, advance) as (site, entries):
-            work = _Import(site, links, asked)
-            write_json_lines(ledger, [origin])
-            with _append(journal) as append:
+            work = _Import(site, links, request)
+            with journal.open() as append:
                 for entry in entries:
                     work.take(entry, append)
-        write_json_lines(out, chain(_read(out), (page for page in _read(journal) if not links.is_finished(page))))
-    journal.unlink()
-    ledger.unlink()
+        new = (page for page in _read(journal.path) if not links.is_finished(page))
+        write_json_lines(out, chain(_read(out), new))
+    journal.remove()
     return work.report()
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Request:
+    """The arguments of an import that decide which pages come out."""
+
     categories: tuple[str, ...]
     depth: int
     titles: tuple[str, ...]
@@ -130,174 +127,191 @@ class _Asked:
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """What a journal is of."""
+    """The import that a journal belongs to: name and size of the dump, and the fingerprint of the request."""
 
     dump: str
     size: int
     asked: str
 
 
-class _Import:
-    """One import: what is wanted of a dump, what became of it."""
+class _Journal:
+    """The pages imported so far, `<out>.partial`, and their origin, `<out>.import`."""
 
-    def __init__(self, site: Site, links: Links, asked: _Asked) -> None:
+    def __init__(self, out: Path, origin: _Origin) -> None:
+        """Drop an unfinished last line. Raises `InputError` if there is a journal of another import."""
+        self.path, self._origin_path, self._origin = Path(f"{out}.partial"), Path(f"{out}.import"), origin
+        if not self.path.exists():
+            return
+        cut_unfinished(self.path)
+        begun = next(read_json_lines(self._origin_path, _Origin), None) if self._origin_path.exists() else None
+        if begun != origin:
+            raise InputError(
+                f"{self.path} is the journal of {_describe(begun, origin)}, not of this import of {origin.dump} "
+                f"({origin.size:,} bytes): finish what began it, choose another --out, or remove the journal to start again"
+            )
+
+    @contextmanager
+    def open(self) -> Iterator[Callable[[bytes], None]]:
+        """Yield a function that appends a line. Lines are on disk a second later, and when the block ends for any reason."""
+        write_json_lines(self._origin_path, [self._origin])
+        synced = time.monotonic()
+        with self.path.open("ab") as file:
+
+            def append(line: bytes) -> None:
+                nonlocal synced
+                file.write(line)
+                if time.monotonic() - synced > _SYNC_EVERY_S:
+                    _sync(file)
+                    synced = time.monotonic()
+
+            try:
+                yield append
+            finally:
+                _sync(file)
+
+    def remove(self) -> None:
+        self.path.unlink()
+        self._origin_path.unlink()
+
+
+def _describe(begun: _Origin | None, origin: _Origin) -> str:
+    if begun is None:
+        return "something other than an import"
+    if (begun.dump, begun.size) == (origin.dump, origin.size):
+        return "other pages of this dump"
+    return f"another dump, {begun.dump} of {begun.size:,} bytes"
+
+
+class _Import:
+    """One import: the pages that are wanted, and the outcomes so far."""
+
+    def __init__(self, site: Site, links: Links, request: _Request) -> None:
         self._links, self._names = links, Names(site)
-        self._namespaces = _namespaces(site, asked)
-        self._filter = replace(make_filter(asked.include, asked.exclude), namespaces=self._namespaces)
-        self._address = _address(site.base, asked.index_url)
-        self._targets = {title: links.follow(self._names.title(title)) for title in asked.titles}
+        self._namespaces = _namespaces(site, request)
+        self._filter = replace(make_filter(request.include, request.exclude), namespaces=self._namespaces)
+        self._url_prefix = _url_prefix(site.base, request.index_url)
+        self._targets = {title: links.follow(self._names.title(title)) for title in request.titles}
         self._titles = frozenset(self._targets.values())
-        self._roots = {name: self._names.category(name) for name in asked.categories}
-        self._filled: set[str] = set()  # categories that there is something in
-        self._categories, self._redirected = self._below(asked.depth)
-        self._everything = not asked.titles and not asked.categories
-        self._fates: dict[str, Fate] = {}  # of titles asked for, by the title they lead to, and of pages that failed
+        self._roots = {name: self._names.category(name) for name in request.categories}
+        self._filled: set[str] = set()  # categories that hold something
+        self._categories, self._redirected = self._below(request.depth)
+        self._everything = not request.titles and not request.categories
+        self._outcomes: dict[str, Outcome] = {}  # of requested titles, by the title they lead to, and of failed pages
         self._counts: Counter[str] = Counter()
 
     def _below(self, depth: int) -> tuple[set[str], set[str]]:
-        """The categories asked for and those below them, and where the redirects in them lead."""
-        level, redirected = set(self._roots.values()), set()
+        """Return the requested categories and those below them, and the targets of the redirects in them."""
+        level, redirected = set(self._roots.values()), set[str]()
         found = set(level)
         for remaining in range(depth, -1, -1):
-            children = set()
+            children = set[str]()
             for category in level:
-                for title, namespace in self._links.members(category):
-                    target = self._links.follow(title)
-                    if namespace == CATEGORY and remaining:
-                        self._filled.add(category)
-                        if not self._filter.reason_to_skip({"title": title, "ns": namespace}):
-                            children.add(self._names.category(title))
-                    elif namespace in self._namespaces and target:
-                        redirected.add(target)
-                        self._filled.add(category)
+                subcategories, targets = self._members(category, with_subcategories=remaining > 0)
+                children |= subcategories
+                redirected |= targets
             level = children - found
             found |= level
         return found, redirected
+
+    def _members(self, category: str, with_subcategories: bool) -> tuple[set[str], set[str]]:
+        """Return the subcategories in a category that are not excluded, and the targets of the redirects in it."""
+        subcategories, targets = set[str](), set[str]()
+        for title, namespace in self._links.members(category):
+            target = self._links.follow(title)
+            if namespace == CATEGORY and with_subcategories:
+                self._filled.add(category)
+                if not self._filter.reason_to_skip({"title": title, "ns": namespace}):
+                    subcategories.add(self._names.category(title))
+            elif namespace in self._namespaces and target:
+                self._filled.add(category)
+                targets.add(target)
+        return subcategories, targets
 
     def take(self, entry: Entry, append: Callable[[bytes], None]) -> None:
         """Import a page if it is wanted."""
         asked = entry.title in self._titles
         if entry.flaw:
             wanted = entry.namespace in self._namespaces and (asked or self._is_wanted(entry))
-            self._tell(entry.title, Fate(entry.title, "failed" if wanted else "skipped", reason=entry.flaw))
+            self._note(entry.title, Outcome(entry.title, "failed" if wanted else "skipped", reason=entry.flaw))
         elif entry.namespace not in self._namespaces:
             if asked:
-                self._tell(entry.title, Fate(entry.title, "failed", reason="not an article"))
+                self._note(entry.title, Outcome(entry.title, "failed", reason="not an article"))
         elif not self._names.redirect(entry)[0] and (self._is_wanted(entry) or asked):
-            self._tell(entry.title, self._import(entry, asked, append), asked)
+            self._note(entry.title, self._import(entry, asked, append), asked)
 
     def _is_wanted(self, entry: Entry) -> bool:
         named = self._names.categories(entry.text, self._categories) if self._categories else set()
         self._filled |= named
         return self._everything or bool(named) or entry.title in self._redirected
 
-    def _tell(self, title: str, fate: Fate, asked: bool = True) -> None:
-        self._counts[fate.became] += 1
-        if asked or fate.became == "failed":
-            self._fates.setdefault(title, fate)
+    def _note(self, title: str, outcome: Outcome, asked: bool = True) -> None:
+        self._counts[outcome.became] += 1
+        if asked or outcome.became == "failed":
+            self._outcomes.setdefault(title, outcome)
 
-    def _import(self, entry: Entry, asked: bool, append: Callable[[bytes], None]) -> Fate:
+    def _import(self, entry: Entry, asked: bool, append: Callable[[bytes], None]) -> Outcome:
         title = entry.title
         if reason := "" if asked else _reason_to_skip(entry, self._filter):
-            return Fate(title, "skipped", reason=reason)
+            return Outcome(title, "skipped", reason=reason)
         if self._links.knows(entry):
-            return Fate(title, "kept", title)
+            return Outcome(title, "kept", title)
         try:
             page = self._page(entry)
         except InputError as error:
-            return Fate(title, "failed", reason=str(error))
+            return Outcome(title, "failed", reason=str(error))
         if not page.text:
-            return Fate(title, "empty", title, page.revision)
+            return Outcome(title, "empty", title, page.revision)
         line = json_line(page)
         if len(line) > LONGEST_LINE:
-            return Fate(title, "failed", reason=f"it has more than {LONGEST_LINE:,} bytes")
+            return Outcome(title, "failed", reason=f"it has more than {LONGEST_LINE:,} bytes")
         append(line)
         self._links.know([page])
-        return tell(title, "fetched", page)
+        return outcome_of_page(title, "fetched", page)
 
     def _page(self, entry: Entry) -> Page:
-        url = self._address and self._address + quote(entry.title.replace(" ", "_"), safe=_KEPT_BY_MEDIAWIKI)
-        text = plain_text(entry.text, self._names.hidden)
-        text = add_removed(text, entry.text) if text.strip() else ""
+        url = self._url_prefix and self._url_prefix + quote(entry.title.replace(" ", "_"), safe=_NOT_QUOTED)
+        text = extract_text(entry.text, self._names.hidden)
         page = Page(entry.title, url, entry.page_id, entry.revision, entry.timestamp, text)
         return replace(clean_page(page), aliases=self._links.aliases(entry.title))
 
     def report(self) -> DumpReport:
-        """What became of what was asked for, and of the pages that failed or have flaws."""
-        fates = [
-            Fate(name, "failed", reason="no articles in it")
-            for name, root in self._roots.items()
-            if root not in self._filled
-        ]
+        """Return the outcomes of the requested titles and categories, and of the pages that failed or have flaws."""
+        empty = [name for name, root in self._roots.items() if root not in self._filled]
+        outcomes = [Outcome(name, "failed", reason="no articles in it") for name in empty]
         led_to: set[str] = set()
         for title, target in self._targets.items():
-            fate = replace(self._fates.get(target, Fate(title, "missing")), title=title)
+            outcome = replace(self._outcomes.get(target, Outcome(title, "missing")), title=title)
             if not target:
-                fate = Fate(title, "failed", reason="no title, or a redirect that leads in a circle")
-            fates.append(replace(fate, became="folded") if fate.page and target in led_to else fate)
+                outcome = Outcome(title, "failed", reason="no title, or a redirect that leads in a circle")
+            outcomes.append(replace(outcome, became="folded") if outcome.page and target in led_to else outcome)
             led_to.add(target)
-        fates += [fate for title, fate in self._fates.items() if title not in self._titles]
-        return DumpReport(tuple(fates), counts=dict(self._counts))
+        outcomes += [outcome for title, outcome in self._outcomes.items() if title not in self._titles]
+        return DumpReport(tuple(outcomes), counts=dict(self._counts))
 
 
-def _check(dump: Path, asked: _Asked) -> None:
-    """Raise now what would else be raised after the first reading."""
+def _check(dump: Path, request: _Request) -> None:
+    """Raise `InputError` before the first reading for what would fail after it."""
     if is_input(dump) and not dump.is_file():
         raise InputError(f"{dump} is a pipe, and a dump is read twice; save it to a file first")
     if not dump.is_file():
         raise InputError(f"{dump} is not a file")
-    if asked.depth < 0:
-        raise InputError(f"depth is {asked.depth}; at least 0 is needed")
-    make_filter(asked.include, asked.exclude)
+    if request.depth < 0:
+        raise InputError(f"depth is {request.depth}; at least 0 is needed")
+    make_filter(request.include, request.exclude)
 
 
-def _gather(links: Links, site: Site, entries: Iterable[Entry], asked: _Asked) -> None:
-    namespaces = _namespaces(site, asked)
+def _gather(links: Links, site: Site, entries: Iterable[Entry], request: _Request) -> None:
+    namespaces = _namespaces(site, request)
     with (
         suppress(InputError),
         warnings.catch_warnings(),
-    ):  # both come again at the second reading, after the pages before
+    ):  # the second reading repeats them, after the pages before them
         warnings.simplefilter("ignore", FallbackWarning)
-        links.gather(site, entries, namespaces, members=bool(asked.categories))
+        links.gather(site, entries, namespaces, members=bool(request.categories))
 
 
-def _namespaces(site: Site, asked: _Asked) -> frozenset[int]:
-    return find_namespaces(asked.namespaces, lambda: site.namespaces)
-
-
-def _check_journal(journal: Path, ledger: Path, origin: _Origin) -> None:
-    """See to it that the journal, if there is one, is of this import and ends with a whole line."""
-    if journal.exists():
-        cut_unfinished(journal)
-    begun = next(read_json_lines(ledger, _Origin), None) if ledger.exists() else None
-    if journal.exists() and begun != origin:
-        was = "something else than an import"
-        if begun:
-            of_it = (begun.dump, begun.size) == (origin.dump, origin.size)
-            was = "other pages of this dump" if of_it else f"another dump, {begun.dump} of {begun.size:,} bytes"
-        raise InputError(
-            f"{journal} is of {was}, not of what is asked of {origin.dump} ({origin.size:,} bytes): finish what began it, "
-            "choose another --out, or remove it to begin anew"
-        )
-
-
-@contextmanager
-def _append(journal: Path) -> Iterator[Callable[[bytes], None]]:
-    """Yield what appends a line to a journal; lines are on disk a second later, and at the end whatever ends it."""
-    synced = time.monotonic()
-    with journal.open("ab") as file:
-
-        def append(line: bytes) -> None:
-            nonlocal synced
-            file.write(line)
-            if time.monotonic() - synced > _SYNCED_EVERY_S:
-                _sync(file)
-                synced = time.monotonic()
-
-        try:
-            yield append
-        finally:
-            _sync(file)
+def _namespaces(site: Site, request: _Request) -> frozenset[int]:
+    return find_namespaces(request.namespaces, lambda: site.namespaces)
 
 
 def _sync(file: IO[bytes]) -> None:
@@ -317,8 +331,8 @@ def _reason_to_skip(entry: Entry, wanted: Filter) -> str:
     return "a disambiguation page, by its wikitext" if _DISAMBIGUATION.search(entry.text) else ""
 
 
-def _address(base: str, index_url: str | None) -> str:
-    """What the addresses of pages begin with: up to the title."""
+def _url_prefix(base: str, index_url: str | None) -> str:
+    """Return what comes before the title in the URLs of pages."""
     if index_url:
         return f"{index_url}?title="
     if match := _WIKIMEDIA.match(base):

@@ -1,7 +1,7 @@
-"""A MediaWiki XML export, page by page: a dump of Wikimedia's, or what `dumpBackup.php` or `Special:Export` of a wiki writes.
+"""A MediaWiki XML export in, its pages out one by one: Wikimedia's dumps, and exports by `dumpBackup.php` or `Special:Export`.
 
-mwxml reads it as a stream. A file is not trusted: it cannot declare entities, name other files, or hold a revision that fills
-the memory. What is wrong with one page is told of that page, and the next one is read.
+mwxml reads the file as a stream. The file is not trusted: it cannot declare entities, name other files, or hold a revision that
+fills the memory. A page that cannot be read is yielded with its flaw, and reading goes on with the next page.
 """
 
 import bz2
@@ -23,19 +23,19 @@ from ragqa.storage.json_lines import LONGEST_LINE
 from ragqa.wiki.namespaces import ARTICLE, CATEGORY, fold
 
 FILE = 6  # the namespace
-LONGEST_TEXT = LONGEST_LINE  # bytes of XML; a page of Wikipedia's has at most two million
-MOST_BYTES = 2 * LONGEST_TEXT  # of a revision, what is cut off from its text not counted
-MOST_TAGS = 1 << 16  # of a revision, which has about 20
+LONGEST_TEXT = LONGEST_LINE  # bytes of XML; pages of Wikipedia have at most two million
+MOST_BYTES = 2 * LONGEST_TEXT  # of a revision, without the part of its text that is cut off
+MOST_TAGS = 1 << 16  # of a revision; usual are 20
 
 _LONGEST_TITLE = 255  # bytes
 _LONGEST_ENTITY = 12  # bytes
-_READ = {  # the elements that are read, by the one they stand in
+_READ = {  # elements to read, by their parent
     "mediawiki": frozenset({"siteinfo", "page"}),
     "page": frozenset({"title", "ns", "id", "redirect", "revision"}),
     "revision": frozenset({"id", "timestamp", "model", "format", "text", "content"}),
     "content": frozenset({"role", "origin", "model", "format", "text"}),
 }
-_NOT_NEEDED = frozenset(  # of those that MediaWiki and its extensions write
+_NOT_NEEDED = frozenset(  # elements that MediaWiki and its extensions write too
     "logitem restrictions upload discussionthreadinginfo DiscussionThreading contributor comment minor parentid origin sha1 "
     "bytes".split()
 )
@@ -45,29 +45,29 @@ _HEAD = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml\s([^<>]*)\?>)?(?:\s|<!--(?:(?!-->).)*-->)*<mediawiki[\s>]", re.DOTALL
 )
 _ENCODING = re.compile(rb"""\bencoding\s*=\s*["'](?!utf-8["'])([^"']*)""", re.IGNORECASE)
-_PACKED = {
+_OTHER_FORMATS = {  # by their first four bytes
     b"7z\xbc\xaf": "7z",
     b"PK\x03\x04": "zip",
     b"\x28\xb5\x2f\xfd": "zstd",
     b"\xfd7zX": "xz",
-}  # and not read here
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What a dump says of its wiki: its main page's address, whether titles begin with a capital, its namespaces' names."""
+    """A dump's data about its wiki: URL of the main page, whether titles begin with a capital, and names of namespaces."""
 
     base: str
     first_letter: bool
-    namespaces: dict[int, frozenset[str]]  # in lower case, English names included
-    names: dict[int, str] = field(default_factory=dict)  # of namespaces, as titles begin with them
+    namespaces: dict[int, frozenset[str]]  # names in lower case, with the English ones
+    names: dict[int, str] = field(default_factory=dict)  # prefixes of titles, by namespace
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A page of a dump in its newest revision; `redirect` is the title that the dump says it leads to.
+    """A page of a dump in its newest revision. `redirect` is the title that the dump gives as its target.
 
-    `flaw` says why the page cannot be taken as it stands; its text is then cut off or missing.
+    `flaw` says why the page cannot be used; its text is then cut off or missing.
     """
 
     title: str
@@ -83,11 +83,11 @@ class Entry:
 
 @contextmanager
 def open_dump(path: Path, advance: Callable[[int], object]) -> Iterator[tuple[Site, Iterator[Entry]]]:
-    """Yield what a dump says of its wiki, and its pages in their order; plain, bzip2 (multistream too) or gzip.
+    """Yield the site of a dump and its pages in order. The file is plain XML, bzip2 (multistream too) or gzip.
 
-    `advance` is told how many bytes of the file have been read since it was last called. A page whose text has more than
-    16 MiB, or that is not as MediaWiki writes it, has a flaw. Elements that are not MediaWiki's are passed over, with a
-    warning. Raises `InputError`, now or at a page, for what is no such dump, or is cut short or damaged.
+    `advance` is called with the number of bytes read since its last call. A page has a flaw if its text has more than 16 MiB
+    or if MediaWiki would not write it so. Unknown elements are skipped, with one warning. Raises `InputError`, at once or at a
+    page, if the file is no dump or is cut short or damaged.
     """
     try:
         import mwxml  # noqa: F401
@@ -100,7 +100,7 @@ def open_dump(path: Path, advance: Callable[[int], object]) -> Iterator[tuple[Si
     with path.open("rb") as file:
         source = _Source(path, file, advance)
         events = _Events(source)
-        with _told(path):
+        with _parser_errors(path):
             pointer = EventPointer(iter(events))
             root = ElementIterator(next(pointer)[1], pointer)
             children = iter(root)
@@ -109,27 +109,29 @@ def open_dump(path: Path, advance: Callable[[int], object]) -> Iterator[tuple[Si
 
 
 class _Source:
-    """The bytes of a dump, unpacked, for a parser to read; a mark says that a record ends, and none may be too long."""
+    """The decompressed bytes of a dump, for a parser to read, with a limit on the size of each revision."""
 
     def __init__(self, path: Path, file: IO[bytes], advance: Callable[[int], object]) -> None:
         self._path, self._file, self._advance = path, file, advance
-        self._told = 0  # bytes of the file
-        self._bytes = self._tags = 0  # since the last mark
+        self._reported = 0  # bytes of the file
+        self._bytes = self._tags = 0  # since the last `reset`
         self._texts = _Texts()
         start = file.read(4)
         file.seek(0)
-        if start in _PACKED:
-            raise InputError(f"{path} is packed with {_PACKED[start]}, which is not read: unpack it first")
+        if start in _OTHER_FORMATS:
+            raise InputError(
+                f"{path} is compressed with {_OTHER_FORMATS[start]}, which cannot be read: decompress it first"
+            )
         opener = bz2.open if start[:3] == b"BZh" else gzip.open if start[:2] == b"\x1f\x8b" else None
         self._stream: Any = opener(file) if opener else file
         self._head = self._unpack(_HEAD_BYTES)
         self._check_head()
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes, at most `size`, or a few more; none at the end."""
+        """Return the next bytes, about `size` at most, or none at the end."""
         data, self._head = self._head, b""
         kept = b""
-        while not kept and (data := data or self._unpack(size)):  # none would say that it ends
+        while not kept and (data := data or self._unpack(size)):  # no bytes would mean the end
             kept, data = self._texts.shorten(data), b""
         self._bytes += len(kept)
         self._tags += kept.count(b"<")
@@ -137,16 +139,16 @@ class _Source:
             least = f"{MOST_TAGS:,} tags" if self._tags > MOST_TAGS else f"{MOST_BYTES:,} bytes"
             raise InputError(f"{self._path}: a revision of more than {least}, which no wiki writes")
         position = self._file.tell()
-        self._advance(position - self._told)
-        self._told = position
+        self._advance(position - self._reported)
+        self._reported = position
         return kept
 
     def uncut(self, text: str) -> tuple[str, bool]:
-        """A text without the mark that it was cut off, and whether it had it."""
+        """Return a text without the mark of `_Texts`, and whether it was cut off."""
         return text.removesuffix(self._texts.mark), text.endswith(self._texts.mark)
 
-    def mark(self) -> None:
-        """Say that a record has ended here."""
+    def reset(self) -> None:
+        """Start counting for the next revision."""
         self._bytes = self._tags = 0
 
     def _unpack(self, size: int) -> bytes:
@@ -155,13 +157,13 @@ class _Source:
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise InputError(f"{self._path} is cut short or damaged: {error}") from error
         except OSError as error:
-            if error.errno is not None:  # the disk's, not the format's
+            if error.errno is not None:  # of the disk, not of the format
                 raise
             raise InputError(f"{self._path} is cut short or damaged: {error}") from error
         return data
 
     def _check_head(self) -> None:
-        """Raise `InputError` for what does not begin as a dump does, which lets no declaration of entities through."""
+        """Raise `InputError` if the file does not begin like a dump. This keeps out declarations of entities."""
         head = _HEAD.match(self._head)
         if not head:
             raise InputError(f"{self._path} is not a MediaWiki XML dump: it does not begin with <mediawiki>")
@@ -170,15 +172,15 @@ class _Source:
 
 
 class _Texts:
-    """Cuts text that stands between two tags off when it is too long, and puts a mark there that nobody can have foreseen."""
+    """Cuts off text between two tags that is too long, and ends it with a random mark that no dump can contain."""
 
     def __init__(self) -> None:
         self.mark = secrets.token_hex(16)
         self._in_tag, self._is_cut = False, False
-        self._length, self._last = 0, b""  # of the text so far, and how it ends
+        self._length, self._last = 0, b""  # of the text so far; its last bytes
 
     def shorten(self, data: bytes) -> bytes:
-        """The next bytes, less what is too long."""
+        """Return the next bytes without text that is too long."""
         end = data.find(b"<") if b"<" in data else len(data)
         kept = data if self._in_tag else self._shorten_text(data[:end]) + data[end:]
         tag = data.rfind(b"<")
@@ -195,20 +197,20 @@ class _Texts:
             return b""
         if self._length + len(text) <= LONGEST_TEXT:
             return text
-        for place in range(max(0, LONGEST_TEXT - self._length), len(text)):
-            before = (self._last + text[:place])[-_LONGEST_ENTITY:]
-            if before.endswith(b";") or (b"&" not in before and text[place] & 0xC0 != 0x80):
+        for end in range(max(0, LONGEST_TEXT - self._length), len(text)):
+            before = (self._last + text[:end])[-_LONGEST_ENTITY:]
+            if before.endswith(b";") or (b"&" not in before and text[end] & 0xC0 != 0x80):
                 self._is_cut = True
-                return text[:place] + self.mark.encode()
+                return text[:end] + self.mark.encode()
         return text
 
 
 class _Events:
-    """What a parser meets in a dump, less the elements that are not read; these are thrown away as they come."""
+    """The parser events of a dump, without those of elements that are not read. These elements are dropped at once."""
 
     def __init__(self, source: _Source) -> None:
         self.source = source
-        self.unknown: Counter[str] = Counter()  # names of elements that MediaWiki does not write
+        self.unknown: Counter[str] = Counter()  # elements that MediaWiki does not write, by name
         self.title = ""  # of the last page
 
     def __iter__(self) -> Iterator[tuple[str, Element]]:
@@ -228,7 +230,7 @@ class _Events:
                 depth -= 1
                 dropped.clear()
                 if not depth:
-                    with suppress(ValueError):  # the root has been cleared since
+                    with suppress(ValueError):  # the root was cleared in the meantime
                         reading[-1].remove(dropped)
                     dropped = None
 
@@ -246,8 +248,8 @@ def _name(element: Element) -> str:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Tell what the parser and mwxml raise for what they cannot read as an `InputError`."""
+def _parser_errors(path: Path) -> Iterator[None]:
+    """Raise `InputError` for what the parser and mwxml raise when they cannot read the file."""
     try:
         yield
     except InputError:
@@ -259,7 +261,7 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _wrong() -> tuple[type[Exception], ...]:
-    """What mwxml raises for what is not as MediaWiki writes it."""
+    """Return the exceptions of mwxml for XML that MediaWiki does not write."""
     from mwxml.errors import MalformedXML
 
     return MalformedXML, LookupError, TypeError, ValueError, AttributeError, AssertionError, OverflowError
@@ -280,25 +282,25 @@ def _read_site(element: Any) -> Site:
 
 
 def _entries(path: Path, site: Site, root: Any, children: Iterator[Any], events: _Events) -> Iterator[Entry]:
-    with _told(path):
+    with _parser_errors(path):
         for element in children:
-            events.source.mark()
+            events.source.reset()
             if element.tag == "page" and (entry := _read_page(element, site, events)) is not None:
                 yield entry
-            root.element.clear()  # it would go on holding an empty element for every page
-        for _ in root.pointer.etree_events:  # what follows the last page is read too, were it only to be refused
+            root.element.clear()  # else it keeps an empty element for every page
+        for _ in root.pointer.etree_events:  # read the rest too, so that damage in it is found
             pass
     if events.unknown:
         named = ", ".join(f"<{name}> ({count:,})" for name, count in events.unknown.most_common(5))
-        warn_of_fallback(f"{path}: passed over elements that MediaWiki does not write: {named}")
+        warn_of_fallback(f"{path}: skipped elements that MediaWiki does not write: {named}")
 
 
 def _read_page(element: Any, site: Site, events: _Events) -> Entry | None:
-    """A page in its newest revision, None for one without any."""
+    """Return a page in its newest revision, or None if it has no revision."""
     events.title = ""
     try:
         return _check_title(_read_revisions(element, site, events.source))
-    except (ParseError, InputError):  # of the whole dump
+    except (ParseError, InputError):  # they concern the whole dump
         raise
     except _wrong() as error:
         reason = f"not as MediaWiki writes a page: {str(error)[:200] or type(error).__name__}"
@@ -318,10 +320,10 @@ def _read_revisions(element: Any, site: Site, source: _Source) -> Entry | None:
     page = Page.from_element(element, {name: SimpleNamespace(id=number) for number, name in site.names.items()})
     title, name = page.title, site.names.get(page.namespace)
     if name and fold(title.partition(":")[0]) not in site.namespaces[page.namespace]:
-        title = f"{name}:{title}"  # mwxml drops it where there is no <ns>
+        title = f"{name}:{title}"  # mwxml drops the prefix if <ns> is missing
     newest = None
     for revision in page:
-        source.mark()
+        source.reset()
         if newest is None or (revision.timestamp, revision.id) >= (newest.timestamp, newest.id):
             newest = revision
     if newest is None:

@@ -1,4 +1,4 @@
-"""One article at a time: its page, or what became of it; and which articles have changed since they were fetched."""
+"""Fetch one article, as a page or as an outcome without a page; find the articles that changed since they were fetched."""
 
 import json
 import re
@@ -12,61 +12,62 @@ from ragqa.errors import CrawlError
 from ragqa.records import Page
 from ragqa.storage.json_lines import LONGEST_LINE, construct, json_line
 from ragqa.text.clean import clean_page
-from ragqa.text.omissions import add_removed
-from ragqa.wiki.api import Wiki, reading
+from ragqa.text.omissions import restore_omissions
+from ragqa.wiki.api import Wiki
 from ragqa.wiki.listing import capitalize, title_flaw
-from ragqa.wiki.outcomes import Fate
+from ragqa.wiki.outcomes import Outcome
+from ragqa.wiki.replies import reading
 
-_AT_ONCE = 50  # pages that a wiki tells strangers of in one reply
+_BATCH = 50  # most pages per request for users without special rights
 _EDIT = "&action=edit"
 _TAG = re.compile(r"<[^<>]*>")
 
 
-def fetch(wiki: Wiki, title: str, *, named: bool = True, known: bool = False) -> Page | Fate:
-    """Fetch the page that a title leads to, redirects followed; or say why there is none.
+def fetch(wiki: Wiki, title: str, *, named: bool = True, known: bool = False) -> Page | Outcome:
+    """Fetch the page that a title leads to, through redirects, or return the outcome if there is none.
 
-    A title that is no article's is failed if somebody `named` it, skipped if it was in a list, and so is a disambiguation page
-    there. A `known` page is one of an earlier crawl, which may have asked for more namespaces. Text, revision, wikitext and
-    redirects come from one request. Missing and empty is only what a second, different request says too. Raises `CrawlError`
-    for whatever is no answer.
+    A title of no article is failed if it was `named`, skipped if it comes from a category; so is a disambiguation page in a
+    category. A `known` page comes from an earlier crawl, which may have asked for more namespaces. Text, revision, wikitext and
+    redirects come from one request. Missing and empty are confirmed by a second, different request. Raises `CrawlError` if
+    there is no answer.
     """
     no_article = "failed" if named else "skipped"
     if flaw := title_flaw(title):
-        return Fate(title, no_article, reason=flaw)
-    told = wiki.pages.page(title)
+        return Outcome(title, no_article, reason=flaw)
+    article = wiki.pages.page(title)
     with reading():
         try:
-            number = told.pageid  # the first thing that is asked of it brings all the others
+            number = article.pageid  # the first attribute that is read fetches all
         except KeyError:
             number = None
-    if number is None:  # the reply speaks of no page
-        return Fate(title, no_article, reason=_reason_for_no_page(wiki, title))
-    if told.ns not in wiki.namespaces and not (known and told.title == title):
-        return Fate(title, no_article, reason="not an article")
+    if number is None:  # the reply holds no page
+        return Outcome(title, no_article, reason=_reason_for_no_page(wiki, title))
+    if article.ns not in wiki.namespaces and not (known and article.title == title):
+        return Outcome(title, no_article, reason="not an article")
     with reading():
         if number < 0:
             _confirm_missing(wiki, title)
-            return Fate(title, "missing")
-        if not named and "disambiguation" in getattr(told, "pageprops", ()):
-            return Fate(title, "skipped", told.title, reason="a disambiguation page")
-        page = _page(title, told)
-        if not told.extract.strip():
+            return Outcome(title, "missing")
+        if not named and "disambiguation" in getattr(article, "pageprops", ()):
+            return Outcome(title, "skipped", article.title, reason="a disambiguation page")
+        page = _page(title, article)
+        if not article.extract.strip():
             _confirm_empty(wiki, page.title)
-            page = replace(page, text="")  # whatever was noted of a table
-    return page if page.text else Fate(title, "empty", page.title, page.revision)
+            page = replace(page, text="")  # without the notes of tables
+    return page if page.text else Outcome(title, "empty", page.title, page.revision)
 
 
 def find_host(wiki: Wiki) -> str:
-    """The host that a wiki's URLs name. Raises `CrawlError` for whatever is no answer."""
+    """Return the host in a wiki's URLs. Raises `CrawlError` if there is no answer."""
     with reading():
         server = wiki.ask(meta="siteinfo")["query"]["general"]["server"]
     return str(urlsplit(server).netloc)
 
 
 def find_changed(wiki: Wiki, pages: Iterable[Page]) -> Iterator[tuple[Page, str]]:
-    """The pages that are not as they were, each with the title it has now: the old one if it is gone.
+    """Yield the pages that have changed, each with its title of now, or the old title if it is gone.
 
-    Pages without an id are passed over. Raises `CrawlError` for whatever is no answer.
+    Pages without an id are skipped. Raises `CrawlError` if there is no answer.
     """
     known = {str(page.page_id): page for page in pages if page.page_id is not None}
     for numbers in _batches(known):
@@ -79,9 +80,9 @@ def find_changed(wiki: Wiki, pages: Iterable[Page]) -> Iterator[tuple[Page, str]
 
 
 def find_targets(wiki: Wiki, titles: Iterable[str]) -> Iterator[tuple[str, int, bool]]:
-    """The ids of the pages that titles lead to, redirects followed, and whether they lead to a section of it.
+    """Yield titles with the id of the page they lead to, through redirects, and whether they lead to a section of it.
 
-    Titles that lead nowhere are left out. Raises `CrawlError` for whatever is no answer.
+    Titles that lead nowhere are left out. Raises `CrawlError` if there is no answer.
     """
     for some in _batches(titles):
         with reading():
@@ -99,28 +100,28 @@ def find_targets(wiki: Wiki, titles: Iterable[str]) -> Iterator[tuple[str, int, 
 
 def _batches(items: Iterable[str]) -> Iterator[list[str]]:
     rest = iter(items)
-    while some := list(islice(rest, _AT_ONCE)):
+    while some := list(islice(rest, _BATCH)):
         yield some
 
 
-def _page(title: str, told: Any) -> Page:
-    (revision,) = told.revisions
-    script, is_script, _ = (told.editurl or "").partition(_EDIT)
-    url = script if is_script else told.fullurl
-    text = add_removed(told.extract, revision.get("slots", {}).get("main", {}).get("*", ""))
+def _page(title: str, article: Any) -> Page:
+    (revision,) = article.revisions
+    script, is_script, _ = (article.editurl or "").partition(_EDIT)
+    url = script if is_script else article.fullurl
+    text = restore_omissions(article.extract, revision.get("slots", {}).get("main", {}).get("*", ""))
     number, timestamp = revision["revid"], revision["timestamp"]
-    page = clean_page(Page(told.title, url, told.pageid, number, timestamp, text, _aliases(title, told)))
-    line = json_line(page)  # as strict as those who will read it
+    page = clean_page(Page(article.title, url, article.pageid, number, timestamp, text, _aliases(title, article)))
+    line = json_line(page)  # checked as strictly as when it is read
     if len(line) > LONGEST_LINE:
         raise ValueError(f"it has more than {LONGEST_LINE:,} bytes")
     return construct(Page, json.loads(line))
 
 
-def _aliases(title: str, told: Any) -> tuple[str, ...]:
-    """The titles that lead to a page, not to one of its sections; those that lead to another redirect only if asked for."""
-    redirects = {redirect["title"]: "fragment" in redirect for redirect in getattr(told, "redirects", ())}
+def _aliases(title: str, article: Any) -> tuple[str, ...]:
+    """Return the titles that lead to a page, not to a section of it. A redirect to a redirect counts only if it is `title`."""
+    redirects = {redirect["title"]: "fragment" in redirect for redirect in getattr(article, "redirects", ())}
     names = {name for name, to_section in redirects.items() if not to_section}
-    if {title, capitalize(title)}.isdisjoint({told.title, *redirects}):
+    if {title, capitalize(title)}.isdisjoint({article.title, *redirects}):
         names.add(title)
     return tuple(sorted(names))
 
@@ -131,20 +132,20 @@ def _reason_for_no_page(wiki: Wiki, title: str) -> str:
 
 
 def _confirm_missing(wiki: Wiki, title: str) -> None:
-    """Raise `CrawlError` if a page that was said to be missing is there after all."""
+    """Raise `CrawlError` if a page that was reported missing exists."""
     (told,) = wiki.ask(titles=title, prop="info", redirects=1)["query"]["pages"].values()
     if "missing" not in told and "invalid" not in told:
         raise CrawlError("the wiki says that it is missing, and that it is not")
 
 
 def _confirm_empty(wiki: Wiki, title: str) -> None:
-    """Raise `CrawlError` if a page that came without text has some after all."""
+    """Raise `CrawlError` if a page that came without text has some."""
     (told,) = wiki.ask(titles=title, prop="extracts")["query"]["pages"].values()
     if has_text(told["extract"]):
         raise CrawlError("the wiki says that it is empty, and that it is not")
 
 
 def has_text(html: str) -> bool:
-    """Whether HTML holds anything but tags and comments."""
+    """Return True if HTML holds anything but tags and comments."""
     first, *others = html.split("<!--")
     return bool(_TAG.sub("", first + "".join(other.partition("-->")[2] for other in others)).strip())

@@ -1,4 +1,4 @@
-"""What a dump's pages say of each other: which titles lead to which, and which categories there are below a category."""
+"""Redirects and category members of a dump, kept in a temporary database."""
 
 import html
 import re
@@ -15,7 +15,7 @@ from ragqa.wiki.namespaces import CATEGORY, fold
 from ragqa.wiki.outcomes import page_key
 
 _REDIRECT = re.compile(r"\s*#redirect\s*(?::\s*)?\[\[", re.IGNORECASE)
-_LONGEST_CHAIN = 20  # of redirects; MediaWiki itself follows fewer
+_MOST_REDIRECTS = 20  # in a chain; MediaWiki itself follows fewer
 _FIRST_LINK = re.compile(r"\[\[([^\[\]|#]*)(#[^\[\]|]*)?")
 _TABLES = """
 CREATE TABLE redirect (title TEXT PRIMARY KEY, target TEXT, section INTEGER) WITHOUT ROWID;
@@ -33,7 +33,7 @@ WITH RECURSIVE alias (title) AS (
 
 
 class Names:
-    """How a wiki writes titles, links and addresses."""
+    """The form in which a wiki writes titles and links."""
 
     def __init__(self, site: Site) -> None:
         self._first_letter = site.first_letter
@@ -45,7 +45,7 @@ class Names:
         self.hidden = HIDDEN | site.namespaces[CATEGORY] | site.namespaces[FILE]
 
     def title(self, text: str) -> str:
-        """A title as the wiki writes it: single spaces, a capital first where all titles have one."""
+        """Return a title as the wiki writes it: single spaces, and a first capital if the wiki's titles have one."""
         text = normalize(text)
         prefix, colon, bare = text.partition(":")
         if colon and (space := self._spaces.get(fold(prefix))):
@@ -56,13 +56,13 @@ class Names:
         return capitalize(text) if self._first_letter else text
 
     def category(self, name: str) -> str:
-        """The name of a category, without its namespace."""
+        """Return the name of a category without its namespace."""
         prefix = self._prefix.match(name)
         return self.title(name[prefix.end() :] if prefix else name)
 
     def categories(self, wikitext: str, among: Collection[str] | None = None) -> set[str]:
-        """The categories that wikitext names, of those that count."""
-        named = self._find(wikitext, among)  # a page that is in none need not be read with care
+        """Return the categories that wikitext names, only those in `among` if it is given."""
+        named = self._find(wikitext, among)  # most pages are in none and need no second look
         return self._find(without_comments(wikitext), among) if named else named
 
     def _find(self, wikitext: str, among: Collection[str] | None) -> set[str]:
@@ -70,7 +70,7 @@ class Names:
         return found if among is None else found.intersection(among)
 
     def redirect(self, entry: Entry) -> tuple[str, bool]:
-        """Where a page redirects to, nothing if it does not, and whether to a section."""
+        """Return the target of a redirect, "" for other pages, and whether it is a section."""
         if not entry.redirect and not _REDIRECT.match(entry.text):
             return "", False
         link = _FIRST_LINK.search(entry.text)
@@ -80,7 +80,7 @@ class Names:
 
 @contextmanager
 def open_links() -> Iterator["Links"]:
-    """Yield an empty `Links`, on disk until the block ends. Raises `OSError` where there is no room for it."""
+    """Yield an empty `Links`, on disk until the block ends. Raises `OSError` if the disk is full."""
     try:
         with closing(sqlite3.connect("")) as database:  # a temporary file without a name
             yield Links(database)
@@ -89,27 +89,30 @@ def open_links() -> Iterator["Links"]:
 
 
 class Links:
-    """What has to be known of a whole dump, and which pages there are already; in a database that vanishes with the process."""
+    """Redirects and category members of a whole dump, and the pages that exist already, in a temporary database."""
 
     def __init__(self, database: sqlite3.Connection) -> None:
         self._database = database
         self._database.executescript(f"PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; {_TABLES}")
 
     def know(self, pages: Iterable[Page], finished: bool = False) -> None:
-        """Remember pages; those of a finished file apart from those of a journal."""
+        """Remember that pages exist, in the finished file or in a journal."""
         rows = ((repr(page_key(page)), finished) for page in pages)
         self._database.executemany("INSERT OR IGNORE INTO known VALUES (?, ?)", rows)
 
     def knows(self, entry: Entry) -> bool:
-        """Whether there is such a page already."""
+        """Return True if this page exists already."""
         return bool(self._one("SELECT 1 FROM known WHERE key = ?", _key(entry)))
 
     def is_finished(self, page: Page) -> bool:
-        """Whether a page is in the finished file."""
+        """Return True if a page is in the finished file."""
         return bool(self._one("SELECT 1 FROM known WHERE key = ? AND finished", repr(page_key(page))))
 
     def gather(self, site: Site, entries: Iterable[Entry], namespaces: Collection[int], members: bool) -> None:
-        """Note where redirects of these namespaces lead and, with `members`, which categories they and categories are in."""
+        """Store the targets of redirects in these namespaces.
+
+        With `members`, store the categories that redirects and categories are in, too.
+        """
         names = Names(site)
         for entry in entries:
             target, section = names.redirect(entry) if entry.namespace in namespaces else ("", False)
@@ -123,15 +126,15 @@ class Links:
                 self._database.executemany("INSERT INTO member VALUES (?, ?, ?)", rows)
 
     def members(self, category: str) -> list[tuple[str, int]]:
-        """The redirects and categories in a category, with their namespaces."""
+        """Return the redirects and categories in a category, with their namespaces."""
         return self._database.execute("SELECT title, namespace FROM member WHERE category = ?", (category,)).fetchall()
 
     def follow(self, title: str) -> str:
-        """The title that a redirect leads to in the end, or the title itself; nothing where it leads in a circle.
+        """Return the final target of a redirect, or the title itself if it is none.
 
-        A circle is also what has not ended after 20 redirects.
+        Return "" for redirects in a circle or in a chain of more than 20.
         """
-        for _ in range(_LONGEST_CHAIN + 1):
+        for _ in range(_MOST_REDIRECTS + 1):
             row = self._one("SELECT target FROM redirect WHERE title = ?", title)
             if not row:
                 return title
@@ -139,7 +142,7 @@ class Links:
         return ""
 
     def aliases(self, title: str) -> tuple[str, ...]:
-        """The titles that redirect to a page, through others too, sorted, but not those that lead to a section of a page."""
+        """Return the titles that redirect to a page, directly or through others, sorted. Redirects to sections do not count."""
         return tuple(alias for (alias,) in self._database.execute(_ALIASES, (title,)))
 
     def _one(self, query: str, value: str) -> Any:

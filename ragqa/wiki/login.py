@@ -1,4 +1,4 @@
-"""Logging in to a private wiki, as https://www.mediawiki.org/wiki/API:Login describes it."""
+"""Log in to a private wiki: https://www.mediawiki.org/wiki/API:Login."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,13 +7,13 @@ from ragqa.errors import CrawlError
 
 PASSWORD = "RAGQA_WIKI_PASSWORD"  # noqa: S105  an environment variable
 
-Ask = Callable[..., dict[str, Any]]  # the wiki's reply to a query's parameters, with `form` to what is posted too
+Ask = Callable[..., dict[str, Any]]  # returns the wiki's reply to parameters; posts `form` if it is given
 
 
 def log_in(ask: Ask, user: str, password: str) -> None:
-    """Log in; the session is in the connection's cookies then. `User@bot` is a bot password's name (Special:BotPasswords).
+    """Log in; the connection's cookies then hold the session.
 
-    Raises `CrawlError` with the wiki's reason if it does not let the user in.
+    `User@bot` is the name of a bot password (Special:BotPasswords). Raises `CrawlError` with the wiki's reason if it refuses.
     """
     token = ask(action="query", meta="tokens", type="login")["query"]["tokens"]["logintoken"]
     if "@" in user:

@@ -1,4 +1,4 @@
-"""The namespaces of a wiki: which of them pages are wanted from, and what categories are called."""
+"""The namespaces of a wiki, found by number or by name."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 
@@ -7,13 +7,13 @@ from ragqa.errors import InputError
 ARTICLE, CATEGORY = 0, 14
 ARTICLES = frozenset({ARTICLE})
 
-Namespaces = Mapping[int, Collection[str]]  # their names in lower case: of the wiki's language, English ones, aliases
+Namespaces = Mapping[int, Collection[str]]  # all names in lower case: in the wiki's language, in English, and aliases
 
 
 def find_namespaces(asked: Iterable[str], read: Callable[[], Namespaces]) -> frozenset[int]:
-    """The numbers of the namespaces asked for by number or name; articles if none is. `read` is only called if needed.
+    """Return the numbers of namespaces given by number or name (default: articles). `read` is called only if needed.
 
-    Raises `InputError` for one that the wiki does not have or that holds no pages to fetch.
+    Raises `InputError` for a namespace that the wiki does not have or that holds no pages to fetch.
     """
     names = [*map(fold, asked)] or [str(ARTICLE)]
     known: Namespaces = {ARTICLE: ()} if set(names) == {str(ARTICLE)} else read()
@@ -30,5 +30,5 @@ def find_namespaces(asked: Iterable[str], read: Callable[[], Namespaces]) -> fro
 
 
 def fold(name: str) -> str:
-    """A namespace's name as it is compared: lower case, single spaces."""
+    """Return a namespace's name in the form used for comparison: lower case, single spaces."""
     return " ".join(name.replace("_", " ").split()).lower()

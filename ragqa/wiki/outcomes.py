@@ -1,4 +1,4 @@
-"""What becomes of the titles that a crawl or an import asks for, and how its pages differ from those before."""
+"""Outcome of every title that a crawl or an import asks for, and the difference between its pages and earlier ones."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 from ragqa.records import Page
 
-FATES = ("fetched", "kept", "folded", "missing", "empty", "skipped", "failed")
-PLANNED = "planned"  # what a dry run says of titles that would be asked for
+OUTCOMES = ("fetched", "kept", "folded", "missing", "empty", "skipped", "failed")
+PLANNED = "planned"  # outcome, in a dry run, of a title that a real run would ask for
 
-Pages = dict[int | str, Page]  # by page id, or by title where there is none
+Pages = dict[int | str, Page]  # by page id, or by title if the page has no id
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
-    """What became of a title, one of `FATES`; kept are pages that an earlier crawl fetched and that are as they were.
+class Outcome:
+    """Outcome of one title; `became` is one of `OUTCOMES` or `PLANNED`.
 
-    A folded title led to a page that an earlier one had led to already, as redirects do. Of categories only those that failed
-    or were excluded have a fate.
+    A kept page was fetched by an earlier crawl and has not changed. A folded title leads to a page that an earlier title has
+    led to already, as redirects do. Categories have an outcome only if they failed or were excluded.
     """
 
     title: str
@@ -32,48 +32,48 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class CrawlReport:
-    """What became of each title, in the order they were asked for, and how the pages differ from those before.
+    """Outcome of every title, in the order in which titles were asked for, and the difference to the earlier pages.
 
-    Pages are told apart by their ids: a renamed one, with its old and new title, may have changed too.
+    Pages are compared by their ids. A renamed page, with its old and its new title, may have changed too.
     """
 
-    fates: tuple[Fate, ...]
-    added: tuple[str, ...] = ()  # titles of pages, as in the next two
+    outcomes: tuple[Outcome, ...]
+    added: tuple[str, ...] = ()  # titles of pages, as in `changed` and `deleted`
     changed: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
     renamed: tuple[tuple[str, str], ...] = ()
 
     def titles(self, became: str) -> tuple[str, ...]:
-        """The titles that this became of."""
-        return tuple(fate.title for fate in self.fates if fate.became == became)
+        """Return the titles with this outcome."""
+        return tuple(outcome.title for outcome in self.outcomes if outcome.became == became)
 
     @property
     def failed(self) -> tuple[str, ...]:
         """The titles that failed, with the reasons: `title: reason`."""
-        return tuple(f"{fate.title}: {fate.reason}" for fate in self.fates if fate.became == "failed")
+        return tuple(f"{outcome.title}: {outcome.reason}" for outcome in self.outcomes if outcome.became == "failed")
 
 
 def page_key(page: Page) -> int | str:
-    """What a page is known by."""
+    """Return the id of a page, or its title if it has no id."""
     return page.title if page.page_id is None else page.page_id
 
 
 def by_key(pages: Iterable[Page]) -> Pages:
-    """Pages by what they are known by, the last of each."""
+    """Return pages by their keys; of several with one key, the last."""
     return {page_key(page): page for page in pages}
 
 
-def tell(title: str, became: str, page: Page) -> Fate:
-    """The fate of a title that led to a page."""
+def outcome_of_page(title: str, became: str, page: Page) -> Outcome:
+    """Return the outcome of a title that led to a page."""
     sha1 = hashlib.sha1(page.text.encode(), usedforsecurity=False).hexdigest()
-    return Fate(title, became, page.title, page.revision, len(page.text), sha1)
+    return Outcome(title, became, page.title, page.revision, len(page.text), sha1)
 
 
-def compare(fates: Iterable[Fate], before: Pages, after: Pages) -> CrawlReport:
-    """Report what became of titles and what became of pages."""
+def compare(outcomes: Iterable[Outcome], before: Pages, after: Pages) -> CrawlReport:
+    """Report the outcomes of titles and the difference between the earlier pages and those of now."""
     both = [(before[key], page) for key, page in after.items() if key in before]
     return CrawlReport(
-        tuple(fates),
+        tuple(outcomes),
         added=_titles_beyond(after, before),
         changed=tuple(new.title for old, new in both if (old.revision, old.text) != (new.revision, new.text)),
         deleted=_titles_beyond(before, after),

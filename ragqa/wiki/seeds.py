@@ -1,4 +1,4 @@
-"""What a crawl starts from, read from a file: `corpus/wikipedia.toml`, or a list of titles."""
+"""Titles and categories to crawl, read from a TOML file such as `corpus/wikipedia.toml` or from a list of titles."""
 
 import sys
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _SEEDS: dict[str, tuple[type, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Seeds:
-    """What to crawl: categories, with or without `Category:`, down to `depth` levels of subcategories, and titles."""
+    """What to crawl: titles, and categories with `depth` levels of subcategories. `Category:` may be left out."""
 
     language: str = "en"
     depth: int = 0
@@ -29,9 +29,9 @@ class Seeds:
 def read_seeds(path: str | Path) -> Seeds:
     """Read what to crawl from a TOML file with the fields of `Seeds`, or from a text file of titles.
 
-    A text file holds one title a line; empty lines and lines that begin with `#` are passed over.
+    A text file holds one title a line; empty lines and lines that begin with `#` are skipped.
 
-    Raises `InputError` if there is no such file, it cannot be read as such or names nothing to crawl.
+    Raises `InputError` if the file does not exist, cannot be read or names nothing to crawl.
     """
     path = Path(path)
     if not is_input(path):
