@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from crawls import crawl_into
 
 from ragqa.cli import main
 from ragqa.errors import CrawlError, ModelError
@@ -16,7 +17,6 @@ from ragqa.process import OFFLINE, is_loopback, is_offline, may_reach
 from ragqa.records import Pair
 from ragqa.training.export import export
 from ragqa.training.train import RECIPES, load_cross_encoder
-from ragqa.wiki.crawl import crawl
 
 # every socket call of Python goes by such a hook; loopback is the demo's own
 BLOCKED = """
@@ -117,7 +117,7 @@ def test_a_crawl_needs_the_network(tmp_path: Path) -> None:
     with pytest.raises(
         CrawlError, match=r"a crawl needs the network, and ragqa is offline \(RAGQA_OFFLINE or --offline\)"
     ):
-        crawl(tmp_path / "pages.jsonl", contact="a@b.example", titles=["C"])
+        crawl_into(tmp_path / "pages.jsonl", contact="a@b.example", titles=["C"])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -5,6 +5,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ragqa.cli.options import Command
@@ -174,30 +175,28 @@ def _add_passages(command: Command) -> None:
 
 
 def _crawl(options: argparse.Namespace) -> int:
-    from ragqa.wiki.crawl import crawl
+    from ragqa.wiki.crawl import CrawlConfig, crawl
     from ragqa.wiki.outcomes import FATES, PLANNED
 
     seeds = _read_seeds(options)
-    report = crawl(
-        options.out,
+    config = CrawlConfig(
+        out=options.out,
         contact=options.contact or "",
-        categories=seeds.categories,
-        depth=seeds.depth,
-        titles=seeds.titles,
+        seeds=replace(seeds, language=options.lang or seeds.language),
         retry_failed=options.retry_failed,
         api_url=options.api_url,
         user=options.user,
         password=_password(options.user),
-        namespaces=options.namespace,
-        lang=options.lang or seeds.language,
-        include=options.include,
-        exclude=options.exclude,
+        namespaces=tuple(options.namespace),
+        include=tuple(options.include),
+        exclude=tuple(options.exclude),
         longest_wait_s=options.max_wait,
         delay_s=options.delay,
         in_flight=options.in_flight,
         cache=options.cache,
         dry_run=options.dry_run,
     )
+    report = crawl(config)
     _say_what_is_not_there(report.fates)
     if options.dry_run:
         planned = len(report.titles(PLANNED))
