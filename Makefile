@@ -15,7 +15,7 @@ CPU_TORCH ?= torch>=2.10,<2.14
 WIKI := mediawiki micro-httpd php8.2-cgi php-cli php-sqlite3
 
 # what other versions of dependencies can break, in a few minutes: words and scores, stored files, the demo and its endpoints
-CORE := analyzer answer bm25 citations dense dump_file errors evaluate feedback index_folder omissions pages passages reranker retriever stored_passages written demo_api
+CORE := analyzer answer bm25 citations compare dense dump_file errors evaluate feedback index_folder omissions pages passages reranker retriever stored_passages written demo_api
 LIGHT := dump,evaluate,llm,mcp,test
 
 .PHONY: demo test test-all test-lowest test-newest core checks bench figures debian format clean

@@ -39,7 +39,7 @@ from ragqa.search.retriever import Retriever
 from ragqa.storage.checksums import find_flaw
 from ragqa.storage.json_lines import read_json_lines, write_json_lines
 from ragqa.training.card import write_dataset
-from ragqa.training.dataset import DatasetConfig
+from ragqa.training.dataset import PairConfig
 
 # the process is killed; it is killed there once more; no space is left from now on; one input/output error
 KINDS = ("kill", "kill again", "full", "broken")
@@ -199,7 +199,7 @@ def pairs(passages: Sequence[Passage]) -> dict[str, list[Pair]]:
 
 
 def save_dataset(passages: Sequence[Passage], folder: Path) -> None:
-    write_dataset(pairs(passages), folder / "data", title="T", sources=["s"], licence="CC0-1.0", config=DatasetConfig())
+    write_dataset(pairs(passages), folder / "data", title="T", sources=["s"], licence="CC0-1.0", config=PairConfig())
 
 
 def scenario(name: str, folder: Path, argument: str) -> Scenario:

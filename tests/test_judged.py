@@ -180,7 +180,7 @@ def test_an_id_that_is_there_twice_is_named_with_both_lines(beir: Path, name: st
     first = {"corpus.jsonl": 3, "queries.jsonl": 1}[name]
     with (beir / name).open("a", encoding="utf8") as file:
         file.write(row + "\n")
-    with pytest.raises(RecordError, match=rf"{name}, line 4: the id '\w+' is there twice, first in line {first}$"):
+    with pytest.raises(RecordError, match=rf"{name}, line 4: the id '\w+' appears twice, first in line {first}$"):
         read_beir(beir)
 
 
@@ -206,7 +206,7 @@ def test_a_split_is_chosen_by_name_and_test_is_the_usual_one(splits: Path) -> No
     (splits / "qrels" / "test.tsv").write_text("q2\t3\t1\n")
     assert read_judged(splits) == read_judged(splits, "test")
     assert (read_judged(splits).name, read_judged(splits).relevance) == ("beir", {"q2": {"3": 1}})
-    with pytest.raises(InputError, match=r"no judgments of the split 'deb': there are dev, test, train$"):
+    with pytest.raises(InputError, match=r"no judgments of the split 'deb': it has dev, test, train$"):
         read_judged(splits, "deb")
 
 

@@ -4,7 +4,7 @@ A line of the file has the columns of a dataset (`card.COLUMNS`): the question, 
 label, 1.0 for liked and 0.0 for not; then the passage's id, its URL and the time. Feedback becomes a dataset to train on with
 
     source = dataset.from_feedback(read_feedback("feedback.jsonl"), index.passages)
-    pairs = dataset.build([source], DatasetConfig())
+    pairs = dataset.build([source], PairConfig())
 """
 
 from collections.abc import Iterator

@@ -74,6 +74,13 @@ def check_file(path: str | Path) -> Path:
     return path
 
 
+def check_inputs(*paths: str | Path | None) -> None:
+    """Raise `InputError` for an input that does not exist. None stands for an option that was not given."""
+    for path in paths:
+        if path is not None and not Path(path).exists():
+            raise InputError(f"{path} does not exist")
+
+
 def check_writable(folder: Path) -> None:
     """Raise `PermissionError`, naming the folder, if nothing can be made in it or, where it is missing, above it."""
     while not folder.exists() and folder != folder.parent:
