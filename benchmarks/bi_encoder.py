@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from ragqa.evaluation.evaluate import CHARTED, Estimate, Measurement, Search, estimate, measure
+from ragqa.evaluation.compare import CHARTED, Estimate, Measurement, Search, estimate, measure
 from ragqa.evaluation.grades import read_grades
 from ragqa.evaluation.judged import Judged, read_judged
 from ragqa.index.bm25 import Bm25Index

@@ -24,13 +24,13 @@ import numpy as np
 from implicit.nearest_neighbours import BM25Recommender
 from scipy.sparse import csr_matrix
 
-from ragqa.evaluation.evaluate import METRICS, Measurement, Report, Search, System, compare, estimate, measure, table
+from ragqa.evaluation.compare import METRICS, Measurement, Report, Search, System, compare, estimate, measure, table
 from ragqa.evaluation.judged import Judged
 from ragqa.models.bases import OFFLINE_BASE, base_path
 from ragqa.models.embedder import Embedder
 from ragqa.models.reranker import Reranker
-from ragqa.recipes.books import Books, BooksConfig, build, document
-from ragqa.recipes.books.build import sizes
+from ragqa.recipes.books import document
+from ragqa.recipes.books.build import Books, BooksConfig, build, sizes
 from ragqa.recipes.books.candidates import Candidates, Source
 from ragqa.recipes.books.library import Book, read_books, tastes_file
 from ragqa.recipes.books.recommend import BUNDLED, CANDIDATES, WEIGHTS, Recommender, Weights, choose

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import bm25s
 
-from ragqa.evaluation.evaluate import NAMES, Search, measure
+from ragqa.evaluation.compare import NAMES, Search, measure
 from ragqa.evaluation.judged import Judged, read_judged
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex

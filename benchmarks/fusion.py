@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from shipped_models import SQUAD_PARTS
 
-from ragqa.evaluation.evaluate import CHARTED, measure, sample
+from ragqa.evaluation.compare import CHARTED, measure, sample
 from ragqa.evaluation.judged import Judged, keep, read_beir, read_judged, read_starter_graded, starter_part
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
@@ -23,7 +23,7 @@ from ragqa.models.reranker import Reranker
 from ragqa.records import Hit
 from ragqa.search.retriever import Retriever
 from ragqa.text.passages import full_text
-from ragqa.training.dataset import DatasetConfig, split_of
+from ragqa.training.dataset import PairConfig, split_of
 
 DEPTHS = (30, 50)
 BM25_WEIGHTS = (0.0, 0.03, 0.05, 0.08)
@@ -56,7 +56,7 @@ def judged_sets(data: Path) -> Iterator[Judged]:
     yield starter_part(read_starter_graded(), 2)
     squad = read_beir(data / "squad_dev")
     by_id = {passage.id: passage for passage in squad.passages}
-    config = DatasetConfig(parts=SQUAD_PARTS)
+    config = PairConfig(parts=SQUAD_PARTS)
     chosen = [key for key, own in squad.relevance.items() if split_of(by_id[min(own)], config) == "eval"]
     yield sample(keep(squad, chosen), 60)
 

@@ -16,12 +16,12 @@ from shipped_models import BASE, LISTWISE, make_dataset, recipes
 from ragqa.models.bases import base_path
 from ragqa.models.embedder import Embedder
 from ragqa.models.reranker import Reranker
-from ragqa.training.train import RECIPES, TrainConfig, read_pairs, train
+from ragqa.training.train import PRESETS, TrainConfig, read_pairs, train
 
 QUESTIONS = 500
 DEPTH = 20
 LISTS = replace(LISTWISE, base=BASE, learning_rate=1e-4)
-POINTWISE = replace(RECIPES["reference"], base=BASE, learning_rate=1e-4, batch_size=48, dropout=0.0, eval_questions=100)
+POINTWISE = replace(PRESETS["reference"], base=BASE, learning_rate=1e-4, batch_size=48, dropout=0.0, eval_questions=100)
 HARD = "asked-hard"
 
 RUNS: dict[str, tuple[str, TrainConfig]] = {

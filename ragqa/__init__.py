@@ -7,6 +7,8 @@ for hit in retriever.search("why does dropout help?"):
     print(f"{hit.probability:.2f}", hit.passage.title, hit.passage.url)
 """
 
+import logging as _logging
+
 from ragqa.errors import RagqaError
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
@@ -17,6 +19,8 @@ from ragqa.search.retriever import Retriever
 from ragqa.text.passages import split
 
 __version__ = "0.1.0"
+
+_logging.getLogger(__name__).addHandler(_logging.NullHandler())  # quiet, unless the program that imports ragqa logs
 
 __all__ = [
     "Answer",

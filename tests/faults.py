@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet  # noqa: F401  before the forks
+from crawls import crawl_into
 
 import ragqa.storage.folders
 from ragqa.errors import IndexStoreError, RagqaError
@@ -40,8 +41,7 @@ from ragqa.search.retriever import Retriever
 from ragqa.storage.checksums import find_flaw
 from ragqa.storage.json_lines import read_json_lines, write_json_lines
 from ragqa.training.card import write_dataset
-from ragqa.training.dataset import DatasetConfig
-from ragqa.wiki.crawl import crawl
+from ragqa.training.dataset import PairConfig
 
 # the process is killed; it is killed there once more; no space is left from now on; one input/output error
 KINDS = ("kill", "kill again", "full", "broken")
@@ -226,7 +226,7 @@ def pairs(passages: Sequence[Passage]) -> dict[str, list[Pair]]:
 
 
 def save_dataset(passages: Sequence[Passage], folder: Path) -> None:
-    write_dataset(pairs(passages), folder / "data", title="T", sources=["s"], licence="CC0-1.0", config=DatasetConfig())
+    write_dataset(pairs(passages), folder / "data", title="T", sources=["s"], licence="CC0-1.0", config=PairConfig())
 
 
 def scenario(name: str, folder: Path, argument: str) -> Scenario:
@@ -261,7 +261,7 @@ def scenario(name: str, folder: Path, argument: str) -> Scenario:
 
         def contents(passages: Sequence[Passage], place: Path) -> None:
             asked = titles[:2] if passages is OLD else titles
-            crawl(place / path, contact="a@b.example", titles=asked, api_url=argument, progress=False)
+            crawl_into(place / path, contact="a@b.example", titles=asked, api_url=argument)
             if passages is OLD:  # of long ago: one page has changed since, another is gone
                 kept = read_json_lines(place / path, Page)
                 aged = [replace(page, revision=1, text="Stale.") if page.title == "AC/DC" else page for page in kept]

@@ -15,12 +15,16 @@ CODE = (".py", ".pyc", ".pth", ".so")
 
 @dataclass
 class Start:
-    """`texts` are those that a model read: passages, questions, pairs. `files` are read by Python and hold no code."""
+    """`texts` are those that a model read: passages, questions, pairs. `files` are read by Python and hold no code.
+
+    `learning` counts modules of `ragqa.training` and `ragqa.evaluation`.
+    """
 
     texts: int = 0
     compiled: int = 0
     files: int = 0
     modules: int = 0
+    learning: int = 0
 
 
 def count_files(start: Start) -> None:
@@ -76,6 +80,7 @@ def main() -> int:
     count_models(start)
     status = run(command)
     start.modules = len(sys.modules) - before
+    start.learning = sum(name.startswith(("ragqa.training", "ragqa.evaluation")) for name in sys.modules)
     Path(out).write_text(json.dumps(asdict(start)), encoding="utf8")
     return status
 

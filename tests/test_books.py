@@ -21,14 +21,16 @@ import pytest
 import ragqa
 from ragqa.cli import main
 from ragqa.errors import CorpusError, InputError, RecordError
-from ragqa.evaluation.evaluate import measure
+from ragqa.evaluation.compare import measure
 from ragqa.evaluation.judged import read_beir
 from ragqa.index.verify import verify
-from ragqa.recipes.books import Book, Books, BooksConfig, build, document, make_dataset, query, read_library, read_set
+from ragqa.recipes.books import Book, document, make_dataset, query, read_library
+from ragqa.recipes.books.build import Books, BooksConfig, build
 from ragqa.recipes.books.candidates import KINDS, Candidates
 from ragqa.recipes.books.genres import GENRES, genres_of_book, genres_of_shelf
 from ragqa.recipes.books.library import LONGEST_DESCRIPTION
 from ragqa.recipes.books.readers import common_genres, enumerate_names
+from ragqa.recipes.books.sets import read_set
 from ragqa.records import Hit
 from ragqa.training.train import read_pairs
 
@@ -522,7 +524,7 @@ def test_the_library_reads_and_measures_the_sets(written: Path) -> None:
         (["--recipe", "books"], "the recipe books takes --data, --out and --seed\n"),
         (["--recipe", "books", "--data", ".", "--teacher-weight", "0.5"], "and --seed, not --teacher-weight\n"),
         (["--recipe", "books", "--data", "nowhere"], "nowhere is not a folder; give the one that holds"),
-        (["--data", "."], "--data is for other recipes: give --passages or --judged, or --recipe\n"),
+        (["--data", "."], "--data is for other recipes; give --passages or --judged, or choose a --recipe\n"),
     ],
 )
 def test_wrong_arguments_are_told_in_one_line(

@@ -18,7 +18,7 @@ from ragqa.training.card import (
     read_origin,
     write_dataset,
 )
-from ragqa.training.dataset import SPLITS, DatasetConfig
+from ragqa.training.dataset import SPLITS, PairConfig
 
 PAIRS = {
     "train": [
@@ -40,7 +40,7 @@ def _write(
     out: Path, pairs: Mapping[str, Sequence[Pair]] = PAIRS, title: str = "Pairs", licence: str = "cc0-1.0"
 ) -> dict[str, object]:
     sources = ["Starter corpus, CC0-1.0"]
-    return write_dataset(pairs, out, title=title, sources=sources, licence=licence, config=DatasetConfig())
+    return write_dataset(pairs, out, title=title, sources=sources, licence=licence, config=PairConfig())
 
 
 def _splits(

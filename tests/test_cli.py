@@ -4,13 +4,14 @@ import re
 import shutil
 import subprocess
 import sys
-from argparse import ArgumentParser
+from argparse import ArgumentParser, _SubParsersAction
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ragqa.cli import main
+from ragqa.cli.run import _parser
 from ragqa.index.bm25 import Bm25Index
 from ragqa.models.reranker import BUNDLED
 from ragqa.recipes import RECIPES, load_recipe
@@ -20,6 +21,7 @@ from ragqa.storage.generations import current
 from ragqa.storage.json_lines import read_json_lines, write_json_lines
 from ragqa.text import analyzer
 
+PREPOSITIONS = {"of", "for", "from", "with", "on", "in", "to", "by", "that"}  # a help text needs the noun before them
 COMMANDS = "crawl import-dump clean passages dataset train export evaluate index update verify ask demo".split()
 README = Path(__file__).parent.parent / "README.md"
 
@@ -101,6 +103,15 @@ def test_help_lists_exactly_these_commands(run: Run) -> None:
     ] == COMMANDS + recipe_commands()
 
 
+@pytest.mark.parametrize("command", [*COMMANDS, *recipe_commands()])
+def test_every_argument_has_a_help_text_that_can_stand_alone(command: str) -> None:
+    (commands,) = (action for action in _parser()._actions if isinstance(action, _SubParsersAction))
+    parser = commands.choices[command]
+    parser.complete()
+    names = {"/".join(action.option_strings) or action.dest: action.help or "" for action in parser._actions}
+    assert {name for name, text in names.items() if len(text.split()) < 2 or text.split()[0] in PREPOSITIONS} == set()
+
+
 def test_bad_usage_exits_with_2(run: Run) -> None:
     for arguments in ((), ("fly",), ("ask",), ("index", "--out", "x"), ("ask", "q", "-k", "many")):
         assert run(*arguments)[0] == 2
@@ -110,7 +121,7 @@ def test_pages_become_passages_with_a_word_on_empty_ones(tmp_path: Path, pages: 
     code, out, err = run("passages", "--pages", pages, pages, "--out", tmp_path / "passages.jsonl")
     assert (code, out) == (0, f"{tmp_path / 'passages.jsonl'}: 3 passages of 2 pages, 0.0 % list debris\n")
     assert "page 'Nothing' holds no text" in err
-    assert "page 'Dropout' is there twice; the second is passed over" in err
+    assert "page 'Dropout' appears twice; the second one is skipped" in err
     first = next(read_json_lines(tmp_path / "passages.jsonl", Passage))
     assert first.url == "https://wiki.example/Dropout?oldid=7"
 
@@ -220,6 +231,13 @@ def test_evaluate_prints_a_table_or_json(tmp_path: Path, run: Run) -> None:
     assert [system["name"] for system in report["systems"]] == ["BM25", "BM25 → reranker"]
 
 
+def test_progress_messages_are_printed_if_they_are_asked_for(run: Run) -> None:
+    few = ("evaluate", "--questions", "1", "--candidates", "2", "--no-dense")
+    told = "ragqa: starter: asking 1 questions of BM25, BM25 → reranker"
+    assert told in run(*few, "-v")[2].splitlines()
+    assert told not in run(*few)[2].splitlines()
+
+
 @pytest.fixture
 def bad(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """Inputs with something wrong, by what it is."""
@@ -317,7 +335,7 @@ def test_a_number_out_of_range_is_bad_usage(arguments: str, message: str, capsys
         ("dataset --passages {missing} --miner bundled --out {out}", "{missing} does not exist"),
         ("dataset --judged {missing} --teacher bundled --out {out}", "{missing} does not exist"),
         ("dataset --judged starter --teacher {missing} --out {out}", "neither a folder nor a hub id"),
-        ("dataset --passages {missing} --split dev --out {out}", "--split is of BEIR folders: give --judged"),
+        ("dataset --passages {missing} --split dev --out {out}", "--split names a split of BEIR folders; add --judged"),
         ("train --dataset {missing} --out {out}", "is not a dataset"),
         ("export {missing} --dataset {missing} --out {out}", "is not a dataset"),
     ],

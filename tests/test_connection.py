@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from crawls import crawl_into
 from wiki import Reply, Wiki, relay, serve, skip_waits
 
 from ragqa.cli import main
@@ -19,7 +20,6 @@ from ragqa.errors import CrawlError, InputError
 from ragqa.records import Page
 from ragqa.storage.json_lines import read_json_lines
 from ragqa.wiki.connection import LARGEST_REPLY, find_proxy, may_follow
-from ragqa.wiki.crawl import crawl
 from ragqa.wiki.outcomes import CrawlReport
 
 SECRET = "s3cret: @/#ü"  # of a user "an na"
@@ -45,7 +45,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def run(out: Path, api_url: str, title: str = "C++", **options: Any) -> CrawlReport:
-    return crawl(out, contact="a@b.example", titles=[title], api_url=api_url, progress=False, **options)
+    return crawl_into(out, contact="a@b.example", titles=[title], api_url=api_url, **options)
 
 
 def text_of(out: Path) -> str:

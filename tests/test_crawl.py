@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crawls import crawl_into
 from wiki import Reply, Wiki, relay, serve, skip_waits
 from wiki_pages import timestamp
 
@@ -22,7 +23,6 @@ from ragqa.errors import CrawlError, FallbackWarning, InputError, RecordError
 from ragqa.records import Page
 from ragqa.storage.json_lines import read_json_lines, write_json_lines
 from ragqa.text.passages import split
-from ragqa.wiki.crawl import crawl
 from ragqa.wiki.outcomes import CrawlReport, Outcome
 from ragqa.wiki.seeds import Seeds, read_seeds
 
@@ -47,7 +47,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def run(out: Path, api_url: str, **options: Any) -> CrawlReport:
-    return crawl(out, contact=CONTACT, api_url=api_url, progress=False, **options)
+    return crawl_into(out, contact=CONTACT, api_url=api_url, **options)
 
 
 def pages(out: Path) -> list[Page]:
@@ -812,13 +812,13 @@ def test_without_api_url_it_asks_wikipedia(out: Path, monkeypatch: pytest.Monkey
         pytest.raises(CrawlError, match=r"https://de\.wikipedia\.org/w/api\.php: no connection: no network here"),
         pytest.warns(FallbackWarning, match=r"^pages in the language 'de': the bundled models read English; ask with"),
     ):
-        crawl(out, contact=CONTACT, titles=["C++"], lang="de", progress=False)
+        crawl_into(out, contact=CONTACT, titles=["C++"], lang="de")
 
 
 @pytest.mark.parametrize("contact", ["", "me", "me @ home", "a@b.c\nX-Evil: 1", "ü@example.org"])
 def test_an_operator_without_an_address_is_refused(out: Path, contact: str) -> None:
     with pytest.raises(InputError, match=r"User-Agent policy .*--contact you@example\.org"):
-        crawl(out, contact=contact, titles=["C++"])
+        crawl_into(out, contact=contact, titles=["C++"])
 
 
 @pytest.mark.parametrize(
@@ -835,7 +835,7 @@ def test_an_operator_without_an_address_is_refused(out: Path, contact: str) -> N
 )
 def test_arguments_that_cannot_be_used_are_refused(out: Path, options: dict[str, Any], reason: str) -> None:
     with pytest.raises(InputError, match=reason):
-        crawl(out, contact="https://example.org/me", **options)
+        crawl_into(out, contact="https://example.org/me", **options)
 
 
 @pytest.mark.parametrize("progress", [True, False])
@@ -843,7 +843,7 @@ def test_progress_goes_to_a_terminal(
     wiki: Wiki, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], progress: bool
 ) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    crawl(out, contact=CONTACT, api_url=wiki.api_url, titles=["C++"], progress=progress)
+    crawl_into(out, contact=CONTACT, api_url=wiki.api_url, titles=["C++"], progress=progress)
     printed = capsys.readouterr()
     assert printed.out == ""
     assert ("1/1" in printed.err) is progress

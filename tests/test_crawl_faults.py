@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crawls import crawl_into
 from wiki import Behaviour, Reply, Wiki, relay, serve, skip_waits
 
 from ragqa.cli import main
 from ragqa.errors import CrawlError, InputError
 from ragqa.records import Page
 from ragqa.storage.json_lines import read_json_lines
-from ragqa.wiki.crawl import crawl
 from ragqa.wiki.outcomes import CrawlReport, Outcome
 
 SEED = 42
@@ -152,7 +152,7 @@ LIES: dict[str, Callable[[Reply], Answer]] = {
 
 
 def run(out: Path, url: str) -> CrawlReport:
-    return crawl(
+    return crawl_into(
         out, contact="a@b.example", api_url=url, titles=TITLES, categories=["Learning"], depth=3, progress=False
     )
 
@@ -235,9 +235,9 @@ def test_any_faults_together_change_nothing(
 def test_waits_as_long_as_the_server_says_but_not_for_ever(wiki: Wiki, tmp_path: Path, waits: list[int]) -> None:
     faults = {0: PASSING["429 with seconds"], 1: PASSING["503 with a date"], 2: status(503, Retry_After="soon")}
     with serve(Proxy(wiki, faults).reply) as url:
-        crawl(tmp_path / "p", contact="a@b.example", api_url=url, titles=["C++"], progress=False)
+        crawl_into(tmp_path / "p", contact="a@b.example", api_url=url, titles=["C++"])
         assert waits == [7, 120, 4]
-        crawl(tmp_path / "q", contact="a@b.example", api_url=url, titles=["C++"], progress=False, longest_wait_s=3)
+        crawl_into(tmp_path / "q", contact="a@b.example", api_url=url, titles=["C++"], longest_wait_s=3)
 
 
 def test_a_page_that_fails_is_named_and_the_others_come(wiki: Wiki, tmp_path: Path) -> None:
@@ -250,13 +250,13 @@ def test_a_page_that_fails_is_named_and_the_others_come(wiki: Wiki, tmp_path: Pa
         assert failed.startswith("AC/DC: ")
         assert failed.endswith("HTTP 500")
     with serve(Proxy(wiki, {}).reply) as url:
-        again = crawl(tmp_path / "pages.jsonl", contact="a@b.example", api_url=url, retry_failed=True, progress=False)
+        again = crawl_into(tmp_path / "pages.jsonl", contact="a@b.example", api_url=url, retry_failed=True)
     assert [(outcome.title, outcome.became) for outcome in again.outcomes] == [("AC/DC", "fetched")]
     ledger = list(read_json_lines(tmp_path / "pages.jsonl.titles", Outcome))
     assert [outcome.title for outcome in ledger] == [outcome.title for outcome in report.outcomes]
     assert not [outcome for outcome in ledger if outcome.became == "failed"]
     with pytest.raises(InputError, match=r"pages\.jsonl\.titles names nothing that failed"):
-        crawl(tmp_path / "pages.jsonl", contact="a@b.example", retry_failed=True)
+        crawl_into(tmp_path / "pages.jsonl", contact="a@b.example", retry_failed=True)
 
 
 def test_when_many_fail_in_a_row_the_crawl_ends(wiki: Wiki, tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_when_many_fail_in_a_row_the_crawl_ends(wiki: Wiki, tmp_path: Path) -> N
         serve(lambda path, _: (500, {}, b"")) as url,
         pytest.raises(CrawlError, match=r"Page 4, the 5\. page in a row to fail: .*HTTP 500"),
     ):
-        crawl(tmp_path / "p", contact="a@b.example", api_url=url, titles=titles, progress=False)
+        crawl_into(tmp_path / "p", contact="a@b.example", api_url=url, titles=titles)
 
 
 def test_the_command_ends_with_1_if_a_page_failed(

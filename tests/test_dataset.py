@@ -11,9 +11,9 @@ from ragqa.text.passages import full_text, split_windows
 from ragqa.text.questions import reference_question
 from ragqa.training.dataset import (
     SPLITS,
-    DatasetConfig,
     Example,
-    Source,
+    ExampleSet,
+    PairConfig,
     build,
     build_reference,
     from_judged,
@@ -27,13 +27,13 @@ Pairs = dict[str, list[Pair]]
 
 
 @pytest.fixture(scope="module")
-def starter(starter_passages: tuple[Passage, ...]) -> Source:
+def starter(starter_passages: tuple[Passage, ...]) -> ExampleSet:
     return from_passages(starter_passages)
 
 
 @pytest.fixture(scope="module")
-def starter_pairs(starter: Source) -> Pairs:
-    return build([starter], DatasetConfig())
+def starter_pairs(starter: ExampleSet) -> Pairs:
+    return build([starter], PairConfig())
 
 
 def _pages(count: int, passages: int = 6) -> list[Passage]:
@@ -44,8 +44,8 @@ def _pages(count: int, passages: int = 6) -> list[Passage]:
     ]
 
 
-def _only_negatives(source: Source, **settings: object) -> list[str]:
-    pairs = build([source], DatasetConfig(parts=ALL_IN_TRAIN, **settings))  # type: ignore[arg-type]
+def _only_negatives(source: ExampleSet, **settings: object) -> list[str]:
+    pairs = build([source], PairConfig(parts=ALL_IN_TRAIN, **settings))  # type: ignore[arg-type]
     return [pair.passage for pair in pairs["train"] if pair.label == 0]
 
 
@@ -68,7 +68,7 @@ def _titles(pairs: Iterable[Pair], passages: Iterable[Passage]) -> set[str]:
 )
 def test_a_config_that_means_nothing_is_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        DatasetConfig(**settings)  # type: ignore[arg-type]
+        PairConfig(**settings)  # type: ignore[arg-type]
 
 
 def test_every_question_has_a_positive_first_and_at_most_three_negatives_for_each(starter_pairs: Pairs) -> None:
@@ -104,8 +104,8 @@ def test_no_page_is_in_two_splits(starter_pairs: Pairs, starter_passages: tuple[
 def test_a_question_over_several_pages_stays_in_one_split() -> None:
     passages = _pages(20)
     examples = [Example(f"question {n}?", tuple(passages[n :: len(passages) // 4])) for n in range(10)]
-    source = Source(tuple(passages), tuple(examples))
-    config = DatasetConfig(parts=(1, 1, 1))
+    source = ExampleSet(tuple(passages), tuple(examples))
+    config = PairConfig(parts=(1, 1, 1))
     pairs = build([source], config)
     titles = {split: _titles(pairs[split], passages) for split in SPLITS}
     assert all(not titles[one] & titles[other] for one, other in combinations(SPLITS, 2))
@@ -113,35 +113,35 @@ def test_a_question_over_several_pages_stays_in_one_split() -> None:
     assert all(example.positives for own in split_by_page(source, config).values() for example in own.examples)
 
 
-def test_the_same_seed_gives_the_same_pairs_and_another_gives_others(starter: Source, starter_pairs: Pairs) -> None:
-    assert build([starter], DatasetConfig(seed=42)) == starter_pairs
-    assert build([starter], DatasetConfig(seed=43)) != starter_pairs
+def test_the_same_seed_gives_the_same_pairs_and_another_gives_others(starter: ExampleSet, starter_pairs: Pairs) -> None:
+    assert build([starter], PairConfig(seed=42)) == starter_pairs
+    assert build([starter], PairConfig(seed=43)) != starter_pairs
 
 
-def test_a_page_stays_in_its_split_whatever_else_is_there(starter: Source, starter_pairs: Pairs) -> None:
-    half = Source(starter.passages, starter.examples[::2])
-    own = {split: {p for p in pairs if p.label == 1} for split, pairs in build([half], DatasetConfig()).items()}
+def test_a_page_stays_in_its_split_whatever_else_is_there(starter: ExampleSet, starter_pairs: Pairs) -> None:
+    half = ExampleSet(starter.passages, starter.examples[::2])
+    own = {split: {p for p in pairs if p.label == 1} for split, pairs in build([half], PairConfig()).items()}
     assert all(own[split] <= set(starter_pairs[split]) for split in SPLITS)
 
 
-def test_progress_is_told_of_every_example(starter: Source) -> None:
+def test_progress_is_told_of_every_example(starter: ExampleSet) -> None:
     seen: list[Example] = []
-    some = Source(starter.passages, starter.examples[:5])
-    build([some], DatasetConfig(), seen.append)
+    some = ExampleSet(starter.passages, starter.examples[:5])
+    build([some], PairConfig(), seen.append)
     assert sorted(e.question for e in seen) == sorted(e.question for e in some.examples)
 
 
 def test_several_sources_are_joined() -> None:
     passages = _pages(4)
-    sources = [Source(tuple(passages), (Example(q, (passages[0],)),)) for q in ("one?", "two?")]
-    pairs = build(sources, DatasetConfig(parts=ALL_IN_TRAIN))["train"]
+    sources = [ExampleSet(tuple(passages), (Example(q, (passages[0],)),)) for q in ("one?", "two?")]
+    pairs = build(sources, PairConfig(parts=ALL_IN_TRAIN))["train"]
     assert [pair.question for pair in pairs if pair.label == 1] == ["one?", "two?"]
 
 
 def test_negatives_from_the_page_are_all_of_the_page_while_it_has_enough() -> None:
     passages = _pages(30)
-    source = Source(tuple(passages), tuple(Example(f"q{n}", (passages[6 * n],)) for n in range(30)))
-    pairs = build([source], DatasetConfig(shares=(0, 1, 0), negatives=5, parts=ALL_IN_TRAIN))["train"]
+    source = ExampleSet(tuple(passages), tuple(Example(f"q{n}", (passages[6 * n],)) for n in range(30)))
+    pairs = build([source], PairConfig(shares=(0, 1, 0), negatives=5, parts=ALL_IN_TRAIN))["train"]
     for n in range(30):
         assert {p.passage for p in pairs if p.question == f"q{n}"} == {
             full_text(p) for p in passages[6 * n : 6 * n + 6]
@@ -151,7 +151,7 @@ def test_negatives_from_the_page_are_all_of_the_page_while_it_has_enough() -> No
 def test_random_negatives_fill_what_the_page_cannot_give() -> None:
     passages = _pages(30, passages=2)
     negatives = _only_negatives(
-        Source(tuple(passages), (Example("q", (passages[0],)),)), shares=(0.0, 1.0, 0.0), negatives=3
+        ExampleSet(tuple(passages), (Example("q", (passages[0],)),)), shares=(0.0, 1.0, 0.0), negatives=3
     )
     assert negatives[0] == full_text(passages[1])
     assert len(set(negatives)) == 3
@@ -161,7 +161,7 @@ def test_hard_negatives_are_its_best_where_the_answer_is_known() -> None:
     passages = _pages(30)
     wanted = Passage("x", "Trees", text="a kernel trick, named by Vapnik", url="https://a.org/x")
     near = [Passage(f"n{n}", f"Near {n}", text=f"a kernel trick {n}") for n in range(3)]
-    source = Source((*passages, wanted, *near), (Example("kernel trick?", (wanted,), ("Vapnik",)),))
+    source = ExampleSet((*passages, wanted, *near), (Example("kernel trick?", (wanted,), ("Vapnik",)),))
     negatives = _only_negatives(source, shares=(0.0, 0.0, 1.0))
     assert set(negatives) == {full_text(p) for p in near}
 
@@ -169,7 +169,7 @@ def test_hard_negatives_are_its_best_where_the_answer_is_known() -> None:
 def test_hard_negatives_skip_its_first_hits_and_the_page_where_no_answer_is_known() -> None:
     passages = _pages(30)
     near = [Passage(f"n{n}", "Near", text="a kernel trick") for n in range(5)]
-    source = Source((*passages, *near), (Example("kernel trick?", (passages[0],)),))
+    source = ExampleSet((*passages, *near), (Example("kernel trick?", (passages[0],)),))
     negatives = _only_negatives(source, shares=(0.0, 0.0, 1.0))
     assert len(negatives) == 3
     assert not set(negatives) & {full_text(p) for p in near}
@@ -178,8 +178,8 @@ def test_hard_negatives_skip_its_first_hits_and_the_page_where_no_answer_is_know
 
 def test_the_shares_of_the_kinds_are_followed() -> None:
     passages = _pages(100)
-    source = Source(tuple(passages), tuple(Example(f"q{n}", (passages[6 * n],)) for n in range(100)))
-    pairs = build([source], DatasetConfig(shares=(3, 1, 0), negatives=2, parts=ALL_IN_TRAIN))["train"]
+    source = ExampleSet(tuple(passages), tuple(Example(f"q{n}", (passages[6 * n],)) for n in range(100)))
+    pairs = build([source], PairConfig(shares=(3, 1, 0), negatives=2, parts=ALL_IN_TRAIN))["train"]
     own = sum(pair.passage.startswith(f"Page {pair.question[1:]}:") for pair in pairs if pair.label == 0)
     assert 30 <= own <= 75  # a quarter of 200, and the few that are of the page by chance
 
@@ -196,7 +196,7 @@ def test_what_may_answer_is_never_a_negative() -> None:
         Passage("A#2", "A", start=50, end=60, text="Then more.", url=url),
         Passage("D#0", "D", start=0, end=50, text="Something else.", url="https://a.org/D"),
     ]
-    source = Source((positive, *unfit, *fit), (Example("where was dropout?", (positive,), ("in Toronto",)),))
+    source = ExampleSet((positive, *unfit, *fit), (Example("where was dropout?", (positive,), ("in Toronto",)),))
     for seed in range(20):
         for shares in ((1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 1)):
             negatives = _only_negatives(source, shares=shares, seed=seed, negatives=6)
@@ -219,7 +219,7 @@ def test_questions_of_two_pages_are_left_out() -> None:
 
 
 def test_without_a_question_there_is_no_dataset() -> None:
-    with pytest.raises(CorpusError, match="no passage gives a question"):
+    with pytest.raises(CorpusError, match="no question can be generated"):
         from_passages([Passage("1", "List of things", text="Nothing.")])
 
 
@@ -227,7 +227,7 @@ def test_judged_questions_bring_their_answers() -> None:
     passages = tuple(_pages(2, passages=2))
     judged = Judged("j", passages, {"q": "why?"}, {"q": {"0#1": 1, "0#0": 2}}, {"q": ("because",)})
     example = Example("why?", (passages[0], passages[1]), ("because",), (1.0, 0.5))
-    assert from_judged(judged) == Source(passages, (example,))
+    assert from_judged(judged) == ExampleSet(passages, (example,))
 
 
 def test_rejected_passages_are_negatives_and_the_others_are_marked_as_drawn() -> None:
@@ -235,7 +235,7 @@ def test_rejected_passages_are_negatives_and_the_others_are_marked_as_drawn() ->
     judged = Judged(
         "j", passages, {"q": "kernel?"}, {"q": {"0#1": 2, "3#0": 1}}, {}, rejected={"q": frozenset({"5#2"})}
     )
-    pairs = build([from_judged(judged)], DatasetConfig(parts=ALL_IN_TRAIN))["train"]
+    pairs = build([from_judged(judged)], PairConfig(parts=ALL_IN_TRAIN))["train"]
     labels = {pair.passage: (pair.label, pair.drawn) for pair in pairs}
     by_id = {p.id: full_text(p) for p in passages}
     assert [labels[by_id[i]] for i in ("0#1", "3#0", "5#2")] == [(1.0, False), (0.5, False), (0.0, False)]
@@ -248,14 +248,16 @@ def test_an_embedder_finds_hard_negatives_beside_bm25(word_embedder: Embedder) -
     passages = _pages(30)
     wanted = Passage("x", "Trees", text="a kernel trick, named by Vapnik")
     unseen = Passage("u", "Other", text="kernels tricks")  # BM25 takes it for the same words, the embedder does not
-    source = Source((*passages, wanted, unseen), (Example("kernels tricks", (wanted,), ("Vapnik",)),), word_embedder)
+    source = ExampleSet(
+        (*passages, wanted, unseen), (Example("kernels tricks", (wanted,), ("Vapnik",)),), word_embedder
+    )
     assert source.hard["kernels tricks"][0] == unseen
     assert len({p.id for p in source.hard["kernels tricks"]}) == len(source.hard["kernels tricks"])
 
 
 def test_no_negative_of_the_starter_questions_holds_their_answer() -> None:
     judged = read_starter()
-    pairs = build([from_judged(judged)], DatasetConfig(shares=(0, 0, 1)))
+    pairs = build([from_judged(judged)], PairConfig(shares=(0, 0, 1)))
     answers = {judged.questions[key]: answer[0].casefold() for key, answer in judged.answers.items()}
     negatives = [p for split in SPLITS for p in pairs[split] if p.label == 0]
     assert len(negatives) > 900
@@ -263,20 +265,20 @@ def test_no_negative_of_the_starter_questions_holds_their_answer() -> None:
 
 
 def test_the_split_of_a_page_depends_on_title_and_seed_alone() -> None:
-    config = DatasetConfig(parts=(1, 1, 1))
+    config = PairConfig(parts=(1, 1, 1))
     assert split_of(Passage("1", "A", text="x"), config) == split_of(Passage("2", "A", text="y"), config)
     splits = {split_of(Passage("1", f"Page {n}"), config) for n in range(50)}
     assert splits == set(SPLITS)
     assert {split_of(Passage(str(n), ""), config) for n in range(50)} == set(SPLITS)
-    assert {split_of(Passage("1", f"{n}"), DatasetConfig(parts=(0, 1, 0))) for n in range(50)} == {"eval"}
+    assert {split_of(Passage("1", f"{n}"), PairConfig(parts=(0, 1, 0))) for n in range(50)} == {"eval"}
 
 
 def test_the_reference_recipe_gives_each_window_one_negative(starter_pages: tuple[Page, ...]) -> None:
     windows = [window for page in starter_pages[:30] for window in split_windows(page)]
-    config = DatasetConfig()
+    config = PairConfig()
     pairs = build_reference(windows, config)
     assert pairs == build_reference(windows, config)
-    assert pairs != build_reference(windows, DatasetConfig(seed=1))
+    assert pairs != build_reference(windows, PairConfig(seed=1))
     for split in SPLITS:
         own = [w for w in windows if split_of(w, config) == split]
         assert [p.passage for p in pairs[split][::2]] == [w.text for w in own]
@@ -289,7 +291,7 @@ def test_the_reference_recipe_gives_each_window_one_negative(starter_pages: tupl
 
 def test_the_reference_recipe_needs_two_windows() -> None:
     with pytest.raises(CorpusError, match="at least two windows"):
-        build_reference(split_windows(Page("A", text="x")), DatasetConfig(parts=ALL_IN_TRAIN))
+        build_reference(split_windows(Page("A", text="x")), PairConfig(parts=ALL_IN_TRAIN))
 
 
 def test_passages_without_a_title_are_pages_of_their_own() -> None:

@@ -159,7 +159,7 @@ def test_a_contact_that_is_none_is_refused_before_the_page_is_served(
     with pytest.raises(InputError, match="contact 'nobody' is no address"):
         Growth("nobody")
     for given, message in (
-        (["--allow-crawl", "ada@example.org"], "--allow-crawl adds to --index folders: name one"),
+        (["--allow-crawl", "ada@example.org"], "--allow-crawl needs --index: name the folder to crawl into"),
         (["--allow-crawl", "nobody", "--index", str(tmp_path / "index")], "contact 'nobody' is no address"),
     ):
         assert main(["demo", "--bm25-only", *given]) == 1

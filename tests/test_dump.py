@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crawls import crawl_into
 from exports import TIMESTAMP, export, many, page, revision, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,6 @@ from ragqa.errors import FallbackWarning, InputError, MissingExtraError
 from ragqa.records import Page
 from ragqa.storage.json_lines import read_json_lines, write_json_lines
 from ragqa.text.passages import split
-from ragqa.wiki.crawl import crawl
 from ragqa.wiki.dump import DumpReport, import_dump
 from ragqa.wiki.dump_file import open_dump
 from ragqa.wiki.outcomes import Outcome
@@ -83,7 +83,7 @@ def articles(current: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def crawled(wiki: Wiki, articles: Sequence[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Page]:
     path = tmp_path_factory.mktemp("crawl") / "pages.jsonl"
-    crawl(path, contact="tests@example.org", titles=articles, api_url=wiki.api_url, progress=False)
+    crawl_into(path, contact="tests@example.org", titles=articles, api_url=wiki.api_url)
     return {page.title: page for page in pages(path)}
 
 
@@ -117,10 +117,8 @@ def test_finds_the_members_of_categories_that_a_crawl_finds(wiki: Wiki, current:
     seeds: dict[str, Any] = {"categories": ["Learning", "category:oddities", "Shelf", "No such"], "depth": depth}
     report = run(current, out, **seeds)
     path = out.with_name("crawl.jsonl")
-    told = crawl(path, contact="tests@example.org", api_url=wiki.api_url, progress=False, **seeds)
-    assert set(titles(out)) - {"Kernel"} == set(
-        titles(path)
-    )  # marked as a disambiguation page by the wiki, not in the wikitext
+    told = crawl_into(path, contact="tests@example.org", api_url=wiki.api_url, **seeds)
+    assert set(titles(out)) - {"Kernel"} == set(titles(path))  # the wiki marks it where no wikitext says so
     assert len(report.failed) == len(told.failed)
 
 

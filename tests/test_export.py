@@ -166,7 +166,7 @@ def test_a_prompt_before_the_texts_cannot_be_exported(tmp_path: Path) -> None:
     settings = tiny_models.save_bi_encoder(tmp_path / "model") / "config_sentence_transformers.json"
     written = json.loads(settings.read_text())
     settings.write_text(json.dumps(written | {"prompts": {"query": "query: "}, "default_prompt_name": "query"}))
-    with pytest.raises(ModelError, match="cannot be exported: it puts a prompt before its texts"):
+    with pytest.raises(ModelError, match="cannot be exported: it adds a prompt to its texts"):
         export(tmp_path / "model", tmp_path / "out", PAIRS)
 
 
@@ -182,7 +182,7 @@ def test_what_differs_from_the_torch_model_is_noticed_and_nothing_is_left(
         port.replace_source_output(doubled.output(0))
 
     monkeypatch.setattr("ragqa.training.export.drop_unread", change_a_weight)
-    with pytest.raises(ModelError, match=r"the export of .*model is not as good as the model: deviation"):
+    with pytest.raises(ModelError, match=r"the export of .*model differs too much from the model: deviation"):
         export(folder, tmp_path / "out", PAIRS, int8=False)
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 

@@ -14,7 +14,7 @@ from ragqa.search.feedback import read_feedback, save_feedback
 from ragqa.storage.json_lines import write_json_lines
 from ragqa.text.passages import full_text
 from ragqa.training.card import COLUMNS
-from ragqa.training.dataset import DatasetConfig, build, from_feedback
+from ragqa.training.dataset import PairConfig, build, from_feedback
 
 SOUP = Passage(
     "Soup#3", "Soup", "Salt", text="Salt makes soup taste of more.\nSo does time.", url="https://example.org/Soup"
@@ -119,14 +119,14 @@ def test_feedback_becomes_pairs_to_train_on(tmp_path: Path) -> None:
         save_feedback(path, f"What is fact {n}?", hit(passages[n + 1]), False)
     save_feedback(path, "Only disliked?", hit(passages[0]), False)
     save_feedback(path, "Of another corpus?", hit(SOUP), True)
-    config = DatasetConfig(negatives=1, parts=(1, 0, 0))
+    config = PairConfig(negatives=1, parts=(1, 0, 0))
     pairs = build([from_feedback(read_feedback(path), passages)], config)["train"]
     judged = {(pair.question, pair.passage): pair.label for pair in pairs if not pair.drawn}
     assert {question for question, _ in judged} == {f"What is fact {n}?" for n in range(20)}
     for n in range(20):
         assert judged[f"What is fact {n}?", full_text(passages[n])] == 1.0
         assert judged[f"What is fact {n}?", full_text(passages[n + 1])] == 0.0
-    with pytest.raises(CorpusError, match="no question has a passage that readers liked"):
+    with pytest.raises(CorpusError, match="no question has a liked passage"):
         from_feedback([Pair("Only disliked?", full_text(passages[0]), 0.0)], passages)
 
 

@@ -105,7 +105,7 @@ def test_a_grade_whose_text_is_gone_is_refused(graded: Path, passages: tuple[Pas
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ('{"question": "q"}', "'page' and 'passages', or 'question' and 'grades' by title and place are needed"),
+        ('{"question": "q"}', "'page' and 'passages', or 'question' and 'grades' by title and number are needed"),
         ('{"question": "q", "grades": [1]}', "'page' and 'passages', or "),
         ('{"question": "q", "grades": {"Fruit": [1]}}', "'page' and 'passages', or "),
         ('{"question": "q", "grades": {"Fruit": {"2": 1}}}', "'page' and 'passages', or "),

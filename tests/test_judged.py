@@ -168,7 +168,9 @@ def test_judgments_of_trec_have_four_columns(beir: Path, write: Write, name: str
 
 def test_judgments_of_unknown_questions_and_documents_are_counted(beir: Path, write: Write) -> None:
     write("beir/qrels.tsv", _qrels([("q1", "d1", 2), ("q1", "gone", 1), ("q9", "d1", 1)]))
-    with pytest.warns(FallbackWarning, match=r"qrels\.tsv: 2 of 3 judgments are left out.* first document 'gone'"):
+    with pytest.warns(
+        FallbackWarning, match=r"qrels\.tsv: 2 of 3 judgments are left out.* the first is document 'gone'"
+    ):
         assert read_beir(beir).relevance == {"q1": {"d1": 2}}
 
 
@@ -180,7 +182,7 @@ def test_an_id_that_is_there_twice_is_named_with_both_lines(beir: Path, name: st
     first = {"corpus.jsonl": 3, "queries.jsonl": 1}[name]
     with (beir / name).open("a", encoding="utf8") as file:
         file.write(row + "\n")
-    with pytest.raises(RecordError, match=rf"{name}, line 4: the id '\w+' is there twice, first in line {first}$"):
+    with pytest.raises(RecordError, match=rf"{name}, line 4: the id '\w+' appears twice, first in line {first}$"):
         read_beir(beir)
 
 
@@ -206,7 +208,7 @@ def test_a_split_is_chosen_by_name_and_test_is_the_usual_one(splits: Path) -> No
     (splits / "qrels" / "test.tsv").write_text("q2\t3\t1\n")
     assert read_judged(splits) == read_judged(splits, "test")
     assert (read_judged(splits).name, read_judged(splits).relevance) == ("beir", {"q2": {"3": 1}})
-    with pytest.raises(InputError, match=r"no judgments of the split 'deb': there are dev, test, train$"):
+    with pytest.raises(InputError, match=r"no judgments of the split 'deb': it has dev, test, train$"):
         read_judged(splits, "deb")
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from graphlib import TopologicalSorter
 
+import pytest
 from architecture import DATA, FILES, ORDER, PACKAGE, PAGE, ROOMS, graph, levels, modules, render, room_graph, room_of
 
 import ragqa
@@ -90,3 +91,22 @@ def test_importing_and_asking_for_help_load_nothing_heavy() -> None:
         script = f"{code}\nimport sys\nprint('loaded', sorted({HEAVY!r} & set(sys.modules)))"
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == "loaded []"
+
+
+@pytest.mark.parametrize("command", ["ask", "demo", "recommend"])
+def test_commands_that_serve_load_nothing_that_trains_or_measures(command: str) -> None:
+    script = (
+        f"from ragqa.cli import main\ntry: main(['{command}', '--help'])\nexcept SystemExit: pass\n"
+        "import sys\nprint('loaded', [n for n in sys.modules if n.startswith(('ragqa.training', 'ragqa.evaluation'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert f"ragqa {command}" in done.stdout
+    assert done.stdout.splitlines()[-1] == "loaded []"
+
+
+def test_the_command_line_imports_rooms_that_learn_only_where_it_needs_them() -> None:
+    assert {
+        name
+        for name, others in graph().items()
+        if room_of(name) == "cli" and {"training", "evaluation"} & set(map(room_of, others))
+    } == {"cli.learning"}

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crawls import crawl_into
 from wiki import Reply, Wiki, serve, skip_waits
 
 from ragqa.cli import main
 from ragqa.errors import CrawlError, InputError
 from ragqa.records import Page
 from ragqa.storage.json_lines import read_json_lines
-from ragqa.wiki.crawl import crawl
 from ragqa.wiki.outcomes import CrawlReport
 
 PASSWORD = "correct horse & battery=staple"
@@ -37,7 +37,7 @@ def private(wiki: Wiki) -> Iterator[Wiki]:
 
 def run(out: Path, wiki: Wiki, **options: Any) -> CrawlReport:
     seeds: dict[str, Any] = {"titles": ["C++"], "categories": ["Networks"]}
-    return crawl(out, contact="a@b.example", api_url=wiki.api_url, progress=False, **seeds, **options)
+    return crawl_into(out, contact="a@b.example", api_url=wiki.api_url, **seeds, **options)
 
 
 def test_strangers_are_told_how_to_log_in(private: Wiki, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def answering(*answers: Mapping[str, object]) -> Any:
 )
 def test_what_else_may_happen_at_a_login_is_told(tmp_path: Path, answer: Mapping[str, object], reason: str) -> None:
     with serve(answering(answer)) as url, pytest.raises(CrawlError, match=reason):
-        crawl(tmp_path / "p", contact="a@b.example", api_url=url, titles=["C"], user="R", password="p", progress=False)
+        crawl_into(tmp_path / "p", contact="a@b.example", api_url=url, titles=["C"], user="R", password="p")
 
 
 def test_the_password_is_posted_and_each_request_asks_whether_we_are_logged_in(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_the_password_is_posted_and_each_request_asks_whether_we_are_logged_in(t
         serve(reply) as url,
         pytest.raises(CrawlError, match=r"assertuserfailed.*the wiki has ended the session; run it"),
     ):
-        crawl(
+        crawl_into(
             tmp_path / "p", contact="a@b.example", api_url=url, titles=["C"], user="R", password="p&w", progress=False
         )
     token, login, *rest = seen
@@ -158,5 +158,5 @@ def test_without_a_password_nothing_is_asked(tmp_path: Path) -> None:
         return 500, {}, b""
 
     with serve(reply) as url, pytest.raises(InputError, match="the password of R is missing: set RAGQA_WIKI_PASSWORD"):
-        crawl(tmp_path / "p", contact="a@b.example", api_url=url, titles=["C"], user="R", progress=False)
+        crawl_into(tmp_path / "p", contact="a@b.example", api_url=url, titles=["C"], user="R")
     assert not asked

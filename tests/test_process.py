@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from crawls import crawl_into
 
 from ragqa.cli import main
 from ragqa.errors import CrawlError, ModelError
@@ -15,8 +16,7 @@ from ragqa.models.reranker import Reranker
 from ragqa.process import OFFLINE, is_loopback, is_offline, may_reach
 from ragqa.records import Pair
 from ragqa.training.export import export
-from ragqa.training.train import RECIPES, load_cross_encoder
-from ragqa.wiki.crawl import crawl
+from ragqa.training.train import PRESETS, load_cross_encoder
 
 # every socket call of Python goes by such a hook; loopback is the demo's own
 BLOCKED = """
@@ -106,7 +106,7 @@ def test_a_model_that_is_not_here_is_named_at_once() -> None:
         with pytest.raises(ModelError, match=r"the model nobody/nothing is not on this machine, and ragqa is offline"):
             load("nobody/nothing")
     with pytest.raises(ModelError, match="offline"):
-        load_cross_encoder(RECIPES["reference"])
+        load_cross_encoder(PRESETS["reference"])
     with pytest.raises(ModelError, match="nobody/nothing is not a folder"):
         export("nobody/nothing", "out", [Pair("q", "p", 1.0)])
     assert time.monotonic() - start < 20  # of which importing torch takes most
@@ -117,7 +117,7 @@ def test_a_crawl_needs_the_network(tmp_path: Path) -> None:
     with pytest.raises(
         CrawlError, match=r"a crawl needs the network, and ragqa is offline \(RAGQA_OFFLINE or --offline\)"
     ):
-        crawl(tmp_path / "pages.jsonl", contact="a@b.example", titles=["C"])
+        crawl_into(tmp_path / "pages.jsonl", contact="a@b.example", titles=["C"])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -18,7 +18,7 @@ from test_process import BLOCKED
 from ragqa.cli import main
 from ragqa.errors import InputError, RecordError
 from ragqa.models.reranker import Reranker
-from ragqa.recipes.books import TRAINING, Book, Recommender, document, make_dataset, query, read_books
+from ragqa.recipes.books import Book, Recommender, document, make_dataset, query, read_books, training_config
 from ragqa.recipes.books.library import library_files, starter_file
 from ragqa.recipes.books.readers import genre_shares
 from ragqa.recipes.books.recommend import BUNDLED, CANDIDATES, choose
@@ -460,8 +460,8 @@ def test_it_tells_taste(reranker: Reranker) -> None:
 
 
 def test_training_has_the_settings_of_the_reference() -> None:
-    assert (TRAINING.epochs, TRAINING.batch_size, TRAINING.learning_rate) == (3, 48, 5e-5)
-    assert (TRAINING.warmup, TRAINING.max_length, TRAINING.list_size) == (0.1, 384, 0)
+    assert (training_config().epochs, training_config().batch_size, training_config().learning_rate) == (3, 48, 5e-5)
+    assert (training_config().warmup, training_config().max_length, training_config().list_size) == (0.1, 384, 0)
 
 
 def test_a_few_steps_of_training_make_a_reranker(

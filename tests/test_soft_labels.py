@@ -47,7 +47,7 @@ def test_weight_is_the_share_of_the_teacher(teacher: Embedder) -> None:
 def test_what_cannot_be_softened_is_refused(teacher: Embedder) -> None:
     with pytest.raises(InputError, match="weight is 1.5"):
         soften(PAIRS, [teacher], 1.5)
-    with pytest.raises(InputError, match="both labels"):
+    with pytest.raises(InputError, match="all pairs have one label"):
         soften(PAIRS[:1], [teacher])
     with pytest.raises(InputError, match="needs a teacher"):
         soften(PAIRS, [])

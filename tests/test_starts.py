@@ -59,6 +59,7 @@ def test_a_start_does_no_work_that_a_file_could_have_saved(kind: str, cache: Pat
     assert done.compiled == most.compiled
     assert done.files <= most.files
     assert done.modules <= most.modules
+    assert done.learning == 0
 
 
 def test_the_first_start_embeds_the_question_alone(tmp_path: Path) -> None:

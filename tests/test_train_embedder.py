@@ -9,9 +9,9 @@ from ragqa.errors import CorpusError, InputError, ModelError
 from ragqa.models.embedder import BUNDLED, Embedder
 from ragqa.records import Pair
 from ragqa.training.card import write_dataset
-from ragqa.training.dataset import DatasetConfig
+from ragqa.training.dataset import PairConfig
 from ragqa.training.export import export
-from ragqa.training.train import RECIPES, TrainConfig, read_pairs
+from ragqa.training.train import PRESETS, TrainConfig, read_pairs
 from ragqa.training.train_embedder import average, train_embedder
 
 torch = pytest.importorskip("torch", reason="pip install '.[train]'")
@@ -28,7 +28,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for other in TOPICS
     ]
     splits = {"train": pairs, "eval": pairs[:20], "test": []}
-    write_dataset(splits, folder, title="Toy", sources=["made here"], licence="cc0-1.0", config=DatasetConfig())
+    write_dataset(splits, folder, title="Toy", sources=["made here"], licence="cc0-1.0", config=PairConfig())
     return folder
 
 
@@ -56,7 +56,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, dataset: Path, tiny: Path) -> Path:
     out = tmp_path_factory.mktemp("models") / "model"
-    config = replace(RECIPES["embedder"], base=str(tiny), epochs=2, batch_size=5)
+    config = replace(PRESETS["embedder"], base=str(tiny), epochs=2, batch_size=5)
     metrics = train_embedder([dataset], out, config, progress=False)
     assert set(metrics) == {"map", "mrr@10", "ndcg@10"}
     return out
@@ -93,8 +93,8 @@ def test_the_weights_kept_are_the_mean_of_the_bases_and_the_trained_ones() -> No
 
 def test_what_cannot_be_trained_is_refused(tmp_path: Path, dataset: Path) -> None:
     for base in ("./nowhere", "nowhere/", "a/b/c"):
-        with pytest.raises(ModelError, match=rf"the base model '{base}' is no folder .*there is no such folder"):
-            train_embedder([dataset], tmp_path / "out", replace(RECIPES["embedder"], base=base), progress=False)
+        with pytest.raises(ModelError, match=rf"the base model '{base}' is neither a folder .*no such folder"):
+            train_embedder([dataset], tmp_path / "out", replace(PRESETS["embedder"], base=base), progress=False)
     with pytest.raises(InputError, match="is not replaced: choose another folder"):
         train_embedder([dataset], dataset, TrainConfig(list_size=2), progress=False)
     with pytest.raises(InputError, match="list_size is 0"):

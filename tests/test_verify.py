@@ -17,7 +17,7 @@ from ragqa.storage.generations import current
 from ragqa.storage.json_lines import json_line, write_json_lines
 from ragqa.text.passages import split
 from ragqa.training.card import write_dataset
-from ragqa.training.dataset import DatasetConfig
+from ragqa.training.dataset import PairConfig
 
 PAGE = Page("Dropout", text="Dropout switches units off.\n\n== Use ==\nIt helps.")
 
@@ -40,7 +40,7 @@ def model(tmp_path: Path) -> Path:
 def dataset(tmp_path: Path) -> Path:
     pairs = [Pair("What is it?", "It is this.", 1.0), Pair("What is it?", "No.", 0.0)]
     splits = {"train": pairs, "eval": pairs, "test": pairs}
-    write_dataset(splits, tmp_path / "data", title="T", sources=["s"], licence="CC0-1.0", config=DatasetConfig())
+    write_dataset(splits, tmp_path / "data", title="T", sources=["s"], licence="CC0-1.0", config=PairConfig())
     return tmp_path / "data"
 
 

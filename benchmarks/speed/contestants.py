@@ -459,10 +459,10 @@ class Training:
     """Training steps on the same pairs: by sentence-transformers' defaults, or as `ragqa train` does."""
 
     def __init__(self, pages: Path | None, pairs: int, base: str, *, ours: bool) -> None:
-        from ragqa.training.dataset import DatasetConfig, build, from_passages
+        from ragqa.training.dataset import PairConfig, build, from_passages
         from ragqa.training.train import TrainConfig, _to_dataset
 
-        made = build([from_passages(real_passages(pages), ("what", "how", "explain"))], DatasetConfig(negatives=3))
+        made = build([from_passages(real_passages(pages), ("what", "how", "explain"))], PairConfig(negatives=3))
         self.dataset, self.held_out = _to_dataset(made["train"][:pairs]), made["eval"]
         self.config = TrainConfig(base=base, epochs=1)
         self.ours = ours

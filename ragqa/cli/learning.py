@@ -1,306 +1,335 @@
-"""Commands that teach and measure: `dataset`, `train`, `export`, `evaluate`."""
+"""Commands that train and measure: `dataset`, `train`, `export`, `evaluate`."""
 
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ragqa.cli.options import (
+    MODEL_HELP,
     Command,
     add_candidates,
     add_embedder,
-    add_seed,
-    check_files,
-    check_models,
-    load_embedder,
+    given,
     real,
     share,
     weight,
     whole,
 )
-from ragqa.cli.terminal import say
 from ragqa.errors import InputError
-from ragqa.progress import counter
-from ragqa.records import Passage
-from ragqa.storage.json_lines import read_json_lines
 
 if TYPE_CHECKING:
-    from ragqa.evaluation.evaluate import Run
-    from ragqa.evaluation.judged import Judged
-    from ragqa.index.bm25 import Bm25Index
-    from ragqa.index.dense import DenseIndex
-    from ragqa.models.embedder import Embedder
+    from ragqa.evaluation.evaluate import Evaluation
     from ragqa.training.train import TrainConfig
 
 _WIKIPEDIA = "wikipedia"
-_EVERY_RECIPE = ("recipe", "data", "out", "seed", "offline")
+_OF_RECIPES = ("out", "seed")
 
 
 def add_commands(command: Command) -> None:
-    """Add these to the command line."""
-    for add in (_add_dataset, _add_train, _add_export, _add_evaluate):
-        add(command)
-
-
-def _add_dataset(command: Command) -> None:
-    from ragqa.recipes import RECIPES
-    from ragqa.text.questions import FORMS
-
-    parser = command(
-        "dataset", _dataset, "make labelled pairs from passages and from judged questions",
+    """Add the commands of this module to the command line."""
+    command(
+        "dataset", _dataset, "make a dataset of labelled question-passage pairs",
         "ragqa dataset --passages passages.jsonl --forms what how explain --out dataset/",
+        _add_dataset_options,
     )  # fmt: skip
+    command(
+        "train", _train, "train a reranker or an embedder on datasets",
+        "ragqa train --recipe listwise --dataset dataset/ --out model/",
+        _add_train_options,
+    )  # fmt: skip
+    command(
+        "export", _export, "convert a trained model to OpenVINO, with 8-bit weights and without torch",
+        "ragqa export model/ --dataset dataset/ --out reranker/",
+        _add_export_options,
+    )  # fmt: skip
+    command(
+        "evaluate", _evaluate, "measure rankings and answers on judged questions",
+        "ragqa evaluate --judged starter starter-graded --compare --chart quality.png",
+        _add_evaluate_options,
+    )  # fmt: skip
+
+
+def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
+    from ragqa.recipes import RECIPES
+
     parser.add_argument(
         "--recipe",
         choices=(_WIKIPEDIA, *RECIPES),
         default=_WIKIPEDIA,
-        help=f"what to make pairs of (default {_WIKIPEDIA})",
-    )
-    parser.add_argument("--data", metavar="DIR", help="of another recipe; it takes only this, --out and --seed")
-    parser.add_argument("--passages", metavar="FILE", help="questions are generated for these")
-    parser.add_argument(
-        "--judged", action="append", default=[], metavar="FOLDER", help="questions of a BEIR folder; may be repeated"
+        help=f"kind of dataset to make (default: {_WIKIPEDIA})",
     )
     parser.add_argument(
-        "--split", metavar="NAME", help="judgments to use, qrels/NAME.tsv of the BEIR folders (default test)"
+        "--data",
+        metavar="DIR",
+        help=f"data folder of a recipe other than {_WIKIPEDIA} (use with --out and --seed only)",
     )
-    parser.add_argument("--feedback", metavar="FILE", help="what readers said of hits, in the chat, on these passages")
-    parser.add_argument("--out", required=True, metavar="FOLDER")
-    parser.add_argument(
-        "--forms", nargs="+", default=["what"], choices=FORMS, help="of generated questions (default what)"
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="dataset folder to write")
+    _add_source_options(parser.add_argument_group("sources"))
+    _add_pair_options(parser.add_argument_group("pairs"))
+    _add_label_options(parser.add_argument_group("labels and card"))
+
+
+def _add_source_options(group: Any) -> None:
+    group.add_argument("--passages", metavar="FILE", help="file of passages to generate questions for")
+    group.add_argument(
+        "--judged",
+        action="append",
+        metavar="FOLDER",
+        help="BEIR folder of questions and judgments to use; may be repeated",
     )
-    parser.add_argument(
-        "--negatives", type=whole(1), default=3, help="number of negatives for each positive (default: 3)"
+    group.add_argument(
+        "--split", metavar="NAME", help="judgments to use: qrels/NAME.tsv of the BEIR folders (default: test)"
     )
-    parser.add_argument(
+    group.add_argument(
+        "--feedback", metavar="FILE", help="file of likes and dislikes from the chat, for the passages of --passages"
+    )
+
+
+def _add_pair_options(group: Any) -> None:
+    from ragqa.text.questions import FORMS
+    from ragqa.training.dataset import PairConfig
+    from ragqa.training.make_dataset import STYLES
+
+    usual = PairConfig()
+    group.add_argument(
+        "--forms",
+        nargs="+",
+        choices=FORMS,
+        metavar="FORM",
+        help=f"forms of generated questions: {', '.join(FORMS)} (default: {' '.join(usual.forms)})",
+    )
+    group.add_argument(
+        "--negatives", type=whole(1), metavar="N", help=f"negatives for each positive (default: {usual.negatives})"
+    )
+    group.add_argument(
         "--shares",
         nargs=3,
         type=weight,
-        default=[1, 1, 1],
         metavar=("RANDOM", "PAGE", "HARD"),
         help="proportions of random, same-page and hard negatives, e.g. 0.2 0.3 0.5 (default: equal)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--parts",
         nargs=3,
         type=weight,
-        default=[0.8, 0.1, 0.1],
         metavar=("TRAIN", "EVAL", "TEST"),
-        help="proportions of pages in train, eval and test (default: 0.8 0.1 0.1)",
+        help=f"proportions of pages in train, eval and test (default: {' '.join(map(str, usual.parts))})",
     )
-    add_seed(parser, 42)
-    parser.add_argument(
-        "--miner", metavar="MODEL", help='bi-encoder that finds hard negatives beside BM25, or "bundled"'
+    _add_seed(group, usual.seed)
+    group.add_argument(
+        "--miner",
+        metavar="MODEL",
+        help='embedder that finds hard negatives in addition to BM25: folder, hub id or "bundled" (default: BM25 alone)',
     )
-    parser.add_argument(
+    group.add_argument(
+        "--style",
+        choices=STYLES,
+        help="reference makes pairs as the published reference model did: one question and one random negative per passage "
+        "(default: ragqa)",
+    )
+
+
+def _add_label_options(group: Any) -> None:
+    group.add_argument(
         "--teacher",
         nargs="+",
-        default=[],
+        dest="teachers",
         metavar="MODEL",
-        help="bi-encoders that soften the labels of the train split",
+        help='embedders whose similarities soften the labels of the train split: folders, hub ids or "bundled"',
     )
-    parser.add_argument(
+    group.add_argument(
         "--teacher-weight",
         type=share(),
-        default=0.25,
-        help="weight of the teachers in a judged label, from 0 to 1; it is higher in other labels (default: 0.25)",
+        metavar="WEIGHT",
+        help="weight of the teachers in the label of a judged pair, 0 to 1; other pairs use its square root (default: 0.25)",
     )
-    parser.add_argument(
-        "--style", choices=("ragqa", "reference"), default="ragqa", help="reference: that model's own recipe"
-    )
-    parser.add_argument("--title", default="Questions and passages", help="of the card")
-    parser.add_argument(
+    group.add_argument("--title", help="title of the dataset card (default: Questions and passages)")
+    group.add_argument(
         "--licence",
         metavar="NAME",
-        help="licence of the texts, for the card (default: derived from the addresses of the pages)",
+        help="licence of the texts, for the dataset card (default: derived from the URLs of the pages)",
     )
-    parser.set_defaults(parser=parser)
 
 
-def _add_train(command: Command) -> None:
+def _add_train_options(parser: argparse.ArgumentParser) -> None:
     from ragqa.models.bases import OFFLINE_BASE
 
-    parser = command(
-        "train", _train, "train a reranker, or an embedder, on datasets",
-        "ragqa train --recipe listwise --dataset dataset/ --out model/",
-    )  # fmt: skip
     parser.add_argument(
         "--recipe",
-        choices=_trainings(),
+        choices=_presets(),
         default="reference",
-        help="reference: the published model's settings (default); listwise: the bundled reranker's; embedder: a bi-encoder; "
-        "others: their own recipe's",
+        help="settings to start from. reference: those of the published reference model; listwise: those of the bundled "
+        "reranker; embedder: those of the bundled embedder; others: those of that recipe (default: reference)",
     )
-    parser.add_argument("--dataset", required=True, nargs="+", metavar="FOLDER")
-    parser.add_argument("--out", required=True, metavar="FOLDER", help="interrupted, the same command goes on")
-    parser.add_argument("--base", help=f"folder, hub id, or {OFFLINE_BASE} where there is no hub")
-    group = parser.add_argument_group("settings", "instead of the recipe's own")
-    group.add_argument("--epochs", type=real(0), help="passes over the train pairs")
-    group.add_argument("--batch-size", type=whole(1), help="number of pairs, or of questions if --list-size is above 0")
-    group.add_argument(
-        "--list-size", type=whole(0), help="number of passages of a question in one list; 0 trains on single pairs"
-    )
-    group.add_argument("--learning-rate", type=real(0), help="highest learning rate")
-    group.add_argument("--warmup", type=share(below_one=True), help="fraction of all training steps used for warm-up")
-    group.add_argument("--max-length", type=whole(1), help="tokens of question and passage together; more are cut")
-    group.add_argument("--dropout", type=share(below_one=True), help="dropout probability; 0 is faster on CPUs")
-    group.add_argument("--evaluations", type=whole(1), help="evaluations in an epoch")
-    add_seed(group)
-
-
-def _add_export(command: Command) -> None:
-    parser = command(
-        "export", _export, "write a trained model as OpenVINO, int8, without torch's weights",
-        "ragqa export model/ --dataset dataset/ --out reranker/",
-    )  # fmt: skip
-    parser.add_argument("model", metavar="FOLDER")
     parser.add_argument(
-        "--dataset", required=True, nargs="+", metavar="FOLDER", help="its train pairs calibrate the model"
+        "--dataset",
+        required=True,
+        nargs="+",
+        dest="datasets",
+        metavar="FOLDER",
+        help="dataset folders to train on, made by ragqa dataset",
     )
-    parser.add_argument("--out", required=True, metavar="FOLDER")
-    parser.add_argument("--no-int8", action="store_true", help="16-bit weights, 32-bit arithmetic")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="FOLDER",
+        help="model folder to write; after an interruption, the same command resumes from the last checkpoint",
+    )
+    parser.add_argument(
+        "--base",
+        metavar="MODEL",
+        help=f"model to start from: folder or hub id; without internet access, {OFFLINE_BASE} (default: from the recipe)",
+    )
+    _add_settings(parser.add_argument_group("settings", "default: from the recipe"))
 
 
-def _add_evaluate(command: Command) -> None:
+def _add_settings(group: Any) -> None:
+    group.add_argument("--epochs", type=real(0), metavar="N", help="passes over the train pairs, above 0")
+    group.add_argument(
+        "--batch-size", type=whole(1), metavar="N", help="pairs in a batch, or questions if --list-size is above 0"
+    )
+    group.add_argument(
+        "--list-size",
+        type=whole(0),
+        metavar="N",
+        help="passages of one question in a list, at least 2; 0 trains on single pairs",
+    )
+    group.add_argument("--learning-rate", type=real(0), metavar="RATE", help="highest learning rate, above 0")
+    group.add_argument(
+        "--warmup",
+        type=share(below_one=True),
+        metavar="FRACTION",
+        help="fraction of all training steps used for warm-up, at least 0 and below 1",
+    )
+    group.add_argument(
+        "--max-length",
+        type=whole(1),
+        metavar="TOKENS",
+        help="longest input in tokens, question and passage together; longer inputs are cut",
+    )
+    group.add_argument(
+        "--dropout",
+        type=share(below_one=True),
+        metavar="P",
+        help="dropout probability, at least 0 and below 1; 0 trains faster on CPUs",
+    )
+    group.add_argument(
+        "--evaluations", type=whole(1), metavar="N", help="number of evaluations in each epoch; the best model is kept"
+    )
+    _add_seed(group)
+
+
+def _add_seed(group: Any, default: int | None = None) -> None:
+    from ragqa.training.train import MAX_SEED
+
+    stated = "" if default is None else f" (default: {default})"
+    group.add_argument(
+        "--seed", type=whole(0, MAX_SEED), metavar="N", help=f"random seed, from 0 to {MAX_SEED}{stated}"
+    )
+
+
+def _add_export_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="folder of a trained reranker or embedder, made by ragqa train")
+    parser.add_argument(
+        "--dataset",
+        required=True,
+        nargs="+",
+        metavar="FOLDER",
+        help="dataset folders whose train pairs calibrate the 8-bit numbers",
+    )
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to write the exported model to")
+    parser.add_argument("--no-int8", action="store_true", help="keep 16-bit weights and compute in 32 bits")
+
+
+def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     from ragqa.evaluation.judged import STARTER_SETS
 
-    parser = command(
-        "evaluate",
-        _evaluate,
-        "measure rankings and answers on judged questions",
-        "ragqa evaluate --judged starter starter-graded --compare --chart quality.png",
-    )
     parser.add_argument(
         "--judged",
         nargs="+",
-        default=["starter"],
         metavar="FOLDER",
-        help=f"BEIR folders, or {', '.join(STARTER_SETS)} (default starter); -test: what nothing was trained on",
+        help=f"BEIR folders to measure on, or bundled sets: {', '.join(STARTER_SETS)}; no model was trained on the sets "
+        "whose names end in -test (default: starter)",
     )
     parser.add_argument(
-        "--split", metavar="NAME", help="judgments to use, qrels/NAME.tsv of a BEIR folder (default test)"
+        "--split", metavar="NAME", help="judgments to use: qrels/NAME.tsv of a BEIR folder (default: test)"
     )
     parser.add_argument(
-        "--exclude-self", action="store_true", help="leave out the document that has the id of the question"
+        "--exclude-self", action="store_true", help="leave out the document whose id is the id of the question"
     )
     parser.add_argument(
         "--run",
         dest="runs",
         action="append",
-        default=[],
         metavar="FILE",
-        help="TREC run file of another system to measure too, on whole documents; may be repeated",
+        help="TREC run file of another system to measure as well; compares whole documents; may be repeated",
     )
-    parser.add_argument("--compare", action="store_true", help="every part of the pipeline alone and together")
-    parser.add_argument("--answers", action="store_true", help="look at answers, abstention and probabilities too")
-    parser.add_argument("--chart", metavar="FILE", help="draw the comparison as PNG or SVG")
-    parser.add_argument("--titles", metavar="FILE", help="only questions that pages with these titles answer")
-    parser.add_argument("--questions", type=whole(1), metavar="N", help="only N questions, evenly spaced")
-    parser.add_argument("--model", metavar="MODEL", help="model folder or hub id; the bundled one if not given")
+    parser.add_argument(
+        "--compare", action="store_true", help="measure every part of the pipeline, alone and in combination"
+    )
+    parser.add_argument("--answers", action="store_true", help="measure answers, abstentions and probabilities as well")
+    parser.add_argument("--chart", metavar="FILE", help="draw the comparison into this PNG or SVG file")
+    parser.add_argument(
+        "--titles",
+        metavar="FILE",
+        help="ask only questions that are answered by pages whose titles are in this file, one per line",
+    )
+    parser.add_argument(
+        "--questions", type=whole(1), metavar="N", help="ask only N questions, evenly spaced (default: all)"
+    )
+    parser.add_argument("--model", metavar="MODEL", help=MODEL_HELP)
     add_candidates(parser)
     add_embedder(parser)
-    parser.add_argument("--json", action="store_true", help="for machines; a list where there are several sets")
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON instead of tables; a list if there are several sets"
+    )
 
 
 def _dataset(options: argparse.Namespace) -> None:
-    from ragqa.storage.folders import DATASET_MARK, check_replaceable
-
-    check_replaceable(options.out, DATASET_MARK)
     if options.recipe != _WIKIPEDIA:
         _dataset_of_recipe(options)
         return
     if options.data:
-        raise InputError("--data is for other recipes: give --passages or --judged, or --recipe")
-    if options.split and not options.judged:
-        raise InputError("--split is of BEIR folders: give --judged")
-    from ragqa.evaluation.judged import STARTER_SETS, read_judged
-    from ragqa.search.feedback import read_feedback
-    from ragqa.training import dataset
-    from ragqa.training.card import UNKNOWN, Origin, join_licences, origin_of, write_dataset
+        raise InputError("--data is for other recipes; give --passages or --judged, or choose a --recipe")
+    from ragqa.training.dataset import PairConfig
+    from ragqa.training.make_dataset import DatasetConfig, make_dataset
 
-    config = dataset.DatasetConfig(
-        forms=tuple(options.forms),
-        negatives=options.negatives,
-        shares=tuple(options.shares),
-        parts=tuple(options.parts),
-        seed=options.seed,
-    )
-    check_models(options.miner, *options.teacher)
-    check_files(options.passages, options.feedback, *(name for name in options.judged if name not in STARTER_SETS))
-    passages = tuple(read_json_lines(options.passages, Passage)) if options.passages else ()
-    origins = [origin_of(Path(options.passages).name, passages)] if passages else []
-    if options.style == "reference":
-        if not passages or options.judged or options.miner or options.feedback:
-            raise InputError(
-                "the reference style takes --passages of `ragqa passages --style reference`, no --judged, --feedback or --miner"
-            )
-        pairs = dataset.build_reference(passages, config)
-    else:
-        sources = [dataset.from_passages(passages, config.forms)] if passages else []
-        for name in options.judged:
-            judged = read_judged(name, options.split)
-            sources.append(dataset.from_judged(judged))
-            known = name in STARTER_SETS
-            origins.append(origin_of(name, judged.passages) if known else Origin(Path(name).name, UNKNOWN))
-        if options.feedback:
-            sources.append(dataset.from_feedback(read_feedback(options.feedback), passages))
-        if not sources:
-            raise InputError("nothing to make pairs of: give --passages or --judged")
-        if options.miner:
-            miner = load_embedder(options.miner)
-            sources = [replace(source, embedder=miner) for source in sources]
-        examples = sum(len(source.examples) for source in sources)
-        with counter(examples, "questions") as counted:
-            pairs = dataset.build(sources, config, lambda _: counted.update())
-    mined = [f"hard negatives: BM25 and {options.miner}"] if options.miner else []
-    taught = []
-    if options.teacher:
-        from ragqa.training.soft_labels import soften
-
-        taught = [f"labels of the train split: {', '.join(options.teacher)}, weight {options.teacher_weight}"]
-        pairs["train"] = soften(pairs["train"], [*map(load_embedder, options.teacher)], options.teacher_weight)
-    report = write_dataset(
-        pairs,
-        options.out,
-        title=options.title,
-        sources=[*(f"{origin.name}; licence: {origin.licence}" for origin in origins), *mined, *taught],
-        licence=options.licence or join_licences(origins),
-        config=config,
-    )
-    print(json.dumps(report, indent=1))
+    config = DatasetConfig(pairs=PairConfig(**given(options, PairConfig)), **given(options, DatasetConfig))
+    print(json.dumps(make_dataset(config), indent=1))
 
 
 def _dataset_of_recipe(options: argparse.Namespace) -> None:
     from ragqa.recipes import load_recipe
+    from ragqa.training.dataset import PairConfig
+    from ragqa.training.make_dataset import DatasetConfig
 
-    usual = options.parser.get_default
-    given = [name for name, value in vars(options).items() if name not in _EVERY_RECIPE and value != usual(name)]
-    if not options.data or given:
-        wrong = f", not --{given[0].replace('_', '-')}" if given else ""
-        raise InputError(f"the recipe {options.recipe} takes --data, --out and --seed{wrong}")
-    print(json.dumps(load_recipe(options.recipe).make_dataset(options.data, options.out, options.seed), indent=1))
+    wrong = [*given(options, DatasetConfig), *given(options, PairConfig)]
+    wrong = [name.replace("teachers", "teacher").replace("_", "-") for name in wrong if name not in _OF_RECIPES]
+    if not options.data or wrong:
+        raise InputError(
+            f"the recipe {options.recipe} takes --data, --out and --seed{f', not --{wrong[0]}' if wrong else ''}"
+        )
+    seed = PairConfig().seed if options.seed is None else options.seed
+    print(json.dumps(load_recipe(options.recipe).make_dataset(options.data, options.out, seed), indent=1))
 
 
 def _train(options: argparse.Namespace) -> None:
     from ragqa.training.train import TrainConfig, train
     from ragqa.training.train_embedder import train_embedder
 
-    names = [field.name for field in fields(TrainConfig)]
-    given = {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
-    config = replace(_trainings()[options.recipe], **given)
+    config = replace(_presets()[options.recipe], **given(options, TrainConfig))
     run = train_embedder if options.recipe == "embedder" else train
-    metrics = run(options.dataset, options.out, config)
-    print(json.dumps(dict(metrics), indent=1))
+    print(json.dumps(dict(run(options.datasets, options.out, config)), indent=1))
 
 
-def _trainings() -> dict[str, "TrainConfig"]:
-    """Settings to train with by their names: the library's, and those of other recipes."""
-    from ragqa import recipes
-    from ragqa.training import train
+def _presets() -> dict[str, "TrainConfig"]:
+    """Return the settings to start from, by name: the library's, and one for each recipe."""
+    from ragqa.recipes import RECIPES, load_recipe
+    from ragqa.training.train import PRESETS
 
-    return train.RECIPES | {name: recipes.load_recipe(name).TRAINING for name in recipes.RECIPES}
+    return PRESETS | {name: load_recipe(name).training_config() for name in RECIPES}
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -316,77 +345,25 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from ragqa.evaluation import evaluate
-    from ragqa.evaluation.judged import STARTER_SETS
-    from ragqa.index.bm25 import Bm25Index
-    from ragqa.index.folder import warn_of_language
-    from ragqa.models.reranker import Reranker
-    from ragqa.search.retriever import Retriever
+    from ragqa.evaluation.evaluate import EvaluationConfig, evaluate
 
-    if options.chart:
-        evaluate.check_chart(options.chart)
-    check_models(options.model, None if options.no_dense else options.embedder)
-    check_files(options.titles, *(name for name in options.judged if name not in STARTER_SETS))
-    sets = [_read_set(name, options) for name in options.judged]
-    runs = _read_runs(options.runs, sets)
-    reranker = Reranker.load(options.model)
-    embedder = None if options.no_dense else load_embedder(options.embedder)
-    reports, plain = [], []
-    for judged in sets:
-        if not options.model:
-            warn_of_language(judged.passages, embedder)
-        for key, reason in evaluate.find_unaskable(judged).items():
-            say(f"{judged.name}: question {key!r} is not asked and counts as 0: {reason}")
-        index = Bm25Index.build(judged.passages)
-        dense = _embed(index, embedder) if embedder else None
-        retriever = Retriever(index, reranker, dense=dense, candidates=options.candidates)
-        systems = evaluate.variants(retriever, every=options.compare)
-        with counter(len(judged.questions) * (len(systems) + options.answers), "questions") as counted:
-            report = evaluate.compare(systems, judged, lambda _: counted.update(), runs=runs)
-            answers = (
-                evaluate.inspect_answers(retriever, judged, lambda _: counted.update()) if options.answers else None
-            )
-        reports.append(report)
-        plain.append(asdict(report) | ({"answers": asdict(answers)} if answers else {}))
-        if not options.json:
-            print(evaluate.table(report) + "\n" + (f"\n{evaluate.answers_table(answers)}\n" if answers else ""))
+    config = EvaluationConfig(**given(options, EvaluationConfig))
+    evaluations = evaluate(replace(config, embedder=None) if options.no_dense else config)
     if options.json:
-        print(json.dumps(plain[0] if len(plain) == 1 else plain, indent=1))
-    if options.chart:
-        evaluate.draw(reports, options.chart)
+        found = [_as_dict(evaluation) for evaluation in evaluations]
+        print(json.dumps(found[0] if len(found) == 1 else found, indent=1))
+        return
+    for evaluation in evaluations:
+        print(_as_tables(evaluation))
 
 
-def _read_set(name: str, options: argparse.Namespace) -> "Judged":
-    """A judged set, or the part of it that the options choose."""
-    from ragqa.evaluation.evaluate import sample
-    from ragqa.evaluation.judged import read_judged, select
-    from ragqa.wiki.seeds import read_seeds
-
-    judged = read_judged(name, options.split, exclude_self=options.exclude_self)
-    judged = select(judged, frozenset(read_seeds(options.titles).titles)) if options.titles else judged
-    if not judged.questions:
-        raise InputError(f"{name}: no question is left to measure with")
-    return judged if options.questions is None else sample(judged, options.questions)
+def _as_dict(evaluation: "Evaluation") -> dict[str, Any]:
+    answers = {"answers": asdict(evaluation.answers)} if evaluation.answers else {}
+    return asdict(evaluation.report) | answers
 
 
-def _read_runs(paths: Sequence[str], sets: "Sequence[Judged]") -> "dict[str, Run]":
-    """Runs of other systems by the names of their files."""
-    from ragqa.evaluation.evaluate import read_run
+def _as_tables(evaluation: "Evaluation") -> str:
+    from ragqa.evaluation.compare import answers_table, table
 
-    if paths and len(sets) != 1:
-        raise InputError("a run belongs to one set of questions: give --run with one --judged")
-    runs: dict[str, Run] = {}
-    for path in paths:
-        if Path(path).name in runs:
-            raise InputError(f"two run files are called {Path(path).name}; rename one of them")
-        runs[Path(path).name] = run = read_run(path, sets[0])
-        if missing := sets[0].questions.keys() - run.keys():
-            say(f"{path}: {len(missing):,} of {len(sets[0].questions):,} questions are missing and count as 0")
-    return runs
-
-
-def _embed(index: "Bm25Index", embedder: "Embedder") -> "DenseIndex":
-    from ragqa.index.starter import embed_passages
-
-    with counter(len(index.passages), "passages") as counted:
-        return embed_passages(index, embedder, counted.update)
+    answers = f"\n{answers_table(evaluation.answers)}\n" if evaluation.answers else ""
+    return f"{table(evaluation.report)}\n{answers}"

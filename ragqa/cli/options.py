@@ -1,27 +1,28 @@
-"""Arguments that several commands have, and what is opened with them."""
+"""Options that several commands share, the types of their values, and the retriever that they open."""
 
 import argparse
 import math
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ragqa.errors import InputError
-
 if TYPE_CHECKING:
-    from ragqa.models.embedder import Embedder
+    from ragqa.models.reranker import Reranker
     from ragqa.search.retriever import Retriever
 
-# adds a command by its name, what runs it, what it does and an example; returns its parser
-Command = Callable[[str, Callable[[argparse.Namespace], int | None], str, str], Any]
+Run = Callable[[argparse.Namespace], int | None]  # runs a command, returns its exit status
+AddOptions = Callable[[argparse.ArgumentParser], None]
+# adds a command: its name, what runs it, what it does, an example, what adds its options; returns its parser
+Command = Callable[[str, Run, str, str, AddOptions], Any]
 
 Number = TypeVar("Number", int, float)
 
-_INDEX_HELP = "index folder; the bundled starter corpus if not given"
+MODEL_HELP = "reranker: folder or hub id (default: the bundled one)"
+NO_DENSE_HELP = "find candidates with BM25 alone, without the embedder"
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
-    """A type for `add_argument`: whole numbers from `least` to `most`."""
+    """Return a type for `add_argument`: whole numbers from `least` to `most`."""
     limits = f"of at least {least}" if most is None else f"from {least} to {most}"
 
     def parse(text: str) -> int:
@@ -33,13 +34,13 @@ def whole(least: int, most: int | None = None) -> Callable[[str], int]:
 
 
 def real(above: float, below: float = math.inf) -> Callable[[str], float]:
-    """A type for `add_argument`: numbers above one limit and below another."""
+    """Return a type for `add_argument`: numbers between two limits, both excluded."""
     limits = f"above {above:g}" + ("" if below == math.inf else f" and below {below:g}")
     return lambda text: _parse(text, float, lambda value: above < value < below, f"a number {limits}")
 
 
 def share(*, below_one: bool = False) -> Callable[[str], float]:
-    """A type for `add_argument`: numbers from 0 to 1, or below 1."""
+    """Return a type for `add_argument`: numbers from 0 to 1; with `below_one` 1 is excluded."""
     limits = "of at least 0 and below 1" if below_one else "from 0 to 1"
     return lambda text: _parse(
         text, float, lambda value: 0 <= value < 1 or (value == 1 and not below_one), f"a number {limits}"
@@ -47,14 +48,14 @@ def share(*, below_one: bool = False) -> Callable[[str], float]:
 
 
 def weight(text: str) -> float:
-    """A type for `add_argument`: finite numbers of at least 0."""
+    """Parse a finite number of at least 0: a type for `add_argument`."""
     return _parse(text, float, lambda value: 0 <= value < math.inf, "a number of at least 0")
 
 
 def _parse(text: str, kind: Callable[[str], Number], fits: Callable[[Number], bool], wanted: str) -> Number:
     try:
         value = kind(text)
-        fitting = fits(value)  # NaN fits nothing
+        fitting = fits(value)  # False for NaN
     except ValueError:
         fitting = False
     if not fitting:
@@ -62,96 +63,74 @@ def _parse(text: str, kind: Callable[[str], Number], fits: Callable[[Number], bo
     return value
 
 
-def add_seed(parser: Any, default: int | None = None) -> None:
-    """`--seed`."""
-    from ragqa.training.train import MAX_SEED
-
-    stated = "" if default is None else f" (default: {default})"
-    parser.add_argument(
-        "--seed",
-        type=whole(0, MAX_SEED),
-        default=default,
-        help=f"seed of everything random, from 0 to {MAX_SEED}{stated}",
-    )
+def given(options: argparse.Namespace, config: Any) -> dict[str, Any]:
+    """Return the options that were given and are named like a field of a configuration, lists as tuples."""
+    values = {field.name: getattr(options, field.name, None) for field in fields(config)}
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if value is not None
+    }
 
 
-def check_files(*paths: str | None) -> None:
-    """Raise `InputError` for an input that is not there. None stands for an option that was not given."""
-    for path in paths:
-        if path is not None and not Path(path).exists():
-            raise InputError(f"{path} does not exist")
-
-
-def check_models(*sources: str | None) -> None:
-    """Raise `ModelError` for models that are neither a folder with weights nor a possible hub id, before any is loaded.
-
-    None and "bundled" stand for the bundled ones.
-    """
-    from ragqa.models.bases import OFFLINE_BASE
-    from ragqa.models.folders import check_source, is_exported
-
-    for source in sources:
-        if source is not None and source not in ("bundled", OFFLINE_BASE) and not is_exported(Path(source)):
-            check_source(source)
-
-
-def add_embedder(parser: Any) -> None:
-    """`--embedder` and `--no-dense` of a command that embeds."""
+def add_embedder(parser: argparse.ArgumentParser) -> None:
+    """Add `--embedder` and `--no-dense` to a command that embeds passages."""
     parser.add_argument(
         "--embedder",
         metavar="MODEL",
         default="bundled",
-        help="bi-encoder folder or hub id; the bundled one if not given",
+        help="embedder (bi-encoder): folder or hub id (default: the bundled one)",
     )
-    parser.add_argument("--no-dense", action="store_true", help="BM25 alone finds candidates")
+    parser.add_argument("--no-dense", action="store_true", help=NO_DENSE_HELP)
 
 
-def add_candidates(parser: Any) -> None:
-    """`--candidates`."""
+def add_built_with(parser: argparse.ArgumentParser) -> None:
+    """Add `--embedder` to a command that opens an index."""
+    parser.add_argument(
+        "--embedder", metavar="MODEL", help="embedder the index was built with, if its folder has moved"
+    )
+
+
+def add_candidates(parser: argparse.ArgumentParser) -> None:
+    """Add `--candidates`."""
     from ragqa.search.retriever import CANDIDATES
 
     parser.add_argument(
         "--candidates",
         type=whole(1),
         default=CANDIDATES,
+        metavar="N",
         help=f"number of passages to rerank (default: {CANDIDATES})",
     )
 
 
-def add_retriever(parser: Any, *, index: str = "store") -> None:
-    """What `open_retriever` takes; `index` is what becomes of `--index`, "store" or "append"."""
-    again = "; may be repeated" if index == "append" else ""
-    parser.add_argument("--index", action=index, metavar="FOLDER", help=f"{_INDEX_HELP}{again}")
-    parser.add_argument("--model", metavar="MODEL", help="model folder or hub id; the bundled one if not given")
-    parser.add_argument("--embedder", metavar="MODEL", help="that the index was made with, if it has been moved")
-    parser.add_argument("--no-dense", action="store_true", help="BM25 alone finds candidates")
-    parser.add_argument("--bm25-only", action="store_true", help="neither an embedder nor a reranker")
+def add_retriever(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add the options of `open_retriever`; with `several`, `--index` may be repeated."""
+    parser.add_argument(
+        "--index",
+        action="append" if several else "store",
+        metavar="FOLDER",
+        help=f"index folder{'; may be repeated' if several else ''} (default: the bundled starter corpus)",
+    )
+    parser.add_argument("--model", metavar="MODEL", help=MODEL_HELP)
+    add_built_with(parser)
+    parser.add_argument("--no-dense", action="store_true", help=NO_DENSE_HELP)
+    parser.add_argument("--bm25-only", action="store_true", help="search with BM25 alone, without any model")
     add_candidates(parser)
 
 
-def load_embedder(source: str) -> "Embedder":
-    """Open an embedder: "bundled", a folder, a hub id, or the package that carries one."""
-    from ragqa.models.embedder import Embedder
-
-    if source == "bundled":
-        return Embedder.load()
-    from ragqa.models.bases import base_path
-
-    return Embedder.load(base_path(source))
-
-
-def open_retriever(options: argparse.Namespace) -> "Retriever":
-    """Open the index and the models that the arguments of `add_retriever` name."""
+def open_retriever(options: argparse.Namespace, index: str | None, reranker: "Reranker | None" = None) -> "Retriever":
+    """Open an index with the models of `add_retriever`; a loaded `reranker` is used instead of `--model`."""
+    from ragqa.models.named import BUNDLED_NAME, check_models, load_embedder
     from ragqa.search.retriever import Retriever
     from ragqa.storage.generations import current
 
-    if options.index is not None:
-        current(options.index)
-    models = (options.model, options.embedder)
-    check_models(*(source for source in models if isinstance(source, str)))
-    reranker = None if options.bm25_only else options.model or "bundled"
+    if index is not None:
+        current(index)
+    check_models(options.model, options.embedder)
     dense = False if options.no_dense or options.bm25_only else None
-    embedder = load_embedder(options.embedder) if options.embedder and dense is None else None
     return Retriever.open(
-        options.index, reranker=reranker, dense=dense, embedder=embedder, candidates=options.candidates
+        index,
+        reranker=None if options.bm25_only else reranker or options.model or BUNDLED_NAME,
+        dense=dense,
+        embedder=load_embedder(options.embedder) if options.embedder and dense is None else None,
+        candidates=options.candidates,
     )

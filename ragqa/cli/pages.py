@@ -1,17 +1,15 @@
-"""Commands from a wiki to passages: `crawl`, `import-dump`, `clean`, `passages`."""
+"""Commands that turn a wiki into passages: `crawl`, `import-dump`, `clean`, `passages`."""
 
 import argparse
 import os
 import sys
-from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ragqa.cli.options import Command
+from ragqa.cli.options import Command, given
 from ragqa.cli.terminal import say
-from ragqa.errors import CorpusError
 from ragqa.progress import bar
-from ragqa.records import Page, Passage
 from ragqa.storage.json_lines import write_json_lines
 
 if TYPE_CHECKING:
@@ -20,116 +18,143 @@ if TYPE_CHECKING:
 
 
 def add_commands(command: Command) -> None:
-    """Add these to the command line."""
-    for add in (_add_crawl, _add_import_dump, _add_clean, _add_passages):
-        add(command)
-
-
-def _add_crawl(command: Command) -> None:
-    from ragqa.wiki.api import LONGEST_WAIT_S, MOST_IN_FLIGHT
-    from ragqa.wiki.login import PASSWORD
-
-    parser = command(
+    """Add the commands of this module to the command line."""
+    command(
         "crawl", _crawl, "fetch articles of Wikipedia or another MediaWiki into pages.jsonl",
         "ragqa crawl --titles corpus/wikipedia.toml --contact you@example.org --out pages.jsonl",
+        _add_crawl_options,
     )  # fmt: skip
-    _add_seeds(parser)
-    parser.add_argument("--dry-run", action="store_true", help="list the categories and say how much would be fetched")
-    parser.add_argument(
-        "--delay",
-        type=float,
-        default=0.0,
-        metavar="SECONDS",
-        help="shortest time from one request to the next (default: 0)",
-    )
-    parser.add_argument(
-        "--in-flight",
-        type=int,
-        default=1,
-        metavar="N",
-        help=f"number of requests in flight together, 1 to {MOST_IN_FLIGHT} (default: 1)",
-    )
-    parser.add_argument("--cache", metavar="FILE", help="cache of replies, used for a day")
-    parser.add_argument("--retry-failed", action="store_true", help="fetch only the titles that failed before")
-    parser.add_argument(
-        "--contact", metavar="ADDRESS", help="your e-mail address or URL, for the User-Agent (required)"
-    )
-    parser.add_argument(
-        "--api-url",
-        metavar="URL",
-        help="the api.php of another MediaWiki; https://user:password@… for Basic authentication",
-    )
-    parser.add_argument(
-        "--user",
-        metavar="NAME",
-        help=f"log in to a private wiki as this user, or as User@bot with a bot password; the password comes from the "
-        f"environment variable {PASSWORD} or is asked for",
-    )
-    parser.add_argument("--lang", help="language of Wikipedia (default: en)")
-    parser.add_argument(
-        "--max-wait",
-        type=float,
-        default=LONGEST_WAIT_S,
-        metavar="SECONDS",
-        help=f"longest wait between retries, even if the server asks for more (default: {LONGEST_WAIT_S:.0f})",
-    )
+    command(
+        "import-dump", _import_dump, "convert a MediaWiki XML dump, such as Wikipedia's, to pages.jsonl",
+        'ragqa import-dump enwiki-latest-pages-articles-multistream.xml.bz2 --category "Machine learning" --out pages.jsonl',
+        _add_import_dump_options,
+    )  # fmt: skip
+    command(
+        "clean", _clean, "remove repeated formulas and link sections from pages of another crawler",
+        "ragqa clean --pages raw.jsonl.gz --out pages.jsonl",
+        _add_clean_options,
+    )  # fmt: skip
+    command(
+        "passages", _passages, "cut pages into passages",
+        "ragqa passages --pages pages.jsonl --out passages.jsonl",
+        _add_passages_options,
+    )  # fmt: skip
+
+
+def _add_crawl_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out",
         required=True,
         metavar="FILE",
         help="output file; pages already in it are fetched again only if they changed",
     )
-
-
-def _add_import_dump(command: Command) -> None:
-    parser = command(
-        "import-dump", _import_dump, "turn a MediaWiki XML dump, such as Wikipedia's, into pages.jsonl",
-        'ragqa import-dump enwiki-latest-pages-articles-multistream.xml.bz2 --category "Machine learning" --out pages.jsonl',
-    )  # fmt: skip
-    parser.add_argument("dump", metavar="DUMP", help="XML, plain or packed with bzip2 (multistream too) or gzip")
-    _add_seeds(parser)
     parser.add_argument(
-        "--index-url", metavar="URL", help="the wiki's index.php, if the dump does not tell where it is"
+        "--contact", metavar="ADDRESS", help="your e-mail address or URL, for the User-Agent (required)"
     )
     parser.add_argument(
-        "--out", required=True, metavar="FILE", help="output file; pages already in it stay as they are"
+        "--dry-run", action="store_true", help="list the categories and print how many pages would be fetched"
+    )
+    parser.add_argument("--retry-failed", action="store_true", help="fetch only the titles that failed before")
+    _add_seed_options(parser.add_argument_group("pages to fetch"))
+    _add_wiki_options(parser.add_argument_group("wiki"))
+    _add_request_options(parser.add_argument_group("requests"))
+
+
+def _add_wiki_options(group: Any) -> None:
+    from ragqa.wiki.login import PASSWORD
+
+    group.add_argument("--lang", metavar="CODE", help="language of Wikipedia, e.g. en or simple (default: en)")
+    group.add_argument(
+        "--api-url",
+        metavar="URL",
+        help="api.php of another MediaWiki; https://user:password@… for Basic authentication (default: that of Wikipedia)",
+    )
+    group.add_argument(
+        "--user",
+        metavar="NAME",
+        help=f"log in to a private wiki as this user, or as User@bot with a bot password; the password comes from the "
+        f"environment variable {PASSWORD} or is asked for",
     )
 
 
-def _add_seeds(parser: Any) -> None:
+def _add_request_options(group: Any) -> None:
+    from ragqa.wiki.api import LONGEST_WAIT_S, MOST_IN_FLIGHT
+
+    group.add_argument(
+        "--delay",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="shortest time from one request to the next, in seconds (default: 0)",
+    )
+    group.add_argument(
+        "--in-flight",
+        type=int,
+        default=1,
+        metavar="N",
+        help=f"number of requests sent at the same time, 1 to {MOST_IN_FLIGHT} (default: 1)",
+    )
+    group.add_argument(
+        "--max-wait",
+        type=float,
+        default=LONGEST_WAIT_S,
+        metavar="SECONDS",
+        help=f"longest wait between retries, in seconds, even if the server asks for more (default: {LONGEST_WAIT_S:.0f})",
+    )
+    group.add_argument("--cache", metavar="FILE", help="file to cache replies in for a day (default: no cache)")
+
+
+def _add_import_dump_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
+        "dump", metavar="DUMP", help="dump file: XML, plain or compressed with bzip2 (multistream too) or gzip"
+    )
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help="output file; pages already in it are kept unchanged"
+    )
+    parser.add_argument(
+        "--index-url",
+        metavar="URL",
+        help="index.php of the wiki, for the URLs of pages (default: derived from the dump)",
+    )
+    _add_seed_options(parser.add_argument_group("pages to take (default: all articles)"))
+
+
+def _add_seed_options(group: Any) -> None:
+    group.add_argument(
         "--category",
         action="append",
         default=[],
         metavar="NAME",
         help="category whose articles to take; may be repeated",
     )
-    parser.add_argument("--depth", type=int, help="levels of subcategories to follow (default: 0)")
-    parser.add_argument(
+    group.add_argument(
+        "--depth", type=int, metavar="N", help="number of levels of subcategories to follow (default: 0)"
+    )
+    group.add_argument(
         "--title", action="append", default=[], metavar="TITLE", help="title of a page to take; may be repeated"
     )
-    parser.add_argument(
+    group.add_argument(
         "--titles",
         action="append",
         default=[],
         metavar="FILE",
-        help="file of titles, one a line, or TOML file of titles and categories; may be repeated",
+        help="file with one title per line, or TOML file of titles and categories; may be repeated",
     )
-    parser.add_argument(
+    group.add_argument(
         "--namespace",
         action="append",
         default=[],
         metavar="NAME",
         help="namespace to take pages from, by name or number; may be repeated (default: 0, the articles)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--include",
         action="append",
         default=[],
         metavar="REGEX",
         help="keep only category articles whose title matches this regular expression; may be repeated",
     )
-    parser.add_argument(
+    group.add_argument(
         "--exclude",
         action="append",
         default=[],
@@ -138,79 +163,86 @@ def _add_seeds(parser: Any) -> None:
     )
 
 
-def _add_clean(command: Command) -> None:
-    parser = command(
-        "clean", _clean, "rid the text of pages from another crawler of doubled formulas and link sections",
-        "ragqa clean --pages raw.jsonl.gz --out pages.jsonl",
-    )  # fmt: skip
+def _add_clean_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--pages", required=True, metavar="PATH", help="JSON Lines or Markdown file, or folder of Markdown files"
+        "--pages",
+        required=True,
+        metavar="PATH",
+        help="pages to clean: JSON Lines or Markdown file, or folder of Markdown files",
     )
-    parser.add_argument("--out", required=True, metavar="FILE", help="JSON Lines file; gzip if it ends in .gz")
+    _add_records_out(parser)
 
 
-def _add_passages(command: Command) -> None:
-    parser = command(
-        "passages",
-        _passages,
-        "cut pages into passages",
-        "ragqa passages --pages pages.jsonl --out passages.jsonl",
-    )
+def _add_passages_options(parser: argparse.ArgumentParser) -> None:
+    from ragqa.text.make_passages import STYLES
+    from ragqa.text.passages import MAX_CHARS
+
     parser.add_argument(
         "--pages",
         required=True,
         nargs="+",
         metavar="PATH",
-        help='JSON Lines or Markdown files, folders of Markdown files, or "starter"',
+        help='pages to cut: JSON Lines or Markdown files, folders of Markdown files, or "starter" for the starter corpus',
     )
-    parser.add_argument("--out", required=True, metavar="FILE", help="JSON Lines file; gzip if it ends in .gz")
-    parser.add_argument("--max-chars", type=int, default=500)
+    _add_records_out(parser)
+    parser.add_argument(
+        "--max-chars",
+        type=int,
+        default=MAX_CHARS,
+        metavar="N",
+        help=f"longest passage in characters (default: {MAX_CHARS})",
+    )
     parser.add_argument(
         "--style",
-        choices=("sentences", "reference"),
-        default="sentences",
-        help="reference: raw windows, for comparison only",
+        choices=STYLES,
+        default=STYLES[0],
+        help="sentences keeps sentences whole; reference cuts windows of equal length, only to reproduce the published "
+        f"reference model (default: {STYLES[0]})",
+    )
+
+
+def _add_records_out(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help="JSON Lines file to write; compressed if the name ends in .gz"
     )
 
 
 def _crawl(options: argparse.Namespace) -> int:
-    from ragqa.wiki.crawl import crawl
+    from ragqa.wiki.crawl import CrawlConfig, crawl
     from ragqa.wiki.outcomes import OUTCOMES, PLANNED
 
     seeds = _read_seeds(options)
-    report = crawl(
-        options.out,
+    config = CrawlConfig(
+        out=options.out,
         contact=options.contact or "",
-        categories=seeds.categories,
-        depth=seeds.depth,
-        titles=seeds.titles,
+        seeds=replace(seeds, language=options.lang or seeds.language),
         retry_failed=options.retry_failed,
         api_url=options.api_url,
         user=options.user,
         password=_password(options.user),
-        namespaces=options.namespace,
-        lang=options.lang or seeds.language,
-        include=options.include,
-        exclude=options.exclude,
+        namespaces=tuple(options.namespace),
+        include=tuple(options.include),
+        exclude=tuple(options.exclude),
         longest_wait_s=options.max_wait,
         delay_s=options.delay,
         in_flight=options.in_flight,
         cache=options.cache,
         dry_run=options.dry_run,
     )
-    _say_what_is_not_there(report.outcomes)
+    report = crawl(config)
+    _say_unavailable(report.outcomes)
     if options.dry_run:
         planned = len(report.titles(PLANNED))
         known = _counts(report, OUTCOMES[1:])
-        print(f"{options.out}: {planned} pages to fetch, in as many requests or a few more; {known}")
+        print(f"{options.out}: {planned} pages to fetch, with about one request each; {known}")
         return 0
-    print(f"{options.out}: {_counts(report, OUTCOMES)} (what became of each title: {options.out}.titles)")
+    print(f"{options.out}: {_counts(report, OUTCOMES)} (outcome of each title: {options.out}.titles)")
     _print_changes(report)
     return 1 if report.failed else 0
 
 
 def _password(user: str | None) -> str:
-    """The password of a wiki's user, from the environment or the terminal; empty if neither gives one."""
+    """Return the user's password from the environment or the terminal; empty if neither provides one."""
     from getpass import getpass
 
     from ragqa.wiki.login import PASSWORD
@@ -221,7 +253,7 @@ def _password(user: str | None) -> str:
 
 
 def _read_seeds(options: argparse.Namespace) -> "Seeds":
-    """What the options and the files they name ask for, together."""
+    """Merge the seeds of the options with those of the files that --titles names."""
     from ragqa.wiki.seeds import Seeds, read_seeds
 
     read = [read_seeds(path) for path in options.titles]
@@ -233,9 +265,7 @@ def _read_seeds(options: argparse.Namespace) -> "Seeds":
     )
 
 
-def _say_what_is_not_there(
-    outcomes: "Iterable[Outcome]", kinds: Container[str] = ("missing", "empty", "failed")
-) -> None:
+def _say_unavailable(outcomes: "Iterable[Outcome]", kinds: Container[str] = ("missing", "empty", "failed")) -> None:
     for outcome in outcomes:
         if outcome.became in kinds:
             say(f"{outcome.became}: {outcome.title}" + (f": {outcome.reason}" if outcome.reason else ""))
@@ -270,7 +300,7 @@ def _import_dump(options: argparse.Namespace) -> int:
         namespaces=options.namespace,
         index_url=options.index_url,
     )
-    _say_what_is_not_there(report.outcomes, ("missing", "empty", "failed", "skipped"))
+    _say_unavailable(report.outcomes, ("missing", "empty", "failed", "skipped"))
     print(
         f"{options.out}: "
         + ", ".join(f"{report.counts.get(kind, 0):,} {kind}" for kind in OUTCOMES if kind not in ("missing", "folded"))
@@ -287,45 +317,8 @@ def _clean(options: argparse.Namespace) -> None:
 
 
 def _passages(options: argparse.Namespace) -> None:
-    from ragqa.text.passages import is_debris
+    from ragqa.text.make_passages import PassagesConfig, make_passages
 
-    debris: Counter[bool] = Counter()
-    titles: set[str] = set()
-
-    def counted(passages: Iterable[Passage]) -> Iterator[Passage]:
-        for passage in passages:
-            debris[is_debris(passage)] += 1
-            titles.add(passage.title)
-            yield passage
-
-    count = write_json_lines(options.out, counted(_split(bar(read_all_pages(options.pages), "pages"), options)))
-    share = f"{100 * debris[True] / count:.1f} % list debris"
-    print(f"{options.out}: {count:,} passages of {len(titles):,} pages, {share}")
-
-
-def _split(pages: Iterable[Page], options: argparse.Namespace) -> Iterator[Passage]:
-    from ragqa.text.passages import split, split_windows
-
-    cut = split_windows if options.style == "reference" else split
-    titles: set[str] = set()
-    found = False
-    for page in pages:
-        if page.title in titles:
-            say(f"page {page.title!r} is there twice; the second is passed over")
-            continue
-        titles.add(page.title)
-        passages = cut(page, options.max_chars)
-        if not passages:
-            say(f"page {page.title!r} holds no text")
-        found = found or bool(passages)
-        yield from passages
-    if not found:  # before the old file is replaced
-        raise CorpusError(f"{', '.join(options.pages)}: no page holds text")
-
-
-def read_all_pages(paths: Iterable[str]) -> Iterator[Page]:
-    """The pages of several files and folders; "starter" stands for the starter corpus."""
-    from ragqa.text.pages import read_pages, starter_folder
-
-    for path in paths:
-        yield from read_pages(starter_folder() if path == "starter" else path)
+    report = make_passages(PassagesConfig(**given(options, PassagesConfig)))
+    debris = f"{100 * report.debris / report.passages:.1f} % list debris"
+    print(f"{options.out}: {report.passages:,} passages of {report.pages:,} pages, {debris}")

@@ -1,4 +1,4 @@
-"""The command line as a whole: reads the arguments, runs one command, tells errors in one line."""
+"""The command line as a whole: parse the arguments, run one command, print errors in one line."""
 
 import argparse
 import io
@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -15,9 +15,10 @@ from typing import Any
 
 import ragqa
 from ragqa.cli.learning import add_commands as add_learning
+from ragqa.cli.options import AddOptions, Run
 from ragqa.cli.pages import add_commands as add_pages
 from ragqa.cli.searching import add_commands as add_searching
-from ragqa.cli.terminal import say
+from ragqa.cli.terminal import logging_to_stderr, say
 from ragqa.errors import FallbackWarning, RagqaError
 from ragqa.process import OFFLINE
 
@@ -26,13 +27,13 @@ _TERMINATED = 128 + signal.SIGTERM  # as a shell counts a signal
 
 
 class Terminated(BaseException):
-    """Raised on SIGTERM. The command ends as after Ctrl-C and leaves nothing half written."""
+    """Raised on SIGTERM. The command ends as after Ctrl-C and leaves no incomplete files."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0; 1 after an error, told in one line on stderr, or if a page failed; 130 after Ctrl-C; 143 after SIGTERM.
+    0 is success, 1 an error (printed in one line on stderr) or a page that failed, 130 Ctrl-C, 143 SIGTERM.
     """
     _prepare_streams()
     warnings.showwarning = _show_warning
@@ -48,15 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser(arguments).parse_args(arguments)
     if options.offline:
         os.environ[OFFLINE] = "1"
     if getattr(options, "json", False) and isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(encoding="utf-8")  # as JSON is, whatever the terminal has
+        sys.stdout.reconfigure(encoding="utf-8")  # the encoding of JSON, also on terminals with another one
     try:
-        status: int = options.run(options) or 0
+        with logging_to_stderr(verbose=options.verbose):
+            status: int = options.run(options) or 0
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed the pipe
         _drop_output()
         return 0
     except (RagqaError, OSError) as error:
@@ -67,9 +70,9 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _prepare_streams() -> None:
-    """Let output go nowhere if its descriptor is closed, and print "?" for what the terminal's encoding lacks.
+    """Replace closed streams by the null device, and print "?" for characters that the terminal's encoding lacks.
 
-    A file that is opened later must not get the descriptor of a closed stream: what is printed would go into the file.
+    Otherwise a file opened later could get the descriptor of a closed stream, and output would be written into it.
     """
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
         pass
@@ -83,10 +86,10 @@ def _prepare_streams() -> None:
 
 @contextmanager
 def _ending_on_sigterm() -> Iterator[None]:
-    """Raise `Terminated` on SIGTERM, which the first process of a container would ignore without a handler."""
+    """Raise `Terminated` on SIGTERM. Without a handler, the first process of a container would ignore the signal."""
 
     def terminate(*_: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second one does not wait
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a second signal ends the process at once
         raise Terminated
 
     handled = current_thread() is main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
@@ -107,35 +110,57 @@ def _show_warning(
     file: Any = None,
     line: str | None = None,
 ) -> None:
-    """Print a fallback in one line, without the place in the code; other libraries' warnings are not for users."""
+    """Print a `FallbackWarning` in one line, without the position in the code; hide warnings of other libraries."""
     if issubclass(category, FallbackWarning):
         say(f"warning: {message}")
 
 
 def _drop_output() -> None:
-    """Let what is still to be printed go nowhere, so that the interpreter does not fail on it while it ends."""
+    """Discard output that cannot be written, so that the interpreter does not fail on it at exit."""
     try:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
-    from ragqa.recipes import RECIPES, load_recipe
+class _Parser(argparse.ArgumentParser):
+    """Adds its options before it parses, so that a command imports only the modules that it needs itself."""
 
+    add_options: AddOptions | None = None
+
+    def complete(self) -> None:
+        """Add the options, unless that was done before."""
+        add, self.add_options = self.add_options, None
+        if add:
+            add(self)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Called by the main parser with the arguments that follow the command."""
+        self.complete()
+        return super().parse_known_args(args, namespace)
+
+
+def _parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return the parser for these arguments. Recipes are imported only if the first argument is none of the other commands."""
     parser = argparse.ArgumentParser(
         prog="ragqa",
-        description="Answers questions about machine learning from Wikipedia, with the passages that prove it.",
+        description="Answer questions about machine learning from Wikipedia, and show the passages that prove the answer.",
     )
     parser.add_argument("--version", action="version", version=f"ragqa {ragqa.__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     command = partial(_command, commands)
-    for add in (add_pages, add_learning, add_searching, *(load_recipe(name).add_commands for name in RECIPES)):
+    for add in (add_pages, add_learning, add_searching):
         add(command)
+    if not arguments or arguments[0] not in commands.choices:
+        from ragqa.recipes import RECIPES, load_recipe
+
+        for recipe in map(load_recipe, RECIPES):
+            recipe.add_commands(command)
     return parser
 
 
-def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int | None], what: str, example: str) -> Any:
+def _command(commands: Any, name: str, run: Run, what: str, example: str, add_options: AddOptions | None = None) -> Any:
+    """Add a command; `add_options` adds its options to the parser when the command is used."""
     parser = commands.add_parser(
         name,
         help=what,
@@ -143,6 +168,12 @@ def _command(commands: Any, name: str, run: Callable[[argparse.Namespace], int |
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--offline", action="store_true", help=f"open no connection ({OFFLINE}=1 does the same)")
+    parser.add_argument(
+        "--offline",
+        action="store_true",
+        help=f"do not open network connections (same as the environment variable {OFFLINE}=1)",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="print progress messages to stderr")
     parser.set_defaults(run=run)
+    parser.add_options = add_options
     return parser

@@ -1,4 +1,4 @@
-"""Commands of an index and its answers: `index`, `update`, `verify`, `ask`, `demo`."""
+"""Commands that build and search an index: `index`, `update`, `verify`, `ask`, `demo`."""
 
 import argparse
 import json
@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from ragqa.cli.options import (
     Command,
+    add_built_with,
     add_embedder,
     add_retriever,
-    check_files,
-    load_embedder,
     open_retriever,
     real,
     whole,
 )
-from ragqa.cli.pages import read_all_pages
 from ragqa.cli.terminal import printable, wrap
 from ragqa.errors import InputError
 from ragqa.progress import counter
@@ -30,114 +28,154 @@ if TYPE_CHECKING:
 
 
 def add_commands(command: Command) -> None:
-    """Add these to the command line."""
-    for add in (_add_index, _add_update, _add_verify, _add_ask, _add_demo):
-        add(command)
+    """Add the commands of this module to the command line."""
+    command(
+        "index", _index, "build a search index from passages",
+        "ragqa index --passages passages.jsonl --out index/",
+        _add_index_options,
+    )  # fmt: skip
+    command(
+        "update", _update, "add, replace and remove pages of an index",
+        'ragqa update index/ --passages changed.jsonl --remove "A page that is gone"',
+        _add_update_options,
+    )  # fmt: skip
+    command(
+        "verify", _verify, "check indexes, models, datasets, and files of pages or passages for damage",
+        "ragqa verify index/ passages.jsonl --pages pages.jsonl",
+        _add_verify_options,
+    )  # fmt: skip
+    command("ask", _ask, "answer one question", 'ragqa ask "why does dropout help?"', _add_ask_options)
+    command("demo", _demo, "serve the chat in the browser", "ragqa demo --index index/ --port 7860", _add_demo_options)
 
 
-def _add_index(command: Command) -> None:
+def _add_index_options(parser: argparse.ArgumentParser) -> None:
     from ragqa.index.bm25 import K1, B
 
-    parser = command(
-        "index",
-        _index,
-        "build a search index of passages",
-        "ragqa index --passages passages.jsonl --out index/",
+    parser.add_argument("--passages", required=True, metavar="FILE", help="file of passages, made by ragqa passages")
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="index folder to write")
+    parser.add_argument(
+        "--k1", type=float, default=K1, help=f"BM25: how much repeated words count, at least 0 (default: {K1})"
     )
-    parser.add_argument("--passages", required=True, metavar="FILE")
-    parser.add_argument("--out", required=True, metavar="FOLDER")
-    parser.add_argument("--k1", type=float, default=K1)
-    parser.add_argument("--b", type=float, default=B)
+    parser.add_argument(
+        "--b", type=float, default=B, help=f"BM25: how much long passages are penalized, 0 to 1 (default: {B})"
+    )
     add_embedder(parser)
 
 
-def _add_update(command: Command) -> None:
-    parser = command(
-        "update",
-        _update,
-        "add, change and remove pages of an index",
-        'ragqa update index/ --passages changed.jsonl --remove "A page that is gone"',
-    )
-    parser.add_argument("index", metavar="INDEX")
+def _add_update_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("index", metavar="INDEX", help="index folder to update")
     parser.add_argument(
-        "--passages", metavar="FILE", help="of new and changed pages: they replace all that the index holds of these"
+        "--passages",
+        metavar="FILE",
+        help="file of all passages of the new and changed pages; they replace the pages with the same titles",
     )
-    parser.add_argument("--remove", action="append", default=[], metavar="TITLE", help="a page; may be repeated")
-    parser.add_argument("--embedder", metavar="MODEL", help="that the index was made with, if it has been moved")
-
-
-def _add_verify(command: Command) -> None:
-    parser = command(
-        "verify",
-        _verify,
-        "check every byte of indexes, models and datasets, every record of pages and passages",
-        "ragqa verify index/ passages.jsonl --pages pages.jsonl",
-    )
-    parser.add_argument("path", nargs="+", metavar="PATH")
     parser.add_argument(
-        "--pages", nargs="+", default=[], metavar="FILE", help="that the passages were cut from, to compare them with"
+        "--remove", action="append", default=[], metavar="TITLE", help="title of a page to remove; may be repeated"
+    )
+    add_built_with(parser)
+
+
+def _add_verify_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "path", nargs="+", metavar="PATH", help="index, model or dataset folder, or file of pages or passages"
+    )
+    parser.add_argument(
+        "--pages",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="files of the pages that the passages were cut from; checks that every passage is text of its page",
     )
 
 
-def _add_ask(command: Command) -> None:
-    parser = command("ask", _ask, "answer one question", 'ragqa ask "why does dropout help?"')
-    parser.add_argument("question", metavar="QUESTION")
-    parser.add_argument("-k", type=whole(1), default=5, help="hits to show (default 5)")
-    parser.add_argument("--json", action="store_true", help="for machines")
+def _add_ask_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("question", metavar="QUESTION", help="question in English, at most 2,000 characters")
+    parser.add_argument("-k", type=whole(1), default=5, metavar="N", help="number of passages to show (default: 5)")
+    parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     add_retriever(parser)
 
 
-def _add_demo(command: Command) -> None:
-    parser = command("demo", _demo, "serve the chat", "ragqa demo --index index/ --port 7860")
-    parser.add_argument("--host", default="127.0.0.1", help="another one demands --auth or --no-auth")
-    parser.add_argument("--port", type=whole(0, 65535), default=7860, help="0 takes a free one (default 7860)")
-    parser.add_argument(
+def _add_demo_options(parser: argparse.ArgumentParser) -> None:
+    add_retriever(parser, several=True)
+    _add_server_options(parser.add_argument_group("server"))
+    _add_chat_options(parser.add_argument_group("chat"))
+    _add_crawl_options(parser.add_argument_group("crawling from the page"))
+
+
+def _add_server_options(group: Any) -> None:
+    group.add_argument(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; addresses that other machines can reach need --auth or --no-auth (default: 127.0.0.1)",
+    )
+    group.add_argument(
+        "--port", type=whole(0, 65535), default=7860, help="port to listen on; 0 picks a free one (default: 7860)"
+    )
+    group.add_argument(
         "--auth",
         metavar="USER:PASSWORD",
-        help="who may come in; @FILE reads it from a file, RAGQA_AUTH may hold it too",
+        help="user name and password for the page; @FILE reads them from a file (default: the environment variable "
+        "RAGQA_AUTH)",
     )
-    parser.add_argument("--no-auth", action="store_true", help="let everybody in who reaches the host")
-    parser.add_argument(
+    group.add_argument("--no-auth", action="store_true", help="let everyone who can reach the host use the page")
+    group.add_argument(
         "--allow-host",
         metavar="NAME",
         action="append",
         default=[],
-        help="another host name for the page, such as that of a reverse proxy; may be repeated (localhost and --host "
+        help="another host name of the page, such as that of a reverse proxy; may be repeated (localhost and --host "
         "are always allowed)",
     )
-    parser.add_argument(
+    group.add_argument(
         "--root-path", metavar="PATH", default="", help="path at which a reverse proxy serves the page, e.g. /chat"
     )
-    parser.add_argument("--mcp", action="store_true", help="serve search and ask as tools for language models too")
-    parser.add_argument("--feedback", metavar="FILE", help="for likes and dislikes; in the cache folder if not given")
-    parser.add_argument(
+
+
+def _add_chat_options(group: Any) -> None:
+    group.add_argument(
+        "--mcp", action="store_true", help="also serve search and ask as tools for language models (MCP)"
+    )
+    group.add_argument(
+        "--feedback", metavar="FILE", help="file to append likes and dislikes to (default: a file in the cache folder)"
+    )
+    group.add_argument(
         "--llm-base-url",
         metavar="URL",
-        help="of a server with OpenAI's interface that writes answers; its key: RAGQA_LLM_KEY",
+        help="base URL of an OpenAI-compatible server whose language model writes the answers, e.g. "
+        "http://localhost:11434/v1; the environment variable RAGQA_LLM_KEY holds its API key (default: answers are quoted)",
     )
-    parser.add_argument("--llm-model", metavar="NAME")
-    parser.add_argument(
+    group.add_argument(
+        "--llm-model",
+        metavar="NAME",
+        help="language model to use on the server of --llm-base-url (default: the first one it lists)",
+    )
+
+
+def _add_crawl_options(group: Any) -> None:
+    group.add_argument(
         "--allow-crawl",
         metavar="CONTACT",
-        help="let pages be crawled into the --index folders, on behalf of this e-mail address or URL; "
-        "a folder that is not there begins as a copy of the starter corpus",
+        help="let visitors crawl pages into the --index folders, and send this e-mail address or URL to the wiki as "
+        "contact; a folder that does not exist starts as a copy of the starter corpus",
     )
-    parser.add_argument(
-        "--crawl-pages", type=whole(1), default=500, metavar="N", help="most pages of one crawl (default: 500)"
+    group.add_argument(
+        "--crawl-pages", type=whole(1), default=500, metavar="N", help="most pages in one crawl (default: 500)"
     )
-    parser.add_argument(
+    group.add_argument(
         "--crawl-minutes",
         type=real(0),
         default=30.0,
         metavar="MINUTES",
         help="longest time of one crawl, in minutes (default: 30)",
     )
-    parser.add_argument("--api-url", metavar="URL", help="api.php of the MediaWiki to crawl; Wikipedia's if not given")
-    add_retriever(parser, index="append")
+    group.add_argument(
+        "--api-url", metavar="URL", help="api.php of the MediaWiki to crawl (default: that of English Wikipedia)"
+    )
 
 
 def _index(options: argparse.Namespace) -> None:
     from ragqa.index.folder import build_index
+    from ragqa.models.named import load_embedder
 
     passages = tuple(read_json_lines(options.passages, Passage))
     embedder = None if options.no_dense else load_embedder(options.embedder)
@@ -151,10 +189,14 @@ def _index(options: argparse.Namespace) -> None:
 def _update(options: argparse.Namespace) -> None:
     from ragqa.index.folder import update_index
     from ragqa.index.previous import is_up_to_date
+    from ragqa.models.named import load_embedder
+    from ragqa.storage.files import check_inputs
+    from ragqa.storage.generations import current
 
     if is_up_to_date(options.index) and not options.passages and not options.remove:
         raise InputError("nothing to update: give --passages or --remove")
-    check_files(options.passages)
+    current(options.index)
+    check_inputs(options.passages)
     embedder = load_embedder(options.embedder) if options.embedder else None
     passages = read_json_lines(options.passages, Passage) if options.passages else ()
     with counter(None, "passages") as counted:
@@ -171,6 +213,7 @@ def _print_index(folder: str, report: "IndexReport") -> None:
 
 def _verify(options: argparse.Namespace) -> None:
     from ragqa.index.verify import verify
+    from ragqa.text.make_passages import read_all_pages
 
     pages = tuple(read_all_pages(options.pages))
     for path in options.path:
@@ -182,7 +225,7 @@ def _ask(options: argparse.Namespace) -> None:
     from ragqa.search.question import check_question
 
     check_question(options.question)
-    answer = open_retriever(options).ask(options.question, options.k)
+    answer = open_retriever(options, options.index).ask(options.question, options.k)
     print(json.dumps(as_dict(answer), ensure_ascii=False, indent=1) if options.json else _as_text(answer))
 
 
@@ -232,8 +275,8 @@ def _demo(options: argparse.Namespace) -> None:
     growth = _open_growth(options)
     corpora: list[demo.Corpus] = []
     for folder in options.index or [None]:
-        reranker = corpora[0].retriever.reranker if corpora else options.model
-        opened = open_retriever(argparse.Namespace(**{**vars(options), "index": folder, "model": reranker}))
+        reranker = corpora[0].retriever.reranker if corpora else None
+        opened = open_retriever(options, folder, reranker)
         corpora.append(demo.Corpus(opened, folder))
     if writer:
         writer.reranker = corpora[0].retriever.reranker
@@ -251,13 +294,13 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _open_growth(options: argparse.Namespace) -> "Growth | None":
-    """Crawls into the index folders, if they are allowed; a folder that is not there begins as the starter corpus."""
+    """Return what crawls into the index folders, or None if --allow-crawl is not given. Create missing folders."""
     from ragqa.demo import Growth, begin_folder
 
     if options.allow_crawl is None:
         return None
     if not options.index:
-        raise InputError("--allow-crawl adds to --index folders: name one, which need not be there yet")
+        raise InputError("--allow-crawl needs --index: name the folder to crawl into, which may be a new one")
     growth = Growth(
         options.allow_crawl, options.api_url, max_pages=options.crawl_pages, max_minutes=options.crawl_minutes
     )

@@ -11,9 +11,10 @@ from ragqa.index.folder import update_index
 from ragqa.records import Page
 from ragqa.storage.json_lines import read_journal, read_json_lines
 from ragqa.text.passages import split
-from ragqa.wiki.crawl import check_contact, crawl
+from ragqa.wiki.crawl import CrawlConfig, check_contact, crawl
 from ragqa.wiki.monitor import Monitor
 from ragqa.wiki.outcomes import OUTCOMES, CrawlReport, by_key
+from ragqa.wiki.seeds import Seeds
 
 MAX_PAGES, MAX_MINUTES = 500, 30.0  # of one job; what is fetched by then is indexed
 MOST_TITLES = 200  # that are typed for one job
@@ -123,16 +124,9 @@ class Growth:
         clock.daemon = True
         clock.start()
         try:
-            return crawl(
-                crawled_file(folder),
-                contact=self.contact,
-                titles=wanted.titles,
-                categories=wanted.categories,
-                depth=wanted.depth,
-                api_url=self.api_url,
-                progress=False,
-                watch=self._watch,
-            )
+            seeds = Seeds(depth=wanted.depth, categories=wanted.categories, titles=wanted.titles)
+            config = CrawlConfig(out=crawled_file(folder), contact=self.contact, seeds=seeds, api_url=self.api_url)
+            return crawl(config, progress=False, watch=self._watch)
         finally:
             clock.cancel()
 

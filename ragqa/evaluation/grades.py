@@ -1,8 +1,9 @@
-"""Questions with graded passages. Grades are tied to the texts that were graded and refused if a text has changed.
+"""Questions with graded passages, in a file. Reading fails if a graded text has changed.
 
-A JSON Lines file. First a line for each page, `{"page": title, "passages": [[start, end, hash], …]}`, then a line for each
-question, `{"question": …, "grades": {title: {place: grade}}}`. A place counts from 0 in the list of the page. A grade is 2 if
-the passage answers, 1 if it helps, else 0. The hash is `files.text_hash` of the passage; the file holds no text of the pages.
+The file is JSON Lines. It begins with a line for each page, `{"page": title, "passages": [[start, end, hash], …]}`. A line for
+each question follows, `{"question": …, "grades": {title: {number: grade}}}`. A number counts from 0 in the page's list of
+passages. A grade is 2 if the passage answers, 1 if it helps, else 0. The hash is `files.text_hash` of the passage. The file
+holds no text of pages.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +19,7 @@ from ragqa.storage.json_lines import read_rows, write_json_lines
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where a graded passage stood in its page, and the hash of its text."""
+    """Position of a graded passage in its page, in characters, and the hash of its text."""
 
     start: int
     end: int
@@ -30,10 +31,10 @@ class Span:
 
 
 def read_grades(path: str | Path, passages: Iterable[Passage]) -> dict[str, dict[str, int]]:
-    """Read the grades of `passages` by question and passage id.
+    """Read grades, by question and id of the passage.
 
-    A graded passage is found by its title and text. It may have moved within its page. Raises `RecordError` naming the
-    question and the page if a graded text is not among the passages.
+    A graded passage is found by its title and text, so it may have moved within its page. Raises `RecordError`, which names the
+    question and the page, if a graded text is not among the passages.
     """
     by_text = _group_by_text(passages)
     pages: dict[str, dict[str, Span]] = {}
@@ -41,34 +42,34 @@ def read_grades(path: str | Path, passages: Iterable[Passage]) -> dict[str, dict
     for number, row in read_rows(path):
         try:
             if "page" in row:
-                pages[row["page"]] = {str(place): Span(*span) for place, span in enumerate(row["passages"])}
+                pages[row["page"]] = {str(number): Span(*span) for number, span in enumerate(row["passages"])}
             else:
                 grades[str(row["question"])] = _resolve(row, pages, by_text)
         except InputError as error:
             raise RecordError(path, number, str(error)) from error
         except (KeyError, TypeError, AttributeError) as error:
-            reason = "'page' and 'passages', or 'question' and 'grades' by title and place are needed"
+            reason = "'page' and 'passages', or 'question' and 'grades' by title and number are needed"
             raise RecordError(path, number, reason) from error
     return grades
 
 
 def write_grades(path: str | Path, grades: Mapping[str, Mapping[str, int]], passages: Iterable[Passage]) -> None:
-    """Write grades by question and passage id, tied to the texts of the passages."""
+    """Write grades, given by question and passage id, with the hashes of the graded texts."""
     by_id = {passage.id: passage for passage in passages}
     graded = {name for own in grades.values() for name in own}
     if missing := graded - by_id.keys():
         raise InputError(f"the graded passage {min(missing)!r} is not among the passages")
     pages: dict[str, list[Span]] = {}
-    places: dict[str, tuple[str, str]] = {}
+    numbers: dict[str, tuple[str, str]] = {}  # title and number by passage id
     for passage in sorted((by_id[name] for name in graded), key=lambda p: (p.title, p.start, p.id)):
         spans = pages.setdefault(passage.title, [])
-        places[passage.id] = passage.title, str(len(spans))
+        numbers[passage.id] = passage.title, str(len(spans))
         spans.append(Span(passage.start, passage.end, text_hash(passage.text)))
     rows: list[dict[str, Any]] = [{"page": title, "passages": list(map(astuple, s))} for title, s in pages.items()]
     for question, own in grades.items():
         by_page: dict[str, dict[str, int]] = {}
-        for title, place, grade in sorted((*places[name], grade) for name, grade in own.items()):
-            by_page.setdefault(title, {})[place] = grade
+        for title, number, grade in sorted((*numbers[name], grade) for name, grade in own.items()):
+            by_page.setdefault(title, {})[number] = grade
         rows.append({"question": question, "grades": by_page})
     write_json_lines(path, rows)
 
@@ -84,15 +85,15 @@ def _group_by_text(passages: Iterable[Passage]) -> _ByText:
 
 
 def _resolve(row: Mapping[str, Any], pages: Mapping[str, Mapping[str, Span]], by_text: _ByText) -> dict[str, int]:
-    """The grades of one question by passage id."""
+    """Return the grades of one question by passage id."""
     grades = {}
     for title, own in row["grades"].items():
         if title not in pages:
             raise InputError(f"the passages of the page {title!r} are not listed above")
-        for place, grade in own.items():
+        for number, grade in own.items():
             if type(grade) is not int:
                 raise InputError(f"the grade {grade!r} is not a whole number")
-            grades[_find(row["question"], title, pages[title][place], by_text).id] = grade
+            grades[_find(row["question"], title, pages[title][number], by_text).id] = grade
     return grades
 
 
@@ -105,4 +106,4 @@ def _find(question: str, title: str, span: Span, by_text: _ByText) -> Passage:
             f"the question {question!r} has a grade for characters {span.start} to {span.end} of the page {title!r}, and "
             "this text has changed: grade it again, or use benchmarks/carry_grades.py"
         )
-    return min(found, key=lambda passage: abs(passage.start - span.start))  # a text may stand twice in a page
+    return min(found, key=lambda passage: abs(passage.start - span.start))  # a text may occur twice in a page

@@ -1,4 +1,4 @@
-"""Questions with the passages that answer them, to train on or to measure with: BEIR folders and the starter questions."""
+"""A BEIR folder or the starter corpus in; passages, questions and the grades of passages that answer them out."""
 
 import json
 import re
@@ -15,8 +15,10 @@ from ragqa.text.pages import read_pages, starter_folder
 from ragqa.text.passages import MAX_CHARS, split
 
 _USUAL_SPLIT = "test"
-_QRELS = ("qrels.tsv", "qrels.txt")  # of folders without splits
-_GRADE_COLUMNS = frozenset("score grade relevance rel label judgment judgement".split())  # what headers call them
+_QRELS = ("qrels.tsv", "qrels.txt")  # in folders without splits
+_GRADE_COLUMNS = frozenset(
+    "score grade relevance rel label judgment judgement".split()
+)  # names of the grade column in headers
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
 
 STARTER_SETS = ("starter", "starter-graded", "starter-test", "starter-graded-test")
@@ -26,9 +28,9 @@ STARTER_SETS = ("starter", "starter-graded", "starter-test", "starter-graded-tes
 class Judged:
     """Passages, questions by id, and for each question the grades (1 or more) of the passages that answer it.
 
-    `answers` holds the answering texts of the questions where the source names them, `rejected` the passages that were read
-    and found not to answer (grade 0); `uncovered` are questions that nothing in the passages answers. `documents` names the
-    document that each piece of a long one was cut from. `excluded` holds, for each question, passages that are no hits for it.
+    `answers` are the known answer texts by question id. `rejected` are passages that were judged not to answer (grade 0), by
+    question id. `uncovered` are questions that no passage answers. `documents` maps the id of a passage to that of the document
+    it was cut from, for documents that were too long. `excluded` are passages that do not count as hits, by question id.
     """
 
     name: str
@@ -45,24 +47,24 @@ class Judged:
 def read_judged(path: str | Path, split: str | None = None, *, exclude_self: bool = False) -> Judged:
     """Read a BEIR folder, or the starter corpus with its questions if `path` is one of `STARTER_SETS`.
 
-    `split` and `exclude_self` as in `read_beir`: raises `InputError` if they are given for a starter set.
+    `split` and `exclude_self` are those of `read_beir`. Raises `InputError` if they are given for a starter set.
     """
     name = str(path)
     if name not in STARTER_SETS:
         return read_beir(path, split=split, exclude_self=exclude_self)
     if split or exclude_self:
         raise InputError(
-            f"{name} has no splits, and no questions that are documents: these options are for BEIR folders"
+            f"{name} has no splits, and its questions are not documents; use --split and --exclude-self with BEIR folders"
         )
     judged = read_starter_graded() if "graded" in name else read_starter()
     return starter_part(judged, 0) if name.endswith("-test") else judged
 
 
 def starter_part(judged: Judged, part: int) -> Judged:
-    """Every third starter question, from the first (part 0), second or third on.
+    """Keep every third starter question, beginning with the first (part 0), second (1) or third (2).
 
-    Nothing is trained or tuned on part 0: the sets whose names end in "-test". The bundled reranker was trained on part 1 and
-    calibrated with part 2.
+    No model is trained or tuned on part 0, which the sets whose names end in "-test" consist of. The bundled reranker was
+    trained on part 1 and calibrated with part 2.
     """
     return replace(
         keep(judged, list(judged.questions)[part::3]), name=f"{judged.name}-test" if part == 0 else judged.name
@@ -74,14 +76,15 @@ def read_beir(
 ) -> Judged:
     """Read `corpus.jsonl`, `queries.jsonl` and the judgments of a split (each may be gzipped).
 
-    Judgments are `qrels/SPLIT.tsv`; without a `split`, `qrels/test.tsv`, `qrels.tsv` or the only file in `qrels`, which the
-    name of the set then tells. They have three columns as in BEIR or four as in TREC. Documents longer than `max_chars`
-    characters are cut into passages `id#0`, `id#1`, …; of these, the passages that hold one of the question's `answers` take
-    the document's grade, or all of them where the question has no answers. Questions without a relevant passage are left out.
-    `exclude_self` leaves the document with a question's own id out of its hits and judgments (BEIR: `ignore_identical_ids`).
+    Judgments are read from `qrels/SPLIT.tsv`. Without a `split` that is `qrels/test.tsv`, `qrels.tsv` or the only file in
+    `qrels`; the name of the set then names the split. They have three columns as in BEIR or four as in TREC.
 
-    Issues a `FallbackWarning` for judgments of unknown questions or documents: they are left out. Raises `InputError` for a
-    missing file, `RecordError` for a line that cannot be used, `CorpusError` if no question has a relevant passage.
+    Documents longer than `max_chars` characters are cut into passages `id#0`, `id#1`, …. The passages that contain one of the
+    question's `answers` get the grade of the document; if none does, all get it. Questions without a relevant passage are left
+    out. `exclude_self` leaves out the document that has the id of the question (BEIR: `ignore_identical_ids`).
+
+    Issues a `FallbackWarning` for judgments of unknown questions or documents, which are left out. Raises `InputError` for a
+    missing file, `RecordError` for an invalid line, `CorpusError` if no question has a relevant passage.
     """
     folder = Path(folder)
     documents = _rows(folder, "corpus.jsonl")
@@ -115,7 +118,7 @@ def read_beir(
 
 
 def by_document(judged: Judged) -> Judged:
-    """The judged set with grades for whole documents, the highest of a document's pieces; the passages stay as they are."""
+    """Grade whole documents: each gets the highest grade of its passages. The passages stay the same."""
     names = judged.documents
     relevance: dict[str, dict[str, int]] = {}
     for question, grades in judged.relevance.items():
@@ -131,8 +134,8 @@ def by_document(judged: Judged) -> Judged:
 def read_starter(folder: str | Path | None = None, max_chars: int = MAX_CHARS) -> Judged:
     """Read a folder of Markdown articles with `questions.jsonl`, by default the bundled starter corpus.
 
-    Each line of the questions has `question`, `page` (a title, or null where the corpus has no answer) and `answer` (the
-    exact text in the page); the passages that overlap that text are relevant.
+    Each line of the questions has `question`, `page` (a title, or null if the corpus has no answer) and `answer` (the exact
+    text in the page). The passages that overlap with that text are relevant.
     """
     folder = Path(folder) if folder is not None else starter_folder()
     pages = {page.title: page for page in read_pages(folder)}
@@ -157,9 +160,9 @@ def read_starter(folder: str | Path | None = None, max_chars: int = MAX_CHARS) -
 
 
 def read_starter_graded(folder: str | Path | None = None) -> Judged:
-    """The starter questions with the passages graded that several systems ranked high, not only the marked answers.
+    """Read the starter questions with grades for all passages that several systems ranked high, not only marked answers.
 
-    Raises `RecordError` if a graded text is not in the corpus any more (`grades.read_grades`).
+    Raises `RecordError` if a graded text is no longer in the corpus (`grades.read_grades`).
     """
     folder = Path(folder) if folder is not None else starter_folder()
     starter = read_starter(folder)
@@ -177,13 +180,13 @@ def read_starter_graded(folder: str | Path | None = None) -> Judged:
 
 
 def select(judged: Judged, titles: frozenset[str]) -> Judged:
-    """The questions whose relevant passages all come from pages with these titles; the passages stay as they are."""
+    """Keep the questions whose relevant passages all come from pages with these titles. The passages stay the same."""
     inside = {p.id for p in judged.passages if p.title in titles}
     return keep(judged, [q for q, grades in judged.relevance.items() if grades.keys() <= inside])
 
 
 def keep(judged: Judged, questions: Sequence[str]) -> Judged:
-    """The judged set with these of its questions, given by their ids; the passages stay as they are."""
+    """Keep the questions with these ids. The passages stay the same."""
     return replace(
         judged,
         questions={q: judged.questions[q] for q in questions},
@@ -195,20 +198,20 @@ def keep(judged: Judged, questions: Sequence[str]) -> Judged:
 
 
 def _rows(folder: Path, name: str) -> dict[str, dict[str, Any]]:
-    """The rows of a file by their ids, with a text, and a title if there is one."""
+    """Read the rows of a file by id. Raises `RecordError` for an invalid row and for an id that is used twice."""
     path = _existing(folder, name)
     rows: dict[str, dict[str, Any]] = {}
     lines: dict[str, int] = {}
     for number, row in read_rows(path):
         row_id = _check_row(path, number, row)
         if row_id in lines:
-            raise RecordError(path, number, f"the id {row_id!r} is there twice, first in line {lines[row_id]}")
+            raise RecordError(path, number, f"the id {row_id!r} appears twice, first in line {lines[row_id]}")
         rows[row_id], lines[row_id] = row, number
     return rows
 
 
 def _check_row(path: Path, number: int, row: dict[str, Any]) -> str:
-    """Return the id of a row. Raises `RecordError` if that, the text or the title is missing or of another kind."""
+    """Return the id of a row. Raises `RecordError` if the id or text is missing, or if a value has the wrong type."""
     for key in ("_id", "text"):
         if key not in row:
             raise RecordError(path, number, f"{key!r} is missing")
@@ -229,11 +232,11 @@ def _existing(folder: Path, *names: str) -> Path:
 
 
 def _find_qrels(folder: Path, split: str | None) -> tuple[Path, str]:
-    """The file of judgments, and the name of its split if it is not the usual one."""
+    """Return the file of judgments and the name of its split; the name is empty for the default split."""
     splits = {path.name.removesuffix(".gz").removesuffix(".tsv"): path for path in _tables(folder / "qrels")}
     if split is not None:
         if split not in splits:
-            there = f"there are {', '.join(splits)}" if splits else "it has no folder qrels with .tsv files"
+            there = f"it has {', '.join(splits)}" if splits else "it has no folder qrels with .tsv files"
             raise InputError(f"{folder} has no judgments of the split {split!r}: {there}")
         return splits[split], "" if split == _USUAL_SPLIT else split
     if _USUAL_SPLIT in splits:
@@ -251,7 +254,7 @@ def _tables(folder: Path) -> list[Path]:
 
 
 def _known(path: Path, questions: Set[str], documents: Set[str]) -> Iterator[tuple[str, str, int]]:
-    """The judgments of these questions and documents; a `FallbackWarning` counts the others, once all are read."""
+    """Yield the judgments of known questions and documents. Warn at the end how many others were left out."""
     unknown = ""
     count = left_out = 0
     for question_id, document_id, grade in read_qrels(path):
@@ -264,8 +267,8 @@ def _known(path: Path, questions: Set[str], documents: Set[str]) -> Iterator[tup
         unknown = unknown or name
     if left_out:
         warn_of_fallback(
-            f"{path}: {left_out:,} of {count:,} judgments are left out, because there is no such question or document, "
-            f"first {unknown}; check that the folder is whole"
+            f"{path}: {left_out:,} of {count:,} judgments are left out, because their question or document does not exist; "
+            f"the first is {unknown}; check that the folder is complete"
         )
 
 
@@ -289,10 +292,10 @@ def _holding(pieces: list[Passage], answers: tuple[str, ...]) -> list[Passage]:
 
 
 def read_qrels(path: Path) -> Iterator[tuple[str, str, int]]:
-    """Question id, passage id and grade from each line of a file, which may begin with a header.
+    """Yield question id, passage id and grade from each line of a file, which may begin with a header.
 
-    Lines have three columns with tabs between them, as in BEIR, or four with white space, as in TREC. A grade may be written
-    `1.0`. Raises `RecordError` for any other line.
+    Lines have three columns separated by tabs, as in BEIR, or four separated by white space, as in TREC. A grade may be
+    written as `1.0`. Raises `RecordError` for any other line.
     """
     for number, line in read_lines(path):
         text = line.decode(errors="replace").rstrip("\r\n")

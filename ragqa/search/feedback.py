@@ -4,7 +4,7 @@ Each line of the file has the columns of a dataset (`card.COLUMNS`): the questio
 label, 1.0 for a like and 0.0 for a dislike. The id and URL of the passage and the time follow. To make a dataset of it:
 
     source = dataset.from_feedback(read_feedback("feedback.jsonl"), index.passages)
-    pairs = dataset.build([source], DatasetConfig())
+    pairs = dataset.build([source], PairConfig())
 """
 
 from collections.abc import Iterator

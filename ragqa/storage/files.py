@@ -72,6 +72,13 @@ def check_file(path: str | Path) -> Path:
     return path
 
 
+def check_inputs(*paths: str | Path | None) -> None:
+    """Raise `InputError` for an input that does not exist. None stands for an option that was not given."""
+    for path in paths:
+        if path is not None and not Path(path).exists():
+            raise InputError(f"{path} does not exist")
+
+
 def check_writable(folder: Path) -> None:
     """Raise `PermissionError` if no file can be created in `folder` or, if it is missing, in its nearest existing parent."""
     while not folder.exists() and folder != folder.parent:

@@ -1,6 +1,6 @@
-"""A dataset folder: the pairs as JSON Lines and Parquet, a card that describes them, a lint report that doubts them.
+"""Pairs in, a dataset folder out: JSON Lines and Parquet files, a card that describes the pairs, a lint report on their flaws.
 
-Cards name what the texts come from and under which licence, as far as that is known; a trained model's card repeats it.
+The card names the sources of the texts and their licences, as far as they are known. The card of a trained model repeats them.
 """
 
 import json
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 COLUMNS = ("sentence_0", "sentence_1", "label")
 
-UNKNOWN = "unknown"  # the hub's word for a licence that nobody has stated
+UNKNOWN = "unknown"  # the hub's identifier for a licence that is not stated
 STARTER_LICENCE, WIKIPEDIA_LICENCE = "cc0-1.0", "cc-by-sa-4.0"
 
 ABOUT = """\
-Questions (`sentence_0`) and passages (`sentence_1`); `label` is 1.0 where the passage answers, 0.0 where it does
-not, between where it answers in part or where a bi-encoder among the sources has softened it.
+Questions (`sentence_0`) and passages (`sentence_1`). `label` is 1.0 if the passage answers the question and 0.0 if not.
+It lies between if the passage answers in part, or if a bi-encoder named under Sources softened the label.
 Made by `ragqa dataset`. Split by page: no page has passages in two splits."""
 
 _SAMPLES = 3
@@ -40,7 +40,7 @@ _SAMPLES = 3
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What some texts come from, and the hub's identifier of their licence, `UNKNOWN` if nobody has stated it."""
+    """Where texts come from, and the hub's identifier of their licence; `UNKNOWN` if it is not stated."""
 
     name: str
     licence: str
@@ -51,7 +51,7 @@ class Config(Protocol):
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The settings by name, as the card gives them."""
+        """The settings by name, as the card lists them."""
 
 
 def write_dataset(
@@ -65,12 +65,13 @@ def write_dataset(
     about: str = ABOUT,
     add: Callable[[Path], object] | None = None,
 ) -> dict[str, Any]:
-    """Write `train`, `eval` and `test` as `.jsonl` and `.parquet`, a card, the lint and checksums; return the lint.
+    """Write the splits as `.jsonl` and `.parquet`, a card, the lint report and checksums; return the lint report.
 
-    `licence` is one of the hub's identifiers, or several with ", " between them. `about` opens the card; `add` writes into
-    the new folder what else belongs there. An empty eval split and a train split of one label give a `FallbackWarning`.
+    `licence` is one of the hub's identifiers, or several separated by ", ". `about` is the first paragraph of the card. `add`
+    writes more files into the new folder. Issues a `FallbackWarning` if the eval split is empty or all train pairs have one
+    label. `datasets.load_dataset(folder)` reads the folder.
 
-    `datasets.load_dataset(folder)` reads it. Raises `CorpusError` if there are no pairs to train on, `InputError` if `out`
+    Raises `CorpusError` if there are no pairs to train on, `InputError` if `out`
     exists and is not a dataset, `MissingExtraError` without pyarrow.
     """
     try:
@@ -93,7 +94,7 @@ def write_dataset(
 
 
 def _warn_of_gaps(pairs: Mapping[str, Sequence[Pair]], out: str | Path) -> None:
-    """Warn of a dataset that `ragqa train` refuses."""
+    """Warn of what `ragqa train` will not accept."""
     if not pairs["eval"]:
         warn_of_fallback(
             f"the eval split of {out} is empty, and `ragqa train` needs it; give more pages or other --parts"
@@ -104,29 +105,29 @@ def _warn_of_gaps(pairs: Mapping[str, Sequence[Pair]], out: str | Path) -> None:
 
 
 def origin_of(name: str, passages: Sequence[Passage]) -> Origin:
-    """Where passages come from by their addresses and texts: the starter corpus, Wikipedia or elsewhere."""
+    """Tell from URLs and texts where passages come from: the starter corpus, Wikipedia or elsewhere."""
     starter = {page.title: page.text for page in read_pages(starter_folder())}
     others = [p for p in passages if p.text not in starter.get(p.title, "")]
     if not others:
         return Origin(f"{name}: the starter corpus of ragqa", STARTER_LICENCE)
     hosts = sorted({urlsplit(p.url).hostname or "" for p in others})
     pages = len({(p.title, p.url.partition("#")[0]) for p in passages})
-    places = ", ".join(hosts).strip(", ") or "unknown places"
+    known_hosts = ", ".join(hosts).strip(", ") or "unknown places"
     on_wikipedia = all(f".{host}".endswith(".wikipedia.org") for host in hosts)
     return Origin(
-        f"{name}: {pages:,} {'page' if pages == 1 else 'pages'} of {places}",
+        f"{name}: {pages:,} {'page' if pages == 1 else 'pages'} of {known_hosts}",
         WIKIPEDIA_LICENCE if on_wikipedia else UNKNOWN,
     )
 
 
 def join_licences(origins: Iterable[Origin]) -> str:
-    """The licences of all origins, as `write_dataset` takes them; `UNKNOWN` if one is."""
+    """Join the licences of all origins as `write_dataset` takes them; `UNKNOWN` if one of them is."""
     licences = sorted({origin.licence for origin in origins})
     return UNKNOWN if UNKNOWN in licences else ", ".join(licences)
 
 
 def read_origin(folder: str | Path) -> Origin:
-    """Title and licence of a dataset folder, from its card."""
+    """Read the title and the licence of a dataset folder from its card."""
     path = Path(folder) / "README.md"
     text = path.read_text(encoding="utf8") if path.is_file() else ""
     licence = re.search(r"^Licence of the texts: (.+?)\.$", text, re.MULTILINE)
@@ -136,7 +137,7 @@ def read_origin(folder: str | Path) -> Origin:
 
 
 def add_origins(card: Path, base: str, base_licence: str | None, datasets: Iterable[str | Path]) -> None:
-    """Say in a trained model's card what it was made of, and under which licences."""
+    """Add the base model, the datasets and their licences to the card of a trained model."""
     rows = [f"- base model: {base}, licence: {base_licence or UNKNOWN}"]
     rows += [f"- dataset: {o.name}, licence of the texts: {o.licence}" for o in map(read_origin, datasets)]
     section = "\n".join(["## Data and Licences", "", *rows, "", ""])
@@ -145,13 +146,13 @@ def add_origins(card: Path, base: str, base_licence: str | None, datasets: Itera
 
 
 def lint(pairs: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:
-    """Figures that show what is wrong with a dataset.
+    """Compute figures that show flaws of a dataset.
 
-    - `template_share`: of the questions, how many begin with the most frequent two words.
-    - `overlap_shortcut`: how often a count of shared terms alone puts a positive above a negative of its question (ties
-      count half): 0.5 is no shortcut, near 1 the pairs teach little else.
-    - `leaking_passages`, `leaking_questions`: of the eval and test splits, found in the train split too.
-    - `duplicate_pairs`, `contradictions`: the same pair twice, and with both labels.
+    - `template_share`: fraction of the questions that begin with the most frequent two words.
+    - `overlap_shortcut`: how often the number of shared terms alone ranks a positive above a negative of its question (ties
+      count half). 0.5 means no shortcut; near 1 the pairs teach little else.
+    - `leaking_passages`, `leaking_questions`: number in eval and test that are in train too.
+    - `duplicate_pairs`, `contradictions`: number of repeated pairs, and of pairs with several labels.
     """
     everything = [pair for split in SPLITS for pair in pairs[split]]
     questions = list(dict.fromkeys(pair.question for pair in everything))
@@ -268,7 +269,7 @@ def _card(
 
 
 def _as_yaml(names: Sequence[str]) -> str:
-    """A name, or a list of several; YAML takes JSON."""
+    """Return one name, or several as a list; strings are quoted as JSON, which YAML accepts."""
     plain = [name if re.fullmatch(r"[\w.-]+", name) else json.dumps(name, ensure_ascii=False) for name in names]
     return plain[0] if len(plain) == 1 else f"[{', '.join(plain)}]"
 

@@ -1,7 +1,7 @@
-"""Passages into labelled pairs to train and measure a reranker with: positives, three kinds of negatives, split by page.
+"""Passages and judged questions in, labelled question-passage pairs out: positives and three kinds of negatives, split by page.
 
-`sentence_0` is the question, `sentence_1` the passage as the reranker reads it (`passages.full_text`), `label` 1.0 where it
-answers, less where it answers in part, else 0.0.
+In a dataset, `sentence_0` is the question, `sentence_1` the passage as the reranker reads it (`passages.full_text`), and
+`label` is 1.0 if the passage answers the question, less if it answers it in part, and 0.0 otherwise.
 """
 
 import hashlib
@@ -23,20 +23,22 @@ from ragqa.text.passages import full_text
 from ragqa.text.questions import QuestionGenerator, reference_question
 
 SPLITS = ("train", "eval", "test")
-KINDS = ("random", "page", "hard")
+NEGATIVE_KINDS = ("random", "page", "hard")
 
 _HARD_CANDIDATES = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetConfig:
+class PairConfig:
     """How pairs are made.
 
-    `negatives` of each positive; `shares` of the three kinds among them, in the order of `KINDS`, any positive scale;
-    `parts` of the pages in the splits train, eval and test, likewise; `forms` of generated questions (`questions.FORMS`).
-    Hard ones are what BM25, and the embedder if there is one, take for answers. Where a kind has too few passages to offer,
-    random ones fill the gap. Where no answers are known to tell by, the first `skip` hard ones are taken for answers and
-    left out. Passages that were judged and rejected are negatives in any case.
+    `forms` are forms of generated questions (`questions.FORMS`). Each positive gets so many `negatives`. `shares` are the
+    proportions of the three kinds of negatives, in the order of `NEGATIVE_KINDS`. `parts` are the proportions of pages in
+    train, eval and test. Neither needs to add up to 1.
+
+    Hard negatives are the passages that BM25, and the embedder if there is one, rank highest. If a question has no known
+    answers, the first `skip` of them are left out, because they may be answers. Random passages fill in if a kind has too few.
+    Passages that were judged and rejected are always negatives.
     """
 
     forms: tuple[str, ...] = ("what",)
@@ -49,17 +51,17 @@ class DatasetConfig:
     def __post_init__(self) -> None:
         if self.negatives < 1:
             raise InputError(f"negatives is {self.negatives}; at least 1 is needed")
-        check_weights("shares", self.shares, KINDS)
+        check_weights("shares", self.shares, NEGATIVE_KINDS)
         check_weights("parts", self.parts, SPLITS)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings by name, shares and parts with the names of what they are of."""
-        return name_weights(self, KINDS)
+        """The settings by name; shares are named by kind and parts by split."""
+        return name_weights(self, NEGATIVE_KINDS)
 
 
 def name_weights(config: Any, kinds: Sequence[str]) -> dict[str, Any]:
-    """The fields of a configuration, its `shares` with the names of the `kinds` and its `parts` with those of the splits."""
+    """Return the fields of a configuration, with `shares` named by `kinds` and `parts` named by the splits."""
     named = {
         "shares": dict(zip(kinds, config.shares, strict=True)),
         "parts": dict(zip(SPLITS, config.parts, strict=True)),
@@ -68,17 +70,17 @@ def name_weights(config: Any, kinds: Sequence[str]) -> dict[str, Any]:
 
 
 def check_weights(name: str, weights: Sequence[float], kinds: Sequence[str]) -> None:
-    """Raise `InputError` unless there is a weight of at least 0 for each kind, and one that is more."""
+    """Raise `InputError` unless there is one weight for each kind, all at least 0 and one above 0."""
     if len(weights) != len(kinds) or not all(0 <= w < math.inf for w in weights) or sum(weights) <= 0:
         raise InputError(f"{name} is {weights}; {len(kinds)} numbers of at least 0 are needed, not all 0")
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A question with the passages that answer it, at least one, best first.
+    """A question and the passages that answer it: at least one, best first.
 
-    `labels` are those of the positives, 1 where there are none; `rejected` were judged not to answer; `answers` are texts no
-    negative may hold.
+    `labels` are the labels of the positives; if empty, all are 1. `rejected` passages were judged not to answer. No negative
+    may contain one of the texts in `answers`.
     """
 
     question: str
@@ -89,8 +91,8 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Source:
-    """Examples with the passages that their negatives come from."""
+class ExampleSet:
+    """Examples, and the passages that their negatives are drawn from. `embedder` finds hard negatives in addition to BM25."""
 
     passages: tuple[Passage, ...]
     examples: tuple[Example, ...]
@@ -105,17 +107,17 @@ class Source:
 
     @cached_property
     def index(self) -> Bm25Index:
-        """The passages, to find hard negatives in."""
+        """A BM25 index of the passages, which finds hard negatives."""
         return Bm25Index.build(self.passages)
 
     @cached_property
     def dense(self) -> DenseIndex | None:
-        """The same for the embedder."""
+        """Vectors of the passages, or None without an embedder."""
         return DenseIndex.build(self.passages, self.embedder) if self.embedder else None
 
     @cached_property
     def hard(self) -> Mapping[str, list[Passage]]:
-        """For each example's question the passages that look most like an answer, of BM25 and of the embedder in turn."""
+        """The passages that rank highest for each question: of the embedder and of BM25 in turn, best first."""
         return {example.question: self._hard(example.question) for example in self.examples}
 
     def _hard(self, question: str) -> list[Passage]:
@@ -127,11 +129,11 @@ class Source:
         return list({p.id: p for pair in turns for p in pair if p is not None}.values())
 
 
-def from_passages(passages: Iterable[Passage], forms: Sequence[str] = ("what",)) -> Source:
-    """Generate questions; one that several passages of a page answer has them all as positives.
+def from_passages(passages: Iterable[Passage], forms: Sequence[str] = ("what",)) -> ExampleSet:
+    """Generate questions from passages.
 
-    A question that passages of different pages would answer is left out: neither is surely the wrong one for the other.
-    Raises `CorpusError` if no passage gives a question.
+    If several passages of a page answer a question, all are positives. Questions that passages of different pages answer are
+    left out, because either page may be a wrong answer. Raises `CorpusError` if no question can be generated.
     """
     passages = tuple(passages)
     generator = QuestionGenerator(passages, forms)
@@ -145,14 +147,16 @@ def from_passages(passages: Iterable[Passage], forms: Sequence[str] = ("what",))
         if len({p.title for p in positives}) == 1
     )
     if not examples:
-        raise CorpusError("no passage gives a question; there must be a title, a heading or a definition to ask about")
-    return Source(passages, examples)
+        raise CorpusError(
+            "no question can be generated; the passages need titles, headings or definitions to ask about"
+        )
+    return ExampleSet(passages, examples)
 
 
-def from_judged(judged: Judged) -> Source:
-    """Take the questions of a judged set; a question's negatives never hold one of its answers.
+def from_judged(judged: Judged) -> ExampleSet:
+    """Take the questions of a judged set. Labels are the grades, divided by the highest grade of the set.
 
-    The labels are the grades, divided by the highest in the set.
+    No negative of a question contains one of its answers.
     """
     by_id = {passage.id: passage for passage in judged.passages}
     highest = max(grade for grades in judged.relevance.values() for grade in grades.values())
@@ -168,14 +172,14 @@ def from_judged(judged: Judged) -> Source:
                 tuple(by_id[p] for p in sorted(judged.rejected.get(key, ()))),
             )
         )
-    return Source(judged.passages, tuple(examples))
+    return ExampleSet(judged.passages, tuple(examples))
 
 
-def from_feedback(pairs: Iterable[Pair], passages: Iterable[Passage]) -> Source:
-    """Take the questions whose passages readers have judged (`search.feedback`): liked ones are positives, others rejected.
+def from_feedback(pairs: Iterable[Pair], passages: Iterable[Passage]) -> ExampleSet:
+    """Take the questions and passages that readers voted on (`search.feedback`): liked is positive, disliked is rejected.
 
-    Passages that no longer stand in the corpus as they were read are left out, and so are questions without a liked one.
-    Raises `CorpusError` if nothing is left.
+    Passages that have changed or left the corpus since then are left out, and so are questions without a liked passage. Raises
+    `CorpusError` if nothing is left.
     """
     passages = tuple(passages)
     by_text = {full_text(passage): passage for passage in passages}
@@ -189,19 +193,21 @@ def from_feedback(pairs: Iterable[Pair], passages: Iterable[Passage]) -> Source:
         if liked
     )
     if not examples:
-        raise CorpusError("no question has a passage that readers liked and that is in the corpus")
-    return Source(passages, examples)
+        raise CorpusError(
+            "no question has a liked passage that is in the corpus; give the passages that the votes were made on"
+        )
+    return ExampleSet(passages, examples)
 
 
 def build(
-    sources: Iterable[Source], config: DatasetConfig, progress: Callable[[Example], None] | None = None
+    sets: Iterable[ExampleSet], config: PairConfig, progress: Callable[[Example], None] | None = None
 ) -> dict[str, list[Pair]]:
-    """Label pairs, by split; no page has passages in two splits, as positives or as negatives.
+    """Make labelled pairs, by split. No page has passages in two splits, neither positives nor negatives.
 
-    The same sources and config give the same pairs in the same order.
+    Deterministic: the same example sets and configuration give the same pairs in the same order.
     """
     pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
-    for whole in sources:
+    for whole in sets:
         for split, source in split_by_page(whole, config).items():
             for example in source.examples:
                 pairs[split] += _pairs(example, source, config)
@@ -211,7 +217,7 @@ def build(
 
 
 def _deduplicate(pairs: Iterable[Pair]) -> list[Pair]:
-    """Each question with each passage once, in order; positive where it was both."""
+    """Keep one pair for each question and passage, in order: the one with the highest label."""
     kept: dict[tuple[str, str], Pair] = {}
     for pair in pairs:
         key = (pair.question, pair.passage)
@@ -220,20 +226,20 @@ def _deduplicate(pairs: Iterable[Pair]) -> list[Pair]:
     return list(kept.values())
 
 
-def build_reference(windows: Iterable[Passage], config: DatasetConfig) -> dict[str, list[Pair]]:
-    """The reference model's own recipe: a question from each raw window, and one random window as its negative."""
+def build_reference(windows: Iterable[Passage], config: PairConfig) -> dict[str, list[Pair]]:
+    """Make pairs as the reference model did: a question from each raw window, and one random window as its negative."""
     by_split: dict[str, list[Passage]] = {split: [] for split in SPLITS}
     for window in windows:
         by_split[split_of(window, config)].append(window)
     if len(by_split["train"]) < 2:
-        raise CorpusError("the reference recipe needs at least two windows to train on")
+        raise CorpusError("the reference style needs at least two windows in the train split; give more pages")
     return {
         split: [pair for n in range(len(own)) for pair in _reference_pairs(own, n, config)]
         for split, own in by_split.items()
     }
 
 
-def _reference_pairs(windows: Sequence[Passage], number: int, config: DatasetConfig) -> Iterator[Pair]:
+def _reference_pairs(windows: Sequence[Passage], number: int, config: PairConfig) -> Iterator[Pair]:
     window = windows[number]
     question = reference_question(window.text)
     yield Pair(question, window.text, 1.0)
@@ -242,8 +248,8 @@ def _reference_pairs(windows: Sequence[Passage], number: int, config: DatasetCon
         yield Pair(question, windows[other + (other >= number)].text, 0.0)
 
 
-def split_by_page(source: Source, config: DatasetConfig) -> dict[str, Source]:
-    """A source of its own for each split that has examples; positives of a page in another split are left out."""
+def split_by_page(source: ExampleSet, config: PairConfig) -> dict[str, ExampleSet]:
+    """Split examples and passages by page. Positives whose page is in another split are left out."""
     passages: dict[str, list[Passage]] = {split: [] for split in SPLITS}
     examples: dict[str, list[Example]] = {split: [] for split in SPLITS}
     for passage in source.passages:
@@ -261,14 +267,14 @@ def split_by_page(source: Source, config: DatasetConfig) -> dict[str, Source]:
     return {s: replace(source, passages=tuple(passages[s]), examples=tuple(examples[s])) for s in SPLITS if examples[s]}
 
 
-def split_of(passage: Passage, config: DatasetConfig) -> str:
-    """The split of a passage's page (without a title: of the passage itself); it depends on that and the seed alone."""
-    place = keyed_random(config.seed, _page(passage)).random() * sum(config.parts)
+def split_of(passage: Passage, config: PairConfig) -> str:
+    """Return the split of a passage's page. It depends on nothing but the page and the seed."""
+    position = keyed_random(config.seed, _page(passage)).random() * sum(config.parts)
     train, evaluation, _ = config.parts
-    return "train" if place < train else "eval" if place < train + evaluation else "test"
+    return "train" if position < train else "eval" if position < train + evaluation else "test"
 
 
-def _pairs(example: Example, source: Source, config: DatasetConfig) -> Iterator[Pair]:
+def _pairs(example: Example, source: ExampleSet, config: PairConfig) -> Iterator[Pair]:
     for negative in example.rejected:
         yield Pair(example.question, full_text(negative), 0.0)
     for positive, label in zip(example.positives, example.labels or [1.0] * len(example.positives), strict=True):
@@ -278,10 +284,10 @@ def _pairs(example: Example, source: Source, config: DatasetConfig) -> Iterator[
             yield Pair(example.question, full_text(negative), 0.0, drawn=True)
 
 
-def _negatives(example: Example, source: Source, config: DatasetConfig, rng: random.Random) -> list[Passage]:
+def _negatives(example: Example, source: ExampleSet, config: PairConfig, rng: random.Random) -> list[Passage]:
     chosen: dict[str, Passage] = {}
     offered = {"page": _from_page(example, source, rng), "hard": _hard_negatives(example, source, config.skip)}
-    for kind in rng.choices(KINDS, config.shares, k=config.negatives):
+    for kind in rng.choices(NEGATIVE_KINDS, config.shares, k=config.negatives):
         allowed = (p for p in offered.get(kind, ()) if p.id not in chosen and _is_negative(p, example))
         negative = next(allowed, None) or _random_negative(example, source, chosen, rng)
         if negative is not None:
@@ -289,13 +295,13 @@ def _negatives(example: Example, source: Source, config: DatasetConfig, rng: ran
     return list(chosen.values())
 
 
-def _from_page(example: Example, source: Source, rng: random.Random) -> Iterator[Passage]:
+def _from_page(example: Example, source: ExampleSet, rng: random.Random) -> Iterator[Passage]:
     page = source.by_page[_page(example.positives[0])]
     yield from rng.sample(page, len(page))
 
 
-def _hard_negatives(example: Example, source: Source, skip: int) -> Iterator[Passage]:
-    """The hardest first; without known answers to tell by, not of the same page, and not the first `skip`."""
+def _hard_negatives(example: Example, source: ExampleSet, skip: int) -> Iterator[Passage]:
+    """Yield the hardest negatives first. Without known answers, skip the first `skip` and passages of the same page."""
     page = _page(example.positives[0])
     found = source.hard[example.question]
     known = bool(example.answers)
@@ -303,7 +309,7 @@ def _hard_negatives(example: Example, source: Source, skip: int) -> Iterator[Pas
 
 
 def _random_negative(
-    example: Example, source: Source, chosen: Mapping[str, Passage], rng: random.Random
+    example: Example, source: ExampleSet, chosen: Mapping[str, Passage], rng: random.Random
 ) -> Passage | None:
     for _ in range(20):  # a corpus of near copies may offer none
         passage = rng.choice(source.passages)
@@ -313,7 +319,7 @@ def _random_negative(
 
 
 def _is_negative(passage: Passage, example: Example) -> bool:
-    """Whether a passage is surely none of the positives: not the same, overlapping or copied text, no answer in it."""
+    """Return True unless the passage contains an answer, or its text is that of a judged passage or overlaps with one."""
     text = passage.text.casefold()
     return not any(answer.casefold() in text for answer in example.answers) and not any(
         passage.id == p.id
@@ -324,15 +330,15 @@ def _is_negative(passage: Passage, example: Example) -> bool:
 
 
 def _page(passage: Passage) -> str:
-    """What tells pages apart: the title, or where there is none the passage itself."""
+    """Return what identifies the page: its title, or the passage's id if there is none."""
     return passage.title or passage.id
 
 
 def _share_offsets(one: Passage, other: Passage) -> bool:
-    """Whether the offsets of two passages count in one text: known from their URLs, since documents may share a title."""
+    """Return True if both passages come from the same page. Compares URLs, because titles can repeat."""
     return bool(one.url) and one.url.partition("#")[0] == other.url.partition("#")[0]
 
 
 def keyed_random(*key: object) -> random.Random:
-    """A generator that depends on the key alone, whatever has been drawn before and in whatever order."""
+    """Return a random generator that depends only on the key, not on what was drawn before."""
     return random.Random(hashlib.sha256(repr(key).encode()).digest())  # noqa: S311

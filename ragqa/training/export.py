@@ -1,7 +1,7 @@
-"""A trained reranker or embedder into the form that answers questions: OpenVINO, int8, without torch.
+"""A trained reranker or embedder in, a folder for OpenVINO out: 8-bit integers, without torch.
 
-Post-training quantization by NNCF with its transformer preset: weights and activations of matrix products as 8-bit
-integers, their ranges taken from real pairs. What was written is opened and compared with the torch model.
+NNCF quantizes the trained model with its transformer preset: weights and activations of matrix products become 8-bit integers,
+with ranges measured on real pairs. The written model is opened and compared with the torch model.
 """
 
 import json
@@ -46,24 +46,24 @@ This folder holds the model in int8 for OpenVINO, without torch's weights:
 {code}
 ```
 
-What follows is the card of the torch model that it was exported from.
+The rest is the card of the torch model it was exported from.
 """
 
 
 def export(folder: str | Path, out: str | Path, calibration: Sequence[Pair], *, int8: bool = True) -> Parity:
-    """Write a CrossEncoder folder as one that `Reranker.load` opens without torch, with tokenizer and card.
+    """Export a CrossEncoder folder to `out`, for `Reranker.load` without torch, with tokenizer and card.
 
-    The folder of a sentence-transformers bi-encoder becomes one for `Embedder.load`. `calibration` are pairs as the model
-    will see them; some hundreds are enough. What was written is opened, and its numbers for some of the pairs are compared
-    with the torch model's: returns how near they are, leaves nothing at `out` if they are not. Raises `ModelError` if the
-    folder holds no model or one that cannot be exported.
+    A folder of a sentence-transformers bi-encoder becomes one for `Embedder.load`. `calibration` are pairs like those that the
+    model will read; a few hundred are enough. The exported model is opened and compared with the torch model on some of the
+    pairs: returns how close their outputs are, and writes nothing if they differ too much. Raises `ModelError` if the folder
+    holds no model, or one that cannot be exported.
     """
     folder = Path(folder)
     if Path(out).resolve() == folder.resolve():
-        raise InputError(f"{out} is the model itself: choose another folder")
+        raise InputError(f"{out} is the folder of the model itself; choose another --out")
     check_replaceable(out, _MARK)
     _check_calibration(calibration)
-    source = _Source(folder)
+    source = _TorchModel(folder)
     with replace_folder(out, _MARK) as new:
         source.save_tokenizer(new)
         source.model.config.to_json_file(new / _MARK)
@@ -77,16 +77,16 @@ def export(folder: str | Path, out: str | Path, calibration: Sequence[Pair], *, 
 def add_openvino(folder: Path, calibration: Sequence[Pair]) -> Parity:
     """Add the int8 model to a CrossEncoder folder, next to torch's weights."""
     _check_calibration(calibration)
-    return _add_model(_Source(folder), folder, calibration, int8=True)
+    return _add_model(_TorchModel(folder), folder, calibration, int8=True)
 
 
 def _check_calibration(calibration: Sequence[Pair]) -> None:
     if not calibration:
-        raise InputError("calibration needs pairs: pass a dataset")
+        raise InputError("calibration needs pairs, and the train split is empty; give another --dataset")
 
 
-class _Source:
-    """A torch model with what is exported of it: one score for a pair, or one unit vector for a text."""
+class _TorchModel:
+    """A torch model and the module that is exported: it gives one score for a pair, or one unit vector for a text."""
 
     def __init__(self, folder: Path) -> None:
         try:
@@ -110,32 +110,32 @@ class _Source:
         self._check_kind()
 
     def _check_kind(self) -> None:
-        """Raise `ModelError` for what a traced model with a bare tokenizer cannot do."""
+        """Raise `ModelError` for models that a traced module and a plain tokenizer cannot represent."""
         reason = ""
         if self.model.default_prompt_name is not None:
-            reason = "it puts a prompt before its texts"
+            reason = "it adds a prompt to its texts"
         elif self.model.tokenizer is None or not getattr(self.model.tokenizer, "is_fast", False):
-            reason = "it has no tokenizer of the library tokenizers"
+            reason = "its tokenizer is not one of the library tokenizers"
         elif self.model.tokenizer.padding_side != "right":
-            reason = "it reads the last token of texts that are padded on the left"
+            reason = "it pads texts on the left and reads the last token"
         elif not set(self.features(["a"])) <= set(_FEATURES):
-            reason = "it reads more than tokens"
+            reason = "it has inputs other than tokens"
         if reason:
             raise ModelError(f"{self.name} cannot be exported: {reason}")
 
     def texts(self, pairs: Sequence[Pair]) -> list[Any]:
-        """What the model reads of pairs."""
+        """Return what the model reads of pairs."""
         return [pair.passage if self.embeds else (pair.question, pair.passage) for pair in pairs]
 
     def features(self, texts: Sequence[Any]) -> dict[str, Any]:
-        """Tokens as torch gets them: tensors of shape (texts, tokens) by name."""
+        """Return the inputs of torch: tensors of shape (texts, tokens), by name."""
         import torch
 
         made = self.model.preprocess(list(texts))
         return {name: tensor for name, tensor in made.items() if isinstance(tensor, torch.Tensor)}
 
     def outputs(self, features: dict[str, Any]) -> "np.ndarray":
-        """Torch's numbers, shape (texts, width)."""
+        """Return the outputs of torch, shape (texts, width)."""
         import torch
 
         with torch.inference_mode():
@@ -143,7 +143,7 @@ class _Source:
         return numbers
 
     def save_tokenizer(self, folder: Path) -> None:
-        """Write the tokenizer as torch uses it, with its padding and the model's limit."""
+        """Write the tokenizer as torch uses it, with its padding and the model's longest input."""
         from tokenizers import Tokenizer
 
         own = self.model.tokenizer
@@ -156,7 +156,7 @@ class _Source:
 
 
 def _wrap(model: Any, embeds: bool) -> Any:
-    """All modules of a model of sentence-transformers as one that takes tensors and gives one."""
+    """Wrap all modules of a sentence-transformers model in one that takes tensors and returns one."""
     import torch
 
     class Numbers(torch.nn.Module):
@@ -168,7 +168,7 @@ def _wrap(model: Any, embeds: bool) -> Any:
             self, input_ids: torch.Tensor, attention_mask: torch.Tensor, token_type_ids: torch.Tensor | None = None
         ) -> torch.Tensor:
             features = {"input_ids": input_ids, "attention_mask": attention_mask}
-            if token_type_ids is not None:  # MPNet knows none
+            if token_type_ids is not None:  # MPNet has none
                 features["token_type_ids"] = token_type_ids
             made = self.model(features)
             if embeds:
@@ -179,8 +179,8 @@ def _wrap(model: Any, embeds: bool) -> Any:
     return Numbers().eval()
 
 
-def _add_model(source: _Source, folder: Path, calibration: Sequence[Pair], int8: bool) -> Parity:
-    """Convert and save a model whose tokenizer is in the folder already; check every step."""
+def _add_model(source: _TorchModel, folder: Path, calibration: Sequence[Pair], int8: bool) -> Parity:
+    """Convert, check and save a model whose tokenizer is already in the folder."""
     import numpy as np
 
     step = max(1, len(calibration) // CALIBRATION_PAIRS)
@@ -205,28 +205,27 @@ def _add_model(source: _Source, folder: Path, calibration: Sequence[Pair], int8:
 
 
 def _overlong(pair: Pair) -> Pair:
-    """A pair that every model has to cut."""
+    """Return a pair that is too long for every model."""
     return Pair(pair.question, f"{pair.passage} and" * 600, pair.label)
 
 
-def _convert(source: _Source, example: dict[str, Any]) -> Any:
+def _convert(source: _TorchModel, example: dict[str, Any]) -> Any:
     openvino = import_openvino()
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # torch's tracer warns of its own deprecation and of branches BERT never takes
+            # torch's tracer warns of its own deprecation and of branches that BERT never takes
+            warnings.simplefilter("ignore")
             converted = openvino.convert_model(source.module, example_input=example)
         converted.reshape(dict.fromkeys(example, openvino.PartialShape([-1, -1])))  # (texts, tokens)
-    except Exception as error:  # whatever torch's tracer and OpenVINO's reader dislike
+    except Exception as error:  # torch's tracer and OpenVINO's reader raise many kinds
         raise ModelError(f"{source.name} cannot be exported: {first_line(error)}") from error
     return converted
 
 
 def drop_unread(model: Any) -> None:
-    """Let the last layer of a BERT cross-encoder compute what the score is read from, the first token, and no other.
+    """Make the last layer of a BERT cross-encoder compute only the first token, from which the score is read.
 
-    Its keys and values are still those of all tokens: the scores stay the same to the last bit, for a seventh less work.
+    Keys and values are still computed for all tokens, so the scores stay the same to the last bit, with a seventh less work.
     """
     attentions = [node for node in model.get_ordered_ops() if node.get_type_name() == "ScaledDotProductAttention"]
     attention = attentions[-1]
@@ -247,7 +246,7 @@ def _take_first(port: Any, axis: int) -> None:
 
 
 def _residual(attention: Any) -> Any:
-    """Where the hidden states pass an attention by: the other input of the first sum behind it that is no bias."""
+    """Find the residual connection of an attention: the other input of the first sum after it that is not a bias."""
     node = attention
     while True:
         (target,) = node.output(0).get_target_inputs()
@@ -269,12 +268,12 @@ def _save(model: Any, folder: Path) -> None:
     (folder / MODEL_FILE).parent.mkdir()
     try:
         openvino.save_model(model, folder / MODEL_FILE, compress_to_fp16=True)
-    except RuntimeError as error:  # what OpenVINO makes of a full disk
+    except RuntimeError as error:  # OpenVINO raises it for a full disk
         raise ModelError(f"{folder / MODEL_FILE} cannot be written: {str(error).strip().splitlines()[-1]}") from error
 
 
 def _explain(card: Path, code: str) -> None:
-    """Say below the card's title how this folder, without torch's weights, is used."""
+    """Add below the title of the card how to use this folder, which has no torch weights."""
     if card.is_file():
         title, mark, rest = card.read_text(encoding="utf8").partition("\n# ")
         heading, _, text = rest.partition("\n")

@@ -1,8 +1,8 @@
-"""What training minimizes where all passages of a question are looked at together.
+"""Losses that compare all passages of a question at once.
 
-Labels between 0 and 1 become a distribution over a question's passages, in proportion to them; the model's scores become
-another by softmax; the loss is the Kullback-Leibler divergence between the two. This is ListNet (Cao et al., "Learning to
-Rank: From Pairwise Approach to Listwise Approach", 2007), with which soft labels distil their teacher's ranking too.
+The labels, normalized to sum 1, are a distribution over the passages of a question. The softmax of the model's scores is
+another. The loss is the Kullback-Leibler divergence between the two. This is ListNet (Cao et al., "Learning to Rank: From
+Pairwise Approach to Listwise Approach", 2007). With soft labels it also distils the ranking of the teachers.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,16 +16,16 @@ from torch.nn.functional import binary_cross_entropy_with_logits, kl_div, log_so
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder, SentenceTransformer
 
-POINTWISE_SHARE = 0.5  # of the cross-entropy beside the listwise divergence
-CHUNK = 16  # pairs that go through the model together: pairs of about one length, so that little is padding
-SMALLEST = 1e-4  # a label of 0 leaves this much, before scaling
-SCALE = 20.0  # of cosines before their softmax, as all-MiniLM-L6-v2 was trained
+POINTWISE_SHARE = 0.5  # weight of the cross-entropy; the listwise divergence has weight 1
+CHUNK = 16  # pairs in one forward pass; they have similar lengths, so there is little padding
+SMALLEST = 1e-4  # added to every label before they are normalized
+SCALE = 20.0  # factor of cosines before the softmax, as in the training of all-MiniLM-L6-v2
 
 Features = list[dict[str, Tensor]]
 
 
 def divergence(scores: Tensor, labels: Tensor) -> Tensor:
-    """The divergence of softmax(scores) from the labels' distribution; both of shape (..., passages), a mean over the rest."""
+    """Return the mean divergence of softmax(scores) from the labels' distribution; both have shape (..., passages)."""
     wanted = labels + SMALLEST
     wanted = wanted / wanted.sum(-1, keepdim=True)
     rows = kl_div(log_softmax(scores, -1), wanted, reduction="none").sum(-1)
@@ -33,9 +33,9 @@ def divergence(scores: Tensor, labels: Tensor) -> Tensor:
 
 
 class ListwiseLoss(torch.nn.Module):
-    """For cross-encoders: the listwise divergence and half as much of the binary cross-entropy of each label.
+    """Loss for cross-encoders: the listwise divergence plus half the binary cross-entropy of each label.
 
-    The first learns the order of a question's passages, the second keeps logits of different questions comparable, which
+    The first teaches the order of a question's passages. The second keeps the logits of different questions comparable, which
     abstention needs.
     """
 
@@ -44,7 +44,7 @@ class ListwiseLoss(torch.nn.Module):
         self.model = model
 
     def forward(self, inputs: Sequence[Any], labels: Sequence[Tensor], **_: Any) -> Tensor:
-        """The loss of questions (`inputs[0]`), their lists of passages (`inputs[1]`) and the labels of these."""
+        """Return the loss for questions (`inputs[0]`), their lists of passages (`inputs[1]`) and the labels of the passages."""
         questions, lists = inputs
         pairs = [(q, passage) for q, passages in zip(questions, lists, strict=True) for passage in passages]
         logits = self._logits(pairs)
@@ -67,15 +67,15 @@ class ListwiseLoss(torch.nn.Module):
         return scores
 
     def get_config_dict(self) -> dict[str, Any]:
-        """What the model card says of the loss."""
+        """Return the parameters that the model card lists."""
         return {"pointwise_share": POINTWISE_SHARE}
 
 
 class ContrastiveLoss(torch.nn.Module):
-    """For bi-encoders: the divergence over a question's own passages and all those of the batch's other questions.
+    """Loss for bi-encoders: the divergence over all passages of a batch.
 
-    These others have label 0 (in-batch negatives: Henderson et al., "Efficient Natural Language Response Suggestion for
-    Smart Reply", 2017).
+    For a question, the passages of the other questions have label 0 (in-batch negatives: Henderson et al., "Efficient Natural
+    Language Response Suggestion for Smart Reply", 2017).
     """
 
     def __init__(self, model: "SentenceTransformer") -> None:
@@ -83,15 +83,15 @@ class ContrastiveLoss(torch.nn.Module):
         self.model = model
 
     def forward(self, sentence_features: Iterable[dict[str, Tensor]], labels: Tensor) -> Tensor:
-        """The loss of questions and as many columns of passages as `labels`, shape (questions, columns), has."""
+        """Return the loss; the features are questions, then columns of passages. `labels` has shape (questions, columns)."""
         vectors = [normalize(self.model(dict(f))["sentence_embedding"].float(), dim=-1) for f in sentence_features]
         questions, passages = vectors[0], torch.cat(vectors[1:])  # (questions, width), (columns * questions, width)
         count, columns = labels.shape
         wanted = torch.zeros(count, columns * count, device=labels.device, dtype=torch.float32)
         own = torch.arange(columns, device=labels.device) * count + torch.arange(count, device=labels.device)[:, None]
-        wanted.scatter_(1, own, labels.float())  # passage c of question q stands at c * questions + q
+        wanted.scatter_(1, own, labels.float())  # passage c of question q is in row c * questions + q
         return divergence(SCALE * questions @ passages.T, wanted)
 
     def get_config_dict(self) -> dict[str, Any]:
-        """What the model card says of the loss."""
+        """Return the parameters that the model card lists."""
         return {"scale": SCALE}

@@ -1,4 +1,4 @@
-"""An exported model against the torch model it was made from: the same tokens, the same numbers."""
+"""An exported model and its torch model in, how far their outputs differ out."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 Texts = Sequence[str] | Sequence[tuple[str, str]]
 
-_RELATIVE, _ABSOLUTE = 1e-3, 1e-4  # between two engines that compute in float32
-_HALF_DEVIATION, _HALF_COSINE = 0.02, 0.999  # with weights in float16; the deviation is relative to scores above 1
-_INT8_DEVIATION, _INT8_CORRELATION, _INT8_COSINE = 0.1, 0.9, 0.9  # one of the first two is enough
+_RELATIVE, _ABSOLUTE = 1e-3, 1e-4  # tolerances between two engines that compute in float32
+_HALF_DEVIATION, _HALF_COSINE = 0.02, 0.999  # limits for float16 weights; the deviation is relative to scores above 1
+_INT8_DEVIATION, _INT8_CORRELATION, _INT8_COSINE = 0.1, 0.9, 0.9  # a reranker must meet one of the first two
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How near an exported model comes to the torch model, over the texts that were compared.
+    """How close the outputs of an exported model are to those of the torch model, for the compared texts.
 
-    `deviation` is the largest difference between two numbers. `agreement` is Spearman's rank correlation between the
-    scores of a reranker, or the smallest cosine between the two vectors of one text.
+    `deviation` is the largest difference between two numbers. `agreement` is Spearman's rank correlation of the scores of a
+    reranker, or the smallest cosine between the two vectors of a text. `measure` names which of the two it is.
     """
 
     deviation: float
     agreement: float
-    measure: str = "rank correlation"  # what `agreement` is
+    measure: str = "rank correlation"
 
 
 def check_tokens(folder: Path, features: Sequence[Mapping[str, Any]], texts: Texts, name: str) -> None:
-    """Raise `ModelError` unless the tokenizer in a folder gives the features that torch gets, one row for each text."""
+    """Raise `ModelError` unless the tokenizer in a folder produces torch's `features`, one row for each text."""
     tokenizer = open_tokenizer(folder)
     tokenizer.no_padding()
     for expected, encoding in zip(features, tokenizer.encode_batch(list(texts)), strict=True):
@@ -53,34 +53,34 @@ def check_tokens(folder: Path, features: Sequence[Mapping[str, Any]], texts: Tex
 def check_outputs(
     converted: Any, batches: Sequence[Mapping[str, Any]], expected: Sequence["np.ndarray"], name: str
 ) -> None:
-    """Raise `ModelError` unless a converted model computes the same in float32 as torch, batch by batch."""
+    """Raise `ModelError` unless a converted model computes the same numbers as torch in float32, batch by batch."""
     import numpy as np
 
     model = import_openvino().Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for batch, numbers in zip(batches, expected, strict=True):
         found = np.array(model({key: tensor.numpy() for key, tensor in batch.items()})[0])
         if found.shape != numbers.shape or not np.allclose(found, numbers, rtol=_RELATIVE, atol=_ABSOLUTE):
-            raise ModelError(f"{name} cannot be exported: OpenVINO computes other numbers from the same tokens")
+            raise ModelError(f"{name} cannot be exported: OpenVINO computes different numbers from the same tokens")
 
 
 def check_opened(folder: Path, texts: Texts, expected: "np.ndarray", name: str, *, int8: bool) -> Parity:
-    """Open an exported folder and compare its numbers for the texts with torch's, shape (len(texts), width).
+    """Open an exported folder and compare its outputs for the texts with torch's, shape (len(texts), width).
 
-    Raises `ModelError` if they are too far apart.
+    Raises `ModelError` if they differ too much.
     """
     found = OpenVinoModel(folder).run(texts)
     parity = compare(found, expected)
     if not _is_close(parity, expected, int8):
         remedy = "; export it with --no-int8" if int8 else ""
         raise ModelError(
-            f"the export of {name} is not as good as the model: deviation {parity.deviation:.3g}, "
+            f"the export of {name} differs too much from the model: deviation {parity.deviation:.3g}, "
             f"{parity.measure} {parity.agreement:.3f}{remedy}"
         )
     return parity
 
 
 def compare(found: "np.ndarray", expected: "np.ndarray") -> Parity:
-    """Measure how far two outputs of shape (texts, width) are apart; width 1 means scores, else unit vectors."""
+    """Measure how far two outputs of shape (texts, width) differ. Width 1 means scores, any other width unit vectors."""
     import numpy as np
 
     deviation = float(np.abs(found - expected).max())
@@ -100,7 +100,7 @@ def _is_close(parity: Parity, expected: "np.ndarray", int8: bool) -> bool:
 
 
 def _correlate_ranks(one: "np.ndarray", other: "np.ndarray") -> float:
-    """Spearman's rank correlation; 1 if all numbers of a side are equal."""
+    """Return Spearman's rank correlation; 1 if all numbers of one side are equal."""
     from scipy.stats import spearmanr
 
     if any(numbers.max() == numbers.min() for numbers in (one, other)):

@@ -1,8 +1,8 @@
-"""Pairs with labels softened by bi-encoders: what they hold for nearer the question gets more of a label.
+"""Pairs in, pairs with softened labels out: the more similar bi-encoders find question and passage, the higher the label.
 
-A drawn negative may be an answer, and a generated question may miss its passage; the bi-encoders' similarities tell such
-pairs from the clear ones. Knowledge distillation with soft targets (Hinton, Vinyals and Dean, 2015), the target being
-the similarities turned into a probability by a logistic fit to the labels (Platt, 1999).
+A drawn negative may be an answer, and a generated question may not fit its passage. The similarities tell such pairs from clear
+ones. This is knowledge distillation with soft targets (Hinton, Vinyals and Dean, 2015). The targets are probabilities: a
+logistic regression fits the similarities to the labels (Platt, 1999).
 """
 
 from collections.abc import Sequence
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 def soften(
     pairs: Sequence[Pair], teachers: Sequence[Embedder], weight: float = 0.5, *, progress: bool = True
 ) -> list[Pair]:
-    """The pairs with labels `(1 - weight) · label + weight · P(label = 1 | similarities)`, in their order.
+    """Return the pairs in the same order, with labels `(1 - weight) · label + weight · P(label = 1 | similarities)`.
 
-    `weight` is from 0 to 1; for drawn pairs it is its square root, since nobody has read them: 0.25 becomes 0.5. Raises
-    `InputError` for another weight, no teacher or pairs of one label only.
+    `weight` is from 0 to 1. Drawn pairs, which nobody has read, use its square root: 0.25 becomes 0.5. Raises `InputError` for
+    another weight, without a teacher, or if all pairs have one label.
     """
     if not 0 <= weight <= 1:
         raise InputError(f"weight is {weight}; it must be between 0 and 1")
     if not teachers:
-        raise InputError("softening needs a teacher")
+        raise InputError("softening labels needs a teacher; name a bi-encoder with --teacher")
     if len({pair.label >= PARTLY for pair in pairs}) < 2:
-        raise InputError("softening needs pairs of both labels")
+        raise InputError("softening labels needs positives and negatives; all pairs have one label")
     import numpy as np
 
     try:
@@ -40,7 +40,7 @@ def soften(
         raise MissingExtraError("softening labels", "train") from error
     similarities = np.column_stack([_similarities(pairs, teacher, progress) for teacher in teachers])
     labels = np.array([pair.label for pair in pairs])
-    fit = LogisticRegression(C=100.0).fit(  # a label between 0 and 1 counts in part for either side
+    fit = LogisticRegression(C=100.0).fit(  # a label between 0 and 1 counts in part for both classes
         np.vstack([similarities, similarities]), np.repeat([1, 0], len(pairs)), np.concatenate([labels, 1 - labels])
     )
     soft = fit.predict_proba(similarities)[:, 1].tolist()
@@ -54,14 +54,14 @@ def _mix(label: float, soft: float, weight: float) -> float:
 
 
 def _similarities(pairs: Sequence[Pair], teacher: Embedder, progress: bool) -> "np.ndarray":
-    """Cosines of questions and passages, shape (pairs,); every text is embedded once."""
+    """Return the cosines of questions and passages, shape (pairs,). Every text is embedded once."""
     import numpy as np
 
     texts = list(dict.fromkeys(text for pair in pairs for text in (pair.question, pair.passage)))
     with counter(len(texts), "texts", show=progress) as counted:
         vectors = teacher.embed(texts, counted.update)
-    place = {text: number for number, text in enumerate(texts)}
-    questions = vectors[[place[pair.question] for pair in pairs]]
-    passages = vectors[[place[pair.passage] for pair in pairs]]
+    rows = {text: row for row, text in enumerate(texts)}
+    questions = vectors[[rows[pair.question] for pair in pairs]]
+    passages = vectors[[rows[pair.passage] for pair in pairs]]
     cosines: np.ndarray = np.einsum("pd,pd->p", questions, passages)
     return cosines

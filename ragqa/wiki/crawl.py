@@ -4,11 +4,13 @@ wikipedia-api fetches them. A page's text and revision come from one request, so
 disk before the next is processed. A later crawl into the same file asks which pages have changed and fetches only those.
 """
 
+import logging
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,101 +27,93 @@ from ragqa.wiki.monitor import Monitor
 from ragqa.wiki.outcomes import PLANNED, CrawlReport, Outcome, Pages, by_key, compare, outcome_of_page, page_key
 from ragqa.wiki.seeds import Seeds
 
+_LOG = logging.getLogger(__name__)
 _ENGLISH = ("en", "simple")  # Wikipedias
 _LONGEST_DELAY_S = 86_400
 _FAILURES_IN_A_ROW = 5  # after which the wiki counts as unreachable
 _CONTACT = re.compile(r"\S@\S|https?://\S")
 
 
-def crawl(
-    out: str | Path,
-    *,
-    contact: str,
-    categories: Iterable[str] = (),
-    depth: int = 0,
-    titles: Iterable[str] = (),
-    retry_failed: bool = False,
-    api_url: str | None = None,
-    user: str | None = None,
-    password: str = "",
-    lang: str = "en",
-    namespaces: Iterable[str] = (),
-    include: Iterable[str] = (),
-    exclude: Iterable[str] = (),
-    longest_wait_s: float = LONGEST_WAIT_S,
-    delay_s: float = 0.0,
-    in_flight: int = 1,
-    cache: str | Path | None = None,
-    dry_run: bool = False,
-    progress: bool = True,
-    watch: Monitor | None = None,
-) -> CrawlReport:
-    """Fetch articles into `out`: the titles as given, then the members of the categories as the wiki lists them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrawlConfig:
+    """What to crawl, from which wiki and how.
 
-    Subcategories are followed level by level, each once. A page is known by its page id, so that a redirect and its
-    target make one page. Missing and empty pages are not written. Of a category's members those in other namespaces, lists,
-    disambiguation pages, all whose titles a regular expression of `exclude` is found in (subcategories too) and, if there are
-    any, articles that none of `include` is found in are skipped. What became of each title stands in `<out>.titles` (`Outcome`,
-    JSON Lines), of those of earlier crawls too.
+    `out` is the file of pages and `contact` the e-mail address or URL for the User-Agent. `seeds` holds titles, categories
+    and the language of Wikipedia. `api_url` is the `api.php` of any MediaWiki with the TextExtracts extension; None means
+    Wikipedia. A user and password in the URL are sent as Basic authentication. `user` is logged in to a private wiki with
+    `password`; `User@bot` takes a bot password.
 
-    Each page goes at once to a journal, `<out>.partial`, and a rerun resumes from it. The pages of an existing `out` stay in
-    their places; the wiki is asked, fifty at once, which of them have another revision or title now, and those are fetched
-    again; what is gone from the wiki goes from `out`. A file holds pages of one wiki. `api_url` is the `api.php` of any
-    MediaWiki with the TextExtracts extension; without it, that of Wikipedia in the language `lang`. A user and password in it
-    are sent as Basic authentication; `user` is logged in to a private wiki with `password`, `User@bot` with a bot password.
-    `namespaces`, numbers or names, are those that pages are fetched from: articles (0) if none is given. `retry_failed` asks
-    once more for what failed, and for nothing else that is known.
+    `namespaces` are names or numbers; empty means 0, the articles. `include` and `exclude` are regular expressions for titles.
+    An article of a category is skipped if `include` is not empty and none of it matches, or if one of `exclude` matches.
+    A subcategory is skipped if one of `exclude` matches.
 
-    A page that the wiki, after three retries, does not give as it should is failed, and a rerun asks for it again; missing
-    and empty is only what a second, different request says too. Between retries at most `longest_wait_s` seconds are
-    waited, whatever the server asks for, and at least `delay_s` between requests, of which up to `in_flight` (1 to 3) wait for
-    their answers together. Replies are kept in the file `cache` and taken from there for a day, but for `retry_failed`.
-    A `dry_run` asks what there is and what has changed, fetches and writes nothing: what would be fetched has the outcome
-    `PLANNED`.
-
-    A `watch` counts requests and pages, and another thread may stop the crawl with it.
-
-    Raises `InputError` for an argument that cannot be used and `CrawlError` where it is stopped, a category cannot be listed
-    or several pages in a row fail: the journal then keeps what has been fetched.
+    `longest_wait_s` is the longest wait between retries in seconds, even if the server asks for more; `delay_s` is the
+    shortest time from one request to the next. Up to `in_flight` (1 to 3) requests are sent at once. Replies are cached in the
+    file `cache` for a day. `retry_failed` fetches only the titles that failed before, and does not read the cache.
+    `dry_run` fetches and writes nothing: the outcome of a title to fetch is `PLANNED`.
     """
-    out, journal, ledger = Path(out), Path(f"{out}.partial"), Path(f"{out}.titles")
+
+    out: str | Path
+    contact: str
+    seeds: Seeds = field(default_factory=Seeds)
+    retry_failed: bool = False
+    api_url: str | None = None
+    user: str | None = None
+    password: str = field(default="", repr=False)
+    namespaces: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    longest_wait_s: float = LONGEST_WAIT_S
+    delay_s: float = 0.0
+    in_flight: int = 1
+    cache: str | Path | None = None
+    dry_run: bool = False
+
+
+def crawl(config: CrawlConfig, *, progress: bool = True, watch: Monitor | None = None) -> CrawlReport:
+    """Fetch articles into `config.out`: first the titles as given, then the members of the categories in the wiki's order.
+
+    Subcategories are followed level by level, each once. A page is identified by its page id, so a redirect and its target
+    make one page. Missing and empty pages are not written. Lists, disambiguation pages and pages of other namespaces are
+    skipped in categories. The outcome of each title, also of earlier crawls, is in `<out>.titles` (`Outcome`, JSON Lines).
+
+    Each page is appended to a journal, `<out>.partial`, and a rerun resumes from it. Pages of an existing `out` keep their
+    order. The wiki is asked, fifty pages at once, which of them have a new revision or title; those are fetched again.
+    Pages deleted on the wiki are removed from `out`. A file holds pages of one wiki.
+
+    A page that fails after three retries is marked as failed, and a rerun fetches it again. A page counts as missing or
+    empty only if a second, different request says so too.
+
+    `watch` counts requests and pages; another thread can stop the crawl with it.
+
+    Raises `InputError` for an invalid setting. Raises `CrawlError` if the crawl is stopped, if a category cannot be listed or
+    if several pages in a row fail; the journal keeps what was fetched.
+    """
+    out, journal, ledger = Path(config.out), Path(f"{config.out}.partial"), Path(f"{config.out}.titles")
     past = list(read_json_lines(ledger, Outcome)) if ledger.exists() else []
-    again = _failed(past, ledger) if retry_failed else []
-    titles = [*titles, *(outcome.title for outcome in again if not outcome.is_category)]
-    categories = [*categories, *(outcome.title for outcome in again if outcome.is_category)]
-    seeds = Seeds(lang, depth, tuple(categories), tuple(titles))
-    _check(contact, seeds, in_flight, delay_s)
+    again = _failed(past, ledger) if config.retry_failed else []
+    seeds = _add_failed(config.seeds, again)
+    _check(config.contact, seeds, config.in_flight, config.delay_s)
     kept = by_key(read_json_lines(out, Page)) if out.exists() else {}
     before = kept | by_key(read_journal(journal, Page))
-    if api_url is None and lang not in _ENGLISH:
-        warn_of_fallback(f"pages in the language {lang!r}: {ENGLISH_ONLY}")
-    wanted = make_filter(include, exclude)
-    cache = Path(cache) if cache and not retry_failed else None
+    if config.api_url is None and seeds.language not in _ENGLISH:
+        warn_of_fallback(f"pages in the language {seeds.language!r}: {ENGLISH_ONLY}")
+    wanted = make_filter(config.include, config.exclude)
     watch = watch or Monitor()
-    with open_wiki(
-        contact,
-        lang,
-        api_url,
-        longest_wait_s,
-        delay_s,
-        cache,
-        watch,
-        user=user,
-        password=password,
-        namespaces=namespaces,
-    ) as wiki:
+    with _open_wiki(config, watch) as wiki:
         _check_origin(wiki, out, before.values())
         wanted = replace(wanted, namespaces=wiki.namespaces)
         listed = set(name_categories(wiki, seeds.categories))
         asked, outcomes = list_titles(wiki, seeds, wanted, progress)
         crawled = _Crawl(wiki, journal, before, frozenset(map(normalize, seeds.titles)))
-        if retry_failed:
+        if config.retry_failed:
             crawled.doubt(outcome.title for outcome in again)
         else:
             asked = [*dict.fromkeys([*asked, *crawled.refresh(kept, asked)])]
-        if dry_run:
+        if config.dry_run:
             return CrawlReport((*outcomes, *map(crawled.plan, asked)))
-        outcomes += crawled.run(asked, in_flight, progress, watch)
+        _LOG.info("%s: %d titles to look at, %d pages known", out, len(asked), len(before))
+        outcomes += crawled.run(asked, config.in_flight, progress, watch)
     after = crawled.pages(kept)
     write_json_lines(out, after.values())
     now = {outcome.title: outcome for outcome in outcomes}
@@ -127,6 +121,31 @@ def crawl(
     write_json_lines(ledger, {**settled, **now}.values())
     journal.unlink(missing_ok=True)
     return compare(now.values(), kept, after)
+
+
+def _add_failed(seeds: Seeds, again: Iterable[Outcome]) -> Seeds:
+    """Add the titles and categories that failed before."""
+    again = tuple(again)
+    return replace(
+        seeds,
+        titles=(*seeds.titles, *(outcome.title for outcome in again if not outcome.is_category)),
+        categories=(*seeds.categories, *(outcome.title for outcome in again if outcome.is_category)),
+    )
+
+
+def _open_wiki(config: CrawlConfig, watch: Monitor) -> AbstractContextManager[Wiki]:
+    return open_wiki(
+        config.contact,
+        config.seeds.language,
+        config.api_url,
+        config.longest_wait_s,
+        config.delay_s,
+        Path(config.cache) if config.cache and not config.retry_failed else None,
+        watch,
+        user=config.user,
+        password=config.password,
+        namespaces=config.namespaces,
+    )
 
 
 class _Crawl:

@@ -8,19 +8,32 @@ for found in recommender.recommend(["The Hobbit", "Emma", "Dracula"]):
 """
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from ragqa.recipes.books.build import Books, BooksConfig, build, make_dataset
 from ragqa.recipes.books.commands import add_commands
 from ragqa.recipes.books.library import Book, Library, document, read_books, read_library
 from ragqa.recipes.books.readers import query
 from ragqa.recipes.books.recommend import Recommendation, Recommender
-from ragqa.recipes.books.sets import read_set
-from ragqa.training.train import TrainConfig
 
-TRAINING = TrainConfig(batch_size=48, warmup=0.1, max_length=384)  # as the reference model for books, and a warm-up
+if TYPE_CHECKING:
+    from ragqa.training.train import TrainConfig
 
 TAB = "Books"
+
+
+def make_dataset(data: str | Path, out: str | Path, seed: int = 42) -> dict[str, Any]:
+    """Write a dataset folder from goodbooks-10k and return its lint report (`build.make_dataset`)."""
+    from ragqa.recipes.books import build
+
+    return build.make_dataset(data, out, seed)
+
+
+def training_config() -> "TrainConfig":
+    """Return the settings of the reference model for books, with a warm-up."""
+    from ragqa.training.train import TrainConfig
+
+    return TrainConfig(batch_size=48, warmup=0.1, max_length=384)
 
 
 def add_tab(events: Mapping[str, Any]) -> None:
@@ -32,20 +45,16 @@ def add_tab(events: Mapping[str, Any]) -> None:
 
 __all__ = [
     "TAB",
-    "TRAINING",
     "Book",
-    "Books",
-    "BooksConfig",
     "Library",
     "Recommendation",
     "Recommender",
     "add_commands",
     "add_tab",
-    "build",
     "document",
     "make_dataset",
     "query",
     "read_books",
     "read_library",
-    "read_set",
+    "training_config",
 ]

@@ -43,7 +43,7 @@ def add_commands(command: Command) -> None:
         "--same-series", action="store_true", help="name several parts of a series, the favourites' too"
     )
     parser.add_argument("--model", metavar="FOLDER", help="reranker; the recipe's own if not given")
-    parser.add_argument("--json", action="store_true", help="for machines")
+    parser.add_argument("--json", action="store_true", help="print the recommendations as JSON")
 
 
 def _recommend(options: argparse.Namespace) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from ragqa.recipes.books.library import Book, Library
-from ragqa.training.dataset import SPLITS, keyed_random
 
 DISLIKED = 2  # at most so many of 5 stars
 FAVOURITES = 3
@@ -23,6 +22,8 @@ class Profile:
 
 def split_readers(library: Library, parts: Sequence[float], seed: int) -> dict[str, list[str]]:
     """The readers by split; where one goes depends on reader and seed alone."""
+    from ragqa.training.dataset import SPLITS, keyed_random
+
     readers: dict[str, list[str]] = {split: [] for split in SPLITS}
     for reader in library.ratings:
         place = keyed_random(seed, "split", reader).random() * sum(parts)
@@ -36,6 +37,8 @@ def profiles(library: Library, reader: str, count: int, seed: int) -> list[Profi
 
     These are the books with 5 stars, where there are fewer than three those with 4 too; none if that are fewer still.
     """
+    from ragqa.training.dataset import keyed_random
+
     stars = library.ratings[reader]
     best = _works(library, [book for book, rating in stars.items() if rating == 5])
     if len(best) < FAVOURITES:

@@ -1,0 +1,133 @@
+"""Passages, judged questions and feedback in, a dataset folder out: what `ragqa dataset` does."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ragqa.errors import InputError
+from ragqa.evaluation.judged import STARTER_SETS, Judged, read_judged
+from ragqa.models.named import check_models, load_embedder
+from ragqa.progress import counter
+from ragqa.records import Pair, Passage
+from ragqa.search.feedback import read_feedback
+from ragqa.storage.files import check_inputs
+from ragqa.storage.folders import DATASET_MARK, check_replaceable
+from ragqa.storage.json_lines import read_json_lines
+from ragqa.training.card import UNKNOWN, Origin, join_licences, origin_of, write_dataset
+from ragqa.training.dataset import (
+    ExampleSet,
+    PairConfig,
+    build,
+    build_reference,
+    from_feedback,
+    from_judged,
+    from_passages,
+)
+from ragqa.training.soft_labels import soften
+
+STYLES = ("ragqa", "reference")
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetConfig:
+    """What a dataset is made from, how, and where it is written.
+
+    Questions are generated for the `passages` of a file; `judged` names BEIR folders (`split` is the split of their judgments)
+    or sets of `STARTER_SETS`; `feedback` is a file of votes from the chat. `miner` is a bi-encoder that finds hard negatives
+    in addition to BM25. `teachers` are bi-encoders that soften the labels of the train split, with `teacher_weight` from 0 to
+    1. The style "reference" is the recipe of the published model and takes only `passages`. A `licence` of None is derived
+    from the URLs of the pages.
+
+    Raises `InputError` for settings that do not go together.
+    """
+
+    out: str | Path
+    passages: str | Path | None = None
+    judged: tuple[str, ...] = ()
+    split: str | None = None
+    feedback: str | Path | None = None
+    pairs: PairConfig = field(default_factory=PairConfig)
+    miner: str | None = None
+    teachers: tuple[str, ...] = ()
+    teacher_weight: float = 0.25
+    style: str = "ragqa"
+    title: str = "Questions and passages"
+    licence: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.split and not self.judged:
+            raise InputError("--split names a split of BEIR folders; add --judged")
+        if not self.passages and not self.judged:
+            raise InputError("nothing to make pairs from; give --passages or --judged")
+        if self.style not in STYLES:
+            raise InputError(f"style is {self.style!r}; it must be one of {', '.join(STYLES)}")
+        if self.style == "reference" and (not self.passages or self.judged or self.miner or self.feedback):
+            raise InputError(
+                "the reference style takes only --passages, made by `ragqa passages --style reference`; "
+                "leave out --judged, --feedback and --miner"
+            )
+
+
+def make_dataset(config: DatasetConfig) -> dict[str, Any]:
+    """Write a dataset folder and return its lint report (`card.lint`).
+
+    Raises `InputError` or `ModelError` for inputs that do not exist, before a model is loaded, and whatever the readers and
+    `write_dataset` raise.
+    """
+    check_replaceable(config.out, DATASET_MARK)
+    check_models(config.miner, *config.teachers)
+    check_inputs(config.passages, config.feedback, *(name for name in config.judged if name not in STARTER_SETS))
+    passages = tuple(read_json_lines(config.passages, Passage)) if config.passages else ()
+    judged = [read_judged(name, config.split) for name in config.judged]
+    if config.style == "reference":
+        pairs = build_reference(passages, config.pairs)
+    else:
+        pairs = _build(_example_sets(config, passages, judged), config)
+    if config.teachers:
+        _LOG.info("softening the labels of %d pairs", len(pairs["train"]))
+        pairs["train"] = soften(pairs["train"], [*map(load_embedder, config.teachers)], config.teacher_weight)
+    origins = [*_origins(config, passages, judged)]
+    return write_dataset(
+        pairs,
+        config.out,
+        title=config.title,
+        sources=[*(f"{origin.name}; licence: {origin.licence}" for origin in origins), *_models_used(config)],
+        licence=config.licence or join_licences(origins),
+        config=config.pairs,
+    )
+
+
+def _example_sets(config: DatasetConfig, passages: tuple[Passage, ...], judged: Iterable[Judged]) -> list[ExampleSet]:
+    sets = [from_passages(passages, config.pairs.forms)] if config.passages else []
+    sets += map(from_judged, judged)
+    if config.feedback:
+        sets.append(from_feedback(read_feedback(config.feedback), passages))
+    if config.miner:
+        miner = load_embedder(config.miner)
+        sets = [replace(examples, embedder=miner) for examples in sets]
+    return sets
+
+
+def _build(sets: Sequence[ExampleSet], config: DatasetConfig) -> dict[str, list[Pair]]:
+    count = sum(len(one.examples) for one in sets)
+    _LOG.info("drawing negatives for %d questions", count)
+    with counter(count, "questions") as counted:
+        return build(sets, config.pairs, lambda _: counted.update())
+
+
+def _origins(config: DatasetConfig, passages: Sequence[Passage], judged: Iterable[Judged]) -> Iterable[Origin]:
+    if config.passages:
+        yield origin_of(Path(config.passages).name, passages)
+    for name, own in zip(config.judged, judged, strict=True):
+        yield origin_of(name, own.passages) if name in STARTER_SETS else Origin(Path(name).name, UNKNOWN)
+
+
+def _models_used(config: DatasetConfig) -> Iterable[str]:
+    if config.miner:
+        yield f"hard negatives: BM25 and {config.miner}"
+    if config.teachers:
+        yield f"labels of the train split: {', '.join(config.teachers)}, weight {config.teacher_weight}"
