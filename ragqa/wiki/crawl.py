@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ragqa.errors import ENGLISH_ONLY, CrawlError, InputError, warn_of_fallback
+from ragqa.errors import ENGLISH_ONLY, CrawlError, InputError, check_extra, warn_of_fallback
 from ragqa.process import REASON, is_offline
 from ragqa.progress import counter
 from ragqa.records import Page
@@ -79,8 +79,9 @@ def crawl(
 
     A `watch` counts requests and pages, and another thread may stop the crawl with it.
 
-    Raises `InputError` for an argument that cannot be used and `CrawlError` where it is stopped, a category cannot be listed
-    or several pages in a row fail: the journal then keeps what has been fetched.
+    Raises `MissingExtraError` without the extra `crawl`, `InputError` for an argument that cannot be used, and `CrawlError`
+    where it is stopped, a category cannot be listed or several pages in a row fail: the journal then keeps what has been
+    fetched.
     """
     out, journal, ledger = Path(out), Path(f"{out}.partial"), Path(f"{out}.titles")
     past = list(read_json_lines(ledger, Fate)) if ledger.exists() else []
@@ -285,6 +286,7 @@ def check_contact(contact: str) -> None:
 def _check(contact: str, seeds: Seeds, in_flight: int, delay_s: float) -> None:
     if is_offline():
         raise CrawlError(f"a crawl needs the network, and {REASON}")
+    check_extra("crawling", "crawl")
     check_contact(contact)
     if not seeds.categories and not seeds.titles:
         raise InputError("nothing to crawl: name categories or titles")
