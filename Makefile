@@ -58,7 +58,7 @@ bench: .venv/development
 
 # each figure of the README beside what is measured now; FIGURES="--data ../shared/data" for those that need data
 figures: .venv/development
-	$(BIN)/python benchmarks/figures.py $(FIGURES)
+	for script in benchmarks/*figures.py; do $(BIN)/python $$script $(FIGURES) || exit 1; done
 
 debian:
 	apt-get update -qq || true

@@ -45,7 +45,7 @@ def add_commands(command: Command) -> None:
 
 
 def _add_dataset(command: Command) -> None:
-    from ragqa.recipes import RECIPES
+    from ragqa.recipes import recipe_names
     from ragqa.text.questions import FORMS
 
     parser = command(
@@ -54,7 +54,7 @@ def _add_dataset(command: Command) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--recipe",
-        choices=(_WIKIPEDIA, *RECIPES),
+        choices=(_WIKIPEDIA, *recipe_names()),
         default=_WIKIPEDIA,
         help=f"what to make pairs of (default {_WIKIPEDIA})",
     )
@@ -121,6 +121,8 @@ def _add_dataset(command: Command) -> None:
 
 def _add_train(command: Command) -> None:
     from ragqa.models.bases import OFFLINE_BASE
+    from ragqa.recipes import recipe_names
+    from ragqa.training.train import RECIPES
 
     parser = command(
         "train", _train, "train a reranker, or an embedder, on datasets",
@@ -128,7 +130,7 @@ def _add_train(command: Command) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--recipe",
-        choices=_trainings(),
+        choices=(*RECIPES, *recipe_names()),
         default="reference",
         help="reference: the published model's settings (default); listwise: the bundled reranker's; embedder: a bi-encoder; "
         "others: their own recipe's",
@@ -289,18 +291,19 @@ def _train(options: argparse.Namespace) -> None:
 
     names = [field.name for field in fields(TrainConfig)]
     given = {name: getattr(options, name) for name in names if getattr(options, name, None) is not None}
-    config = replace(_trainings()[options.recipe], **given)
+    config = replace(_training(options.recipe), **given)
     run = train_embedder if options.recipe == "embedder" else train
     metrics = run(options.dataset, options.out, config)
     print(json.dumps(dict(metrics), indent=1))
 
 
-def _trainings() -> dict[str, "TrainConfig"]:
-    """Settings to train with by their names: the library's, and those of other recipes."""
-    from ragqa import recipes
-    from ragqa.training import train
+def _training(name: str) -> "TrainConfig":
+    """Return the library's settings with this name, or those of a recipe."""
+    from ragqa.recipes import load_recipe
+    from ragqa.training.train import RECIPES
 
-    return train.RECIPES | {name: recipes.load_recipe(name).TRAINING for name in recipes.RECIPES}
+    config: TrainConfig = RECIPES[name] if name in RECIPES else load_recipe(name).TRAINING
+    return config
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser(arguments).parse_args(arguments)
     if options.offline:
         os.environ[OFFLINE] = "1"
     if getattr(options, "json", False) and isinstance(sys.stdout, io.TextIOWrapper):
@@ -120,9 +121,8 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
-    from ragqa.recipes import RECIPES, load_recipe
-
+def _parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """Return a parser of these arguments. It knows the recipes' commands only if it needs them: recipes are slow to import."""
     parser = argparse.ArgumentParser(
         prog="ragqa",
         description="Answers questions about machine learning from Wikipedia, with the passages that prove it.",
@@ -130,8 +130,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ragqa {ragqa.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     command = partial(_command, commands)
-    for add in (add_pages, add_learning, add_searching, *(load_recipe(name).add_commands for name in RECIPES)):
+    for add in (add_pages, add_learning, add_searching):
         add(command)
+    if not arguments or arguments[0] not in commands.choices:
+        from ragqa.recipes import load_recipe, recipe_names
+
+        for recipe in map(load_recipe, recipe_names()):
+            recipe.add_commands(command)
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Books for a reader: a dataset from goodbooks-10k in the input format of the reference model, its reranker, recommendations.
+"""Books for a reader: a dataset from goodbooks-10k, a reranker trained on it, and recommendations.
 
 from ragqa.recipes.books import Recommender
 
@@ -18,7 +18,9 @@ from ragqa.recipes.books.recommend import Recommendation, Recommender
 from ragqa.recipes.books.sets import read_set
 from ragqa.training.train import TrainConfig
 
-TRAINING = TrainConfig(batch_size=48, warmup=0.1, max_length=384)  # as the reference model for books, and a warm-up
+TRAINING = TrainConfig(
+    batch_size=48, warmup=0.1, max_length=384
+)  # the settings of the published book reranker, plus warm-up
 
 TAB = "Books"
 
