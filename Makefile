@@ -1,5 +1,5 @@
-# make demo: the chat on 127.0.0.1; make test: every check but the slow ones; make test-all: these too (the notebooks, a short
-# run of every benchmark); make bench: how fast. All make what they need in .venv.
+# make demo: the chat on 127.0.0.1; make dev: everything for development; make test: every check but the slow ones; make test-all:
+# these too (the notebooks, a short run of every benchmark); make bench: how fast. All make what they need in .venv.
 # make test-lowest: the core tests with the oldest Python and the lowest versions that pyproject.toml allows, without torch
 # (a low torch comes with gigabytes of CUDA) and what needs it; make test-newest: the same with the newest Python and versions.
 # Both say so and do nothing where that Python is not installed.
@@ -18,13 +18,15 @@ PYTEST = $(BIN)/pytest --all-packages --numprocesses $(CORES) --dist loadfile
 
 # what other versions of dependencies can break, in a few minutes: words and scores, stored files, the demo and its endpoints
 CORE := analyzer answer bm25 citations compare dense dump_file errors evaluate feedback index_folder omissions pages passages previous reranker retriever starter stored_passages written demo_api
-LIGHT := dump,evaluate,llm,mcp,test
+LIGHT := crawl,demo,dump,evaluate,llm,mcp,test
 
-.PHONY: demo test test-all test-stress test-browser test-wiki coverage test-lowest test-newest core checks bench figures debian format clean
+.PHONY: demo dev test test-all test-stress test-browser test-wiki coverage test-lowest test-newest core checks bench figures debian format clean
 
 demo: .venv/serving
 	@echo "starting the chat; the first start prepares the models, which keep 115 MB in the cache folder"
 	$(BIN)/ragqa demo
+
+dev: .venv/development
 
 test: checks
 	$(PYTEST) -m "not (stress or browser or wiki or slow)"
@@ -64,7 +66,7 @@ bench: .venv/development
 
 # each figure of the README beside what is measured now; FIGURES="--data ../shared/data" for those that need data
 figures: .venv/development
-	$(BIN)/python benchmarks/figures.py $(FIGURES)
+	for script in benchmarks/*figures.py; do $(BIN)/python $$script $(FIGURES) || exit 1; done
 
 debian:
 	apt-get update -qq || true
@@ -92,8 +94,8 @@ clean:
 	@touch $@
 
 .venv/serving: pyproject.toml | .venv/made
-	@echo "installing what the chat needs: 54 packages, 125 MB to download, 620 MB in .venv; this takes a minute or more"
-	$(BIN)/pip install --editable .
+	@echo "installing what the chat needs: 74 packages, 125 MB to download, 610 MB in .venv; this takes a minute or more"
+	$(BIN)/pip install --editable ".[demo]"
 	@touch $@
 
 # torch first: what is installed then satisfies the others, and no newer build with gigabytes of CUDA is fetched for them

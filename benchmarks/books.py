@@ -4,15 +4,18 @@
     python benchmarks/books.py --data ../shared/data/goodbooks --set test-library --candidates 20
     python benchmarks/books.py --data ../shared/data/goodbooks --recommend test
     python benchmarks/books.py --data ../shared/data/goodbooks --tune
-    python benchmarks/books.py --data ../shared/data/goodbooks --learn corpus/books/books.jsonl
+    python benchmarks/books.py --data ../shared/data/goodbooks --learn ragqa/recipes/books/starter/books.jsonl
 
-The sets are those `ragqa dataset --recipe books` writes for the same data and seed. Every system sees a reader's three
-favourites and nothing else of that reader: the rerankers, the embedders and BM25 as the query, collaborative filtering as
-three books. `recommender with MODEL` is what the recipe ranks by: the model's logit and the likelihood, which knows what the
-training readers rated. Settings were chosen on the sets of the split `eval`. With `--recommend` the first ten of all books
-are looked at instead, among which no system names a favourite, a part of its series, or two parts of any series. `--tune` shows
-what the recommender's settings do to both on `eval`, each changed while the others stay. `--learn` writes vectors for a file of
-books from what the training readers rated of them: those of the starter library were made so.
+The sets are the ones that `ragqa dataset --recipe books` writes for the same data and seed. Every system knows three
+favourites of a reader and nothing else about that reader. Rerankers, the embedder and BM25 get them as a query, collaborative
+filtering as three books. `recommender with MODEL` ranks as the recipe does: by the model's logit and the likelihood, which uses
+the ratings of the training readers. Settings were chosen on the sets of the split `eval`.
+
+- `--recommend` measures the first ten of all books. No system may name a favourite, a part of its series, or two parts of a
+  series.
+- `--tune` changes one setting of the recommender at a time and shows the effect on both kinds of sets of `eval`.
+- `--learn` writes vectors for a file of books, learned from the ratings of the training readers. The vectors of the bundled
+  library were made like this.
 """
 
 import argparse
@@ -41,7 +44,7 @@ from ragqa.training.dataset import SPLITS
 
 SETS = ("test-standard", "test-library", "test-matched")
 POPULARITY_WEIGHT = 3.0
-FUSED_WEIGHT = 1.0  # of collaborative filtering beside a reranker
+FUSED_WEIGHT = 1.0  # of collaborative filtering, relative to the reranker (= 1)
 NAMED = 10
 TUNED: Mapping[str, Sequence[float]] = {
     "rank": (0, 16, 32, 64, 128, 256),
@@ -60,18 +63,23 @@ def main() -> None:
     """Read the arguments and print a table for each set."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of goodbooks-10k")
-    parser.add_argument("--set", nargs="+", default=SETS, help=f"default {' '.join(SETS)}")
-    parser.add_argument("--model", action="append", default=[], help="a trained reranker; may be repeated")
+    parser.add_argument("--set", nargs="+", default=SETS, help=f"candidate sets to measure (default: {' '.join(SETS)})")
+    parser.add_argument("--model", action="append", default=[], help="folder of a trained reranker; may be repeated")
     parser.add_argument(
-        "--candidates", type=int, default=BooksConfig().candidates, help="in a set (default %(default)s)"
+        "--candidates",
+        type=int,
+        default=BooksConfig().candidates,
+        help="number of candidates of a reader (default: %(default)s)",
     )
     parser.add_argument(
-        "--recommend", choices=SPLITS[1:], help="the recipe's recommender instead, on readers of a split"
+        "--recommend", choices=SPLITS[1:], help="measure recommendations from all books, for the readers of this split"
     )
-    parser.add_argument("--tune", action="store_true", help="the recommender with other settings, on readers of eval")
-    parser.add_argument("--learn", type=Path, metavar="FILE", help="write vectors for a file of books, beside it")
+    parser.add_argument(
+        "--tune", action="store_true", help="measure other settings of the recommender, for the readers of eval"
+    )
+    parser.add_argument("--learn", type=Path, metavar="FILE", help="write vectors for a file of books, into its folder")
     parser.add_argument("--seed", type=int, default=42)
-    parser.add_argument("--quick", action="store_true", help="without embedders")
+    parser.add_argument("--quick", action="store_true", help="leave out the embedders, which are slow")
     options = parser.parse_args()
     books = build(options.data, BooksConfig(seed=options.seed, candidates=options.candidates))
     if options.recommend:
@@ -104,7 +112,7 @@ def main() -> None:
 
 
 def measured(name: str, books: Books, systems: Mapping[str, Score]) -> Report:
-    """The metrics of a candidate set for which its size makes sense: MAP, MRR@10 and nDCG@10."""
+    """Measure the systems on a candidate set by MAP, MRR@10 and nDCG@10. The sets are too small for the other metrics."""
     judged, by_query = as_judged(name, books), {candidates.query: candidates for candidates in books.sets[name]}
     report = compare({system: as_search(score, by_query) for system, score in systems.items()}, judged)
     return replace(
@@ -113,7 +121,7 @@ def measured(name: str, books: Books, systems: Mapping[str, Score]) -> Report:
 
 
 def as_judged(name: str, books: Books) -> Judged:
-    """A candidate set as a judged set."""
+    """Return a candidate set as a judged set."""
     sets = books.sets[name]
     return Judged(
         name,
@@ -126,7 +134,7 @@ def as_judged(name: str, books: Books) -> Judged:
 
 
 def as_search(score: Score, by_query: Mapping[str, Candidates]) -> Search:
-    """Rank a query's candidates and nothing else; equal scores in an order that depends on the query alone."""
+    """Rank the candidates of a query and nothing else. The order of equal scores depends on the query alone."""
 
     def search(query: str) -> list[Hit]:
         candidates = by_query[query]
@@ -139,12 +147,12 @@ def as_search(score: Score, by_query: Mapping[str, Candidates]) -> Search:
 
 
 def passage(book: Book) -> Passage:
-    """A book's document as a passage."""
+    """Return the document of a book as a passage."""
     return Passage(book.id, "", text=document(book))
 
 
 def baselines(source: Source, seed: int) -> dict[str, Score]:
-    """What knows nothing of the reader, and BM25."""
+    """Return systems that ignore the reader, and BM25."""
     rng = np.random.default_rng(seed)
     place = {book: number for number, book in enumerate(source.library.books)}
 
@@ -161,12 +169,12 @@ def baselines(source: Source, seed: int) -> dict[str, Score]:
 
 
 def popularity(source: Source, books: Sequence[Book]) -> np.ndarray:
-    """How many training readers rated each book."""
+    """Count the training readers who rated each book."""
     return np.array([source.popularity.get(book.id, 0) for book in books])
 
 
 def collaborative(source: Source) -> dict[str, Score]:
-    """What training readers who rated the favourites rated too, with and without popularity."""
+    """Return collaborative filtering by the ratings of the training readers, with and without popularity."""
     place = {book: number for number, book in enumerate(source.library.books)}
     similarity = similarities(source, place)
 
@@ -181,7 +189,7 @@ def collaborative(source: Source) -> dict[str, Score]:
 
 
 def similarities(source: Source, place: Mapping[str, int]) -> csr_matrix:
-    """How many training readers rated the one book and the other, weighted by BM25: shape (books, books)."""
+    """Count the training readers who rated both of two books, weighted by BM25: shape (books, books)."""
     known = [(n, place[book]) for n, reader in enumerate(source.known) for book in source.library.ratings[reader]]
     rows, columns = zip(*known, strict=True)
     model = BM25Recommender(K=len(place), K1=3, B=0.2)
@@ -192,7 +200,7 @@ def similarities(source: Source, place: Mapping[str, int]) -> csr_matrix:
 
 
 def embedder(model: Embedder, source: Source) -> Score:
-    """The cosine of query and document."""
+    """Score by the cosine of query and document."""
     place = {book: number for number, book in enumerate(source.library.books)}
     vectors = model.embed([document(book) for book in source.library.books.values()])
     return lambda candidates, books: np.asarray(
@@ -201,14 +209,14 @@ def embedder(model: Embedder, source: Source) -> Score:
 
 
 class Remembered:
-    """An engine that gives a reranker's logits, those it has given already from memory."""
+    """An engine that remembers the logits of a reranker."""
 
     def __init__(self, model: Reranker) -> None:
         self._model = model
         self._known: dict[tuple[str, str], float] = {}
 
     def logits(self, question: str, texts: Sequence[str]) -> np.ndarray:
-        """The logits in the order of the texts."""
+        """Return the logits in the order of the texts."""
         new = [text for text in texts if (question, text) not in self._known]
         logits = self._model.score(question, new).tolist()
         self._known.update(((question, text), logit) for text, logit in zip(new, logits, strict=True))
@@ -216,17 +224,17 @@ class Remembered:
 
 
 def remembering(path: str | Path) -> Reranker:
-    """A trained cross-encoder that reads no pair twice."""
+    """Load a trained cross-encoder that reads no pair twice."""
     return Reranker(Remembered(Reranker.load(path)), str(path))
 
 
 def reranker(model: Reranker) -> Score:
-    """The logits of a cross-encoder."""
+    """Score by the logits of a cross-encoder."""
     return lambda candidates, books: model.score(candidates.query, [document(book) for book in books])
 
 
 def tastes(source: Source, rank: int = RANK) -> np.ndarray:
-    """The books' vectors, learned from the training readers."""
+    """Learn the vectors of the books from the training readers."""
     rated = ((reader, book) for reader in source.known for book in source.library.ratings[reader])
     return learn(rated, source.library.books, rank)
 
@@ -234,18 +242,18 @@ def tastes(source: Source, rank: int = RANK) -> np.ndarray:
 def recommender(
     source: Source, vectors: np.ndarray, model: Reranker, candidates: int = CANDIDATES, weights: Weights = WEIGHTS
 ) -> Recommender:
-    """The recipe's recommender on the library of the benchmark."""
+    """Return the recommender of the recipe on the library of the benchmark."""
     shelf = Shelf(source.library.books, source.index, vectors)
     return Recommender(shelf, model, candidates=candidates, weights=weights)
 
 
 def product(recommends: Recommender) -> Score:
-    """The recommender's final scores."""
+    """Score by the final scores of the recommender."""
     return lambda candidates, books: recommends.score(candidates.profile.favourites, books)
 
 
 def fused(first: Score, second: Score) -> Score:
-    """Two systems' scores, standardized over the candidates, the second with `FUSED_WEIGHT`."""
+    """Add the scores of two systems, standardized over the candidates, the second with `FUSED_WEIGHT`."""
 
     def score(candidates: Candidates, books: Sequence[Book]) -> np.ndarray:
         one, other = first(candidates, books), second(candidates, books)
@@ -255,12 +263,12 @@ def fused(first: Score, second: Score) -> Score:
 
 
 def standardized(scores: np.ndarray) -> np.ndarray:
-    """The same with mean 0 and deviation 1; zeros where all are equal."""
+    """Scale scores to mean 0 and standard deviation 1; zeros if all are equal."""
     return np.asarray((scores - scores.mean()) / (scores.std() or 1.0))
 
 
 def recommended(books: Books, split: str) -> Report:
-    """How good the first ten of all books are that the recommender and others name to a split's readers."""
+    """Measure the ten books that the recommender and other systems name to the readers of a split."""
     everything, readers = list(books.source.library.books.values()), books.sets[f"{split}-library"]
     model = Reranker.load(BUNDLED)
     own = recommender(books.source, tastes(books.source), model)
@@ -287,12 +295,12 @@ def recommended(books: Books, split: str) -> Report:
 
 
 def wishes(source: Source, readers: Sequence[Candidates]) -> list[Set[str]]:
-    """The books that may be named to each reader and were liked."""
+    """Return the liked books that may be named to each reader."""
     return [{book.id for book in source.liked(c.profile) if choose([book], c.profile.favourites, 1)} for c in readers]
 
 
 def tuned(books: Books) -> Iterator[str]:
-    """A row for each setting and value: MAP and nDCG@10 of the sets of `eval`, nDCG@10 of the first ten of all books."""
+    """Yield a row for each setting and value: MAP and nDCG@10 of the sets of `eval`, nDCG@10 of the first ten of all books."""
     model, source, readers = remembering(BUNDLED), books.source, books.sets["eval-library"]
     kinds, wanted = [name for name in books.sets if name.startswith("eval")], wishes(source, readers)
     yield "| setting | value |" + "".join(f" {name} |" for name in kinds) + " all books |"
@@ -313,7 +321,7 @@ def tuned(books: Books) -> Iterator[str]:
 
 
 def means(score: Score, name: str, books: Books) -> dict[str, float]:
-    """A system's metrics on a candidate set."""
+    """Measure a system on a candidate set."""
     by_query = {candidates.query: candidates for candidates in books.sets[name]}
     return {found.metric: found.mean for found in measure(as_search(score, by_query), as_judged(name, books))}
 
@@ -328,7 +336,7 @@ def first(score: Score, everything: Sequence[Book]) -> Name:
 
 
 def quality(lists: Sequence[Sequence[Book]], wanted: Sequence[Set[str]]) -> tuple[Measurement, ...]:
-    """Of each reader's list: whether any book was liked, the share of the liked books that are named, nDCG."""
+    """Measure each reader's list: whether any book was liked, the fraction of the liked books that are named, and nDCG."""
     gains = [[book.id in liked for book in named] for named, liked in zip(lists, wanted, strict=True)]
     weights = 1 / np.log2(np.arange(2, NAMED + 2))
     ndcg = [

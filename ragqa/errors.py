@@ -24,6 +24,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _PROJECT = Path(__file__).parent.parent
+_MODULES = {  # what each of these extras brings
+    "crawl": ("hishel", "httpx", "mwparserfromhell", "wikipediaapi"),
+    "demo": ("anyio", "fastapi", "gradio", "starlette", "uvicorn"),
+    "dump": ("mwparserfromhell", "mwxml"),
+}
 
 
 def first_line(error: Exception) -> str:
@@ -114,8 +119,19 @@ class MissingExtraError(RagqaError, ImportError):
         super().__init__(f"{activity} needs more packages: {install_command(extra)}")
 
 
+def check_extra(activity: str, extra: str) -> None:
+    """Raise `MissingExtraError` unless all modules of the extra (`crawl`, `demo` or `dump`) are there. Imports none of them."""
+    from importlib.util import find_spec
+
+    if not all(map(find_spec, _MODULES[extra])):
+        raise MissingExtraError(activity, extra)
+
+
 def install_command(extra: str) -> str:
-    """The `pip install` line for an extra: of the checkout, wheel or repository, else of the packages themselves."""
+    """Return the `pip install` command for an extra.
+
+    It names what ragqa was installed from (checkout, wheel or repository). If that is gone, it names the packages of the extra.
+    """
     if (_PROJECT / "pyproject.toml").is_file():
         return _pip("-e", f"{_PROJECT}[{extra}]")
     from importlib.metadata import Distribution, PackageNotFoundError
@@ -123,13 +139,13 @@ def install_command(extra: str) -> str:
     try:
         installed = Distribution.from_name("ragqa")
     except PackageNotFoundError:
-        return f"pip install, in a checkout of ragqa, '.[{extra}]'"
+        return f"pip install '.[{extra}]' (in a checkout of ragqa)"
     origin = json.loads(installed.read_text("direct_url.json") or "{}")
     return _from_origin(origin, extra) or _pip(*_packages(installed.requires or [], extra))
 
 
 def _from_origin(origin: dict[str, dict[str, str]], extra: str) -> str:
-    """The line for what `direct_url.json` names (PEP 610); empty if that is gone."""
+    """Return the command for what `direct_url.json` names (PEP 610), or "" if that is gone."""
     from urllib.request import url2pathname  # slow to import
 
     url = str(origin.get("url", ""))
@@ -143,7 +159,7 @@ def _from_origin(origin: dict[str, dict[str, str]], extra: str) -> str:
 
 
 def _packages(requirements: list[str], extra: str) -> list[str]:
-    """The requirements that a distribution has for an extra."""
+    """Return the requirements of an extra."""
     needed = re.compile(rf"extra == ['\"]{re.escape(extra)}['\"]")
     return [line.partition(";")[0].strip() for line in requirements if needed.search(line)]
 

@@ -14,7 +14,7 @@ from ragqa.cli import main
 from ragqa.cli.run import _parser
 from ragqa.index.bm25 import Bm25Index
 from ragqa.models.reranker import BUNDLED
-from ragqa.recipes import RECIPES, load_recipe
+from ragqa.recipes import load_recipe, recipe_names
 from ragqa.records import Page, Passage
 from ragqa.storage.checksums import SEAL
 from ragqa.storage.generations import current
@@ -33,7 +33,7 @@ def recipe_commands() -> list[str]:
         names.append(name)
         return ArgumentParser()
 
-    for recipe in RECIPES:
+    for recipe in recipe_names():
         load_recipe(recipe).add_commands(command)
     return names
 

@@ -27,6 +27,7 @@ HEAVY = {
     "openai",
     "importlib.metadata",
 }
+ENTRY_POINTS = "importlib.metadata"  # the help lists the recipes' commands, which takes 0.03 s more
 
 
 def test_the_top_holds_the_rooms_and_what_everything_uses() -> None:
@@ -87,8 +88,9 @@ def test_public_names_are_the_documented_ones() -> None:
 
 
 def test_importing_and_asking_for_help_load_nothing_heavy() -> None:
-    for code in ("import ragqa", "from ragqa.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"):
-        script = f"{code}\nimport sys\nprint('loaded', sorted({HEAVY!r} & set(sys.modules)))"
+    helped = "from ragqa.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass"
+    for code, heavy in (("import ragqa", HEAVY), (helped, HEAVY - {ENTRY_POINTS})):
+        script = f"{code}\nimport sys\nprint('loaded', sorted({heavy!r} & set(sys.modules)))"
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
         assert done.stdout.splitlines()[-1] == "loaded []"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ragqa.recipes import RECIPES
+from ragqa.recipes import recipe_names
 
 nbformat = pytest.importorskip("nbformat")
 nbclient = pytest.importorskip("nbclient")
@@ -15,7 +15,7 @@ NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
 
 
 def test_there_are_two_and_one_for_each_recipe() -> None:
-    own = [f"{number}_{recipe}.ipynb" for number, recipe in enumerate(RECIPES, 3)]
+    own = [f"{number}_{recipe}.ipynb" for number, recipe in enumerate(recipe_names(), 3)]
     assert [path.name for path in NOTEBOOKS] == ["1_quickstart.ipynb", "2_dataset_and_training.ipynb", *own]
 
 

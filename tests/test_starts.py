@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,49 +13,46 @@ from starts import Start
 
 ARTICLES = 112  # of the starter corpus, whose index is kept under a digest of them
 QUESTION = "why does dropout help?"
-FAVOURITES = ("--favorite", "The Hobbit", "--favorite", "Emma", "--favorite", "Dracula")
 MOST = {
-    # texts: a question, 30 candidates, at most 20 sentences of the best hits; 20 books
+    # texts: a question, 30 candidates, at most 20 sentences of the best hits
     "open": Start(texts=0, compiled=0, files=ARTICLES + 38, modules=390),
     "ask": Start(texts=51, compiled=0, files=ARTICLES + 38, modules=420),
-    "recommend": Start(texts=20, compiled=0, files=30, modules=420),
     "demo": Start(texts=0, compiled=0, files=ARTICLES + 360, modules=2300),
 }
 COMMANDS = {
     "open": (),
     "ask": ("ask", QUESTION),
-    "recommend": ("recommend", *FAVOURITES),
     "demo": ("demo", "--port", "0"),
 }
 
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache folder that a first start of each kind has filled."""
+    """A cache folder that a first start has filled."""
     folder = tmp_path_factory.mktemp("cache")
-    for kind in ("ask", "recommend"):
-        count(kind, folder)
+    count(COMMANDS["ask"], folder)
     return folder
 
 
-def count(kind: str, cache: Path) -> Start:
+def count(command: Sequence[str], cache: Path) -> Start:
     """What one start does, of the demo until it serves."""
     out = cache / "counts.json"
-    command = [sys.executable, str(Path(__file__).with_name("starts.py")), str(out), *COMMANDS[kind]]
+    counting = [sys.executable, str(Path(__file__).with_name("starts.py")), str(out), *command]
     environment = {**os.environ, "RAGQA_CACHE": str(cache)}
-    with subprocess.Popen(command, env=environment, stdout=-1, stderr=-2, text=True) as process:
+    with subprocess.Popen(counting, env=environment, stdout=-1, stderr=-2, text=True) as process:
         assert process.stdout
         line = process.stdout.readline()
-        if kind == "demo":
+        serves = command[:1] == COMMANDS["demo"][:1]
+        if serves:
             process.terminate()
         said = line + process.stdout.read()
-    assert process.returncode == (128 + signal.SIGTERM if kind == "demo" else 0), said
+    assert process.returncode == (128 + signal.SIGTERM if serves else 0), said
     return Start(**json.loads(out.read_bytes()))
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_a_start_does_no_work_that_a_file_could_have_saved(kind: str, cache: Path) -> None:
-    done, most = count(kind, cache), MOST[kind]
+    done, most = count(COMMANDS[kind], cache), MOST[kind]
     assert done.texts <= most.texts
     assert done.compiled == most.compiled
     assert done.files <= most.files
@@ -63,6 +61,6 @@ def test_a_start_does_no_work_that_a_file_could_have_saved(kind: str, cache: Pat
 
 
 def test_the_first_start_embeds_the_question_alone(tmp_path: Path) -> None:
-    done = count("ask", tmp_path)
+    done = count(COMMANDS["ask"], tmp_path)
     assert done.texts <= MOST["ask"].texts
     assert done.compiled == 2

@@ -52,11 +52,11 @@ def add_commands(command: Command) -> None:
 
 
 def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
-    from ragqa.recipes import RECIPES
+    from ragqa.recipes import recipe_names
 
     parser.add_argument(
         "--recipe",
-        choices=(_WIKIPEDIA, *RECIPES),
+        choices=(_WIKIPEDIA, *recipe_names()),
         default=_WIKIPEDIA,
         help=f"kind of dataset to make (default: {_WIKIPEDIA})",
     )
@@ -155,10 +155,12 @@ def _add_label_options(group: Any) -> None:
 
 def _add_train_options(parser: argparse.ArgumentParser) -> None:
     from ragqa.models.bases import OFFLINE_BASE
+    from ragqa.recipes import recipe_names
+    from ragqa.training.train import PRESETS
 
     parser.add_argument(
         "--recipe",
-        choices=_presets(),
+        choices=(*PRESETS, *recipe_names()),
         default="reference",
         help="settings to start from. reference: those of the published reference model; listwise: those of the bundled "
         "reranker; embedder: those of the bundled embedder; others: those of that recipe (default: reference)",
@@ -319,17 +321,17 @@ def _train(options: argparse.Namespace) -> None:
     from ragqa.training.train import TrainConfig, train
     from ragqa.training.train_embedder import train_embedder
 
-    config = replace(_presets()[options.recipe], **given(options, TrainConfig))
+    config = replace(_preset(options.recipe), **given(options, TrainConfig))
     run = train_embedder if options.recipe == "embedder" else train
     print(json.dumps(dict(run(options.datasets, options.out, config)), indent=1))
 
 
-def _presets() -> dict[str, "TrainConfig"]:
-    """Return the settings to start from, by name: the library's, and one for each recipe."""
-    from ragqa.recipes import RECIPES, load_recipe
+def _preset(name: str) -> "TrainConfig":
+    """Return the library's settings with this name, or those of a recipe."""
+    from ragqa.recipes import load_recipe
     from ragqa.training.train import PRESETS
 
-    return PRESETS | {name: load_recipe(name).training_config() for name in RECIPES}
+    return PRESETS[name] if name in PRESETS else load_recipe(name).training_config()
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -152,9 +152,9 @@ def _parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     for add in (add_pages, add_learning, add_searching):
         add(command)
     if not arguments or arguments[0] not in commands.choices:
-        from ragqa.recipes import RECIPES, load_recipe
+        from ragqa.recipes import load_recipe, recipe_names
 
-        for recipe in map(load_recipe, RECIPES):
+        for recipe in map(load_recipe, recipe_names()):
             recipe.add_commands(command)
     return parser
 

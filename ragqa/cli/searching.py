@@ -310,6 +310,6 @@ def _open_growth(options: argparse.Namespace) -> "Growth | None":
 
 
 def _recipe_tabs() -> dict[str, Any]:
-    from ragqa.recipes import RECIPES, load_recipe
+    from ragqa.recipes import load_recipe, recipe_names
 
-    return {recipe.TAB: recipe.add_tab for recipe in map(load_recipe, RECIPES)}
+    return {recipe.TAB: recipe.add_tab for recipe in map(load_recipe, recipe_names())}

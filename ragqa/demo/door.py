@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ragqa.demo.origin import read_names
-from ragqa.errors import InputError, MissingExtraError
+from ragqa.errors import InputError, MissingExtraError, check_extra
 from ragqa.process import is_own_host
 
 PORT = 7860
@@ -29,7 +29,8 @@ class Door:
 
 
 def check_door(door: Door) -> None:
-    """Raise `InputError` for options that contradict each other, `MissingExtraError` if MCP is not installed."""
+    """Raise `InputError` for options that contradict each other, `MissingExtraError` without the extras `demo` and `mcp`."""
+    check_extra("the chat", "demo")
     own = is_own_host(door.host) and not door.names
     if not (own or door.auth or door.open_to_all):
         raise InputError(

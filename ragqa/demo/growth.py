@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread, Timer
 
 from ragqa.demo.corpora import Corpus
-from ragqa.errors import CrawlError, InputError, RagqaError
+from ragqa.errors import CrawlError, InputError, RagqaError, check_extra
 from ragqa.index.folder import update_index
 from ragqa.records import Page
 from ragqa.storage.json_lines import read_journal, read_json_lines
@@ -50,7 +50,11 @@ class Growth:
         max_pages: int = MAX_PAGES,
         max_minutes: float = MAX_MINUTES,
     ) -> None:
-        """One job fetches at most `max_pages` pages in `max_minutes`. Raises `InputError` for a contact that is no address."""
+        """One job fetches at most `max_pages` pages in `max_minutes`.
+
+        Raises `InputError` for a contact that is no address, `MissingExtraError` without the extra `crawl`.
+        """
+        check_extra("crawling", "crawl")
         check_contact(contact)
         if max_pages < 1:
             raise InputError(f"max_pages is {max_pages}; it must be at least 1")

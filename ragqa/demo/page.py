@@ -9,7 +9,7 @@ from ragqa.demo.corpora import Corpus, by_name
 from ragqa.demo.corpus_tab import add_corpus_tab
 from ragqa.demo.escaping import escape_markdown
 from ragqa.demo.extras import Extras
-from ragqa.errors import InputError
+from ragqa.errors import InputError, check_extra
 from ragqa.process import prepare_gradio
 from ragqa.search.retriever import Retriever
 
@@ -35,8 +35,10 @@ def build_demo(
 ) -> "gr.Blocks":
     """Build the page and its public endpoints, `/search` and `/ask`; `launch`, `serve` and `mount` add its style.
 
-    Raises `InputError` for two corpora with one name, and if no temporary folder can be made.
+    Raises `InputError` for two corpora with one name, and if no temporary folder can be made; `MissingExtraError` without the
+    extra `demo`.
     """
+    check_extra("the chat", "demo")
     try:
         prepare_gradio()
     except OSError as error:

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ragqa.errors import ENGLISH_ONLY, CrawlError, InputError, warn_of_fallback
+from ragqa.errors import ENGLISH_ONLY, CrawlError, InputError, check_extra, warn_of_fallback
 from ragqa.process import REASON, is_offline
 from ragqa.progress import counter
 from ragqa.records import Page
@@ -86,8 +86,8 @@ def crawl(config: CrawlConfig, *, progress: bool = True, watch: Monitor | None =
 
     `watch` counts requests and pages; another thread can stop the crawl with it.
 
-    Raises `InputError` for an invalid setting. Raises `CrawlError` if the crawl is stopped, if a category cannot be listed or
-    if several pages in a row fail; the journal keeps what was fetched.
+    Raises `MissingExtraError` without the extra `crawl` and `InputError` for an invalid setting. Raises `CrawlError` if the
+    crawl is stopped, if a category cannot be listed or if several pages in a row fail; the journal keeps what was fetched.
     """
     out, journal, ledger = Path(config.out), Path(f"{config.out}.partial"), Path(f"{config.out}.titles")
     past = list(read_json_lines(ledger, Outcome)) if ledger.exists() else []
@@ -302,6 +302,7 @@ def check_contact(contact: str) -> None:
 def _check(contact: str, seeds: Seeds, in_flight: int, delay_s: float) -> None:
     if is_offline():
         raise CrawlError(f"a crawl needs the network, and {REASON}")
+    check_extra("crawling", "crawl")
     check_contact(contact)
     if not seeds.categories and not seeds.titles:
         raise InputError("nothing to crawl: name categories or titles")

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import IO, Any
 from xml.etree.ElementTree import Element, ParseError, iterparse
 
-from ragqa.errors import InputError, MissingExtraError, warn_of_fallback
+from ragqa.errors import InputError, check_extra, warn_of_fallback
 from ragqa.storage.json_lines import LONGEST_LINE
 from ragqa.wiki.namespaces import ARTICLE, CATEGORY, fold
 
@@ -89,11 +89,8 @@ def open_dump(path: Path, advance: Callable[[int], object]) -> Iterator[tuple[Si
     or if MediaWiki would not write it so. Unknown elements are skipped, with one warning. Raises `InputError`, at once or at a
     page, if the file is no dump or is cut short or damaged.
     """
-    try:
-        import mwxml  # noqa: F401
-        from mwxml.element_iterator import ElementIterator, EventPointer
-    except ImportError as error:
-        raise MissingExtraError("reading a dump", "dump") from error
+    check_extra("reading a dump", "dump")
+    from mwxml.element_iterator import ElementIterator, EventPointer
 
     if not path.is_file():
         raise InputError(f"{path} is not a file")

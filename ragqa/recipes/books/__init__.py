@@ -1,4 +1,4 @@
-"""Books for a reader: a dataset from goodbooks-10k in the input format of the reference model, its reranker, recommendations.
+"""Books for a reader: a dataset from goodbooks-10k, a reranker trained on it, and recommendations.
 
 from ragqa.recipes.books import Recommender
 

@@ -1,4 +1,4 @@
-"""Ratings into labelled pairs to train with, and into candidate sets to measure with, split by reader."""
+"""Ratings in, labelled pairs for training and candidate sets for evaluation out, split by reader."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from ragqa.training.dataset import SPLITS, check_weights, keyed_random, name_wei
 
 SETS = ("standard", "library", "matched")
 ABOUT = """\
-Readers with three favourite books (`sentence_0`) and books (`sentence_1`); `label` is 1.0 where the reader gave the book
-at least so many `stars`, 0.0 where one or two, or none at all.
-Made by `ragqa dataset --recipe books`. Split by reader: no reader is in two splits, but the books are the same in all.
+Pairs of a reader (`sentence_0`, three favourite books) and a book (`sentence_1`). `label` is 1.0 if the reader gave the book
+at least `stars` stars, and 0.0 if the reader gave it one or two stars or did not rate it.
+Made by `ragqa dataset --recipe books`. Split by reader: no reader is in two splits, but all splits share the same books.
 `eval` and `test` are the pairs of the candidate sets `candidates/eval-standard` and `candidates/test-standard`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BooksConfig:
-    """How pairs and candidate sets are made.
+    """Settings of the pairs and candidate sets.
 
-    A reader likes a book with at least so many `stars`. Lists are made for at most `readers` to train on, each with so many
-    `profiles` of `liked` books and `others`, and for at most `measured` in each other split, one profile each, of so many
-    `candidates` in the same proportion; where there are more readers, some are drawn. `shares` of the kinds of others
-    (`candidates.KINDS`); `parts` of the readers in the splits. Readers who liked fewer than `least` books beside the
-    favourites are left out.
+    A reader likes a book that they gave at least `stars` stars. In the train split, at most `readers` readers have up to
+    `profiles` profiles each, and each profile has `liked` liked books and `others` other books. In the eval and test splits,
+    at most `measured` readers have one profile each, with `candidates` books in the same proportion. If there are more
+    readers, they are sampled. `shares` are the proportions of the kinds of other books (`candidates.KINDS`), `parts` those of
+    the readers in the splits. Readers with fewer than `least` liked books, not counting the favourites, are left out.
     """
 
     stars: int = 4
@@ -56,13 +56,13 @@ class BooksConfig:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The settings by name, shares and parts with the names of what they are of."""
+        """The settings by name; the values of `shares` and `parts` have the names of their kinds and splits."""
         return name_weights(self, KINDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Books:
-    """What `build` makes: what the readers to train on are to rank, and by names such as `eval-standard` the candidate sets."""
+    """Result of `build`: the training lists, and the candidate sets by names such as `eval-standard`."""
 
     source: Source
     train: tuple[Candidates, ...]
@@ -70,14 +70,14 @@ class Books:
 
 
 def build(data: str | Path, config: BooksConfig) -> Books:
-    """Read goodbooks-10k and draw profiles and candidates; the same data and config give the same ones in the same order.
+    """Read goodbooks-10k and draw profiles and candidates. Deterministic: same data and config, same result and order.
 
-    Of the readers to evaluate and test with, nothing is known but the candidates: popularity is counted without them.
+    Ratings of the readers in eval and test are used for their candidates only. Popularity is counted without them.
     """
     library = read_library(data)
     readers = split_readers(library, config.parts, config.seed)
     source = Source(library, tuple(readers["train"]), config.stars, config.seed)
-    asked: set[str] = set()  # a query that another reader has already would be judged twice
+    asked: set[str] = set()  # two readers with the same query would judge it twice
     train = tuple(
         draw(source, profile, config.liked, config.others, config.shares)
         for profile in _profiles(
@@ -85,7 +85,7 @@ def build(data: str | Path, config: BooksConfig) -> Books:
         )
     )
     if not train:
-        raise CorpusError(f"{data} has no reader to train on: none liked enough books; give more ratings")
+        raise CorpusError(f"{data} has no reader to train on, because none liked enough books; give more ratings")
     liked = round(config.candidates * config.liked / (config.liked + config.others))
     sizes = liked, config.candidates - liked
     sets: dict[str, tuple[Candidates, ...]] = {}
@@ -99,7 +99,7 @@ def build(data: str | Path, config: BooksConfig) -> Books:
 
 
 def _some(readers: Sequence[str], most: int, config: BooksConfig) -> Sequence[str]:
-    """The readers, or so many of them, which depend on their ids and the seed alone."""
+    """Return the readers, or a sample of `most` that depends only on their ids and the seed."""
     drawn = sorted(readers, key=lambda reader: keyed_random(config.seed, "drawn", reader).random())[:most]
     return readers if len(readers) <= most else sorted(drawn, key=int)
 
@@ -116,9 +116,9 @@ def _profiles(
 
 
 def make_dataset(data: str | Path, out: str | Path, seed: int = 42) -> dict[str, Any]:
-    """Write a dataset folder from one of goodbooks-10k and return its lint with sizes of the candidate sets in `candidates/`.
+    """Write a dataset folder from a folder of goodbooks-10k; return its lint and the sizes of the sets in `candidates/`.
 
-    Raises `InputError` or `RecordError` for data that cannot be used, `CorpusError` if no reader is left to train on.
+    Raises `InputError` or `RecordError` for data that cannot be used, `CorpusError` if there is no reader to train on.
     """
     config = BooksConfig(seed=seed)
     books = build(data, config)
@@ -142,7 +142,7 @@ def make_dataset(data: str | Path, out: str | Path, seed: int = 42) -> dict[str,
 
 
 def sizes(books: Books) -> dict[str, str]:
-    """In words, how large each candidate set is."""
+    """Describe the size of each candidate set in words."""
     found = {}
     for name, sets in books.sets.items():
         counts = [len(c.liked) + len(c.others) for c in sets]

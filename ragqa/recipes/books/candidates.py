@@ -1,14 +1,14 @@
-"""Books to rank for a reader: some the reader liked, others the reader did not pick or did not like.
+"""Books to rank for a reader: some that the reader liked, and others that the reader disliked or did not rate.
 
-Four kinds of others, each a sense in which a book is the wrong one:
+There are four kinds of other books:
 
-- `disliked`: the reader gave it one or two stars,
-- `similar`: not rated, of those BM25 finds for the reader's query; the first are passed over, the reader may well like them,
-- `popular`: not rated, drawn as often as other readers have rated it, so that popularity alone is no reason to rank it low,
-- `any`: not rated, any book of the library.
+- `disliked`: rated with one or two stars,
+- `similar`: not rated, and found by BM25 for the reader's query; the first hits are skipped, since the reader may like them,
+- `popular`: not rated, and drawn in proportion to its popularity, so that popularity alone does not mark a liked book,
+- `any`: not rated, drawn uniformly from the library.
 
-No candidate is a favourite, and none an unrated edition of a book that the reader rated. Popularity is the number of training
-readers who rated a book.
+No candidate is a favourite or an unrated edition of a book that the reader rated. The popularity of a book is the number of
+training readers who rated it.
 """
 
 import random
@@ -26,12 +26,12 @@ from ragqa.records import Passage
 from ragqa.training.dataset import keyed_random
 
 KINDS = ("disliked", "similar", "popular", "any")
-SKIP, DEPTH = 50, 200  # of what BM25 finds: of the first ten readers like a quarter, of the first fifty a seventh
+SKIP, DEPTH = 50, 200  # hits of BM25: readers like a quarter of the first ten and a seventh of the first fifty
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What is to be ranked for a reader, in no telling order: `liked` and `others`."""
+    """Books to rank for a reader, `liked` and `others`. Their order says nothing about relevance."""
 
     profile: Profile
     query: str
@@ -41,32 +41,32 @@ class Candidates:
 
 @dataclass(frozen=True)
 class Source:
-    """A library and the readers whose ratings may be known."""
+    """A library, and the readers whose ratings may be used."""
 
     library: Library
     known: Sequence[str]
-    stars: int = 4  # of a liked book at least
+    stars: int = 4  # least number for a liked book
     seed: int = 42
 
     @cached_property
     def popularity(self) -> Mapping[str, int]:
-        """By book id the number of known readers who rated it."""
+        """Number of known readers who rated a book, by book id."""
         return Counter(book for reader in self.known for book in self.library.ratings[reader])
 
     @cached_property
     def ladder(self) -> Sequence[Book]:
-        """The books, the least popular first; equally popular ones by their ratings elsewhere."""
+        """The books from least to most popular; ties by `ratings_count`, then by id."""
         books = self.library.books.values()
         return sorted(books, key=lambda book: (self.popularity.get(book.id, 0), book.ratings_count, book.id))
 
     @cached_property
     def rungs(self) -> Mapping[str, int]:
-        """The places on the ladder by book id."""
+        """Position on the ladder by book id."""
         return {book.id: place for place, book in enumerate(self.ladder)}
 
     @cached_property
     def index(self) -> Bm25Index:
-        """The books' documents."""
+        """BM25 index of the books' documents."""
         books = self.library.books.values()
         return Bm25Index.build(Passage(book.id, "", text=document(book)) for book in books)
 
@@ -79,23 +79,23 @@ class Source:
         return genre_shares(self.library.books.values())
 
     def query(self, profile: Profile) -> str:
-        """The profile's query."""
+        """Return the query of a profile."""
         return query(profile.favourites, self._shares)
 
     def liked(self, profile: Profile) -> list[Book]:
-        """The books the reader liked, without the favourites and other editions of them."""
+        """Return the books that the reader liked, without the favourites and their other editions."""
         works = {book.work for book in profile.favourites}
         stars = self.library.ratings[profile.reader]
         rated = (self.library.books[book] for book, rating in stars.items() if rating >= self.stars)
         return list({book.work: book for book in rated if book.work not in works}.values())
 
     def works(self, reader: str, least: int = 1) -> set[str]:
-        """The works that the reader gave so many stars."""
+        """Return the works that the reader gave at least `least` stars."""
         stars = self.library.ratings[reader]
         return {self.library.books[book].work for book, rating in stars.items() if rating >= least}
 
     def others(self, kind: str, profile: Profile, rng: random.Random) -> Iterator[Book]:
-        """Books of one kind of others, in random order; any but the disliked ones may come again and again."""
+        """Yield books of one kind in random order. Books of all kinds but `disliked` and `similar` may repeat."""
         books, stars = self.library.books, self.library.ratings[profile.reader]
         if kind == "disliked":
             found = [books[book] for book, rating in stars.items() if rating <= DISLIKED]
@@ -112,11 +112,11 @@ class Source:
 
     def _drawn(self, by_popularity: bool, rng: random.Random) -> Iterator[Book]:
         weights = self._weights if by_popularity else range(1, len(self.ladder) + 1)
-        for _ in range(20 * len(self.ladder)):  # a reader may have rated them all
+        for _ in range(20 * len(self.ladder)):  # ends even if the reader has rated every book
             yield self.ladder[bisect(weights, rng.random() * weights[-1])]
 
     def near(self, book: Book, reader: str, rng: random.Random) -> Iterator[Book]:
-        """Unrated books about as popular: in random order from ever wider stretches of the ladder around the book."""
+        """Yield unrated books of similar popularity, in random order from growing ranges of the ladder around the book."""
         place, rated, seen = self.rungs[book.id], self.works(reader), set[str]()
         reach = 10 + (len(self.ladder) - place) // 10
         while len(seen) < len(self.ladder):
@@ -127,7 +127,7 @@ class Source:
 
 
 def draw(source: Source, profile: Profile, liked: int, others: int, shares: Sequence[float]) -> Candidates:
-    """At most `liked` liked books and others in proportion, of `KINDS` by their shares; where one has none left, of any."""
+    """Draw at most `liked` liked books, and other books in proportion: `KINDS` by their shares, `any` if a kind runs out."""
     rng = keyed_random(source.seed, "candidates", profile.reader, [book.id for book in profile.favourites])
     chosen = _some(source.liked(profile), liked, rng)
     offered = {kind: source.others(kind, profile, rng) for kind in KINDS}
@@ -139,7 +139,7 @@ def draw(source: Source, profile: Profile, liked: int, others: int, shares: Sequ
 
 
 def draw_matched(source: Source, profile: Profile, liked: int, others: int) -> Candidates:
-    """The same with unrated others only, drawn for each liked book in turn from the books about as popular."""
+    """Draw as `draw` does, but take only unrated others, for each liked book in turn from books of similar popularity."""
     rng = keyed_random(source.seed, "matched", profile.reader, [book.id for book in profile.favourites])
     chosen = _some(source.liked(profile), liked, rng)
     offered = [source.near(book, profile.reader, rng) for book in chosen]
@@ -154,7 +154,7 @@ def _some(books: Sequence[Book], most: int, rng: random.Random) -> tuple[Book, .
 
 
 def _take(offered: Iterator[Book], drawn: dict[str, Book]) -> bool:
-    """Add the first book on offer whose work is not among the drawn; whether there was one."""
+    """Add the first offered book whose work has not been drawn yet. Return False if there is none."""
     book = next((book for book in offered if book.work not in drawn), None)
     if book is not None:
         drawn[book.work] = book

@@ -1,4 +1,4 @@
-"""The recipe's command line: `ragqa recommend`."""
+"""The command line of the recipe: `ragqa recommend`."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ Command = Callable[[str, Callable[[argparse.Namespace], int | None], str, str], 
 def add_commands(command: Command) -> None:
     """Add `recommend` to the command line."""
     parser = command(
-        "recommend", _recommend, "find books for a reader who names some favourites",
+        "recommend", _recommend, "recommend books to a reader who names some favorites",
         'ragqa recommend --favorite "The Hobbit" --favorite "Emma by Jane Austen"',
     )  # fmt: skip
     parser.add_argument(
@@ -33,17 +33,23 @@ def add_commands(command: Command) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="recommend only books of this genre; may be repeated, then of any of them (default: all genres)",
+        help="recommend only books of this genre; may be repeated for books of any of them (default: all genres)",
     )
     parser.add_argument(
-        "--library", metavar="PATH", help="JSON Lines file or folder of goodbooks-10k; the starter library if not given"
+        "--library",
+        metavar="PATH",
+        help="JSON Lines file of books or folder of goodbooks-10k (default: the bundled library)",
     )
-    parser.add_argument("-k", type=int, default=10, help="books to name (default 10)")
+    parser.add_argument("-k", type=int, default=10, help="number of recommendations (default: 10)")
     parser.add_argument(
-        "--same-series", action="store_true", help="name several parts of a series, the favourites' too"
+        "--same-series",
+        action="store_true",
+        help="allow several parts of a series, and parts of the favorites' series",
     )
-    parser.add_argument("--model", metavar="FOLDER", help="reranker; the recipe's own if not given")
-    parser.add_argument("--json", action="store_true", help="print the recommendations as JSON")
+    parser.add_argument(
+        "--model", metavar="FOLDER", help="folder of a reranker (default: the one bundled with the recipe)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _recommend(options: argparse.Namespace) -> None:

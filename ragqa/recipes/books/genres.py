@@ -1,4 +1,4 @@
-"""The genres that readers' shelf names stand for: `ya-paranormal-romance` is three, `to-read` and `read-in-2015` are none."""
+"""Names of readers' shelves in, genres out: `ya-paranormal-romance` is three genres, `to-read` is none."""
 
 import re
 from collections.abc import Iterable
@@ -78,7 +78,7 @@ _SYNONYMS = {
 }
 GENRES = tuple(_SYNONYMS)
 
-# words that say nothing of the genre beside one that does
+# words that add nothing to the name of a genre
 _BESIDE = frozenset(
     "fiction novel novels book books lit genre general and the s adult series stories high epic heroic hard low dark modern "
     "historicals new american british english european french german russian japanese world us u greek legal".split()
@@ -86,13 +86,14 @@ _BESIDE = frozenset(
 _GENRE_OF = {tuple(name.split("-")): genre for genre, names in _SYNONYMS.items() for name in names.split()}
 _LONGEST = max(map(len, _GENRE_OF))
 
-LEAST_OF_COUNTS = 0.02  # of the votes for the book's foremost genre
-LEAST_OF_NAMES = 0.3
+# a genre needs this fraction of the votes that the book's top genre has
+LEAST_OF_COUNTS = 0.02  # votes counted from shelves
+LEAST_OF_NAMES = 0.3  # votes counted from listed names
 
 
 @cache
 def genres_of_shelf(name: str) -> frozenset[str]:
-    """The genres in a shelf's name; none where a word of it is neither a genre's nor says nothing beside one."""
+    """Return the genres that the name of a shelf holds; none if any word is neither part of a genre nor a filler word."""
     words = [word for word in re.split(r"[-\s]+", name.casefold()) if word]
     found = set()
     while words:
@@ -106,9 +107,9 @@ def genres_of_shelf(name: str) -> frozenset[str]:
 
 
 def genres_of_book(shelves: Iterable[tuple[str, int]], least: float) -> frozenset[str]:
-    """The genres of a book that stands on these shelves so many times; a name of several shares its votes.
+    """Return the genres of a book from shelf names and their counts. A name of several genres shares its votes among them.
 
-    Genres with less than `least` of the foremost one's votes are left out.
+    Genres with fewer than `least` times the votes of the top genre are left out.
     """
     votes: dict[str, float] = {}
     for name, count in shelves:

@@ -1,9 +1,9 @@
-"""goodbooks-10k: books with genres and, where there are some, descriptions, and what readers rated them.
+"""Files of a library in, books and ratings out: goodbooks-10k, or JSON Lines.
 
-The files as published (CC BY-SA 4.0, https://github.com/zygmuntz/goodbooks-10k), plain or gzipped: `books.csv`, `ratings.csv`,
-`book_tags.csv`, `tags.csv`; instead of the last two or beside them `book_metadata.csv`, which lists genres. Descriptions are
-not part of it; they are taken from a column `description` of `books.csv`, from `descriptions.csv` (`Book`, `Author`,
-`Description`) or from `descriptions_isbn13.txt` (lines of an ISBN-13 and a text).
+goodbooks-10k (CC BY-SA 4.0, https://github.com/zygmuntz/goodbooks-10k) has these files, plain or gzipped: `books.csv`,
+`ratings.csv`, `book_tags.csv` and `tags.csv`. Genres come from the last two, from `book_metadata.csv`, or from both.
+Descriptions are not part of the dataset. They are read from the column `description` of `books.csv`, from `descriptions.csv`
+(columns `Book`, `Author`, `Description`), or from `descriptions_isbn13.txt` (an ISBN-13 and a text in each line).
 """
 
 import re
@@ -18,7 +18,9 @@ from ragqa.recipes.books.genres import LEAST_OF_COUNTS, LEAST_OF_NAMES, genres_o
 from ragqa.recipes.books.tables import Row, find_table, need_table, read_table, whole_number
 from ragqa.storage.json_lines import construct, read_lines, read_rows
 
-LONGEST_DESCRIPTION = 1000  # characters; the authors, who come after it, must stay in what a reranker reads
+LONGEST_DESCRIPTION = (
+    1000  # characters; the authors come after it and must stay within the tokens that a reranker reads
+)
 STARTER = "books.jsonl"
 TABLES = (
     "books.csv", "book_tags.csv", "book_tags_reduced.csv", "tags.csv", "tags_reduced.csv", "book_metadata.csv",
@@ -32,7 +34,7 @@ Ratings = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """A book; all editions of one have the same `work`. `ratings_count` is the number of ratings on the site it comes from."""
+    """A book. All its editions have the same `work`. `ratings_count` counts ratings on the site of origin."""
 
     id: str
     title: str
@@ -45,7 +47,7 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Books by id, and by reader the ratings, 1 to 5, by book id; both in the order of the ids."""
+    """Books by id, and the ratings of each reader, 1 to 5, by book id. Both are in the order of the ids."""
 
     books: Mapping[str, Book]
     ratings: Ratings
@@ -54,7 +56,7 @@ class Library:
 def read_library(folder: str | Path) -> Library:
     """Read a folder of goodbooks-10k.
 
-    Raises `InputError` for a missing file, `RecordError` naming file and line for a missing column or a bad row.
+    Raises `InputError` for a missing file, and `RecordError` with file and line for a missing column or a bad row.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -64,10 +66,10 @@ def read_library(folder: str | Path) -> Library:
 
 
 def read_books(source: str | Path) -> dict[str, Book]:
-    """Read books by id from a folder of goodbooks-10k, or from a JSON Lines file, in the order there.
+    """Read books by id from a folder of goodbooks-10k or from a JSON Lines file, in file order.
 
-    A line has `id`, `title` and `authors`, and may have `genres` (names that shelves have, too), `description`, and
-    `ratings_count`. Raises `InputError` or `RecordError` for what cannot be read.
+    A line of the file has `id`, `title` and `authors`, and optionally `genres` (shelf names are understood), `description` and
+    `ratings_count`. Raises `InputError` or `RecordError` for files that cannot be read.
     """
     source = Path(source)
     if source.is_dir():
@@ -102,9 +104,9 @@ def _from_row(row: Mapping[str, Any]) -> Book:
 
 
 def read_rated(source: str | Path, books: Mapping[str, Book]) -> Iterator[tuple[str, str]]:
-    """Pairs of a reader and a rated book, of a folder of goodbooks-10k; none of a file, or where there is no `ratings.csv`.
+    """Yield pairs of a reader and a rated book from a folder of goodbooks-10k.
 
-    Raises `InputError` or `RecordError` for what cannot be read.
+    A file, or a folder without `ratings.csv`, has none. Raises `InputError` or `RecordError` for files that cannot be read.
     """
     folder = Path(source)
     if folder.is_dir() and find_table(folder, "ratings.csv"):
@@ -112,18 +114,17 @@ def read_rated(source: str | Path, books: Mapping[str, Book]) -> Iterator[tuple[
 
 
 def starter_file() -> Path:
-    """The file of the bundled library: in an installed package, else in the source tree."""
-    installed = Path(__file__).parent / "starter" / STARTER
-    return installed if installed.is_file() else Path(__file__).parents[3] / "corpus" / "books" / STARTER
+    """Return the path of the bundled library."""
+    return Path(__file__).parent / "starter" / STARTER
 
 
 def tastes_file(source: Path) -> Path:
-    """Where vectors that were learned from ratings lie beside a file of books: `books.tastes.npy` beside `books.jsonl`."""
+    """Return the path of the vectors learned from ratings for a file of books: `books.tastes.npy` for `books.jsonl`."""
     return source.with_suffix(".tastes.npy")
 
 
 def library_files(source: Path) -> list[Path]:
-    """The files that `read_books`, `read_rated` and `read_tastes` may read; none if there is nothing at `source`."""
+    """Return the files that `read_books`, `read_rated` and `read_tastes` may read; none if `source` does not exist."""
     if not source.is_dir():
         return [path for path in (source, tastes_file(source)) if path.is_file()] if source.is_file() else []
     names = {name + end for name in (*TABLES, "ratings.csv") for end in ("", ".gz")}
@@ -131,7 +132,7 @@ def library_files(source: Path) -> list[Path]:
 
 
 def document(book: Book) -> str:
-    """A book as the reranker reads it; parts that are not known are left out."""
+    """Return the text of a book for the reranker. Unknown parts are left out."""
     parts = {
         "Title": book.title,
         "Genres": ", ".join(book.genres),
@@ -168,7 +169,7 @@ def _read_books(folder: Path) -> dict[str, Book]:
 
 
 def _with_works(books: Iterable[Book], work_ids: Mapping[str, str]) -> Iterator[tuple[str, Book]]:
-    """Books with the ids of the first editions of their works: editions share a work id, or title and first author."""
+    """Set the `work` of each book to the id of its first edition. Editions share a work id, or title and first author."""
     first: dict[str, str] = {}
     for book in books:
         keys = [key for key in (work_ids.get(book.id, ""), _title_key(book.title, book.authors[0])) if key]
@@ -201,7 +202,7 @@ def _rating_rows(folder: Path, books: Mapping[str, Book]) -> Iterator[tuple[str,
 
 
 class _Genres:
-    """Genres of books: those that many put them on the shelf of, and those that several listed names stand for."""
+    """Genres of books, from the shelves that readers put them on and from listed names."""
 
     def __init__(self, folder: Path) -> None:
         self._shelves: dict[str, list[tuple[str, int]]] = {}
@@ -235,7 +236,7 @@ def _tag_names(path: Path) -> Iterator[tuple[str, str]]:
 
 
 class _Descriptions:
-    """Descriptions of books, by whatever tells which book they describe."""
+    """Descriptions of books, by ISBN-13 and by title with author."""
 
     def __init__(self, folder: Path) -> None:
         self._texts: dict[str, str] = {}
@@ -256,14 +257,14 @@ class _Descriptions:
 
 
 def _title_key(title: str, authors: str) -> str:
-    """Title without the series in parentheses, and first author, letters and digits only."""
+    """Return title without series, and first author, as letters and digits only."""
     bare = re.sub(r"\([^()]*\)\s*$", "", title) or title
     parts = (unicodedata.normalize("NFKD", part).casefold() for part in (bare, authors.partition(",")[0]))
     return "/".join("".join(c for c in part if c.isalnum()) for part in parts)
 
 
 def _isbn13(isbn: str) -> str:
-    """The ISBN-13 of an ISBN-10, which may lack leading zeros; empty where it is none."""
+    """Return the ISBN-13 of an ISBN-10, which may lack leading zeros; "" if it is not an ISBN-10."""
     if not re.fullmatch(r"\d{1,9}[\dXx]", isbn):
         return ""
     body = "978" + isbn.zfill(10)[:9]
@@ -271,7 +272,7 @@ def _isbn13(isbn: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Text without line breaks and control characters, which a terminal would obey."""
+    """Return text without line breaks and control characters, which would change the terminal."""
     return " ".join(_CONTROL.sub(" ", text).split())
 
 

@@ -1,4 +1,4 @@
-"""Readers: what they like, told as a query the way the reference model takes it, and which part of the data they are in."""
+"""Readers in, their splits, favourites and queries out. Queries have the format of the published book reranker."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from ragqa.recipes.books.library import Book, Library
 
-DISLIKED = 2  # at most so many of 5 stars
+DISLIKED = 2  # most stars of a disliked book, of 5
 FAVOURITES = 3
 MOST_GENRES = 3
-MOST_AUTHORS = 3  # of a favourite; an anthology has dozens
+MOST_AUTHORS = 3  # named for one favourite; an anthology has dozens
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Profile:
 
 
 def split_readers(library: Library, parts: Sequence[float], seed: int) -> dict[str, list[str]]:
-    """The readers by split; where one goes depends on reader and seed alone."""
+    """Return the readers by split. The split of a reader depends only on the reader's id and the seed."""
     from ragqa.training.dataset import SPLITS, keyed_random
 
     readers: dict[str, list[str]] = {split: [] for split in SPLITS}
@@ -33,9 +33,10 @@ def split_readers(library: Library, parts: Sequence[float], seed: int) -> dict[s
 
 
 def profiles(library: Library, reader: str, count: int, seed: int) -> list[Profile]:
-    """At most `count` profiles, each with other favourites drawn from the books the reader gave the most stars.
+    """Return at most `count` profiles with different favourites, drawn from the reader's best-rated books.
 
-    These are the books with 5 stars, where there are fewer than three those with 4 too; none if that are fewer still.
+    These are the books with 5 stars, or those with 4 and 5 if fewer than three have 5. If there are still fewer than three,
+    there are no profiles.
     """
     from ragqa.training.dataset import keyed_random
 
@@ -47,30 +48,33 @@ def profiles(library: Library, reader: str, count: int, seed: int) -> list[Profi
         return []
     rng = keyed_random(seed, "favourites", reader)
     drawn: dict[frozenset[str], Profile] = {}
-    for _ in range(2 * count):  # a reader of few favourites has few profiles
+    for _ in range(2 * count):  # a reader with few favourites has few profiles
         favourites = tuple(rng.sample(best, FAVOURITES))
         drawn.setdefault(frozenset(book.id for book in favourites), Profile(reader, favourites))
     return list(drawn.values())[:count]
 
 
 def _works(library: Library, books: Sequence[str]) -> list[Book]:
-    """The books, one edition of each work."""
+    """Return the books, one edition of each work."""
     return list({library.books[book].work: library.books[book] for book in books}.values())
 
 
 def query(favourites: Sequence[Book], shares: Mapping[str, float]) -> str:
-    """The query of a reader with these favourites; `shares` is how many of all books are of each genre (`genre_shares`)."""
+    """Return the query of a reader with these favourites; `shares` is the fraction of books by genre (`genre_shares`)."""
     return tell(favourites, common_genres(favourites, shares))
 
 
 def tell(favourites: Sequence[Book], genres: Sequence[str]) -> str:
-    """The query of a reader with these favourites and favourite genres."""
+    """Return the query of a reader with these favourites and genres."""
     books = enumerate_names([f"{book.title} by {' and '.join(book.authors[:MOST_AUTHORS])}" for book in favourites])
     return f"Favorite books: {books}." + (f" Favorite genres: {enumerate_names(genres)}." if genres else "")
 
 
 def common_genres(books: Sequence[Book], shares: Mapping[str, float]) -> list[str]:
-    """The at most three genres that most of the books have, two of them at least if any are; of equals the rarer first."""
+    """Return at most three genres that most of the books share, most frequent first; ties by rarity, then by name.
+
+    A genre must occur in two books, unless no genre does.
+    """
     counts = Counter(genre for book in books for genre in book.genres)
     least = min(2, max(counts.values(), default=0))
     shared = [genre for genre, count in counts.items() if count >= least]
@@ -78,11 +82,11 @@ def common_genres(books: Sequence[Book], shares: Mapping[str, float]) -> list[st
 
 
 def genre_shares(books: Collection[Book]) -> dict[str, float]:
-    """The share of the books that are of each genre."""
+    """Return the fraction of the books that have each genre."""
     counts = Counter(genre for book in books for genre in book.genres)
     return {genre: count / len(books) for genre, count in counts.items()}
 
 
 def enumerate_names(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
+    """Join names as in `a`, `a and b`, `a, b and c`."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

@@ -1,9 +1,10 @@
-"""Books for a reader who names a few favourites: what may suit is found among all of a library, the reranker orders it.
+"""A few favourites in, recommended books out: candidates are found in the whole library, then the reranker orders them.
 
-Found by what costs little, its likelihood: how many have rated a book, how much its genres are the favourites', and BM25 of its
-document for the reader's query, each standardized over the library. Where a library has ratings (`tastes`), it is half of that
-and how many readers a book shares with the favourites. The final score is the reranker's logit plus a share of the likelihood.
-The weights and the number of candidates were chosen on readers to tune on (benchmarks/README.md).
+Candidates are found by a cheap score, the likelihood. It is the weighted sum of popularity (number of ratings), likeness of
+genres, and BM25 of the book's document for the reader's query, each standardized over the library. If the library has ratings
+(`tastes`), this sum counts half, and the readers that a book shares with the favourites are added. The final score is the
+reranker's logit plus the weighted likelihood. The weights and the number of candidates were tuned on other readers
+(benchmarks/books.md).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,14 +27,15 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parent / "reranker"
 CANDIDATES = 20
 MOST_FAVOURITES = 10
-SHARED = 0.02  # of the books of a library: those that are told to share readers with a favourite
+SHARED = 0.02  # fraction of a library: this many top books are said to share readers with a favourite
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """Of what makes a book likely: `genres` and `bm25` beside 1 of popularity, `otherwise` of these three beside 1 of readers.
+    """Weights of the parts of a score.
 
-    `likelihood` is that of the whole beside 1 of the reranker's logit.
+    `genres` and `bm25` are relative to popularity (= 1). `otherwise` is the weight of these three together, relative to shared
+    readers (= 1). `likelihood` is the weight of the whole likelihood, relative to the reranker's logit (= 1).
     """
 
     genres: float = 0.6
@@ -47,7 +49,7 @@ WEIGHTS = Weights()
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """A book for a reader: `score` is the final one, unbounded; `reasons` say what it shares with the favourites."""
+    """A recommended book. `score` is the final score, unbounded. `reasons` say what it shares with the favourites."""
 
     book: Book
     score: float
@@ -55,12 +57,12 @@ class Recommendation:
 
 
 class Recommender:
-    """Finds books for readers. Safe to share between threads."""
+    """Recommends books. Safe to share between threads."""
 
     def __init__(
         self, shelf: Shelf, reranker: Reranker, *, candidates: int = CANDIDATES, weights: Weights = WEIGHTS
     ) -> None:
-        """`candidates`, 1 or more, are reranked, more if more books are asked for."""
+        """Rerank `candidates` books (at least 1), or more if more recommendations are asked for."""
         if candidates < 1:
             raise InputError(f"candidates is {candidates}; at least 1 is needed")
         self.books: Mapping[str, Book] = shelf.books
@@ -80,9 +82,9 @@ class Recommender:
     def open(
         cls, library: str | Path | None = None, *, reranker: str | Path | None = None, candidates: int = CANDIDATES
     ) -> "Recommender":
-        """Open a library, a JSON Lines file or a folder of goodbooks-10k (`read_books`), or the starter library.
+        """Open a library: a JSON Lines file or a folder of goodbooks-10k (`read_books`); by default the bundled library.
 
-        `reranker` is the folder of a model, the recipe's own if not given. Raises `InputError` and `ModelError`.
+        `reranker` is the folder of a model, by default the bundled one. Raises `InputError` and `ModelError`.
         """
         from concurrent.futures import ThreadPoolExecutor
 
@@ -92,11 +94,11 @@ class Recommender:
             return cls(shelf, loading.result(), candidates=candidates)
 
     def find(self, title: str) -> Book:
-        """The book that somebody means by a title (`Titles.find`)."""
+        """Return the book with a title (`Titles.find`)."""
         return self._titles.find(title)
 
     def genres(self, favourites: Sequence[Book], names: Iterable[str] = ()) -> list[str]:
-        """The genres that these names stand for, or without names the ones common to the favourites."""
+        """Return the genres with these names; without names, the genres that the favourites share."""
         known = dict.fromkeys(genre for name in names for genre in self._genres_named(name))
         return list(known) or common_genres(favourites, self._shares)
 
@@ -115,13 +117,12 @@ class Recommender:
         *,
         same_series: bool = False,
     ) -> list[Recommendation]:
-        """At most `k` books for a reader of these favourites, best first, ties by id.
+        """Return at most `k` books for a reader with these favourites, best first, ties by id.
 
-        With `genres`, every book is of one of them at least.
-        Editions of the favourites are left out, of other books one is named. Other parts of the favourites' series are left
-        out and of any other series the first is named, unless `same_series`. Three favourites are what the reranker has learned
-        from. Raises `InputError` for a title that is unknown or may be several books, for an unknown genre, and for numbers
-        that make no sense.
+        With `genres`, every book has at least one of them. Editions of the favourites are left out; of another work, one
+        edition is returned. Unless `same_series`, other parts of the favourites' series are left out too, and any other series
+        is represented by its first part. Three favourites are best, because the reranker was trained on three. Raises
+        `InputError` for an unknown or ambiguous title, an unknown genre, no or more than ten favourites, or `k` below 1.
         """
         favourites = [self.find(book) if isinstance(book, str) else book for book in favorites]
         favourites = list({book.work: book for book in favourites}.values())
@@ -144,12 +145,12 @@ class Recommender:
         ]
 
     def score(self, favourites: Sequence[Book], books: Sequence[Book]) -> "np.ndarray":
-        """The final scores, by which `recommend` ranks, of books of the library for a reader of these favourites."""
+        """Return the final scores that `recommend` ranks by, for books of the library: shape (books,)."""
         asked = self.genres(favourites)
         return self._scores(tell(favourites, asked), self._likelihoods(favourites, asked), books)
 
     def find_candidates(self, favourites: Sequence[Book]) -> list[Book]:
-        """The books that `recommend` reranks for these favourites, the likeliest first."""
+        """Return the books that `recommend` reranks for these favourites, the likeliest first."""
         likelihoods = self._likelihoods(favourites, self.genres(favourites))
         return self._choose(likelihoods, favourites, self.candidates, same_series=False)
 
@@ -186,7 +187,7 @@ class Recommender:
         return choose(books, favourites, count, same_series=same_series)
 
     def _opening(self, book: Book) -> Book:
-        """The first part of the book's series; the book itself if it is in none."""
+        """Return the first part of the book's series, or the book itself if it is in no series."""
         return next((self._openings[name] for name in series_of(book.title) if name in self._openings), book)
 
     def _reasons(
@@ -207,7 +208,7 @@ class Recommender:
             yield f"most like {favourites[likeness.index(max(likeness))].title}"
 
     def _sharing(self, favourite: Book) -> "np.ndarray":
-        """Which books are among the few that share the most readers with a favourite: booleans, shape (books,)."""
+        """Mark the few books that share the most readers with a favourite: booleans, shape (books,)."""
         import numpy as np
 
         if not self._is_rated(favourite):
@@ -219,7 +220,7 @@ class Recommender:
 
 
 class _GenreVectors:
-    """Books as unit vectors of their genres, of which the rare ones count more."""
+    """Books as unit vectors of their genres. Rare genres count more."""
 
     def __init__(self, books: Sequence[Book], shares: Mapping[str, float]) -> None:
         import numpy as np
@@ -229,7 +230,7 @@ class _GenreVectors:
         self._vectors = np.array([self.vector(book.genres) for book in books])
 
     def vector(self, genres: Iterable[str]) -> "np.ndarray":
-        """The unit vector of genres, zero where none is known: shape (genres,)."""
+        """Return the unit vector of genres, or zeros if none is known: shape (genres,)."""
         import numpy as np
 
         vector = np.zeros(len(self._column), dtype=np.float32)
@@ -238,20 +239,20 @@ class _GenreVectors:
         return vector / max(float(np.linalg.norm(vector)), 1e-9)
 
     def between(self, book: Book, other: Book) -> float:
-        """How much the genres of two books are alike, 0 to 1."""
+        """Return the likeness of the genres of two books, 0 to 1."""
         return float(self.vector(book.genres) @ self.vector(other.genres))
 
     def likeness(self, favourites: Sequence[Book], genres: Sequence[str]) -> "np.ndarray":
-        """How much the books' genres are like the favourites' and those, in the order of the books: 0 to 1."""
+        """Return the likeness of all books to the favourites and these genres, 0 to 1, in the order of the books."""
         wanted = [self.vector(named) for named in (*(book.genres for book in favourites), genres) if named]
         mean: np.ndarray = self._vectors @ (sum(wanted, self.vector(())) / max(1, len(wanted)))
         return mean
 
 
 def choose(books: Iterable[Book], favourites: Sequence[Book], count: int, *, same_series: bool = False) -> list[Book]:
-    """The first `count` of the books that are neither editions of favourites nor of each other.
+    """Return the first `count` books that are not editions of a favourite or of each other.
 
-    Unless `same_series`, no two are parts of one series, and none of a favourite's.
+    Unless `same_series`, no two books are parts of the same series, and none is part of a favourite's series.
     """
     chosen: list[Book] = []
     works = {book.work for book in favourites}
@@ -272,7 +273,7 @@ def choose(books: Iterable[Book], favourites: Sequence[Book], count: int, *, sam
 
 
 def _filled(shared: "np.ndarray", rated: "np.ndarray", likelihoods: "np.ndarray") -> "np.ndarray":
-    """The same with what the likelihood lets expect of the books that nobody has rated, by the line nearest to the others."""
+    """Fill in books that nobody has rated: a line fitted to the rated books predicts their value from the likelihood."""
     import numpy as np
 
     both = np.column_stack((np.ones_like(likelihoods), likelihoods))
@@ -288,7 +289,7 @@ def _logarithms(books: Sequence[Book]) -> "np.ndarray":
 
 
 def _standardize(values: "np.ndarray") -> "np.ndarray":
-    """The same with mean 0 and deviation 1; zeros where all are equal."""
+    """Scale values to mean 0 and standard deviation 1; zeros if all are equal."""
     spread = float(values.std())
     standardized: np.ndarray = (values - values.mean()) / (spread or 1.0)
     return standardized

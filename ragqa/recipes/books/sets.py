@@ -1,4 +1,4 @@
-"""Candidate sets in BEIR layout: every judged book of a query is to be ranked, and nothing else."""
+"""Candidate sets in BEIR layout. For a query, exactly its judged books are ranked."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,9 +11,10 @@ from ragqa.storage.json_lines import write_json_lines
 
 
 def write_set(folder: Path, sets: Iterable[Candidates], library: Library) -> None:
-    """Write the library as `corpus.jsonl`, the readers as `queries.jsonl`, liked and other books as `qrels.tsv`, 1 and 0.
+    """Write the library to `corpus.jsonl`, the readers to `queries.jsonl`, and the judgments to `qrels.tsv`.
 
-    Queries have their readers' ids and name the favourites.
+    The grade of a liked book is 1, that of another book 0. The id of a query is that of its reader, and the query lists the ids
+    of the favourites.
     """
     sets = list(sets)
     write_json_lines(folder / "corpus.jsonl", ({"_id": b.id, "text": document(b)} for b in library.books.values()))
@@ -31,5 +32,5 @@ def write_set(folder: Path, sets: Iterable[Candidates], library: Library) -> Non
 
 
 def read_set(folder: Path) -> Judged:
-    """Read a candidate set; the candidates of a query are its `relevance` and its `rejected`."""
+    """Read a candidate set. The candidates of a query are the books in `relevance` and `rejected`."""
     return read_beir(folder, max_chars=1 << 20)  # a document is one passage

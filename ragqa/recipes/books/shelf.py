@@ -1,4 +1,4 @@
-"""A library ready to be searched: books, BM25 index and what ratings tell, kept in the cache folder for the next start."""
+"""A library in, a searchable shelf out: books, BM25 index and vectors of ratings, cached for the next start."""
 
 import hashlib
 from collections.abc import Mapping
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     import numpy as np
 
 SHELF_VERSION = 1  # raise with every change of what is kept for the same library: books, their documents, their tastes
-KEPT = 4  # libraries in the cache folder; one of 10,000 books takes 13 MB, with ratings 18
+KEPT = 4  # libraries in the cache folder; 10,000 books take 13 MB, with ratings 18 MB
 
 _BOOKS, _INDEX = "books.jsonl", "index"
 
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The books of a library by id, their index and their vectors (`tastes.learn`), both in the order of the books.
+    """The books of a library by id, their index, and their vectors (`tastes.learn`), all in the same order.
 
-    The documents are the passages of the index. Without ratings the vectors have no dimensions.
+    The passages of the index are the books' documents. Without ratings, the vectors have no dimensions.
     """
 
     books: Mapping[str, Book]
@@ -38,10 +38,11 @@ class Shelf:
 
 
 def open_shelf(source: str | Path | None = None) -> Shelf:
-    """Open a library (`read_books`), the starter library for None; the first call indexes it and learns from its ratings.
+    """Open a library (`read_books`); None opens the bundled one. The first call indexes it and learns from its ratings.
 
-    Those of a file of books lie beside it already learned (`tastes_file`), if there are any. Raises as `read_books` does, and
-    `InputError` if they are not of these books. For the starter library that is a `FallbackWarning`: it has no tastes then.
+    A file of books may have a file of vectors that were learned before (`tastes_file`). Raises as `read_books` does, and
+    `InputError` if the vectors belong to other books. For the bundled library, this is a `FallbackWarning`, and the shelf then
+    has no vectors.
     """
     path = starter_file() if source is None else Path(source)
     folder = _kept(path)
@@ -54,25 +55,25 @@ def open_shelf(source: str | Path | None = None) -> Shelf:
     except InputError as error:
         if path != starter_file():
             raise
-        warn_of_fallback(f"{error.flaw}, so books are recommended without what readers rated; install ragqa again")
-        return make_shelf(books)  # not kept, since the next start must warn too
+        warn_of_fallback(f"{error.flaw}, so recommendations do not use ratings; install ragqa again")
+        return make_shelf(books)  # not cached, because the next start must warn too
     if folder is not None:
         _keep(shelf, folder)
     return shelf
 
 
 def make_shelf(books: Mapping[str, Book], tastes: "np.ndarray | None" = None) -> Shelf:
-    """Index books."""
+    """Index books; without `tastes`, the vectors have no dimensions."""
     index = Bm25Index.build(Passage(book.id, "", text=document(book)) for book in books.values())
     return Shelf(books, index, learn((), books) if tastes is None else tastes)
 
 
 def _keep(shelf: Shelf, folder: Path) -> None:
-    """Leave a shelf for the next start; warn if it cannot be left."""
+    """Save a shelf in the cache folder; warn if that fails."""
     try:
         write_json_lines(folder / _BOOKS, shelf.books.values())
         write_tastes(tastes_file(folder / _BOOKS), shelf.tastes, shelf.books.values())
-        with suppress(IndexStoreError):  # another start is just keeping it
+        with suppress(IndexStoreError):  # another process is saving it right now
             shelf.index.save(folder / _INDEX)
     except (InputError, OSError) as error:
         warn_without_cache(error)
@@ -91,15 +92,15 @@ def _open(folder: Path) -> Shelf:
     index = Bm25Index.open(folder / _INDEX)
     books = {book.id: book for book in read_json_lines(folder / _BOOKS, Book)}
     if len(books) != len(index.passages):
-        raise IndexStoreError(f"{folder} holds books that were not indexed")
+        raise IndexStoreError(f"{folder} holds other books than its index")
     tastes = read_tastes(tastes_file(folder / _BOOKS), books.values())
-    with suppress(OSError):  # another user's
+    with suppress(OSError):  # it belongs to another user
         folder.touch()
     return Shelf(books, index, tastes)
 
 
 def _kept(path: Path) -> Path | None:
-    """Return the cache folder of a library, named after its files; None if there is no library, or the user has no home."""
+    """Return the cache folder of a library, by a hash of its files; None without a library or a home folder."""
     files = library_files(path)
     contents = [(file.name, sha256(file)) for file in files]
     key = hashlib.sha256(repr([SHELF_VERSION, build_version(), contents]).encode())
@@ -111,7 +112,7 @@ def _kept(path: Path) -> Path | None:
 
 
 def _remove_old(folder: Path) -> None:
-    """Remove the kept shelves that were used longest ago, and nothing that is not ours."""
+    """Remove the cached shelves that were used longest ago. Foreign files stay."""
     with suppress(OSError):
         others = [other for other in folder.parent.iterdir() if other != folder and holds_index(other / _INDEX)]
         for old in used_longest_ago(others, keep=KEPT - 1):

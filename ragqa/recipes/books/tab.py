@@ -1,4 +1,4 @@
-"""The recipe's tab in the demo: books that a reader likes go in, a ranked shelf comes out."""
+"""The tab of the recipe in the demo: books that a reader likes in, a ranked shelf out."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
@@ -19,7 +19,7 @@ HINT = "Choose some books that you like; three are best."
 
 
 def add_tab(events: Mapping[str, Any]) -> None:
-    """Build the tab in the page that is being built; `events` are the options of its events. Models load when first needed."""
+    """Add the tab to the page that is being built. `events` are options for its events. Models load at the first request."""
     import gradio as gr
 
     books = read_books(starter_file())
@@ -50,9 +50,9 @@ def add_tab(events: Mapping[str, Any]) -> None:
 
 
 def choices(books: Iterable[Book]) -> list[tuple[str, str]]:
-    """The names and ids of books, in an order in which the first that holds what was typed is the one that was meant.
+    """Return names and ids of books, ordered so that the first name that contains the typed text is the likely one.
 
-    Short titles come first, since a title is shorter than all others that hold it; later parts of series come last.
+    Short titles come first, because a title is shorter than all titles that contain it. Later parts of series come last.
     """
 
     def rank(book: Book) -> tuple[bool, int, str]:
@@ -68,7 +68,7 @@ def _recommender() -> Recommender:
 
 
 def render_shelf(found: Sequence[Recommendation]) -> str:
-    """Recommendations as a ranked list, each with its reasons and the beginning of its description."""
+    """Render recommendations as a ranked list, each with its reasons and the start of its description."""
     cards = "".join(render_book(rank, one) for rank, one in enumerate(found, 1))
     return (
         f'<div class="ragqa" aria-live="polite"><ol>{cards}</ol></div>' if cards else render_notice("No other books.")
@@ -76,7 +76,7 @@ def render_shelf(found: Sequence[Recommendation]) -> str:
 
 
 def render_book(rank: int, one: Recommendation) -> str:
-    """One recommended book."""
+    """Render one recommendation."""
     return (
         f'<li class="card"><div class="head"><span class="rank">{rank}</span>'
         f'<span class="page">{escape(name_of(one.book))}</span></div>'
@@ -86,6 +86,6 @@ def render_book(rank: int, one: Recommendation) -> str:
 
 
 def shorten(book: Book) -> str:
-    """A book's description, cut at a word if it is long."""
+    """Return the description of a book, cut between words if it is long."""
     text = book.description
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST].rsplit(' ', 1)[0]} …"

@@ -1,4 +1,4 @@
-"""CSV files, plain or gzipped, row by row, with errors that name file and line."""
+"""Read CSV files, plain or gzipped, row by row. Errors name file and line."""
 
 import csv
 import gzip
@@ -13,13 +13,13 @@ Row = dict[str, str]
 
 
 def find_table(folder: Path, *stems: str) -> Path | None:
-    """The first of the files `stem` and `stem.gz` that there is, in the order of the stems."""
+    """Return the first file that exists of `stem` and `stem.gz`, in the order of the stems, or None."""
     names = (name for stem in stems for name in (stem, f"{stem}.gz"))
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def need_table(folder: Path, *stems: str) -> Path:
-    """The same; raises `InputError` if there is none."""
+    """Return what `find_table` finds. Raises `InputError` if there is none."""
     found = find_table(folder, *stems)
     if found is None:
         others = "".join(f", no {stem}" for stem in stems[1:])
@@ -28,7 +28,7 @@ def need_table(folder: Path, *stems: str) -> Path:
 
 
 def read_table(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, Row]]:
-    """The rows with the numbers of their last lines. Raises `RecordError` for a missing column or a row that does not fit."""
+    """Yield each row with the number of its last line. Raises `RecordError` for a missing column or a row of another length."""
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rb") as binary, io.TextIOWrapper(binary, "utf-8-sig", newline="") as text:
         reader = csv.reader(text, strict=True)
@@ -49,7 +49,7 @@ def read_table(path: Path, columns: Iterable[str]) -> Iterator[tuple[int, Row]]:
 
 
 def whole_number(path: Path, line: int, row: Row, column: str) -> int:
-    """The number in a cell, 0 or more. Raises `RecordError` for anything else."""
+    """Return the number in a cell, at least 0. Raises `RecordError` for anything else."""
     if not row[column].isdecimal():
         raise RecordError(path, line, f"{column} is {row[column]!r:.40}, not a whole number")
     return int(row[column])

@@ -1,9 +1,9 @@
-"""What ratings tell of books: a vector for each, such that books which the same readers have rated have large products.
+"""Ratings in, a vector for each book out: two books have a large dot product if the same readers rated them.
 
-A truncated singular value decomposition: the products are, as near as so few dimensions allow, those of the columns of a
-matrix of readers and books. It has 1 where a reader rated a book, however many stars, divided by the roots of the number of the
-reader's books and of the book's readers, `SHRINKAGE` added: a book that few have rated is like none. Books that nobody has
-rated have vectors of zeros.
+The vectors are a truncated singular value decomposition of a matrix of readers and books. An entry is 0 if the reader did not
+rate the book. Otherwise it is 1, whatever the stars, divided by the square roots of the number of the reader's books and of the
+number of the book's readers plus `SHRINKAGE`. The shrinkage makes a book with few ratings similar to no other. Books without
+ratings have vectors of zeros.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 RANK = 128
 SHRINKAGE = 5
-_BESIDE = 32  # dimensions that are iterated beside those that are kept
+_BESIDE = 32  # extra dimensions of the iteration, dropped at the end
 _ROUNDS = 3
-_AT_ONCE = 50_000  # ratings; some 30 MB
+_AT_ONCE = 50_000  # ratings summed at once, about 30 MB
 _SEED = 42
 _REMEDY = "learn it again, or remove it"
 _BOOK, _VECTOR = "book", "vector"  # the fields of a row in a file
 
 
 def learn(ratings: Iterable[tuple[str, str]], books: Collection[str], rank: int = RANK) -> "np.ndarray":
-    """Learn from pairs of reader and book, in any order: float32, shape (books, rank), in the order of the books.
+    """Learn vectors from pairs of reader and book, in any order: float32, shape (books, rank), in the order of the books.
 
-    Pairs with other books are left out. There are no more dimensions than rated books, and none if there are no ratings.
+    Pairs with unknown books are ignored. There are at most as many dimensions as rated books, and none without ratings.
     """
     import numpy as np
 
@@ -43,7 +43,7 @@ def learn(ratings: Iterable[tuple[str, str]], books: Collection[str], rank: int 
     by_book = np.argsort(columns, kind="stable")
 
     def apply(vectors: "np.ndarray") -> "np.ndarray":
-        """Their product with the matrix and its transpose."""
+        """Multiply vectors by the matrix and its transpose."""
         of_readers = _sums(vectors, columns, values, readers)
         return _sums(of_readers, readers[by_book], values[by_book], columns[by_book])
 
@@ -58,11 +58,11 @@ def learn(ratings: Iterable[tuple[str, str]], books: Collection[str], rank: int 
 
 
 def learn_for(books: Mapping[str, Book], library: Library, readers: Iterable[str]) -> "np.ndarray":
-    """Learn vectors for books, in their order, from what some readers of another library rated; of all editions of a work."""
+    """Learn vectors for books, in their order, from ratings in another library. Ratings of all editions of a work count."""
     titles = Titles(library.books.values())
     own: dict[str, str] = {}
     for book in books.values():
-        with suppress(InputError):  # the other library may lack it, or have several
+        with suppress(InputError):  # the other library lacks it, or has several with this title
             own.setdefault(titles.find(f"{without_series(book.title)} by {book.authors[0]}").work, book.id)
     works = {book.id: own.get(book.work, "") for book in library.books.values()}
     return learn(((reader, works[book]) for reader in readers for book in library.ratings[reader]), books)
@@ -71,15 +71,15 @@ def learn_for(books: Mapping[str, Book], library: Library, readers: Iterable[str
 def read_tastes(path: Path, books: Collection[Book]) -> "np.ndarray":
     """Read vectors, as float32, in the order of the books.
 
-    Raises `InputError` if the file does not hold a vector for each of them. A plain array, as written before rows named
-    their books, is checked by its number of rows only.
+    Raises `InputError` if the file does not hold a vector for each of them. Older files are plain arrays without a hash of the
+    book in each row; only their number of rows is checked.
     """
     import numpy as np
 
     try:
         array = read_array(path)
-    except Exception as error:  # numpy reads a header as Python, which can fail in many ways
-        raise InputError(f"{path} is no file of vectors: {error}") from error
+    except Exception as error:  # numpy parses the header as Python, which can fail in many ways
+        raise InputError(f"{path} is not a file of vectors: {error}") from error
     named = array.dtype.names == (_BOOK, _VECTOR)
     vectors = array[_VECTOR] if named else array
     if vectors.dtype.kind != "f" or vectors.ndim != 2 or len(vectors) != len(books) or not np.isfinite(vectors).all():
@@ -91,7 +91,7 @@ def read_tastes(path: Path, books: Collection[Book]) -> "np.ndarray":
 
 
 def write_tastes(path: Path, vectors: "np.ndarray", books: Collection[Book]) -> None:
-    """Write vectors as they are, each with a hash of its book's title and authors."""
+    """Write vectors, each with a hash of its book's title and authors."""
     import numpy as np
 
     rows = np.empty(len(books), dtype=[(_BOOK, "S12"), (_VECTOR, vectors.dtype, vectors.shape[1:])])
@@ -102,12 +102,12 @@ def write_tastes(path: Path, vectors: "np.ndarray", books: Collection[Book]) -> 
 
 
 def _key(book: Book) -> bytes:
-    """What `learn_for` finds a book's ratings by, as a hash. Other fields may change."""
+    """Return a hash of the fields by which `learn_for` finds the ratings of a book. Other fields may change."""
     return text_hash("\n".join((book.title, *book.authors))).encode()
 
 
 def _numbers(ratings: Iterable[tuple[str, str]], books: Collection[str]) -> tuple["np.ndarray", "np.ndarray"]:
-    """The readers, counted from 0, and the places of the books that they rated, by reader and each pair once."""
+    """Return reader numbers from 0 and positions of the books they rated, sorted by reader, without duplicates."""
     import numpy as np
 
     places = {book: place for place, book in enumerate(books)}
@@ -122,7 +122,7 @@ def _numbers(ratings: Iterable[tuple[str, str]], books: Collection[str]) -> tupl
 
 
 def _sums(vectors: "np.ndarray", places: "np.ndarray", values: "np.ndarray", groups: "np.ndarray") -> "np.ndarray":
-    """The sums of vectors at some places times values, of each group; the groups are in order and none is left out."""
+    """Sum `vectors[places] * values` within each group. `groups` is sorted and has no gaps."""
     import numpy as np
 
     starts = np.flatnonzero(np.diff(groups, prepend=-1))

@@ -1,4 +1,4 @@
-"""Titles as people write them: in any case, without article, accents, subtitle or series, with an author, with small typos."""
+"""Titles as people write them in, books out: any case, no article, accents, subtitle or series, an author, small typos."""
 
 import re
 import unicodedata
@@ -10,12 +10,12 @@ from functools import cached_property
 from ragqa.errors import InputError
 from ragqa.recipes.books.library import Book
 
-ALIKE = 0.87  # of two titles that may be the same with typos: the share of letters in common, in order
-NEAR = 0.5  # the same of titles that are named where none is found
-_AS_ALIKE = 0.02  # less than the nearest title: then the one may be meant as well as the other
-_LEAST_PART = 4  # characters of a title that is named by a part of it
-_NAMED = 5  # titles in a message
-_LOOKED_AT = 40
+ALIKE = 0.87  # least likeness of a title with typos: fraction of letters in common, in order
+NEAR = 0.5  # least likeness of titles that an error message suggests
+_AS_ALIKE = 0.02  # titles within this distance of the nearest one may be meant as well
+_LEAST_PART = 4  # characters of a part that stands for a title
+_NAMED = 5  # titles in an error message
+_LOOKED_AT = 40  # titles compared letter by letter
 
 _IN_PARENTHESES = re.compile(r"\s*\(([^()]*)\)\s*$")
 _ARTICLES = frozenset(("a", "an", "the"))
@@ -33,10 +33,10 @@ class Titles:
                 self._by_name[name].append((cut, book))
 
     def find(self, title: str) -> Book:
-        """The book with this title, of several editions the one that most have rated.
+        """Return the book with this title; of several editions, the one with the most ratings.
 
-        "by" and an author may follow. Raises `InputError` naming the nearest titles if there is none, and the titles that it
-        may be if there are several.
+        "by" and an author may follow the title. Raises `InputError` with the nearest titles if there is no such book, and with
+        the possible titles if there are several.
         """
         asked = plain(title)
         if not asked:
@@ -56,7 +56,7 @@ class Titles:
 
     def _named(self, name: str) -> list[Book]:
         named = self._by_name.get(name, [])
-        least = min((cut for cut, _ in named), default=0)  # "Emma" is "Emma (Classics)" sooner than "Emma: A Life"
+        least = min((cut for cut, _ in named), default=0)  # "Emma" means "Emma (Classics)" rather than "Emma: A Life"
         return [book for cut, book in named if cut == least]
 
     def _with_author(self, title: str) -> list[Book]:
@@ -85,9 +85,9 @@ class Titles:
         return [book for alike, book in near if alike >= max(ALIKE, best - _AS_ALIKE)]
 
     def _nearest(self, asked: str, *, parts: bool = False) -> list[tuple[float, Book]]:
-        """Books and how alike one of their names, or one of its `parts`, is, the most alike first.
+        """Return books with the likeness of their best name, or of its best part if `parts`, the most alike first.
 
-        Only those that share many groups of letters are looked at.
+        Only names that share many groups of three letters are compared.
         """
         shared = Counter(name for group in _groups(asked) for name in self._by_group.get(group, ()))
         some = sorted(shared, key=lambda name: (-shared[name], len(name), name))[:_LOOKED_AT]
@@ -110,7 +110,7 @@ class Titles:
 
 
 def plain(text: str) -> str:
-    """Words of letters and digits in small letters, without accents and leading articles: names that look alike are equal."""
+    """Return lower-case words of letters and digits, without accents and leading articles, so that similar names are equal."""
     marked = unicodedata.normalize("NFKD", text.casefold().replace("&", " and "))
     letters = "".join(c for c in marked if not unicodedata.combining(c) and c not in "'’‘`")
     words = re.sub(r"[\W_]+", " ", letters).split()
@@ -120,19 +120,19 @@ def plain(text: str) -> str:
 
 
 def without_series(title: str) -> str:
-    """A title without what stands in parentheses at its end."""
+    """Return a title without the parentheses at its end."""
     return _IN_PARENTHESES.sub("", title) or title
 
 
 def series_of(title: str) -> dict[str, str]:
-    """The series that a title like `Two (Cycle, #2; Great Cycle, #7-9)` names, by plain name, and which part it is."""
+    """Return the series in a title like `Two (Cycle, #2; Great Cycle, #7-9)`: the number of the part by the plain name."""
     found = _IN_PARENTHESES.search(title)
     parts = (part.partition("#") for part in found[1].split(";")) if found else ()
     return {plain(name): number.strip() for name, mark, number in parts if mark and plain(name)}
 
 
 def opening_parts(books: Iterable[Book]) -> dict[str, Book]:
-    """The first part of each series that a library has, from part 1 on; of several editions the one that most have rated."""
+    """Return the lowest part, from 1 on, of each series; of several editions, the one with the most ratings."""
     found: dict[str, tuple[float, int, Book]] = {}
     for book in books:
         for name, number in series_of(book.title).items():
@@ -144,12 +144,12 @@ def opening_parts(books: Iterable[Book]) -> dict[str, Book]:
 
 
 def name_of(book: Book) -> str:
-    """A book as messages name it."""
+    """Return the name of a book for messages."""
     return f"{book.title} by {' and '.join(book.authors[:2])}" + (" and others" if len(book.authors) > 2 else "")
 
 
 def is_edition(book: Book, other: Book) -> bool:
-    """Whether a book is another edition of one, or a collection or companion by an author of it that has its title."""
+    """Return True if `book` is an edition of `other`, or a collection or companion by its author with its title."""
     if book.work == other.work:
         return True
     own, title = plain(without_series(other.title)), plain(without_series(book.title))
@@ -157,14 +157,14 @@ def is_edition(book: Book, other: Book) -> bool:
 
 
 def _names(title: str) -> dict[str, int]:
-    """What a book may be called, and how much of its title that leaves out: 0 nothing, 1 the series, 2 the subtitle too."""
+    """Return the names of a book, and what they leave out: 0 nothing, 1 the series, 2 series and subtitle."""
     bare = without_series(title)
     names = (plain(title), plain(bare), plain(bare.partition(":")[0]))
     return {name: cut for cut, name in reversed([*enumerate(names)]) if name}
 
 
 def _parts(name: str, asked: str) -> list[str]:
-    """A name and, if what is asked has several words, its parts of as many."""
+    """Return a name and, if `asked` has several words, all parts of the name with as many words."""
     words, count = name.split(), len(asked.split())
     parts = (" ".join(words[place : place + count]) for place in range(len(words) - count + 1))
     return [name, *parts] if count > 1 else [name]
@@ -175,6 +175,6 @@ def _likeness(asked: str, name: str) -> float:
 
 
 def _groups(name: str) -> set[str]:
-    """The groups of three letters in a name."""
+    """Return the groups of three letters in a name."""
     padded = f" {name} "
     return {padded[place : place + 3] for place in range(len(padded) - 2)}

@@ -180,7 +180,7 @@ def test_vectors_beside_a_file_are_read_and_wrong_ones_told(tmp_path: Path) -> N
         with pytest.raises(InputError, match=r"own\.tastes\.npy does not hold a vector for each of 2 books"):
             open_shelf(path)
     tastes_file(path).write_bytes(b"no")
-    with pytest.raises(InputError, match=r"own\.tastes\.npy is no file of vectors"):
+    with pytest.raises(InputError, match=r"own\.tastes\.npy is not a file of vectors"):
         open_shelf(path)
 
 
@@ -235,7 +235,7 @@ def test_the_benchmark_writes_vectors_beside_a_file(tmp_path: Path) -> None:
     data, path = write_library(tmp_path / "goodbooks"), tmp_path / "own.jsonl"
     books = [book for book in read_books(data).values() if book.work == book.id]
     write_json_lines(path, [{"id": book.id, "title": book.title, "authors": book.authors} for book in books])
-    script = Path(__file__).parent.parent / "benchmarks" / "books.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "books.py"
     command = [sys.executable, str(script), "--data", str(data), "--learn", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -263,7 +263,7 @@ def test_a_start_without_the_starter_library_s_vectors_warns_each_time(
         path.write_text("".join([*lines[1:], lines[0]]), encoding="utf8")
     monkeypatch.setattr("ragqa.recipes.books.shelf.starter_file", lambda: path)
     for _ in range(2):
-        with pytest.warns(FallbackWarning, match="recommended without what readers rated; install ragqa again$"):
+        with pytest.warns(FallbackWarning, match="so recommendations do not use ratings; install ragqa again$"):
             shelf = open_shelf()
         assert shelf.tastes.shape == (len(lines), 0)
     assert recommender(shelf).recommend([shelf.books["1"]])

@@ -430,7 +430,7 @@ def test_the_benchmark_finds_it_better_than_popularity(tmp_path: Path) -> None:
     data = write_library(tmp_path / "goodbooks")
     books = (data / "books.csv").read_text()
     (data / "books.csv").write_text(re.sub(r"\(Cycle \w+, #(\d+)\)", r"\1", books))  # of one series only one is named
-    script = Path(__file__).parent.parent / "benchmarks" / "books.py"
+    script = Path(__file__).parents[2] / "benchmarks" / "books.py"
     command = [sys.executable, str(script), "--data", str(data), "--recommend", "test"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

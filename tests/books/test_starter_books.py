@@ -1,19 +1,18 @@
-"""The bundled books, `corpus/books/books.jsonl`: what the recipe `books` recommends from until a reader brings a library."""
+"""The bundled library: what the recipe recommends from until a reader brings another."""
 
 import hashlib
 import json
 import re
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from ragqa.recipes.books.genres import GENRES
-from ragqa.recipes.books.library import LONGEST_DESCRIPTION, document, read_books
+from ragqa.recipes.books.library import LONGEST_DESCRIPTION, document, read_books, starter_file
 from ragqa.recipes.books.shelf import SHELF_VERSION
 from ragqa.storage.json_lines import json_line, read_rows
 
-FILE = Path(__file__).parent.parent / "corpus" / "books" / "books.jsonl"
+FILE = starter_file()
 BOOKS = [row for _, row in read_rows(FILE)]
 WELL_KNOWN = """adventure art biography business children classics comics contemporary crime drama dystopia essays fairy-tales
     fantasy feminism gothic health historical history horror humor lgbt literature magic memoir mystery mythology nature

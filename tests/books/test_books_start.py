@@ -1,0 +1,18 @@
+"""A start of `ragqa recommend` does no work that a file could have saved."""
+
+from pathlib import Path
+
+from starts import Start
+from test_starts import count
+
+COMMAND = ("recommend", "--favorite", "The Hobbit", "--favorite", "Emma", "--favorite", "Dracula")
+MOST = Start(texts=20, compiled=0, files=30, modules=420)  # texts: 20 books
+
+
+def test_a_second_start_does_no_work_that_a_file_could_have_saved(tmp_path: Path) -> None:
+    count(COMMAND, tmp_path)
+    done = count(COMMAND, tmp_path)
+    assert done.texts <= MOST.texts
+    assert done.compiled == MOST.compiled
+    assert done.files <= MOST.files
+    assert done.modules <= MOST.modules
