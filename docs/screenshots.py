@@ -1,4 +1,4 @@
-"""Draw the pictures in this folder: the chat in light and dark, and on a phone.
+"""Take the pictures of the chat in this folder: in light, in dark, and on a phone.
 
 python docs/screenshots.py
 """
@@ -22,9 +22,9 @@ COLOURS = 128  # of a picture's palette: a screen of text needs no more
 
 
 def main() -> None:
-    """Serve the starter corpus and take the three pictures."""
+    """Serve the starter corpus, or use `--address`, and take the three pictures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--address", help="of a chat that is served already")
+    parser.add_argument("--address", help="URL of a running chat (default: start one)")
     address = parser.parse_args().address
     command = [sys.executable, "-m", "ragqa", "demo", "--port", "0"]
     if address:
@@ -70,7 +70,7 @@ def _ask(page: Page, question: str, number: int) -> None:
     page.keyboard.press("Enter")
     page.locator("#ragqa-chat .bot-row").nth(number - 1).wait_for()
     page.locator("#ragqa-ask .submit-button").wait_for()
-    page.wait_for_timeout(1500)  # until it has been scrolled to
+    page.wait_for_timeout(1500)  # until the page has scrolled to it
     page.evaluate("document.activeElement.blur()")
 
 

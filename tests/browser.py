@@ -1,4 +1,4 @@
-"""A real browser on the chat: what a visit sees, asks the network for and complains of."""
+"""A real browser on the chat, which records its requests and its error messages."""
 
 import shutil
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ QUIET = ["background-networking", "component-update", "sync", "gpu"]
 
 @contextmanager
 def open_browser(*more: str) -> Iterator["Browser"]:
-    """Chromium without a window, with `more` arguments; skips the test where it or Playwright is not installed."""
+    """Start Chromium without a window, with `more` arguments; skip the test if it or Playwright is missing."""
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed: pip install playwright"
     )
@@ -32,21 +32,21 @@ def open_browser(*more: str) -> Iterator["Browser"]:
 
 @dataclass
 class Visit:
-    """An open page, and all that it asked the network for and complained of."""
+    """An open page with all its requests and complaints."""
 
     page: "Page"
     requests: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
     def ask(self, question: str) -> None:
-        """Ask and wait for the end of the reply."""
+        """Ask and wait for the whole reply."""
         asked = self.page.locator("#ragqa-chat .user-row").count()
         self.page.get_by_placeholder("Ask a question").fill(question)
         self.page.keyboard.press("Enter")
         self.wait_for_reply(asked + 1)
 
     def wait_for_reply(self, number: int) -> None:
-        """Wait until so many questions are answered, and another can be asked."""
+        """Wait until this many questions are answered and the next can be asked."""
         self.page.wait_for_function(
             """number => document.querySelectorAll("#ragqa-chat .user-row").length === number
               && document.querySelectorAll("#ragqa-chat .bot-row").length === number
@@ -59,7 +59,7 @@ class Visit:
         dialog.dismiss()
 
     def said(self) -> list[str]:
-        """What the chat answered, one text for each question."""
+        """Return the replies of the chat, one text per question."""
         return self.page.locator("#ragqa-chat .bot-row").all_inner_texts()
 
     def cards(self) -> "Locator":
@@ -72,7 +72,7 @@ class Visit:
 
 @contextmanager
 def visiting(browser: "Browser", address: str, **options: Any) -> Iterator[Visit]:
-    """Open the demo in a fresh context; fails if the page goes to another host, or complains."""
+    """Open the demo in a new context; fail if the page contacts another host or complains."""
     context = browser.new_context(**options)
     page = context.new_page()
     page.set_default_timeout(15_000)

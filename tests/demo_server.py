@@ -1,4 +1,4 @@
-"""A small demo in a process of its own, as the tests of the page, of the endpoints and of many users at once need it."""
+"""A small demo in its own process, for the tests of the page, its endpoints and many users at once."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ragqa.answers.written import Writer
-from ragqa.demo import Corpus, Extras, Growth, find_feedback, read_auth, serve
+from ragqa.demo import Corpus, Crawler, Features, ServerConfig, find_feedback, read_auth, serve
 from ragqa.index.bm25 import Bm25Index
 from ragqa.models.reranker import Reranker
 from ragqa.records import Passage
@@ -48,7 +48,7 @@ ANSWER = "No unit can end up relying on another one."
 
 
 class RelyingEngine:
-    """Whatever tells of relying answers every question, but one about the weather."""
+    """A text that says "relying" answers every question except those about the weather."""
 
     def logits(self, question: str, texts: Sequence[str]) -> np.ndarray:
         good = ("relying", "Hostile")
@@ -70,7 +70,7 @@ def serve_small(
     names: str = "",
     root_path: str = "",
 ) -> None:
-    """What the server process runs; a shell that started pytest in the background has switched Ctrl-C off."""
+    """Run by the server process. It enables Ctrl-C, which a shell disables for a pytest in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     other = Retriever(Bm25Index.build(PASSAGES[2:]), None)
     path, notice = find_feedback(feedback) if feedback else (None, "")
@@ -78,16 +78,16 @@ def serve_small(
     corpora = [Corpus(small_retriever(), name="small"), Corpus(other, name="other")]
     if folder:
         corpora = [Corpus(Retriever.open(folder, reranker=small_retriever().reranker), folder)]
-    serve(
-        corpora,
+    config = ServerConfig(
         port=None,
         auth=read_auth(auth) if auth else None,
         mcp=bool(mcp),
-        names=names.split(),
+        names=tuple(names.split()),
         root_path=root_path,
         open_to_all=bool(names),
-        extras=Extras(writer, path, Growth("ada@example.org", wiki) if wiki else None, notice),
     )
+    crawler = Crawler("ada@example.org", wiki) if wiki else None
+    serve(corpora, config, features=Features(writer, path, crawler, notice))
 
 
 def environment() -> dict[str, str]:
@@ -102,7 +102,7 @@ def environment() -> dict[str, str]:
 def running(
     variables: Mapping[str, str] | None = None, **options: str
 ) -> Iterator[tuple["subprocess.Popen[str]", str]]:
-    """A demo in a process of its own, with `options` of `serve_small`, and its address."""
+    """Start a demo in its own process, with `options` of `serve_small`; yield the process and the address."""
     command = [sys.executable, "-c", f"import demo_server; demo_server.serve_small(**{options!r})"]
     env = {**environment(), **(variables or {})}
     with subprocess.Popen(command, env=env, stdout=-1, stderr=subprocess.STDOUT, text=True) as process:
@@ -122,7 +122,7 @@ def running(
 
 @contextmanager
 def closing_event_loops() -> Iterator[None]:
-    """Close the event loops that Gradio makes for each demo outside a running one, and leaves to the garbage collector."""
+    """Close the event loops that Gradio creates for each demo and leaves to the garbage collector."""
     make, made = asyncio.new_event_loop, []
 
     def remember() -> asyncio.AbstractEventLoop:

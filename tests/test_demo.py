@@ -16,18 +16,18 @@ from markdown_it import MarkdownIt
 
 from ragqa.answers.answer import NO_ANSWER, NOTHING_FOUND
 from ragqa.answers.written import Written, read_sentences
-from ragqa.demo import Corpus, Door, Extras, begin_folder, build_demo, check_door, find_feedback, read_auth
-from ragqa.demo.chart import describe_movement, draw_movement, find_rows
-from ragqa.demo.chat import best_hit
-from ragqa.demo.converse import BM25, BOTH, Settings, cited, duration, near_titles, respond
+from ragqa.demo import Corpus, Features, ServerConfig, begin_folder, build_demo, find_feedback, read_auth
 from ragqa.demo.corpora import by_name
 from ragqa.demo.corpus_tab import find_titles, read_wanted, render_summary
 from ragqa.demo.escaping import escape, escape_markdown, highlight, link, link_markdown, matches
 from ragqa.demo.messages import messages, turn_of
+from ragqa.demo.movement import describe_movement, find_rows
 from ragqa.demo.page import EXAMPLES, describe
-from ragqa.demo.panel import render_card, render_move, render_panel, render_probability, render_why
-from ragqa.demo.style import HEAD, draw_formulas
+from ragqa.demo.panel import parts, render_notice, render_panel
+from ragqa.demo.rendering import HEAD, draw_formulas
+from ragqa.demo.respond import BM25, BOTH, Settings, cited, duration, near_titles, respond
 from ragqa.demo.turns import MOST_TURNS, Cited, Turn, as_data, from_data
+from ragqa.demo.votes import best_hit
 from ragqa.errors import FallbackWarning, InputError
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.folder import save_index, update_index
@@ -106,6 +106,11 @@ def test_highlighted_text_is_whole(text: str, start: int, length: int) -> None:
     assert html.unescape(bare) == "".join(re.sub("\r\n?", "\n", part) for part in parts)
 
 
+def test_templates_escape_text_for_html_and_for_gradio() -> None:
+    shown = "&lt;b&gt;&#36;&#123;x&#125;&lt;/b&gt;&#10;&quot;"
+    assert render_notice('<b>${x}</b>\n"') == f'<p class="ragqa hint" role="status">{shown}</p>'
+
+
 def test_words_of_the_question_are_found_in_other_forms() -> None:
     text = "Clusters: the k-means algorithm clusters points."
     assert [text[a:b] for a, b in matches("What is a cluster in k means?", text)] == ["Clusters", "k-means", "clusters"]
@@ -139,24 +144,24 @@ def test_an_address_cannot_leave_its_attribute() -> None:
     ],
 )
 def test_movement_from_the_first_ranking_to_the_second(bm25_rank: int, rank: int, shown: str) -> None:
-    assert render_move(hit(bm25_rank), rank) == shown
+    assert parts().move(hit(bm25_rank), rank) == shown
 
 
 @pytest.mark.parametrize(("probability", "number"), [(0.0, "0%"), (0.874, "87%"), (1, "100%")])
 def test_probability_is_a_bar_and_a_number(probability: float, number: str) -> None:
-    assert f'style="width:{number}"' in render_probability(probability)
-    assert f">{number}</span> likely" in render_probability(probability)
+    assert f'style="width:{number}"' in parts().probability(probability)
+    assert f">{number}</span> likely" in parts().probability(probability)
 
 
 def test_card_holds_ranks_scores_page_and_text() -> None:
-    card = render_card(1, hit(14), (5, 9))
+    card = parts().card(1, hit(14), (5, 9), ())
     for part in ("▲13", "75%", "score 1.10", "BM25 12.3", "One. <mark>Two.</mark>"):
         assert part in card
     assert f'<a href="{WIKI}/Page" target="_blank" rel="noopener noreferrer">Page › Section</a>' in card
 
 
 def test_card_without_a_reranker_shows_bm25_alone() -> None:
-    card = render_card(1, hit(1, None), (0, 0))
+    card = parts().card(1, hit(1, None), (0, 0), ())
     assert "BM25 12.3" in card
     assert not re.search("likely|→|mark", card)
 
@@ -166,7 +171,7 @@ def test_lines_of_the_chart_rise_with_the_passages() -> None:
     rows = find_rows(hits)
     assert rows == [6, 1, 8, 4, 7]
     assert len(set(rows)) == len(rows)
-    assert re.findall('class="(up|down|same)"', draw_movement(hits)) == ["up", "down", "up", "same", "up"]
+    assert re.findall('class="(up|down|same)"', parts().movement(hits)) == ["up", "down", "up", "same", "up"]
     assert (
         describe_movement(hits) == "Ranks by BM25 and after reranking: #7 to 1, #1 to 2, none to 3, #4 to 4, #9 to 5."
     )
@@ -181,7 +186,7 @@ def test_both_rankings_stand_side_by_side() -> None:
 
 def test_why_shows_terms_and_sentences() -> None:
     retriever = small_retriever()
-    shown = render_why(explain(retriever, "dropout units", retriever.search("dropout units")[0]))
+    shown = parts().why(explain(retriever, "dropout units", retriever.search("dropout units")[0]))
     assert re.search(r"<td>dropout</td><td class=\"number\">\d\.\d\d</td>", shown)
     assert '<td class="number">+2.00</td><td>No unit can end up relying on another one.</td>' in shown
 
@@ -274,7 +279,7 @@ def test_sentences_that_nothing_bears_out_are_marked() -> None:
         Cited("Bad.", (2,), "unsupported"),
     )
     shown = told(replace(last(), written=written))
-    assert "Good. [[1]](#turn-1-1) &#60;img src=x&#62; ⚠ *cites no passage* Bad. [[2]](#turn-1-2) ⚠ *not borne" in shown
+    assert "Good. [[1]](#turn-1-1) &#60;img src=x&#62; ⚠ *cites no passage* Bad. [[2]](#turn-1-2) ⚠ *not supp" in shown
 
 
 def test_each_citation_is_shown_once() -> None:
@@ -366,6 +371,23 @@ def test_whatever_a_browser_sends_is_no_conversation_or_one_that_can_be_shown() 
             render_panel(turns, 0)
     for junk in JUNK:
         assert from_data(junk) == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "value"), [("score", "1.5"), ("score", True), ("bm25_rank", 1.5), ("probability", math.inf)]
+)
+def test_numbers_from_a_browser_are_exactly_that(place: str, value: object) -> None:
+    data = json.loads(json.dumps(as_data([last()])))
+    assert from_data(data)
+    data[0]["answer"]["hits"][0][place] = value
+    assert from_data(data) == ()
+
+
+@pytest.mark.parametrize("number", [-1, 4])
+def test_an_answer_from_a_browser_quotes_one_of_its_hits(number: int) -> None:
+    data = json.loads(json.dumps(as_data([last()])))
+    data[0]["answer"]["sentences"][0]["hit"] = number
+    assert from_data(data) == ()
 
 
 def test_a_vote_is_about_a_passage_that_the_corpus_holds() -> None:
@@ -479,7 +501,7 @@ def test_likes_are_not_saved_where_nothing_can_be_written(tmp_path: Path) -> Non
     assert path is None
     assert notice.startswith("Likes and dislikes are not saved: ")
     assert find_feedback(tmp_path / "new" / "likes.jsonl") == (tmp_path / "new" / "likes.jsonl", "")
-    shown = json.dumps(build_demo(small_retriever(), extras=Extras(notice=notice)).get_config_file(), default=str)
+    shown = json.dumps(build_demo(small_retriever(), features=Features(notice=notice)).get_config_file(), default=str)
     assert "are not saved" in shown
 
 
@@ -491,20 +513,20 @@ def test_likes_are_not_saved_as_gzip(tmp_path: Path) -> None:
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "localhost", "::1"])
 def test_this_machine_needs_no_password(host: str) -> None:
     assert is_own_host(host)
-    check_door(Door(host))
+    ServerConfig(host)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.2", "example.org", "127.0.0.1.example.org"])
 def test_others_need_a_password_or_the_users_word(host: str) -> None:
     with pytest.raises(InputError, match="give --auth USER:PASSWORD, or --no-auth"):
-        check_door(Door(host))
-    check_door(Door(host, auth=("a", "b")))
-    check_door(Door(host, open_to_all=True))
+        ServerConfig(host)
+    ServerConfig(host, auth=("a", "b"))
+    ServerConfig(host, open_to_all=True)
 
 
 def test_tools_that_could_not_be_used_are_not_served() -> None:
     with pytest.raises(InputError, match="ask for no password"):
-        check_door(Door(auth=("a", "b"), mcp=True))
+        ServerConfig(auth=("a", "b"), mcp=True)
 
 
 def test_passwords_are_read(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from demo_server import ANSWER, QUESTION, WIKI, closing_event_loops, environment
 
 from ragqa.answers.answer import as_dict
 from ragqa.cli import main
-from ragqa.demo import serve
+from ragqa.demo import ServerConfig, serve
 from ragqa.errors import InputError
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "benchmarks"))
@@ -139,7 +139,7 @@ def test_the_tools_are_served_over_mcp(address: str) -> None:
     assert sorted(tool.name for tool in tools.tools) == ["ask", "search"]
     for tool in tools.tools:
         assert re.fullmatch(
-            r".*Wikipedia.* Returns: (Hits: rank|Its text \(empty and abstained where).*", tool.description
+            r".*Wikipedia.* Returns: (Hits: rank|Its text \(empty and abstained if).*", tool.description
         )
         assert "at most 2,000 characters" in tool.inputSchema["properties"]["question"]["description"]
         assert tool.inputSchema["required"] == ["question"]
@@ -217,7 +217,7 @@ def test_a_port_in_use_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with pytest.raises(InputError, match=rf"^127\.0\.0\.1:{port} is in use; choose another host or port$"):
-            serve(small_retriever(), port=port)
+            serve(small_retriever(), ServerConfig(port=port))
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_a_port_in_use_is_named() -> None:
 )
 def test_an_address_that_is_none_is_named(host: str, port: int, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        serve(small_retriever(), host=host, port=port, open_to_all=True)
+        serve(small_retriever(), ServerConfig(host, port, open_to_all=True))
 
 
 def test_the_command_refuses_other_machines_without_a_password(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""The server below the page, with real connections: those that stall, and those beside them."""
+"""The page's server with real connections: stalled ones, and others at the same time."""
 
 import socket
 import time
@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from ragqa.demo import gate, protocol
+from ragqa.demo import connections, gate
 from ragqa.demo.gate import Gate
-from ragqa.demo.listen import Server, address_of, bind
 from ragqa.demo.origin import Names
+from ragqa.demo.server import Server, address_of, bind
 from ragqa.errors import InputError
 
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 async def page(scope: Any, receive: Any, send: Any) -> None:
-    """Tell how long the body was; a large page for `/assets/`."""
+    """Answer with the length of the body; with a large page for `/assets/`."""
     if scope["type"] == "lifespan":
         return
     if scope["path"] == "/config":
@@ -39,8 +39,8 @@ async def page(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     """A gate around `page` with short limits."""
-    monkeypatch.setattr(protocol, "HEAD_S", 1.0)
-    monkeypatch.setattr(protocol, "WRITE_S", 1.0)
+    monkeypatch.setattr(connections, "HEAD_S", 1.0)
+    monkeypatch.setattr(connections, "WRITE_S", 1.0)
     monkeypatch.setattr(gate, "BODY_S", 1.0)
     listener = bind("127.0.0.1", None)
     server = Server(Gate(page, Names()), listener)
@@ -63,7 +63,7 @@ def answer(place: tuple[str, int], sent: bytes = HEAD) -> tuple[int, bytes]:
 
 
 def seconds_open(connection: socket.socket, drip: bytes = b"") -> float:
-    """How long the server leaves a connection open that sends `drip` now and then."""
+    """Return how long the server keeps a connection open that sends `drip` now and then."""
     started = time.monotonic()
     connection.settimeout(0.1)
     while time.monotonic() - started < 15:
@@ -160,8 +160,8 @@ def test_two_hundred_stalled_connections_hold_up_nobody(place: tuple[str, int]) 
 
 
 def test_the_connection_that_waits_longest_makes_room(place: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "HEAD_S", 60.0)
-    monkeypatch.setattr(protocol, "MOST_CONNECTIONS", 20)
+    monkeypatch.setattr(connections, "HEAD_S", 60.0)
+    monkeypatch.setattr(connections, "MOST_CONNECTIONS", 20)
     waiting = [socket.create_connection(place, timeout=10) for _ in range(20)]
     try:
         assert answer(place) == (200, b"0")

@@ -1,4 +1,4 @@
-"""The page in other surroundings: in an app of somebody's own, with other temporary folders, behind proxies."""
+"""The page in other environments: in another app, with other temporary folders, behind proxies."""
 
 import json
 import stat
@@ -14,9 +14,9 @@ from demo_server import ANSWER, QUESTION, closing_event_loops, environment, runn
 from test_demo_api import call
 from test_demo_gate import request
 
-from ragqa.demo import Door, build_demo, check_door, mount
+from ragqa.demo import ServerConfig, build_demo, mount
 from ragqa.demo.gate import HEADERS
-from ragqa.demo.listen import Server, bind
+from ragqa.demo.server import Server, bind
 from ragqa.errors import InputError
 
 PROXIES = ("socks5h://127.0.0.1:9", "socks://127.0.0.1:9/", "http://127.0.0.1:9")
@@ -24,7 +24,7 @@ PROXIES = ("socks5h://127.0.0.1:9", "socks://127.0.0.1:9/", "http://127.0.0.1:9"
 
 @pytest.fixture(scope="module")
 def mounted() -> Iterator[str]:
-    """The address of an app that serves something of its own, and the page below `/chat`."""
+    """The address of an app with a route of its own, and the page below `/chat`."""
     from fastapi import FastAPI
 
     app = FastAPI()
@@ -87,13 +87,13 @@ def test_a_mounted_page_works_in_a_browser(mounted: str) -> None:
 @pytest.mark.parametrize("root_path", ["chat", "http://chat.example/", "/", "/a b", "//"])
 def test_a_root_path_that_is_none_is_named(root_path: str) -> None:
     with pytest.raises(InputError, match=f"--root-path is {root_path}; give a path"):
-        check_door(Door(root_path=root_path))
+        ServerConfig(root_path=root_path)
 
 
 def test_a_proxy_lets_others_in_who_need_a_password() -> None:
     with pytest.raises(InputError, match="other machines can reach the chat on chat.example: give --auth"):
-        check_door(Door(names=("chat.example",)))
-    check_door(Door(names=("chat.example",), open_to_all=True))
+        ServerConfig(names=("chat.example",))
+    ServerConfig(names=("chat.example",), open_to_all=True)
 
 
 # The temporary folder
@@ -146,10 +146,10 @@ def test_the_chat_starts_whatever_proxy_is_set(proxy: str) -> None:
 
 
 def test_votes_of_one_visitor_are_limited(tmp_path: Path) -> None:
-    from ragqa.demo.chat import MOST_VOTES
-    from ragqa.demo.converse import Settings, respond
     from ragqa.demo.corpora import Corpus
+    from ragqa.demo.respond import Settings, respond
     from ragqa.demo.turns import as_data
+    from ragqa.demo.votes import MOST_VOTES
 
     corpus = Corpus(small_retriever(), name="small")
     turns = as_data([[*respond(QUESTION, corpus, Settings(), ())][-1]])

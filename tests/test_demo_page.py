@@ -203,7 +203,7 @@ def test_details_of_a_hit_open_and_close_by_keyboard(visit: Visit) -> None:
     assert PASSAGES[0].text in around.inner_text()
     visit.page.keyboard.press("Escape")
     assert not around.locator(".own").is_visible()
-    assert visit.page.evaluate("document.activeElement.textContent") == "Read around it"
+    assert visit.page.evaluate("document.activeElement.textContent") == "Surrounding text"
 
 
 def test_the_settings_choose_ranking_number_and_corpus(visit: Visit) -> None:
@@ -296,7 +296,7 @@ def test_a_written_answer_grows_below_the_quoted_one(browser: "Browser", written
         said = visit.said()[0]
         assert said.index(f"“{ANSWER}”") < said.index("In a model’s words") < said.index("The moon")
         assert said.count("relying on another one. [1] The moon") == 1  # what is cited is told once
-        assert re.search(r"made of cheese.* \[2\] ⚠ not borne out by the passages", said)
+        assert re.search(r"made of cheese.* \[2\] ⚠ not supported by the passages", said)
         assert "⚠ cites no passage" in said
         assert re.search(r"· written in \d", said)
         told = visit.page.locator("#ragqa-chat p", has_text="The moon")
@@ -384,9 +384,7 @@ def test_everything_can_be_reached_by_keyboard(visit: Visit) -> None:
         visit.page.keyboard.press("Tab")
         reached.add(visit.page.evaluate(NAME))
         assert visit.page.evaluate(FOCUS_IS_SEEN), visit.page.evaluate(NAME)
-    names = (
-        "Toggle Sidebar|New chat|Chat|Ask|Copy message|Like|Retry|Why this rank?|Read around it|Dropout › Why it helps"
-    )
+    names = "Toggle Sidebar|New chat|Chat|Ask|Copy message|Like|Retry|Why this rank?|Surrounding text|Dropout › Why it helps"
     assert set(names.split("|")) <= reached
 
 

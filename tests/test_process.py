@@ -46,7 +46,7 @@ RUNS = {
     ),
     "demo": (
         "import ragqa.demo as d, httpx, gradio_client; r = __import__('ragqa').Retriever.open(); page = d.build_demo(r); "
-        "url = d.launch(page, d.Door('127.0.0.1', None)); assert httpx.get(url, trust_env=False).status_code == 200; "
+        "url = d.launch(page, d.ServerConfig('127.0.0.1', None)); assert httpx.get(url, trust_env=False).status_code == 200; "
         "page.close(verbose=False)"
     ),
 }

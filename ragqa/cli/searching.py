@@ -23,7 +23,7 @@ from ragqa.records import Answer, Hit, Passage
 from ragqa.storage.json_lines import read_json_lines
 
 if TYPE_CHECKING:
-    from ragqa.demo import Growth
+    from ragqa.demo import Crawler
     from ragqa.index.folder import IndexReport
 
 
@@ -259,7 +259,7 @@ def _demo(options: argparse.Namespace) -> None:
     from ragqa.answers.written import Writer
 
     auth = options.auth if options.auth is not None else os.environ.get("RAGQA_AUTH") or None
-    door = demo.Door(
+    config = demo.ServerConfig(  # all options are checked before anything is loaded
         options.host,
         options.port,
         None if auth is None else demo.read_auth(auth),
@@ -268,11 +268,10 @@ def _demo(options: argparse.Namespace) -> None:
         tuple(options.allow_host),
         options.root_path,
     )
-    demo.check_door(door)  # all options are checked before anything is loaded
-    demo.check_free(door.host, door.port)
+    demo.check_free(config.host, config.port)
     feedback, notice = demo.find_feedback(options.feedback)
     writer = None if options.llm_base_url is None else Writer(options.llm_base_url, options.llm_model)
-    growth = _open_growth(options)
+    crawler = _open_crawler(options)
     corpora: list[demo.Corpus] = []
     for folder in options.index or [None]:
         reranker = corpora[0].retriever.reranker if corpora else None
@@ -280,33 +279,23 @@ def _demo(options: argparse.Namespace) -> None:
         corpora.append(demo.Corpus(opened, folder))
     if writer:
         writer.reranker = corpora[0].retriever.reranker
-    demo.serve(
-        corpora,
-        host=door.host,
-        port=door.port,
-        auth=door.auth,
-        open_to_all=door.open_to_all,
-        mcp=door.mcp,
-        names=door.names,
-        root_path=door.root_path,
-        extras=demo.Extras(writer, feedback, growth, notice, _recipe_tabs()),
-    )
+    demo.serve(corpora, config, features=demo.Features(writer, feedback, crawler, notice, _recipe_tabs()))
 
 
-def _open_growth(options: argparse.Namespace) -> "Growth | None":
+def _open_crawler(options: argparse.Namespace) -> "Crawler | None":
     """Return what crawls into the index folders, or None if --allow-crawl is not given. Create missing folders."""
-    from ragqa.demo import Growth, begin_folder
+    from ragqa.demo import Crawler, begin_folder
 
     if options.allow_crawl is None:
         return None
     if not options.index:
         raise InputError("--allow-crawl needs --index: name the folder to crawl into, which may be a new one")
-    growth = Growth(
+    crawler = Crawler(
         options.allow_crawl, options.api_url, max_pages=options.crawl_pages, max_minutes=options.crawl_minutes
     )
     for folder in options.index:
         begin_folder(folder)
-    return growth
+    return crawler
 
 
 def _recipe_tabs() -> dict[str, Any]:

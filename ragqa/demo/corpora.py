@@ -1,4 +1,4 @@
-"""What can be asked: retrievers under the names that the page shows, swapped while questions are being answered."""
+"""The corpora of the page: a retriever with a name each, which can be replaced while questions are answered."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,14 +20,14 @@ STARTER = "starter corpus"
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The revisions of an index's pages by their titles, and when it was written, if it lies in a folder of the user's."""
+    """The pages of an index, as title to revision, and the time at which it was written if it is in the user's folder."""
 
     pages: Mapping[str, int | None]
     written: datetime | None
 
 
 class Corpus:
-    """A retriever with a name and, where it was opened from one, an index folder. Safe to share between threads."""
+    """A retriever with a name and, if it has one, its index folder. Safe to share between threads."""
 
     def __init__(self, retriever: Retriever, folder: str | Path | None = None, name: str | None = None) -> None:
         self.retriever = retriever
@@ -36,20 +36,26 @@ class Corpus:
         self._contents: tuple[Retriever, Contents] | None = None
 
     def reopen(self) -> None:
-        """Let the folder's current generation answer from now on, with the models that are loaded already."""
-        if self.folder is None:
-            raise InputError(f"the {self.name} is not in a folder of yours, so it does not change")
+        """Open the folder's current generation with the models already loaded. Raises `InputError` without a folder."""
         old = self.retriever
         self.retriever = Retriever.open(
-            self.folder,
+            self.own_folder(),
             reranker=old.reranker,
             dense=old.dense is not None,
             embedder=None if old.dense is None else old.dense.embedder,
             candidates=old.candidates,
         )
 
+    def own_folder(self) -> Path:
+        """Return the index folder. Raises `InputError` if there is none."""
+        if self.folder is None:
+            raise InputError(
+                f"the {self.name} has no index folder, so no pages can be added to it; give one with --index"
+            )
+        return self.folder
+
     def contents(self) -> Contents:
-        """What the retriever's index holds; read once for each generation."""
+        """Return what the index holds; read once for each generation."""
         retriever, known = self.retriever, self._contents
         if known is None or known[0] is not retriever:
             known = retriever, Contents(_read_pages(retriever.index), self._written())
@@ -57,7 +63,7 @@ class Corpus:
         return known[1]
 
     def page(self, title: str) -> list[Passage]:
-        """The passages of a page, in order."""
+        """Return the passages of a page, in order."""
         index = self.retriever.index
         try:
             first = index.passages[index.position(f"{title}#0")]
@@ -66,7 +72,7 @@ class Corpus:
         return [first, *neighbours(index, first, 0, len(index.passages))]
 
     def holds(self, passage: Passage) -> bool:
-        """Whether the passage is one of the index as it is now."""
+        """Return whether the current index holds exactly this passage."""
         index = self.retriever.index
         try:
             return index.passages[index.position(passage.id)] == passage
@@ -79,12 +85,12 @@ class Corpus:
             return None
         try:
             return datetime.fromtimestamp(generation.stat().st_mtime, tz=timezone.utc)
-        except OSError:  # a later generation has taken its place
+        except OSError:  # replaced by a later generation
             return None
 
 
 def _read_pages(index: Bm25Index) -> dict[str, int | None]:
-    """The pages' titles and revisions, from the file that says so: to read all passages takes a while where there are many."""
+    """Return the pages as title to revision, from their own file if there is one: reading all passages is slow."""
     with suppress(OSError, ValueError, TypeError):
         if index.generation is not None:
             return dict(json.loads((index.generation / PAGES).read_bytes()))
@@ -92,7 +98,7 @@ def _read_pages(index: Bm25Index) -> dict[str, int | None]:
 
 
 def by_name(corpora: Sequence[Corpus]) -> dict[str, Corpus]:
-    """The corpora by their names; of folders with one name the later ones are called by their whole paths."""
+    """Return the corpora by name. If two folders have the same name, the later one is named by its whole path."""
     named: dict[str, Corpus] = {}
     for corpus in corpora:
         if corpus.name in named:
@@ -104,7 +110,7 @@ def by_name(corpora: Sequence[Corpus]) -> dict[str, Corpus]:
 
 
 def begin_folder(folder: str | Path) -> None:
-    """Let a new index folder begin as a copy of the starter corpus; one that is there already is left as it is."""
+    """Create an index folder as a copy of the starter corpus, unless the folder exists."""
     if not Path(folder).exists():
         index = open_starter()
         save_index(folder, index, open_starter_vectors(index))

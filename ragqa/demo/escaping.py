@@ -1,6 +1,6 @@
-"""Text that others have written as HTML and as Markdown: none of it is markup any more, but formulas are `<code>`.
+"""Foreign text in, HTML or Markdown out: nothing in it is markup any more, and its formulas are `<code>`.
 
-The page draws the TeX in it (`formulas.js`).
+The browser draws the TeX in `<code>` (`templates/formulas.js`).
 """
 
 import html
@@ -8,27 +8,26 @@ import re
 from collections.abc import Collection, Iterable
 from urllib.parse import quote
 
-from ragqa.demo.formulas import find_formulas
+from ragqa.demo.formulas import Span, find_formulas
 from ragqa.records import Passage
 from ragqa.text.analyzer import usual_analyzer
 from ragqa.text.passages import heading_path
 
 _LINE_END = re.compile(r"\r\n?|\n")
-_TEMPLATE = {"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;"}  # what Gradio's templates are written in
+_TEMPLATE = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;"})  # Gradio's template syntax
 _SPECIAL = re.compile(r"[&<>\\`*_\[\]~@$]|:(?=//)|(?<=\bwww)\.|^[-+#=]|^\d(?=\d*[.)])", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_](?:\S*[^\W_])?")
 
 
 def escape(text: str) -> str:
-    """Text as HTML, on one line, with nothing that a template of Gradio's would take for its own."""
-    whole = _LINE_END.sub("&#10;", html.escape(text))
-    return "".join(_TEMPLATE.get(character, character) for character in whole)
+    """Return text as one line of HTML that Gradio's templates do not interpret."""
+    return _LINE_END.sub("&#10;", html.escape(text)).translate(_TEMPLATE)
 
 
 def escape_markdown(text: str) -> str:
-    """Text as one line of Markdown that shows it as it is: no links, not even those that Markdown finds by itself.
+    """Return text as one line of Markdown that shows it literally, without the links that Markdown makes of addresses.
 
-    What is special is written by its number: Gradio's Markdown forgets backslashes in the texts of links.
+    Special characters become numeric references: Gradio's Markdown drops backslashes in link texts.
     """
     return _escape_line(" ".join(text.split()))
 
@@ -38,7 +37,7 @@ def _escape_line(line: str) -> str:
 
 
 def prose_markdown(text: str) -> str:
-    """Text as one line of Markdown, as `escape_markdown` has it, with its formulas as code."""
+    """Return text as one line of Markdown like `escape_markdown`, with its formulas as code."""
     line, pieces, cursor = " ".join(text.split()), list[str](), 0
     for start, end in find_formulas(line):
         pieces += [_escape_line(line[cursor:start]), f"`{line[start:end]}`"]
@@ -47,12 +46,12 @@ def prose_markdown(text: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Text as HTML, as `escape` has it, with its formulas as code."""
+    """Return text as HTML like `escape`, with its formulas as code."""
     return highlight(text, (0, 0))
 
 
 def link(passage: Passage) -> str:
-    """Page › section, as a link to the cited revision where the passage has a web address."""
+    """Return `Page › Section` as HTML: a link to the cited revision if the passage has a web address."""
     name = escape(heading_path(passage))
     if not is_web_address(passage.url):
         return f"<span>{name}</span>"
@@ -60,31 +59,34 @@ def link(passage: Passage) -> str:
 
 
 def link_markdown(passage: Passage) -> str:
-    """Page › section, as `link` has it."""
+    """Return `Page › Section` as Markdown, otherwise like `link`."""
     name = escape_markdown(heading_path(passage))
-    return f"[{name}](<{_percent(passage.url)}>)" if is_web_address(passage.url) else name
+    if not is_web_address(passage.url):
+        return name
+    url = quote(passage.url, safe="/:?#@!$&'()*+,;=%~-._")  # nothing in it ends the address early
+    return f"[{name}](<{url}>)"
 
 
 def is_web_address(url: str) -> bool:
-    """Whether an address may be linked to."""
+    """Return whether an address may become a link."""
     return url.startswith(("https://", "http://"))
 
 
-def highlight(text: str, span: tuple[int, int], matched: Collection[tuple[int, int]] = ()) -> str:
-    """The text as HTML, the characters of `span` in `<mark>`, those of each of `matched` in `<b>`, inside it too.
+def highlight(text: str, span: Span, matched: Collection[Span] = ()) -> str:
+    """Return text as HTML with the characters of `span` in `<mark>` and those of each of `matched` in `<b>`.
 
-    Formulas are `<code>`, unless `span` begins or ends inside them.
+    Formulas are `<code>`, unless `span` starts or ends inside them.
     """
     tags = {**dict.fromkeys(matched, "b"), **dict.fromkeys(find_formulas(text), "code")}
-    named = sorted(tags.items(), key=lambda tag: (tag[0][0], -tag[0][1]))  # a formula comes before the words in it
+    named = sorted(tags.items(), key=lambda tag: (tag[0][0], -tag[0][1]))  # a formula precedes the words in it
     start, end = span
     if start >= end:
         return _tag(text, 0, len(text), named)
-    parts = [_tag(text, *part, named) for part in ((0, start), (start, end), (end, len(text)))]
-    return f"{parts[0]}<mark>{parts[1]}</mark>{parts[2]}"
+    before, marked, after = (_tag(text, *part, named) for part in ((0, start), (start, end), (end, len(text))))
+    return f"{before}<mark>{marked}</mark>{after}"
 
 
-def _tag(text: str, start: int, end: int, tags: Iterable[tuple[tuple[int, int], str]]) -> str:
+def _tag(text: str, start: int, end: int, tags: Iterable[tuple[Span, str]]) -> str:
     pieces, cursor = [], start
     for (first, last), name in tags:
         if cursor <= first < last <= end:
@@ -93,13 +95,8 @@ def _tag(text: str, start: int, end: int, tags: Iterable[tuple[tuple[int, int], 
     return "".join([*pieces, escape(text[cursor:end])])
 
 
-def matches(question: str, text: str) -> list[tuple[int, int]]:
-    """Where words stand in a text that BM25 takes for words of the question."""
+def matches(question: str, text: str) -> list[Span]:
+    """Return the spans of the words of a text that BM25 matches with words of the question."""
     analyzer = usual_analyzer()
     asked = frozenset(analyzer.question_terms(question))
     return [word.span() for word in _WORD.finditer(text) if not asked.isdisjoint(analyzer.terms(word[0]))]
-
-
-def _percent(url: str) -> str:
-    """An address without what would end it in Markdown or HTML."""
-    return quote(url, safe="/:?#@!$&'()*+,;=%~-._")

@@ -1,14 +1,14 @@
-r"""Formulas in plain text: readable TeX as `ragqa.text.tex` leaves it, without anything that marks where a formula begins.
+r"""Formulas in plain text: TeX as `ragqa.text.tex` leaves it, without marks where a formula starts or ends.
 
-A formula begins and ends at spaces. It holds a command that is known here, or an index or exponent of a single letter; words
-end it. What is not surely a formula stays text: prices, paths, regular expressions, names of variables in code.
+A formula starts and ends at spaces. It contains a known command, or an index or exponent of a single letter; ordinary words
+end it. If in doubt, text stays text: prices, paths, regular expressions, names of variables in code.
 """
 
 import re
 from collections.abc import Iterator
 
 LONGEST = 2000  # characters of a formula
-_NEAR = 40  # words in which the other brace of a pair is looked for
+_NEAR = 40  # words to look through for the other brace of a pair
 
 _KNOWN = frozenset(
     # letters
@@ -33,22 +33,21 @@ _KNOWN = frozenset(
 )
 _ENVIRONMENTS = frozenset("matrix pmatrix bmatrix Bmatrix vmatrix Vmatrix smallmatrix cases array".split())
 _COMMAND = re.compile(r"\\(?:([a-zA-Z]+)(?:\{(\w+)\})?|(.?))")
-_LETTER = r"(?<![^\W\d_])[^\W\d_]"  # one that stands alone
+_LETTER = r"(?<![^\W\d_])[^\W\d_]"  # a single letter
 _INDEX = re.compile(
     rf"(?:{_LETTER}|[)\]}}|])['′]?(?:_(?:\{{|\w(?![^\W\d_]{{2}}|_))|\^(?:\{{|[\w*(−-]))|\d\^(?:\{{|[\w(−-])"
 )
-_RAISED = "¹²³⁰-₉"  # digits above and below the line, which \w matches and \d does not
+_RAISED = "¹²³⁰-₉"  # superscript and subscript digits: \w matches them, \d does not
 _OTHER_NOTATION = re.compile(rf"[_^](?:\w[^\W{_RAISED}]|[^\w{{*])|^\w$")
 _IN_INDEX = re.compile(r"[_^]\{[^{}]*\}")
 _LONG_NAME = re.compile(rf"[^\W\d_{_RAISED}]{{4}}")
-_RELATION_FIRST = re.compile(
-    r"[=<>+*/≤≥≈∈→−]|\\(?:in|leq|geq|neq|approx|sim|to|times|cdot|mid|propto|mapsto|subset|subseteq|cup|cap|rightarrow|"
-    r"leftarrow|Rightarrow|equiv|pm|odot|circ)(?![a-zA-Z])"
+_SIGNS = "=<>+*/≤≥≈∈→−"
+_RELATIONS = (
+    "in|leq|geq|neq|approx|sim|to|times|cdot|mid|propto|mapsto|subset|subseteq|cup|cap|rightarrow|leftarrow|Rightarrow|"
+    "equiv|pm|odot|circ"
 )
-_RELATION_LAST = re.compile(
-    r"(?:[=<>+*/≤≥≈∈→−-]|\\(?:in|leq|geq|neq|approx|sim|to|times|cdot|mid|propto|mapsto|subset|subseteq|cup|cap|rightarrow|"
-    r"leftarrow|Rightarrow|equiv|pm|odot|circ|min|max|sum|log|ln|exp|forall|partial|nabla))$"
-)
+_RELATION_FIRST = re.compile(rf"[{_SIGNS}]|\\(?:{_RELATIONS})(?![a-zA-Z])")
+_RELATION_LAST = re.compile(rf"(?:[{_SIGNS}-]|\\(?:{_RELATIONS}|min|max|sum|log|ln|exp|forall|partial|nabla))$")
 _GLUE = re.compile(r"(?:[\d+*/=<>|()\[\]{},.;:!'·×≤≥≈≠∈→−⊙⊗⊕∘‖√ΣΠ∇∂∞±…′²³-]|(?<![^\W\d_])[^\W\d_](?![^\W\d_]))+")
 _OPERAND = re.compile(r"[(\[|]*(?:[^\W\d_]{1,2}|\d+(?:\.\d+)?)(?:\([^\W_]{1,2}\))?[)\]|]*[,.;:]?")
 _NEVER = re.compile(r"[$`%#~@\"]|//")
@@ -58,7 +57,7 @@ Span = tuple[int, int]
 
 
 def find_formulas(text: str) -> Iterator[Span]:
-    """Yield the start and end of each formula, in order. Takes time linear in the length of the text."""
+    """Yield the start and end of each formula, in order, in time linear in the length of the text."""
     start = 0
     for line in text.split("\n"):
         if "\\" in line or "_" in line or "^" in line:
@@ -89,7 +88,7 @@ def _find_in_line(line: str) -> Iterator[Span]:
 
 
 def _kind(word: str) -> str:
-    """Whether a word is part of a formula, may stand between two such parts, or is text."""
+    """Return "formula" for a part of a formula, "glue" for what may stand between two parts, else "text"."""
     names = [match[1] for match in _COMMAND.finditer(word) if match[1]]
     if names:
         return "formula" if _KNOWN.issuperset(names) else "text"
@@ -101,7 +100,7 @@ def _kind(word: str) -> str:
 
 
 def _with_operands(line: str, words: list[Span], kinds: list[str], first: int, last: int) -> Span:
-    """The words of a formula with the operand that a relation at its start or end needs: `x \\in [0,1]^d`."""
+    """Extend a formula by the operand that a relation at its start or end needs: `x \\in [0,1]^d`."""
     before = line[slice(*words[first - 1])] if first else ""
     if (
         _RELATION_FIRST.match(line, words[first][0])
@@ -117,7 +116,7 @@ def _with_operands(line: str, words: list[Span], kinds: list[str], first: int, l
 
 
 def _with_partners(line: str, words: list[Span], kinds: list[str], first: int, last: int) -> Span:
-    """The words with those that hold the other braces and parentheses of its pairs, if they are near."""
+    """Extend a formula by nearby words that hold the missing braces and parentheses of its pairs."""
     for _ in range(_NEAR):
         tex = line[words[first][0] : words[last][1]]
         open_braces, open_parentheses = _depth(tex), tex.count("(") - tex.count(")")
@@ -131,7 +130,7 @@ def _with_partners(line: str, words: list[Span], kinds: list[str], first: int, l
 
 
 def _trim(line: str, start: int, end: int) -> Span:
-    """The formula without the punctuation and the parentheses of the sentence around it."""
+    """Cut off the punctuation and parentheses of the surrounding sentence."""
     while end > start and line[end - 1] in ".,;:":
         end -= 1
     for opening, closing in ("()", "[]"):
@@ -144,12 +143,12 @@ def _trim(line: str, start: int, end: int) -> Span:
 
 
 def _is_sound(tex: str) -> bool:
-    """Whether KaTeX can be given this: braces are paired, and only harmless commands are in it."""
+    """Return whether KaTeX may draw this: all braces are paired, all commands harmless."""
     if not 1 < len(tex) <= LONGEST or _NEVER.search(tex) or _depth(tex) != 0:
         return False
-    if "\\" not in tex:  # perhaps no TeX: "2^(n−1)" and "p_ij" would look as if they said something else
+    if "\\" not in tex:  # perhaps not TeX: drawn as TeX, "2^(n−1)" and "p_ij" would change their meaning
         return tex.count("(") == tex.count(")") and not _OTHER_NOTATION.search(tex)
-    if "\\\\" in tex and "\\begin" not in tex:  # the end of a row, where there are none
+    if "\\\\" in tex and "\\begin" not in tex:  # the end of a row, but there are no rows
         return False
     for match in _COMMAND.finditer(tex):
         if match[1] in ("begin", "end") and match[2] not in _ENVIRONMENTS:
@@ -160,7 +159,7 @@ def _is_sound(tex: str) -> bool:
 
 
 def _depth(tex: str) -> int:
-    """How many braces are open at the end; -1000 if one is closed that was not opened."""
+    """Return how many braces are open at the end; -1000 if one is closed that was never opened."""
     depth = 0
     for brace in re.findall(r"\\.|[{}]", tex):
         depth += (brace == "{") - (brace == "}")

@@ -1,11 +1,11 @@
-"""What every request passes before Gradio sees it: names, other sites, sign-in, size. All of it costs little.
+"""The checks that every request passes before Gradio sees it, cheapest first.
 
-    names and sites   `origin`: the page may be used from itself only
-    routes            the few of Gradio's that the page and programs need; no uploads, files or proxies
-    sign-in           before a request is read; attempts are slowed
+    host and sender   `origin`: only the page itself and programs may use the server
+    route             only those of Gradio's that the page and programs need; no uploads, files or proxies
+    sign-in           checked before a request is read; attempts are slowed down
     size              `limits`: bytes, seconds, depth and number of values, before JSON is parsed
 
-Responses leave with `HEADERS`, without CORS headers, and with cookies that stay on this site.
+Responses get `HEADERS`, lose CORS headers, and their cookies stay on this site.
 """
 
 import logging
@@ -22,11 +22,14 @@ from ragqa.errors import first_line
 _LOG = logging.getLogger(__name__)
 KIB = 1024
 LOGIN_BYTES = 4 * KIB
-QUEUED_BYTES, QUEUED_VALUES = 1024 * KIB, 25_000  # the longest conversation has 550 KB and 15,000; 256 may wait
-BODY_BYTES, BODY_VALUES = 4096 * KIB, 120_000  # all chats, of which a browser keeps at most 5 MB
-HELD_BYTES = 32 * 1024 * KIB  # of all requests that are being read or answered
-HELD_BY_ONE = 12 * 1024 * KIB  # the same for one visitor
-BODY_S = 20.0  # to send a request's body
+QUEUED_BYTES, QUEUED_VALUES = (
+    1024 * KIB,
+    25_000,
+)  # the longest conversation has 550 KB and 15,000 values; 256 requests may wait
+BODY_BYTES, BODY_VALUES = 4096 * KIB, 120_000  # all chats: a browser stores at most 5 MB
+HELD_BYTES = 32 * 1024 * KIB  # of all requests being read or answered
+HELD_BY_ONE = 12 * 1024 * KIB  # of one visitor
+BODY_S = 20.0  # to send the body of a request
 SIGN_INS, SIGN_IN_EVERY_S = 5, 30.0
 
 _FILES = r"theme\.css|favicon\.ico|manifest\.json|robots\.txt|(?:assets|static|svelte)/.+"
@@ -39,8 +42,8 @@ ROUTES = {
 }
 TOOLS = re.compile("/gradio_api/mcp/?")
 
-# of pages that get hold of nothing elsewhere, neither by what a passage holds nor by what a model writes; Gradio's templates
-# are compiled in the browser
+# neither a passage nor a model can make the page load anything from elsewhere; 'unsafe-eval' since Gradio compiles its
+# templates in the browser
 POLICY = "; ".join(
     [
         "default-src 'self'",
@@ -66,8 +69,8 @@ HEADERS = {
 class Gate:
     """ASGI middleware around the whole demo.
 
-    `signed_in` tells from a request's cookies whether its visitor has given the password. `root_path` is where a reverse proxy
-    serves the page; the proxy may leave it in the path or cut it off.
+    `signed_in` returns whether the cookies of a request prove that its visitor gave the password. `root_path` is the path at
+    which a reverse proxy serves the page; the proxy may pass it on or cut it off.
     """
 
     def __init__(
@@ -85,10 +88,10 @@ class Gate:
         self._held: Counter[str] = Counter()  # bytes of request bodies, by visitor
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer a request as the app does, or refuse it."""
+        """Let the app answer a request, or refuse it."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-        elif scope["type"] == "websocket":  # Gradio has none
+        elif scope["type"] == "websocket":  # Gradio uses none
             await receive()
             await send({"type": "websocket.close", "code": 1008})
         else:
@@ -106,7 +109,7 @@ class Gate:
             if scope["method"] == "POST" and path.startswith("/login"):
                 send = self._slow_down(visitor, send)
         except Refused as refused:
-            await respond(refused, scope, receive, send)
+            await refuse(refused, scope, receive, send)
         else:
             await self._pass_on(scope, receive, send)
         finally:
@@ -114,37 +117,37 @@ class Gate:
             self._held += Counter()  # drops the zeros
 
     async def _pass_on(self, scope: Any, receive: Any, send: Any) -> None:
-        """Let the app answer; what it raises is one line in the log, since strangers can make Gradio raise."""
+        """Let the app answer; log an exception in one line, since strangers can make Gradio raise."""
         try:
             await self._app(scope, receive, send)
-        except Exception as error:  # the server answers 500, or cuts off what has been begun
+        except Exception as error:  # the server answers 500, or closes a response that has started
             _LOG.error("%s %r failed: %s", scope["method"], scope["path"], first_line(error))
 
     def _check(self, scope: Any) -> str:
-        """Return the path within the page. Raises `Refused` for what nobody, or not this visitor, may ask for."""
+        """Return the path within the page. Raises `Refused` if this visitor, or nobody, may ask for it."""
         path, method = path_of(scope), scope["method"]
         reading = method in ("GET", "HEAD")
         check_origin(scope, self._names, visit=reading and path == "/")
         route = ROUTES.get("GET" if reading else method)
         if not (route and route.fullmatch(path)) and not (self._tools and TOOLS.fullmatch(path)):
-            raise Refused(404, "There is nothing here.")
+            raise Refused(404, "Not found.")
         if not OPEN.fullmatch(path) and not self._signed_in(scope):
             raise Refused(401, "Sign in first.")
         return path
 
     async def _read(self, visitor: str, limit: int, scope: Any, receive: Any, body: bytearray) -> None:
-        """Read a request's body. Raises `Refused` if it is too large or too slow, or if too much is being read already."""
+        """Read the body of a request. Raises `Refused` if it is too large or too slow, or if too much is being read already."""
         from anyio import fail_after
 
         if any(not length.isdecimal() or int(length[:20]) > limit for length in values(scope, b"content-length")):
-            raise Refused(413, f"A request may hold at most {limit:,} bytes.")
+            raise Refused(413, f"A request may have at most {limit:,} bytes.")
         try:
             with fail_after(BODY_S):
                 more = True
                 while more:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise Refused(400, "The request broke off.")
+                        raise Refused(400, "The request is incomplete.")
                     self._hold(visitor, message.get("body", b""), limit, body)
                     more = message.get("more_body", False)
         except TimeoutError as error:
@@ -152,14 +155,14 @@ class Gate:
 
     def _hold(self, visitor: str, part: bytes, limit: int, body: bytearray) -> None:
         if len(body) + len(part) > limit:
-            raise Refused(413, f"A request may hold at most {limit:,} bytes.")
+            raise Refused(413, f"A request may have at most {limit:,} bytes.")
         body += part
         self._held[visitor] += len(part)
         if self._held[visitor] > HELD_BY_ONE or self._held.total() > HELD_BYTES:
             raise Refused(503, "Too many large requests at once; try again.", 1.0)
 
     def _slow_down(self, visitor: str, send: Any) -> Any:
-        """Count an attempt to sign in, and do not count it any more once it has succeeded. Raises `Refused`."""
+        """Count an attempt to sign in, unless it succeeds. Raises `Refused` after too many."""
         wait_s = self._sign_ins.take(visitor)
         if wait_s:
             raise Refused(429, f"Too many attempts to sign in; try again in {math.ceil(wait_s)} seconds.", wait_s)
@@ -181,13 +184,13 @@ def without_root(scope: Any, root_path: str) -> Any:
 
 
 def path_of(scope: Any) -> str:
-    """Return the path within the app that this one is mounted in."""
+    """Return the path below the one at which the page is mounted."""
     path, mounted = scope["path"], scope.get("root_path", "")
     return (path[len(mounted) :] if path.startswith(f"{mounted}/") else path) or "/"
 
 
 def limits_of(path: str) -> tuple[int, int]:
-    """Return how many bytes and JSON values a request may hold; 0 values where it is a form."""
+    """Return how many bytes and JSON values a request may have; 0 values for a form."""
     if path.startswith("/login"):
         return LOGIN_BYTES, 0
     at_once = path.startswith(("/gradio_api/run/", "/gradio_api/api/"))
@@ -195,7 +198,7 @@ def limits_of(path: str) -> tuple[int, int]:
 
 
 def check_body(scope: Any, body: bytearray, most_values: int) -> None:
-    """Raise `Refused` for a form, which may hold files, where JSON is needed, and for JSON that costs too much."""
+    """Raise `Refused` for JSON that is costly to parse, and for a form instead of JSON: it may contain files."""
     if not most_values:
         return
     if any("form" in kind.lower() for kind in values(scope, b"content-type")):
@@ -204,7 +207,7 @@ def check_body(scope: Any, body: bytearray, most_values: int) -> None:
 
 
 def replay(body: bytes, receive: Any) -> Any:
-    """Return a `receive` that gives the body that has been read, and then what follows."""
+    """Return a `receive` that repeats the body, and then continues with `receive`."""
     messages = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def receive_again() -> Any:
@@ -232,14 +235,14 @@ def safe_send(scope: Any, send: Any) -> Any:
 
 
 def safe_cookie(cookie: bytes, secure: bool) -> bytes:
-    """Return a `Set-Cookie` header for requests from this site only, out of reach of scripts."""
+    """Return a `Set-Cookie` header whose cookie only this site sends, and no script can read."""
     parts = [part for part in cookie.split(b"; ") if not part.lower().startswith((b"samesite", b"httponly"))]
     if secure and not any(part.lower() == b"secure" for part in parts):
         parts.append(b"Secure")
     return b"; ".join([*parts, b"HttpOnly", b"SameSite=Strict"])
 
 
-async def respond(refused: Refused, scope: Any, receive: Any, send: Any) -> None:
+async def refuse(refused: Refused, scope: Any, receive: Any, send: Any) -> None:
     """Answer a request that is refused."""
     from starlette.responses import PlainTextResponse
 

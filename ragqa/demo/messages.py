@@ -1,9 +1,10 @@
-"""A conversation as the messages of Gradio's chat: Markdown, in which whatever others wrote is text.
+"""Turns in, the messages of Gradio's chat out: Markdown that shows foreign text literally.
 
 A link to `#turn-2-1` leads to the first hit of the second turn in the panel.
 """
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from ragqa.answers.answer import NO_ANSWER, NOTHING_FOUND
@@ -16,7 +17,7 @@ from ragqa.text.passages import heading_path
 Message = dict[str, Any]
 
 MARKS = {
-    "unsupported": "⚠ *not borne out by the passages*",
+    "unsupported": "⚠ *not supported by the passages*",
     "uncited": "⚠ *cites no passage*",
     "pending": "…",
     "supported": "",
@@ -24,7 +25,7 @@ MARKS = {
 
 
 def messages(turns: Sequence[Turn]) -> list[Message]:
-    """All messages of a conversation; those of the last turn end with the questions that may follow."""
+    """Return all messages of a conversation; the last one offers the questions suggested next."""
     shown = [message for number, turn in enumerate(turns, 1) for message in _messages(number, turn)]
     if turns and turns[-1].next:
         shown[-1]["options"] = [{"value": question} for question in turns[-1].next]
@@ -32,12 +33,9 @@ def messages(turns: Sequence[Turn]) -> list[Message]:
 
 
 def turn_of(index: int, turns: Sequence[Turn]) -> int:
-    """The place of the turn that the message with this index belongs to."""
-    ends, end = [], 0
-    for number, turn in enumerate(turns, 1):
-        end += len(_messages(number, turn))
-        ends.append(end)
-    return next(place for place, end in enumerate(ends) if index < end)
+    """Return the index of the turn that the message with this index belongs to."""
+    ends = accumulate(len(_messages(number, turn)) for number, turn in enumerate(turns, 1))
+    return next(number for number, end in enumerate(ends) if index < end)
 
 
 def _messages(number: int, turn: Turn) -> list[Message]:
@@ -60,7 +58,7 @@ def _short(question: str) -> str:
 
 
 def _stages(turn: Turn) -> Message:
-    """What has been done, as one line that opens."""
+    """Return what was done as one line that can be opened."""
     title = " · ".join(turn.stages)
     title = f"{title[:1].upper()}{title[1:]}"
     steps = "\n".join(f"- {escape_markdown(stage)}" for stage in turn.stages)
@@ -83,17 +81,13 @@ def _reply(number: int, turn: Turn, answer: Answer) -> str:
         parts.append(_written(number, turn.written))
     if turn.note:
         parts.append(f"⚠ *{escape_markdown(turn.note)}*")
-    return "\n\n".join([*parts, _passages(number, answer.hits)])
-
-
-def _passages(number: int, hits: Sequence[Hit]) -> str:
-    return "\n".join(f"{rank}. {_line(number, rank, hit)}" for rank, hit in enumerate(hits, 1))
+    return "\n\n".join([*parts, "\n".join(_line(number, rank, hit) for rank, hit in enumerate(answer.hits, 1))])
 
 
 def _line(number: int, rank: int, hit: Hit) -> str:
     name = escape_markdown(heading_path(hit.passage)) or "passage"
     chance = "" if hit.probability is None else f" · {hit.probability:.0%}"
-    return f"[{name}](#turn-{number}-{rank}){chance}"
+    return f"{rank}. [{name}](#turn-{number}-{rank}){chance}"
 
 
 def _written(number: int, sentences: Sequence[Cited]) -> str:

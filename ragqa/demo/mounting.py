@@ -1,20 +1,81 @@
-"""The page within an app: Gradio's own, behind the gate."""
+"""The page within an app: where it is served, who may use it, and Gradio's own app behind the gate."""
 
+import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragqa.demo.door import Door, check_door
+from ragqa.demo.endpoints import MCP_PATH, Tools
 from ragqa.demo.gate import Gate
 from ragqa.demo.origin import read_names, values
-from ragqa.demo.style import HEAD, theme
-from ragqa.demo.tools import MCP_PATH, Tools
+from ragqa.demo.rendering import HEAD, theme
+from ragqa.errors import InputError, MissingExtraError, check_extra
+from ragqa.process import is_own_host
 
 if TYPE_CHECKING:
     import gradio as gr
     from fastapi import FastAPI
 
-MOST_SESSIONS = 100  # of which Gradio keeps the state; the chat has none
+PORT = 7860
+LOOPBACK = "127.0.0.1"
+MOST_SESSIONS = 100  # whose state Gradio keeps; the chat has no state
+
+
+@dataclass(frozen=True, slots=True)
+class ServerConfig:
+    """Where the page is served and who may use it.
+
+    `port` None takes a free port. Other machines may use the page only with `auth`, a user name and a password, or if it is
+    `open_to_all`. `mcp` serves the endpoints as tools too. The page answers to the loopback names, `host` and `names`;
+    `root_path` is the path at which a reverse proxy serves it.
+
+    Raises `InputError` for values that contradict each other, `MissingExtraError` without the extra `demo`
+    or, for MCP, `mcp`.
+    """
+
+    host: str = LOOPBACK
+    port: int | None = PORT
+    auth: tuple[str, str] | None = None
+    mcp: bool = False
+    open_to_all: bool = False
+    names: tuple[str, ...] = ()
+    root_path: str = ""
+
+    def __post_init__(self) -> None:
+        check_extra("the chat", "demo")
+        if not (self.auth or self.open_to_all or (is_own_host(self.host) and not self.names)):
+            raise InputError(
+                f"other machines can reach the chat on {self.names[0] if self.names else self.host}: "
+                "give --auth USER:PASSWORD, or --no-auth to let everybody in"
+            )
+        read_names(self.host, self.names)
+        if self.root_path and not re.fullmatch(r"(/[\w.~-]+)+/?", self.root_path):
+            raise InputError(f"--root-path is {self.root_path}; give a path such as /chat")
+        if self.mcp and self.auth:
+            raise InputError("the tools of --mcp ask for no password: leave out either --mcp or --auth")
+        if self.mcp:
+            try:
+                import mcp  # noqa: F401
+            except ImportError as error:
+                raise MissingExtraError("the MCP server", "mcp") from error
+
+
+def read_auth(given: str) -> tuple[str, str]:
+    """Return the two parts of `USER:PASSWORD`, or of the first line of FILE for `@FILE`. Raises `InputError`.
+
+    The password may contain colons.
+    """
+    if given.startswith("@"):
+        try:
+            given = Path(given[1:]).read_text(encoding="utf8").partition("\n")[0]
+        except UnicodeDecodeError as error:
+            raise InputError(f"{given[1:]} is not UTF-8: {error}") from error
+    user, colon, password = given.strip().partition(":")
+    if not (user and colon and password):
+        raise InputError("give a user name and a password as USER:PASSWORD")
+    return user, password
 
 
 def mount(
@@ -27,39 +88,37 @@ def mount(
     mcp: bool = False,
     root_path: str = "",
 ) -> None:
-    """Serve the demo below `path` of an app of yours, with its style, its headers and the same checks as `serve`.
+    """Serve the demo below `path` of your app, with its style, its headers and the same checks as `serve`.
 
-    It is reached by the loopback names and `names` only; `root_path` is the whole path where a reverse proxy serves it, if that
-    is not `path`. Time limits for headers and slow readers are up to the server that you run the app with. Gradio's own
-    `mount_gradio_app` mounts the page without any of this. Raises as `serve`.
+    The page answers only to the loopback names and `names`; `root_path` is the whole path at which a reverse proxy serves it,
+    if that differs from `path`. Your server has to limit the time for headers and for slow readers. Gradio's own
+    `mount_gradio_app` has none of this. Raises like `ServerConfig`.
     """
-    door = Door(auth=auth, mcp=mcp, open_to_all=True, names=tuple(names), root_path=root_path)
-    check_door(door)
-    mount_behind(door, app, demo, path)
+    mount_as(ServerConfig(LOOPBACK, None, auth, mcp, True, tuple(names), root_path), app, demo, path)
 
 
-def mount_behind(door: Door, app: "FastAPI", demo: "gr.Blocks", path: str) -> None:
-    """Mount the demo as `mount` does."""
+def mount_as(config: ServerConfig, app: "FastAPI", demo: "gr.Blocks", path: str) -> None:
+    """Mount the demo as the config says; `host` and `port` are only names here."""
     from fastapi import FastAPI
     from starlette.routing import Route
 
-    tools = Tools(demo) if door.mcp else None
+    tools = Tools(demo) if config.mcp else None
     inner = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=tools.lifespan if tools else None)
     if tools:
         inner.router.routes += [Route(f"/{MCP_PATH.rstrip('/')}{slash}", tools) for slash in ("", "/")]
-    page = _add_page(inner, demo, door)
+    page = _add_page(inner, demo, config)
     gate = Gate(
         inner,
-        read_names(door.host, door.names),
+        read_names(config.host, config.names),
         signed_in=lambda scope: page.auth is None or _has_token(page, scope),
-        tools=door.mcp,
-        root_path=door.root_path.rstrip("/"),
+        tools=config.mcp,
+        root_path=config.root_path.rstrip("/"),
     )
     app.mount(path, gate)
     _run_with(app, inner)
 
 
-def _add_page(app: "FastAPI", demo: "gr.Blocks", door: Door) -> Any:
+def _add_page(app: "FastAPI", demo: "gr.Blocks", config: ServerConfig) -> Any:
     """Let Gradio mount the page in an app; return Gradio's own app."""
     import gradio as gr
 
@@ -68,13 +127,13 @@ def _add_page(app: "FastAPI", demo: "gr.Blocks", door: Door) -> Any:
         app,
         demo,
         "/",
-        auth=door.auth,
-        root_path=door.root_path.rstrip("/"),
+        auth=config.auth,
+        root_path=config.root_path.rstrip("/"),
         theme=theme(),
         head=HEAD,
         footer_links=[],
         run_history=False,
-        max_file_size=1,  # nothing is uploaded; the gate refuses it before
+        max_file_size=1,  # the gate refuses uploads before this
         show_error=False,
         enable_monitoring=False,
         mcp_server=False,
@@ -86,7 +145,7 @@ def _add_page(app: "FastAPI", demo: "gr.Blocks", door: Door) -> Any:
 
 
 def _has_token(page: Any, scope: Any) -> bool:
-    """Whether a request carries a cookie that Gradio gave out for the password."""
+    """Return whether a request carries a cookie that Gradio issued for the password."""
     from starlette.requests import cookie_parser
 
     cookies = cookie_parser("; ".join(values(scope, b"cookie")))
@@ -95,7 +154,7 @@ def _has_token(page: Any, scope: Any) -> bool:
 
 
 def _run_with(app: "FastAPI", inner: "FastAPI") -> None:
-    """Start and stop the inner app with the outer one; a mounted app's own lifespan is not run."""
+    """Start and stop the inner app together with the outer one: the lifespan of a mounted app is not run by itself."""
     outer = app.router.lifespan_context
 
     @asynccontextmanager

@@ -1,7 +1,7 @@
-"""Who may ask: the page itself and programs, never the pages of other sites.
+"""Where a request comes from: the page itself and programs may send requests, pages of other sites may not.
 
-A browser sends a request of another site's page with all cookies. It tells who asks in `Origin` and `Sec-Fetch-Site`, which a
-page cannot change. A site may also let its own name lead to this machine (DNS rebinding); then `Host` holds that name.
+A browser sends requests of other sites' pages with all cookies. It names the sender in `Origin` and `Sec-Fetch-Site`, which a
+page cannot change. A site may also point its own name to this machine (DNS rebinding); then `Host` contains that name.
 """
 
 import re
@@ -24,23 +24,20 @@ _ORIGIN = re.compile(r"(https?)://(.+)")
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """The names that the page may be reached by.
-
-    With `own_addresses` also the IP address that the visitor has connected to, unless it is a loopback address.
-    """
+    """The host names of the page. If `own_addresses`, also the IP address the visitor connected to, unless it is loopback."""
 
     names: frozenset[str] = LOOPBACK_NAMES
     own_addresses: bool = False
 
     def hold(self, name: str, server: str) -> bool:
-        """Return whether `name` is one of them, for a connection to the address `server`."""
+        """Return whether the page may be called `name` on a connection to the address `server`."""
         if name in self.names:
             return True
         return self.own_addresses and name.strip("[]") == server and not server.startswith("127.")
 
 
 def read_names(host: str, others: Iterable[str]) -> Names:
-    """Return the names for a server that listens on `host` and is also reached by `others`. Raises `InputError`."""
+    """Return the names of a server that listens on `host` and has the names `others` too. Raises `InputError`."""
     names = [_read_name(name) for name in others]
     if host not in WILDCARDS:
         names.append(f"[{host.lower()}]" if ":" in host else host.lower())
@@ -62,9 +59,9 @@ def values(scope: Any, header: bytes) -> list[str]:
 
 
 def check_origin(scope: Any, names: Names, *, visit: bool) -> None:
-    """Raise `Refused` if the request is for another name, or if another site's page has sent it.
+    """Raise `Refused` if the request names another host, or if another site's page sent it.
 
-    A link of another site may be followed where `visit` is true.
+    If `visit`, other sites may link here.
     """
     hosts, origins = _check_hosts(scope, names), values(scope, b"origin")
     if origins and not (len(origins) == 1 and _is_same(origins[0], hosts[-1], scope["scheme"])):
@@ -76,11 +73,11 @@ def check_origin(scope: Any, names: Names, *, visit: bool) -> None:
 
 
 def _check_hosts(scope: Any, names: Names) -> list[str]:
-    """Return the value of `Host`, then the host that a reverse proxy was asked for, if it says so."""
+    """Return the value of `Host`, followed by the host that a reverse proxy forwards, if any."""
     hosts, forwarded = values(scope, b"host"), values(scope, b"x-forwarded-host")
     if len(hosts) != 1:
         raise Refused(400, "A request needs one Host header.")
-    hosts += [",".join(forwarded).split(",")[0].strip()] if forwarded else []  # the first is the visitor's
+    hosts += [",".join(forwarded).split(",")[0].strip()] if forwarded else []  # the first is what the visitor asked for
     for host in hosts:
         found = _HOST.fullmatch(host)
         if found is None or not names.hold(found[1], (scope.get("server") or ("",))[0]):
@@ -90,7 +87,7 @@ def _check_hosts(scope: Any, names: Names) -> list[str]:
 
 
 def _is_same(origin: str, host: str, scheme: str) -> bool:
-    """Whether a page of `origin` was loaded from `host`; where a proxy speaks TLS, the request's own scheme is http."""
+    """Return whether a page of `origin` comes from `host`; behind a proxy with TLS, the request's own scheme is http."""
     found = _ORIGIN.fullmatch(origin)
     if found is None or (scheme == "https" and found[1] != "https"):
         return False

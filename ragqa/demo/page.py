@@ -1,14 +1,17 @@
-"""The page: a tab to ask in and a tab for the corpus, and the endpoints beside them."""
+"""The whole page: the tabs for the chat, the corpus and the recipes, and the endpoints."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragqa.demo.api import add_endpoints
+from ragqa.answers.written import Writer
 from ragqa.demo.chat import add_chat
 from ragqa.demo.corpora import Corpus, by_name
 from ragqa.demo.corpus_tab import add_corpus_tab
+from ragqa.demo.crawling import Crawler
+from ragqa.demo.endpoints import add_endpoints
 from ragqa.demo.escaping import escape_markdown
-from ragqa.demo.extras import Extras
 from ragqa.errors import InputError, check_extra
 from ragqa.process import prepare_gradio
 from ragqa.search.retriever import Retriever
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     import gradio as gr
 
 AT_ONCE = 2  # questions answered at the same time; others wait in the queue
-AT_ONCE_WRITTEN = 8  # where a language model writes, whose server may take long without any work here
+AT_ONCE_WRITTEN = 8  # the same with a language model: its server may be slow, which costs nothing here
 WAITING = 256  # questions in the queue; more are refused
 
 EXAMPLES = (
@@ -30,51 +33,65 @@ EXAMPLES = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Features:
+    """Optional features of the page: written answers, a file for likes and dislikes, crawls, a notice at the top, more tabs.
+
+    `tabs` maps the names of more tabs to functions that build them, given the options of their events.
+    """
+
+    writer: Writer | None = None
+    feedback: Path | None = None
+    crawler: Crawler | None = None
+    notice: str = ""
+    tabs: Mapping[str, Callable[[Mapping[str, Any]], None]] = field(default_factory=dict)
+
+
 def build_demo(
-    source: Retriever | Sequence[Corpus], *, examples: Sequence[str] = EXAMPLES, extras: Extras | None = None
+    source: Retriever | Sequence[Corpus], *, examples: Sequence[str] = EXAMPLES, features: Features | None = None
 ) -> "gr.Blocks":
     """Build the page and its public endpoints, `/search` and `/ask`; `launch`, `serve` and `mount` add its style.
 
-    Raises `InputError` for two corpora with one name, and if no temporary folder can be made; `MissingExtraError` without the
-    extra `demo`.
+    Raises `InputError` if two corpora have the same name, or if no temporary folder can be created; `MissingExtraError` without
+    the extra `demo`.
     """
     check_extra("the chat", "demo")
     try:
         prepare_gradio()
     except OSError as error:
-        raise InputError(f"no temporary folder can be made ({error}); name one in TMPDIR") from error
+        raise InputError(f"no temporary folder can be created ({error}); name a writable one in TMPDIR") from error
     import gradio as gr
 
     corpora = by_name([Corpus(source)] if isinstance(source, Retriever) else source)
-    extras = extras or Extras()
-    at_once = AT_ONCE if extras.writer is None else AT_ONCE_WRITTEN
+    features = features or Features()
+    at_once = AT_ONCE if features.writer is None else AT_ONCE_WRITTEN
     limits = {"concurrency_limit": at_once, "concurrency_id": "ask"}
     private: dict[str, Any] = {"api_visibility": "private"}
     demo = gr.Blocks(title="ragqa", analytics_enabled=False)
     with demo:
         with gr.Row(elem_id="ragqa-top"):
-            head = gr.Markdown(describe(corpora, extras.notice), elem_id="ragqa-head")
-            anew = gr.Button("New chat", size="sm", scale=0, min_width=90)
+            head = gr.Markdown(describe(corpora, features.notice), elem_id="ragqa-head")
+            new_chat = gr.Button("New chat", size="sm", scale=0, min_width=90)
         with gr.Tabs():
             with gr.Tab("Chat"):
-                add_chat(demo, anew, corpora, extras, examples, limits)
+                add_chat(demo, new_chat, corpora, features.writer, features.feedback, examples, limits)
             with gr.Tab("Corpus"):
-                grown = add_corpus_tab(demo, corpora, extras.growth, private)
-            for name, add_tab in extras.tabs.items():
+                changes = add_corpus_tab(demo, corpora, features.crawler, private)
+            for name, add_tab in features.tabs.items():
                 with gr.Tab(name):
                     add_tab({**limits, **private})
-        changes: list[Any] = [*(event.then for event in grown), *([demo.load] if grown else [])]
-        for happens in changes:
-            happens(lambda: describe(corpora, extras.notice), None, head, show_progress="hidden", **private)
+        for on_change in changes:
+            on_change(lambda: describe(corpora, features.notice), None, head, show_progress="hidden", **private)
         add_endpoints(corpora, limits)
     demo.queue(max_size=WAITING)
     return demo
 
 
 def describe(corpora: Mapping[str, Corpus], notice: str = "") -> str:
-    """What the page is, as Markdown."""
-    told = f"# ragqa\nEvery answer is quoted, with the passages that prove it: {', '.join(map(_describe, corpora.values()))}."
-    return f"{told}\n\n{escape_markdown(notice)}" if notice else told
+    """Return the header of the page as Markdown."""
+    listed = "; ".join(map(_describe, corpora.values()))
+    header = f"# ragqa\nEvery answer is quoted, with the passages that support it: {listed}."
+    return f"{header}\n\n{escape_markdown(notice)}" if notice else header
 
 
 def _describe(corpus: Corpus) -> str:

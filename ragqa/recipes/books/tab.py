@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from ragqa.demo.converse import sentence_of
 from ragqa.demo.escaping import escape
 from ragqa.demo.panel import render_notice
+from ragqa.demo.respond import sentence_of
 from ragqa.errors import InputError
 from ragqa.recipes.books.library import Book, read_books, starter_file
 from ragqa.recipes.books.recommend import MOST_FAVOURITES, Recommendation, Recommender

@@ -1,5 +1,5 @@
-// The panel, as Gradio runs it when it is there: `element` is its own, `server` and `trigger` lead to Python.
-// References in the chat lead to its cards, details are fetched when they are opened, Escape closes them.
+// Gradio runs this when the panel is there: `element` is the panel's, `server` and `trigger` call Python.
+// References in the chat lead to the panel's cards. Details are fetched when they are opened; Escape closes them.
 
 let wanted = null;
 const point = rank => {
@@ -24,7 +24,7 @@ element.addEventListener("toggle", async event => {
   if (!part.open || room.textContent) return;
   const {corpus, question} = part.closest("[data-turn]").dataset, {passage} = part.closest(".card").dataset;
   room.textContent = "…";
-  room.innerHTML = await server.tell_more({part: part.dataset.part, corpus, question, passage})
+  room.innerHTML = await server.show_details({part: part.dataset.part, corpus, question, passage})
     .catch(() => "This could not be fetched.");
 }, true);
 element.addEventListener("keydown", event => {

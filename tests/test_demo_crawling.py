@@ -12,8 +12,8 @@ from demo_server import PASSAGES, QUESTION, running, small_retriever
 from wiki import Reply, Wiki, relay, serve, skip_waits
 
 from ragqa.cli import main
-from ragqa.demo import Corpus, Growth
-from ragqa.demo.growth import MAX_MINUTES, MAX_PAGES, Wanted, crawled_file, tell_fates
+from ragqa.demo import Corpus, Crawler
+from ragqa.demo.crawling import MAX_MINUTES, MAX_PAGES, Wanted, crawled_file, describe_outcomes
 from ragqa.errors import InputError
 from ragqa.index.bm25 import Bm25Index
 from ragqa.records import Page
@@ -28,13 +28,13 @@ def corpus(tmp_path: Path) -> Corpus:
     return Corpus(Retriever.open(tmp_path / "index", reranker=small_retriever().reranker), tmp_path / "index")
 
 
-def grow(growth: Growth, corpus: Corpus, wanted: Wanted) -> str:
-    growth.start(corpus, wanted)
-    return [*growth.follow(0.05)][-1]
+def run(crawler: Crawler, corpus: Corpus, wanted: Wanted) -> str:
+    crawler.start(corpus, wanted)
+    return [*crawler.follow(0.05)][-1]
 
 
 def test_crawled_pages_are_searched_while_questions_go_on(wiki: Wiki, corpus: Corpus) -> None:
-    growth = Growth("ada@example.org", wiki.api_url)
+    crawler = Crawler("ada@example.org", wiki.api_url)
     answers, done = [], threading.Event()
 
     def ask() -> None:
@@ -43,29 +43,29 @@ def test_crawled_pages_are_searched_while_questions_go_on(wiki: Wiki, corpus: Co
 
     asking = threading.Thread(target=ask)
     asking.start()
-    told = grow(growth, corpus, Wanted(("Perceptron", "No such page"), ("Functions",)))
+    told = run(crawler, corpus, Wanted(("Perceptron", "No such page"), ("Functions",)))
     done.set()
     asking.join()
     assert told.startswith("Done: ")
-    assert "Not there: No such page." in told
+    assert "Not found: No such page." in told
     assert set(answers) == {"No unit can end up relying on another one."}
     assert {"Dropout", "Perceptron", "Sigmoid function"} <= set(corpus.contents().pages)
     assert corpus.retriever.search("What does a perceptron weigh?")[0].passage.title == "Perceptron"
     assert corpus.contents().pages["Perceptron"]
     assert [passage.section for passage in corpus.page("Perceptron")][:2] == ["", "Learning"]
     assert {page.title for page in read_json_lines(crawled_file(Path(str(corpus.folder))), Page)} >= {"Perceptron"}
-    assert grow(growth, corpus, Wanted(("Perceptron",))).startswith("Nothing is new. ")
+    assert run(crawler, corpus, Wanted(("Perceptron",))).startswith("No pages are new. ")
 
 
 def test_a_crawl_ends_at_its_most_pages_and_the_next_goes_on(wiki: Wiki, corpus: Corpus) -> None:
     wanted = Wanted(("Perceptron", "Sigmoid function"))
-    growth = Growth("ada@example.org", wiki.api_url, max_pages=1)
-    told = grow(growth, corpus, wanted)
+    crawler = Crawler("ada@example.org", wiki.api_url, max_pages=1)
+    told = run(crawler, corpus, wanted)
     assert told.startswith("Stopped: it has fetched the most pages allowed (1).")
-    assert told.endswith(" passages are searched now. Start the same crawl again to continue.")
+    assert told.endswith(" passages can be searched now. Start the same crawl again to continue.")
     assert set(corpus.contents().pages) == {"Dropout", "Perceptron"}
     assert corpus.retriever.search("What does a perceptron weigh?")[0].passage.title == "Perceptron"
-    assert grow(growth, corpus, wanted).startswith("Done: ")
+    assert run(crawler, corpus, wanted).startswith("Done: ")
     assert set(corpus.contents().pages) == {"Dropout", "Perceptron", "Sigmoid function"}
 
 
@@ -79,19 +79,19 @@ def test_a_crawl_can_be_stopped_and_keeps_what_it_has_fetched(wiki: Wiki, corpus
         return relay(wiki, path)
 
     with serve(reply) as api_url:
-        growth = Growth("ada@example.org", api_url)
-        growth.start(corpus, Wanted(("Perceptron", "Sigmoid function")))
+        crawler = Crawler("ada@example.org", api_url)
+        crawler.start(corpus, Wanted(("Perceptron", "Sigmoid function")))
         with pytest.raises(InputError, match="already running; wait for its end or stop it"):
-            growth.start(corpus, Wanted(("Perceptron",)))
-        following = growth.follow(0.05)
+            crawler.start(corpus, Wanted(("Perceptron",)))
+        following = crawler.follow(0.05)
         assert any(told.startswith("1 page fetched, ") for told in following)
-        growth.stop()
+        crawler.stop()
         told = [*following]
         hold.set()
     assert "Stopping …" in told[:-1]
     assert told[-1].startswith("Stopped: somebody pressed Stop.")
     assert set(corpus.contents().pages) == {"Dropout", "Perceptron"}
-    assert not growth.running
+    assert not crawler.running
 
 
 def test_a_crawl_ends_when_its_time_is_over(corpus: Corpus) -> None:
@@ -104,10 +104,10 @@ def test_a_crawl_ends_when_its_time_is_over(corpus: Corpus) -> None:
         return 200, {"Content-Type": "application/json"}, json.dumps(more).encode()
 
     with serve(reply) as api_url:
-        growth = Growth("ada@example.org", api_url, max_minutes=0.01)
-        told = grow(growth, corpus, Wanted(categories=("All",)))
+        crawler = Crawler("ada@example.org", api_url, max_minutes=0.01)
+        told = run(crawler, corpus, Wanted(categories=("All",)))
     assert told == (
-        "Stopped: it has run for the longest time allowed (0.01 minutes). Nothing is new. "
+        "Stopped: it has run for the longest time allowed (0.01 minutes). No pages are new. "
         "Start the same crawl again to continue."
     )
 
@@ -128,36 +128,38 @@ def test_the_command_states_the_limits(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize("limits", [{"max_pages": 0}, {"max_minutes": 0}, {"max_minutes": float("nan")}])
 def test_limits_that_allow_nothing_are_refused(limits: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=r"^max_(pages|minutes) is (0|nan); it must be "):
-        Growth("ada@example.org", **limits)
+        Crawler("ada@example.org", **limits)
 
 
 def test_a_crawl_that_fails_says_so_and_another_can_begin(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
     skip_waits(monkeypatch)
-    growth = Growth("ada@example.org", "http://127.0.0.1:9/api.php")
+    crawler = Crawler("ada@example.org", "http://127.0.0.1:9/api.php")
     for _ in range(2):
-        assert grow(growth, corpus, Wanted(categories=("Functions",))).startswith("It failed: ")
+        assert run(crawler, corpus, Wanted(categories=("Functions",))).startswith("The crawl failed: ")
     assert list(corpus.contents().pages) == ["Dropout"]
-    with pytest.raises(InputError, match="not in a folder of yours"):
-        growth.start(Corpus(small_retriever()), Wanted(("A",)))
+    with pytest.raises(InputError, match="has no index folder"):
+        crawler.start(Corpus(small_retriever()), Wanted(("A",)))
 
 
 def test_what_became_of_every_title_is_told() -> None:
     became = ("fetched", "kept", "folded", "missing", "empty", "failed")
     outcomes = [Outcome(f"{kind} {n}", kind, reason="broken" * (kind == "failed")) for n in range(7) for kind in became]
-    told = tell_fates(CrawlReport((*outcomes, Outcome("Category:X", "failed", reason="no such", is_category=True))))
+    told = describe_outcomes(
+        CrawlReport((*outcomes, Outcome("Category:X", "failed", reason="no such", is_category=True)))
+    )
     assert told == (
-        "Of what was asked for: 7 fetched, 7 kept, 7 folded, 7 missing, 7 empty, 8 failed. "
-        "Not there: missing 0, missing 1, missing 2, missing 3, missing 4 and 2 more. "
+        "Titles: 7 fetched, 7 kept, 7 folded, 7 missing, 7 empty, 8 failed. "
+        "Not found: missing 0, missing 1, missing 2, missing 3, missing 4 and 2 more. "
         "Failed: failed 0: broken, failed 1: broken, failed 2: broken, failed 3: broken, failed 4: broken and 3 more."
     )
-    assert tell_fates(CrawlReport(())) == "Of what was asked for: nothing."
+    assert describe_outcomes(CrawlReport(())) == "Titles: none."
 
 
 def test_a_contact_that_is_none_is_refused_before_the_page_is_served(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(InputError, match="contact 'nobody' is no address"):
-        Growth("nobody")
+        Crawler("nobody")
     for given, message in (
         (["--allow-crawl", "ada@example.org"], "--allow-crawl needs --index: name the folder to crawl into"),
         (["--allow-crawl", "nobody", "--index", str(tmp_path / "index")], "contact 'nobody' is no address"),
@@ -169,10 +171,10 @@ def test_a_contact_that_is_none_is_refused_before_the_page_is_served(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_crawl_that_breaks_does_not_seem_to_go_on(corpus: Corpus) -> None:
-    growth = Growth("ada@example.org", "http://127.0.0.1:9/api.php")
-    told = grow(growth, corpus, Wanted((None,)))  # type: ignore[arg-type]
-    assert told == "The crawl broke off; see the terminal that runs `ragqa demo`."
-    while growth.running:
+    crawler = Crawler("ada@example.org", "http://127.0.0.1:9/api.php")
+    told = run(crawler, corpus, Wanted((None,)))  # type: ignore[arg-type]
+    assert told == "The crawl failed; see the terminal that runs `ragqa demo`."
+    while crawler.running:
         time.sleep(0.01)
 
 
@@ -219,10 +221,11 @@ def test_pages_are_crawled_from_the_page(wiki: Wiki, corpus: Corpus) -> None:
         visit.page.get_by_role("button", name="Add pages").click()
         visit.page.get_by_label("Pages", exact=True).first.fill("Perceptron")
         visit.page.get_by_role("button", name="Crawl and index").click()
-        visit.page.get_by_text("are searched now").wait_for()
+        visit.page.get_by_text("can be searched now").wait_for()
         visit.page.locator("#ragqa-found").get_by_text("Perceptron").wait_for()
         grown = head.inner_text()
         assert grown != before
+        visit.page.wait_for_timeout(1000)  # a reload while results are streamed is an error on the console
         visit.page.reload()
         visit.page.wait_for_function("told => document.querySelector('#ragqa-head')?.innerText === told", arg=grown)
         visit.page.get_by_role("tab", name="Chat").click()

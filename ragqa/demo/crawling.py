@@ -1,4 +1,4 @@
-"""Pages that are crawled and indexed while questions are being answered: one job at a time, in a thread of its own."""
+"""Pages that are crawled and indexed while questions are answered: one job at a time, in a thread of its own."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from ragqa.wiki.monitor import Monitor
 from ragqa.wiki.outcomes import OUTCOMES, CrawlReport, by_key
 from ragqa.wiki.seeds import Seeds
 
-MAX_PAGES, MAX_MINUTES = 500, 30.0  # of one job; what is fetched by then is indexed
-MOST_TITLES = 200  # that are typed for one job
+MAX_PAGES, MAX_MINUTES = 500, 30.0  # of one job; pages fetched by then are indexed
+MOST_TITLES = 200  # typed for one job
 MOST_DEPTH = 2
-MOST_NAMED = 5  # titles that are not there or failed
+MOST_NAMED = 5  # titles to name of those that are missing or failed
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is to be crawled."""
+    """What to crawl."""
 
     titles: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
@@ -39,8 +39,8 @@ class Wanted:
             raise InputError(f"depth is {self.depth}; it must be from 0 to {MOST_DEPTH}")
 
 
-class Growth:
-    """Crawls on behalf of `contact`, from the wiki at `api_url` or Wikipedia, into the folders of corpora."""
+class Crawler:
+    """Crawls the wiki at `api_url`, by default Wikipedia, for `contact`, and indexes the pages in the folders of corpora."""
 
     def __init__(
         self,
@@ -50,9 +50,9 @@ class Growth:
         max_pages: int = MAX_PAGES,
         max_minutes: float = MAX_MINUTES,
     ) -> None:
-        """One job fetches at most `max_pages` pages in `max_minutes`.
+        """Limit each job to `max_pages` pages and `max_minutes`.
 
-        Raises `InputError` for a contact that is no address, `MissingExtraError` without the extra `crawl`.
+        Raises `InputError` if the contact is not an address, `MissingExtraError` without the extra `crawl`.
         """
         check_extra("crawling", "crawl")
         check_contact(contact)
@@ -65,62 +65,60 @@ class Growth:
         self._lock, self._done = Lock(), Event()
         self._running: Thread | None = None
         self._watch = Monitor()
-        self._told = ""
+        self._message = ""
 
     @property
     def running(self) -> bool:
-        """Whether a job is on its way."""
+        """Whether a job is running."""
         return self._running is not None and self._running.is_alive()
 
     def start(self, corpus: Corpus, wanted: Wanted) -> None:
-        """Begin a job. Raises `InputError` if one is on its way, or if the corpus is in no folder."""
-        if corpus.folder is None:
-            raise InputError(f"the {corpus.name} is not in a folder of yours; give one with --index")
+        """Start a job. Raises `InputError` if one is running, or if the corpus has no folder."""
+        folder = corpus.own_folder()
         with self._lock:
             if self.running:
                 raise InputError("a crawl is already running; wait for its end or stop it")
             self._done.clear()
-            self._told, self._watch = "", Monitor(self.max_pages)
-            self._running = Thread(target=self._run, args=(corpus, corpus.folder, wanted), daemon=True)
+            self._message, self._watch = "", Monitor(self.max_pages)
+            self._running = Thread(target=self._run, args=(corpus, folder, wanted), daemon=True)
             self._running.start()
 
     def stop(self) -> None:
-        """Let the job fetch no more; what it has fetched is indexed."""
+        """Let the job fetch no more pages; those it has fetched are indexed."""
         self._watch.stop("somebody pressed Stop")
 
     def follow(self, every_s: float = 0.5) -> Iterator[str]:
-        """What is being done, told again after each half second, until the job has ended."""
-        while True:
+        """Yield what the job is doing, at the latest after each `every_s` seconds, until it has ended."""
+        ended = False
+        while not ended:
             ended = self._done.wait(every_s)
-            yield self._told if ended else self._told or _tell_progress(self._watch)
-            if ended:
-                return
+            yield self._message or _describe_progress(self._watch)
 
     def _run(self, corpus: Corpus, folder: Path, wanted: Wanted) -> None:
-        told = "The crawl broke off; see the terminal that runs `ragqa demo`."
+        message = "The crawl failed; see the terminal that runs `ragqa demo`."
         try:
-            told = self._grow(corpus, folder, wanted)
+            message = self._crawl_and_index(corpus, folder, wanted)
         except (RagqaError, OSError) as error:
-            told = f"It failed: {error}. What was fetched is kept; start the same crawl again to continue."
+            message = f"The crawl failed: {error}. Fetched pages are kept; start the same crawl again to continue."
         finally:
-            self._told = told
+            self._message = message
             self._done.set()
 
-    def _grow(self, corpus: Corpus, folder: Path, wanted: Wanted) -> str:
-        """Crawl, index what is new, also after a crawl that was stopped or failed, and say what became of it."""
+    def _crawl_and_index(self, corpus: Corpus, folder: Path, wanted: Wanted) -> str:
+        """Crawl, index what is new even if the crawl was stopped or failed, and return the outcome in words."""
         report, failure = CrawlReport(()), ""
         try:
             report = self._crawl(folder, wanted)
         except CrawlError as error:
-            failure = f"Stopped: {self._watch.reason}." if self._watch.reason else f"It failed: {error}."
+            failure = f"Stopped: {self._watch.reason}." if self._watch.reason else f"The crawl failed: {error}."
         known = corpus.contents().pages
         new = [p for p in _read_crawled(folder) if p.title not in known or known[p.title] != p.revision]
         gone = [title for title in (*report.deleted, *(old for old, _ in report.renamed)) if title in known]
-        searched = self._index(corpus, folder, new, gone) if new or gone else 0
-        told = f"{searched:,} passages are searched now." if searched else "Nothing is new."
+        passages = self._index(corpus, folder, new, gone) if new or gone else 0
+        outcome = f"{passages:,} passages can be searched now." if passages else "No pages are new."
         if failure:
-            return f"{failure} {told} Start the same crawl again to continue."
-        return f"{'Done: ' if searched else ''}{told} {tell_fates(report)}"
+            return f"{failure} {outcome} Start the same crawl again to continue."
+        return f"{'Done: ' if passages else ''}{outcome} {describe_outcomes(report)}"
 
     def _crawl(self, folder: Path, wanted: Wanted) -> CrawlReport:
         reason = f"it has run for the longest time allowed ({self.max_minutes:g} minutes)"
@@ -135,9 +133,9 @@ class Growth:
             clock.cancel()
 
     def _index(self, corpus: Corpus, folder: Path, new: Sequence[Page], gone: Sequence[str]) -> int:
-        """Index pages and return how many passages there are now."""
+        """Update the index and return how many passages it has now."""
         passages = [passage for page in new for passage in split(page)]
-        self._told = f"Indexing {len(passages):,} passages of {_pages(len(new))} …"
+        self._message = f"Indexing {len(passages):,} passages of {_count(len(new), 'page')} …"
         dense = corpus.retriever.dense
         indexed = update_index(folder, passages, gone, embedder=None if dense is None else dense.embedder)
         corpus.reopen()
@@ -145,36 +143,37 @@ class Growth:
 
 
 def _read_crawled(folder: Path) -> Iterator[Page]:
-    """The pages that were crawled for a folder, those of a crawl that has not come to its end too."""
+    """Yield the pages crawled for a folder, including those of a crawl that did not finish."""
     out = crawled_file(folder)
     kept = by_key(read_json_lines(out, Page)) if out.exists() else {}
     yield from (kept | by_key(read_journal(Path(f"{out}.partial"), Page))).values()
 
 
-def _tell_progress(watch: Monitor) -> str:
-    if watch.reason:
-        return "Stopping …"
-    requests = f"{watch.requests:,} {'request' if watch.requests == 1 else 'requests'}"
-    return f"{_pages(watch.pages)} fetched, {requests} sent …" if watch.requests else "Asking the wiki …"
-
-
-def _pages(count: int) -> str:
-    return f"{count:,} {'page' if count == 1 else 'pages'}"
-
-
 def crawled_file(folder: Path) -> Path:
-    """Where the pages that are crawled for an index folder are kept: beside it."""
+    """Return the file for the pages crawled for an index folder: it is next to the folder."""
     folder = folder.resolve()
     return folder.with_name(f"{folder.name}.crawled.jsonl")
 
 
-def tell_fates(report: CrawlReport) -> str:
-    """What became of the titles, in numbers, with the first of those that are not there or failed."""
-    counts = {became: len(report.titles(became)) for became in OUTCOMES}
-    told = [f"{count} {became}" for became, count in counts.items() if count]
-    lost = {"Not there": report.titles("missing"), "Failed": report.failed}
+def _describe_progress(watch: Monitor) -> str:
+    if watch.reason:
+        return "Stopping …"
+    if not watch.requests:
+        return "Asking the wiki …"
+    return f"{_count(watch.pages, 'page')} fetched, {_count(watch.requests, 'request')} sent …"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def describe_outcomes(report: CrawlReport) -> str:
+    """Return how many titles had which outcome, and name the first that are missing or failed."""
+    counts = {outcome: len(report.titles(outcome)) for outcome in OUTCOMES}
+    counted = ", ".join(f"{count} {outcome}" for outcome, count in counts.items() if count)
+    lost = {"Not found": report.titles("missing"), "Failed": report.failed}
     named = (f" {what}: {_first(titles)}." for what, titles in lost.items() if titles)
-    return "".join([f"Of what was asked for: {', '.join(told) or 'nothing'}.", *named])
+    return "".join([f"Titles: {counted or 'none'}.", *named])
 
 
 def _first(titles: Sequence[str]) -> str:

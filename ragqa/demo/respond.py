@@ -1,6 +1,6 @@
-"""A question into a turn, step by step: each step is told when it has been taken, with the time that it took."""
+"""A question in, a turn out, step by step: each step yields the turn so far, with the time that the step took."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from time import perf_counter
@@ -19,13 +19,13 @@ from ragqa.text.passages import sentences
 RERANKED, BM25, BOTH = "BM25 + reranker", "BM25 only", "Side by side"
 RESULTS, LEAST_RESULTS, MOST_RESULTS = 5, 1, 20
 LEAST_CANDIDATES, MOST_CANDIDATES = 10, 100
-SUGGESTED = 3  # questions to ask instead of one that has no answer
-ALIKE = 0.75  # of two words, one of which may be the other with a typo: the share of letters in common, in order
+SUGGESTED = 3  # questions to ask instead of one without an answer
+ALIKE = 0.75  # similarity (difflib's ratio) of a word and its misspelling
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a question is to be answered."""
+    """How to answer a question."""
 
     ranking: str = RERANKED
     results: int = RESULTS
@@ -36,9 +36,9 @@ class Settings:
 def respond(
     question: str, corpus: Corpus, settings: Settings, earlier: Sequence[Turn], writer: Writer | None = None
 ) -> Iterator[Turn]:
-    """The turn that answers a question after the `earlier` ones, as far as it has come after each step.
+    """Yield the turn that answers a question, as far as it is, after each step; `earlier` are the turns before it.
 
-    What cannot be asked gives one turn that says why. Where there is no answer, questions that have one follow.
+    A question that cannot be asked yields one turn that says why. If there is no answer, the turn suggests other questions.
     """
     turn = Turn(question, corpus.name)
     try:
@@ -72,21 +72,27 @@ def _steps(turn: Turn, corpus: Corpus, settings: Settings, earlier: Sequence[Tur
     if answered.sentences:
         read = sum(len(sentences(hit.passage.text)) for hit in answered.hits[:READ_HITS])
         turn = clock.note(turn, f"read {read} sentences")
+    yield replace(turn, answer=answered, next=_suggest_next(corpus, retriever, answered))
+
+
+def _suggest_next(corpus: Corpus, retriever: Retriever, answered: Answer) -> tuple[str, ...]:
+    """Return questions that follow from the answer or, if there is none, questions to ask instead."""
     following = tuple(suggest(answered, retriever.index))
-    if answered.abstained:
-        instead = suggest_instead(corpus, asked) if not following else _ask_of(corpus, near_titles(corpus, asked))
-        following = tuple(dict.fromkeys((*instead, *following)))[:SUGGESTED]
-    yield replace(turn, answer=answered, next=following)
+    if not answered.abstained:
+        return following
+    asked = answered.question
+    instead = _ask_of(corpus, near_titles(corpus, asked)) if following else suggest_instead(corpus, asked)
+    return tuple(dict.fromkeys((*instead, *following)))[:SUGGESTED]
 
 
 def suggest_instead(corpus: Corpus, asked: str) -> tuple[str, ...]:
-    """Questions that a corpus answers: of pages whose titles hold words like those asked for, else of those with short ones."""
+    """Return questions that the corpus answers: about pages with titles like the question's words, else with short titles."""
     titles = sorted(corpus.contents().pages, key=lambda title: (len(title), title))
     return _ask_of(corpus, near_titles(corpus, asked) or titles[:SUGGESTED])
 
 
 def near_titles(corpus: Corpus, asked: str) -> list[str]:
-    """The first few titles with a word that is spelled almost as one that was asked for."""
+    """Return the first few titles that contain a word of the question spelled almost the same."""
     titles: dict[str, list[str]] = {}
     for title in corpus.contents().pages:
         for word in title.casefold().split():
@@ -97,7 +103,7 @@ def near_titles(corpus: Corpus, asked: str) -> list[str]:
 
 
 def _ask_of(corpus: Corpus, titles: Iterable[str]) -> tuple[str, ...]:
-    """One question, if there is any, that each page answers, as after an answer from the page's end."""
+    """Return for each page at most one question that it answers: the shortest of those suggested after its last passage."""
     asked: list[str] = []
     for title in titles:
         end = Hit(corpus.page(title)[-1], 0.0, None, 0.0, 1)
@@ -107,48 +113,48 @@ def _ask_of(corpus: Corpus, titles: Iterable[str]) -> tuple[str, ...]:
 
 
 def _with(retriever: Retriever, settings: Settings) -> Retriever:
-    """The same index and models, used as the settings say."""
-    bm25_only = settings.ranking == BM25 or retriever.reranker is None
+    """Return a retriever with the same index and models that works as the settings say."""
+    bm25_only = settings.ranking == BM25
     return Retriever(
         retriever.index,
         None if bm25_only else retriever.reranker,
-        dense=None if settings.ranking == BM25 else retriever.dense,
+        dense=None if bm25_only else retriever.dense,
         candidates=settings.candidates,
     )
 
 
 def check_results(count: int) -> None:
-    """Raise `InputError` for more hits than are shown."""
+    """Raise `InputError` for more hits than the page shows."""
     if count > MOST_RESULTS:
         raise InputError(f"k is {count}; at most {MOST_RESULTS} passages are shown")
 
 
 def sentence_of(error: Exception) -> str:
-    """An error's message as a sentence."""
+    """Return an error's message as a sentence."""
     message = str(error)
     return f"{message[:1].upper()}{message[1:]}."
 
 
 class _Clock:
-    """Measures what has passed since the step before."""
+    """Measures the time since the previous step."""
 
-    def __init__(self, now: Callable[[], float] = perf_counter) -> None:
-        self._now, self._last = now, now()
+    def __init__(self) -> None:
+        self._last = perf_counter()
 
     def note(self, turn: Turn, what: str) -> Turn:
-        """The turn with one more stage: what has just been done, and the time it took."""
-        last, self._last = self._last, self._now()
+        """Return the turn with one more stage: what was just done, and the time it took."""
+        last, self._last = self._last, perf_counter()
         return replace(turn, stages=(*turn.stages, f"{what} in {duration(self._last - last)}"))
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people read them: `3 ms`, `1.2 s`."""
+    """Return seconds as people read them: `3 ms`, `1.2 s`."""
     return f"{max(1, round(seconds * 1000)):,} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
 def _write(writer: Writer, turn: Turn, answered: Answer) -> Iterator[Turn]:
-    """The turn while its written answer grows; what a failing server has written by then is dropped."""
-    started = perf_counter()
+    """Yield the turn while its written answer grows; if the server fails, drop what it has written."""
+    clock = _Clock()
     try:
         for written in writer.write(answered.question, answered.hits):
             turn = replace(turn, written=cited(written, len(answered.hits)))
@@ -157,11 +163,11 @@ def _write(writer: Writer, turn: Turn, answered: Answer) -> Iterator[Turn]:
         yield replace(turn, written=(), note=f"No written answer: {error}")
         return
     note = "" if turn.written else "No written answer: the model finds none in the passages"
-    yield replace(turn, stages=(*turn.stages, f"written in {duration(perf_counter() - started)}"), note=note)
+    yield replace(clock.note(turn, "written"), note=note)
 
 
 def cited(written: Written, hits: int) -> tuple[Cited, ...]:
-    """The sentences, each with the ranks that it cites beside it instead of in it; numbers that no hit has stay in it."""
+    """Return the sentences, each with the ranks it cites taken out of its text; numbers without a hit stay in the text."""
     return tuple(
         Cited(without_citations(s.text, hits), tuple(n for n in s.cited if 1 <= n <= hits), s.support)
         for s in written.sentences
