@@ -18,7 +18,7 @@ WIKI := mediawiki micro-httpd php8.2-cgi php-cli php-sqlite3
 CORE := analyzer answer bm25 citations dense dump_file errors evaluate feedback index_folder omissions pages passages reranker retriever stored_passages written demo_api
 LIGHT := dump,evaluate,llm,mcp,test
 
-.PHONY: demo test test-all test-lowest test-newest core checks bench figures debian format clean
+.PHONY: demo test test-all test-lowest test-newest core checks bench figures docs debian format clean
 
 demo: .venv/serving
 	@echo "starting the chat; the first start prepares the models, which keep 115 MB in the cache folder"
@@ -56,7 +56,11 @@ bench: .venv/development
 
 # each figure of the README beside what is measured now; FIGURES="--data ../shared/data" for those that need data
 figures: .venv/development
-	$(BIN)/python benchmarks/figures.py $(FIGURES)
+	for script in benchmarks/*figures.py; do $(BIN)/python $$script $(FIGURES) || exit 1; done
+
+# the README and docs/ as a site: site/index.html
+docs: .venv/development
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs . site
 
 debian:
 	apt-get update -qq || true
@@ -70,7 +74,7 @@ format: .venv/development
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv .venv-uv .venv-lowest .venv-newest build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-uv .venv-lowest .venv-newest build dist site .mypy_cache .pytest_cache .ruff_cache
 
 .venv/made:
 	@echo "making .venv"

@@ -1,12 +1,12 @@
-"""Print each figure that the README states beside the same figure measured now.
+"""Print each figure that docs/figures.md states and the same figure measured now.
 
     make figures                                                  # what needs no data: some minutes
     make figures FIGURES="--data ../shared/data"                  # and what public data gives: an hour or more
     python benchmarks/figures.py --only counts start              # some sources
 
-A figure is found in the README by a pattern, so it cannot be renamed or removed without a test noticing. A source measures
-several figures; `SOURCES` names the command of each. Figures of quality may differ by `QUALITY`, speeds and ratios by `SPEED`.
-The exit status is 1 if a figure differs by more.
+A figure is found on the page by a pattern, so it cannot be renamed or removed without a test noticing. Other pages repeat some
+figures, and a test compares them. A source measures several figures; `SOURCES` names the command of each. Figures of quality
+may differ by `QUALITY`, speeds and ratios by `SPEED`. The exit status is 1 if a figure differs by more.
 """
 
 import argparse
@@ -22,13 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ragqa.evaluation.judged import read_starter_graded
-from ragqa.recipes.books.library import read_books, starter_file
 from ragqa.text.pages import read_pages, starter_folder
 from ragqa.text.passages import split
 from ragqa.wiki.seeds import read_seeds
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
+PAGE = ROOT / "docs" / "figures.md"
 TITLES = ROOT / "benchmarks" / "squad_test_titles.txt"
 EXACT, QUALITY, SPEED = 0.0, 0.01, 0.15  # shares of the stated figure, or absolute for those below 1
 START_ROUNDS = 5
@@ -38,7 +37,7 @@ Values = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Stated:
-    """Figures of the README: the pattern has a group for each key, white space in the text counts as one space."""
+    """Figures of a page: the pattern has a group for each key, white space in the text counts as one space."""
 
     source: str
     pattern: str
@@ -72,8 +71,18 @@ class Source:
     needs_data: bool = False
 
 
+@dataclass(frozen=True)
+class Document:
+    """A file with figures: those that are measured, why others are not (pattern: reason), and what measures them."""
+
+    path: Path
+    stated: tuple[Stated, ...]
+    unmeasured: Mapping[str, str]
+    sources: Mapping[str, Source]
+
+
 def table_row(start: str, metric: str, *systems: str) -> str:
-    """The pattern of a row of the README's table of quality."""
+    """The pattern of a row of the table of quality."""
     return rf"{start} \| {metric} \| ([\d.]+) \| \*\*([\d.]+)\*\*"
 
 
@@ -88,15 +97,10 @@ def quality(source: str, start: str) -> tuple[Stated, ...]:
     )
 
 
-_METRICS = r"MAP ([\d.]+), MRR@10 ([\d.]+), nDCG@10 ([\d.]+)"
-_THREE = r"\(([\d.]+), ([\d.]+), ([\d.]+)\)"
-_BOOKS = ("recommender", "popularity", "collaborative filtering", "reranker")
-
 STATED = (
     Stated("counts", r"starter corpus of (\d+) original articles", ("articles",), EXACT),
     Stated("counts", r"over its ([\d,]+) passages, one answer each", ("starter passages",), EXACT),
     Stated("counts", r"(\d+) of the starter corpus, over its", ("starter questions kept for tests",), EXACT),
-    Stated("counts", r"\((\d+) well-known books", ("books",), EXACT),
     Stated("counts", r"names (\d+) categories and ([\d,]+) titles", ("categories", "titles"), EXACT),
     *quality("interviews", r"over 9,433 passages of 217 Wikipedia pages"),
     *quality("starter", r"over its [\d,]+ passages, one answer each"),
@@ -110,12 +114,6 @@ STATED = (
     ),
     Stated("graded", r"best sentence holds the marked answer for (\d+) %", ("starter answer held, %",), SPEED),
     Stated("squad", r"the gold answer for (\d+) % of the SQuAD questions", ("SQuAD answer held, %",), SPEED),
-    Stated(
-        "books",
-        rf"{_METRICS}: above popularity {_THREE}, collaborative filtering from the training readers {_THREE} "
-        rf"and the reranker alone {_THREE}",
-        tuple(f"{system} {metric}" for system in _BOOKS for metric in ("MAP", "MRR@10", "nDCG@10")),
-    ),
     Stated("start", r"from nothing to the first answer: ([\d.]+) s", ("first answer, s",), SPEED),
     Stated("rerank", r"rerank 100 passages of 450 characters: (\d+) pairs/s", ("reranked pairs/s",), SPEED),
     Stated("rerank", r"fp32, its defaults \| ([\d.]+)× as fast", ("rerank ÷ sentence-transformers",), SPEED),
@@ -140,33 +138,49 @@ STATED = (
 UNMEASURED = {
     r"\| [+-]0\.\d+ \([^)]*\) \| (< )?0\.\d+": "the commands print differences, their intervals and p",
     r"loses 0\.092 .* 0\.081 on the third": "`ragqa evaluate --compare` prints the pipeline without the embedder",
-    r"What fell short: .*? \(p 0\.07\)": "aims, and `benchmarks/bi_encoder.py` with its grades",
-    r"The recipe of the published .*? below BM25": "needs a training of the reference recipe",
-    r"Of the aims MAP .* nDCG@10 is 0\.880": "aims, and `benchmarks/books.py --candidates 12`, 16 and 20",
+    r"The aim was nDCG@10 .*? \(p 0\.07\)": "aims, and `benchmarks/bi_encoder.py` with its grades",
+    r"The published reference model .*? below BM25": "needs a training of the reference recipe",
     r"BM25 over a million passages.*?8\.4×": "`benchmarks/bench.py --only bm25`: 16 GB of memory",
-    r"building BM25's index .*? after 200 questions": "`benchmarks/bench.py --only index`: 16 GB of memory",
-    r"Beside bm25s with numba.*?411× rank-bm25 then": "a remark on another run",
+    r"The aims of 0\.75 on the first set and 0\.90 on the second": "aims",
+    r"building BM25's index .*? without": "`benchmarks/bench.py --only index`: 16 GB of memory",
+    r"opening an index of a million .*? after 200 questions": "`benchmarks/bench.py --only index`: 16 GB of memory",
+    r"Compared with bm25s with numba.*?411× rank-bm25 in that run": "a remark on another run",
 }
 
 
-def unclaimed(text: str) -> list[str]:
-    """Figures of a text with a fraction or a factor that are neither stated in `STATED` nor explained in `UNMEASURED`."""
+def unclaimed(text: str, document: Document | None = None) -> list[str]:
+    """Return the figures of a text that have a fraction or a factor and are neither stated nor explained in the document."""
+    document = document or DOCUMENT
     line = " ".join(text.split())
-    claimed = [found for stated in STATED for found in re.finditer(stated.pattern, line)]
+    claimed = [found for stated in document.stated for found in re.finditer(stated.pattern, line)]
     spans = [found.span(group) for found in claimed for group in range(1, len(found.groups()) + 1)]
-    spans += [found.span() for pattern in UNMEASURED for found in re.finditer(pattern, line)]
+    spans += [found.span() for pattern in document.unmeasured for found in re.finditer(pattern, line)]
     figures = re.finditer(r"\b0\.\d{2,}\b|\b[\d.]+×", line)
     return [found[0] for found in figures if not any(start <= found.start() < end for start, end in spans)]
 
 
-def read_stated(text: str) -> Iterator[tuple[Stated, tuple[float, ...]]]:
-    """The figures of a text by the entries of `STATED`. Raises `ValueError` for one that is not there exactly once."""
+def read_stated(text: str, document: Document | None = None) -> Iterator[tuple[Stated, tuple[float, ...]]]:
+    """Yield the figures of a text by the document's entries. Raises `ValueError` for one that is not there exactly once."""
+    document = document or DOCUMENT
     line = " ".join(text.split())
-    for stated in STATED:
+    for stated in document.stated:
         found = list(re.finditer(stated.pattern, line))
         if len(found) != 1:
-            raise ValueError(f"{len(found)} places of the README match {stated.pattern!r}; exactly one must")
+            raise ValueError(f"{len(found)} places of {document.path.name} match {stated.pattern!r}; exactly one must")
         yield stated, tuple(float(group.replace(",", "")) for group in found[0].groups())
+
+
+def misquoted(text: str, document: Document | None = None) -> list[str]:
+    """Return the patterns of the figures in a text that differ from what the document states."""
+    document = document or DOCUMENT
+    stated = dict(read_stated(document.path.read_text(encoding="utf8"), document))
+    line = " ".join(text.split())
+    return [
+        entry.pattern
+        for entry, values in stated.items()
+        for found in re.finditer(entry.pattern, line)
+        if tuple(float(group.replace(",", "")) for group in found.groups()) != values
+    ]
 
 
 def counts(_: Path) -> Values:
@@ -176,7 +190,6 @@ def counts(_: Path) -> Values:
         "articles": len(pages),
         "starter passages": sum(len(split(page)) for page in pages),
         "starter questions kept for tests": len(list(read_starter_graded().questions)[::3]),
-        "books": len(read_books(starter_file())),
         "categories": len(seeds.categories),
         "titles": len(seeds.titles),
     }
@@ -217,23 +230,6 @@ def judged(name: str, *arguments: str) -> Values:
         "abstained on covered": answers["abstained_on_covered"] * covered,
         "covered": covered,
     }
-
-
-def books(data: Path) -> Values:
-    """The sets `library` of the second recipe, 50 candidates."""
-    model = ROOT / "ragqa" / "recipes" / "books" / "reranker"
-    arguments = ["--data", data / "goodbooks", "--set", "test-library", "--model", model, "--quick"]
-    printed = run_script("books.py", *arguments)
-    named = {"popularity on Goodreads": "popularity", "recommender with reranker": "recommender"}
-    found: dict[str, float] = {}
-    for row in rows(printed):
-        if len(row) > 3 and re.match(r"\d\.\d+ \(", row[1]):
-            means = [float(cell.split()[0]) for cell in row[1:4]]
-            name = named.get(row[0], row[0])
-            found |= {
-                f"{name} {metric}": mean for metric, mean in zip(("MAP", "MRR@10", "nDCG@10"), means, strict=True)
-            }
-    return found
 
 
 def speed(only: str, read: Callable[[list[list[str]]], Values]) -> Callable[[Path], Values]:
@@ -315,7 +311,6 @@ SOURCES = {
         "ragqa evaluate --judged DATA/squad_dev --titles benchmarks/squad_test_titles.txt --questions 290 --answers",
         needs_data=True,
     ),
-    "books": Source(books, "python benchmarks/books.py --data DATA/goodbooks --set test-library", needs_data=True),
     "rerank": Source(speed("rerank", read_rerank), "python benchmarks/bench.py --only rerank", needs_data=True),
     "search": Source(speed("search", read_search), "python benchmarks/bench.py --only search", needs_data=True),
     "bm25": Source(speed("bm25", read_bm25), "python benchmarks/bench.py --only bm25", needs_data=True),
@@ -323,11 +318,14 @@ SOURCES = {
 }
 
 
-def compare(chosen: Sequence[str], data: Path) -> Iterator[Figure]:
-    """Measure the chosen sources, one after the other, and set each figure beside the one stated."""
-    stated = list(read_stated(README.read_text(encoding="utf8")))
+DOCUMENT = Document(PAGE, STATED, UNMEASURED, SOURCES)
+
+
+def compare(chosen: Sequence[str], data: Path, document: Document = DOCUMENT) -> Iterator[Figure]:
+    """Measure the chosen sources, one after the other, and yield each figure with the one stated."""
+    stated = list(read_stated(document.path.read_text(encoding="utf8"), document))
     for name in chosen:
-        measured = SOURCES[name].measure(data)
+        measured = document.sources[name].measure(data)
         for entry, values in stated:
             if entry.source == name:
                 for key, value in zip(entry.keys, values, strict=True):
@@ -345,21 +343,22 @@ def print_figures(figures: Iterable[Figure]) -> int:
     return differing
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str] | None = None, document: Document = DOCUMENT) -> int:
     """Read the arguments, measure and print."""
-    commands = "\n".join(f"  {name:11} {source.command}" for name, source in SOURCES.items())
+    sources = document.sources
+    commands = "\n".join(f"  {name:11} {source.command}" for name, source in sources.items())
     parser = argparse.ArgumentParser(
         description=__doc__,
         epilog=f"sources, and the command of each:\n{commands}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--data", type=Path, metavar="DATA", help="folder of public data (benchmarks/README.md)")
-    parser.add_argument("--only", nargs="+", choices=SOURCES, metavar="SOURCE", help="sources to measure")
+    parser.add_argument("--only", nargs="+", choices=sources, metavar="SOURCE", help="sources to measure")
     options = parser.parse_args(arguments)
-    chosen = options.only or [name for name, source in SOURCES.items() if options.data or not source.needs_data]
-    if missing := [name for name in chosen if SOURCES[name].needs_data and not options.data]:
+    chosen = options.only or [name for name, source in sources.items() if options.data or not source.needs_data]
+    if missing := [name for name in chosen if sources[name].needs_data and not options.data]:
         parser.error(f"{missing[0]} needs --data")
-    return 1 if print_figures(compare(chosen, options.data or ROOT)) else 0
+    return 1 if print_figures(compare(chosen, options.data or ROOT, document)) else 0
 
 
 if __name__ == "__main__":
