@@ -250,7 +250,8 @@ def test_nginx_blocks_are_valid(block: Block, tmp_path: Path) -> None:
 
 def test_every_rule_for_commands_that_do_not_run_is_needed() -> None:
     lines = [line for block in blocks_in("bash") for line in lines_of(block.code)]
-    assert {rule for line in lines if (rule := only_parsed(line))} == ONLY_PARSED.keys()
+    needless = ONLY_PARSED.keys() - {only_parsed(line) for line in lines}
+    assert needless <= {"ragqa dataset --recipe"}  # a recipe may be removed
 
 
 def is_as_shown(printed: str, shown: str) -> bool:
