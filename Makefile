@@ -18,7 +18,7 @@ WIKI := mediawiki micro-httpd php8.2-cgi php-cli php-sqlite3
 CORE := analyzer answer bm25 citations dense dump_file errors evaluate feedback index_folder omissions pages passages reranker retriever stored_passages written demo_api
 LIGHT := dump,evaluate,llm,mcp,test
 
-.PHONY: demo test test-all test-lowest test-newest core checks bench figures docs debian format clean
+.PHONY: demo test test-all test-lowest test-newest core checks bench figures debian format clean
 
 demo: .venv/serving
 	@echo "starting the chat; the first start prepares the models, which keep 115 MB in the cache folder"
@@ -59,6 +59,7 @@ figures: .venv/development
 	for script in benchmarks/*figures.py; do $(BIN)/python $$script $(FIGURES) || exit 1; done
 
 # the README and docs/ as a site: site/index.html
+.PHONY: docs
 docs: .venv/development
 	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs . site
 
