@@ -68,6 +68,11 @@ bench: .venv/development
 figures: .venv/development
 	for script in benchmarks/*figures.py; do $(BIN)/python $$script $(FIGURES) || exit 1; done
 
+# the README and docs/ as a site: site/index.html
+.PHONY: docs
+docs: .venv/development
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -c docs . site
+
 debian:
 	apt-get update -qq || true
 	for packages in "$(WIKI)" chromium; do \
@@ -80,7 +85,7 @@ format: .venv/development
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv .venv-uv .venv-lowest .venv-newest build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-uv .venv-lowest .venv-newest build dist site .mypy_cache .pytest_cache .ruff_cache
 
 .venv/made:
 	@echo "making .venv"

@@ -62,7 +62,7 @@ def test_ask_gives_the_answer_as_json(address: str) -> None:
     assert data[0]["text"] == ANSWER
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/demo.md"])
+@pytest.mark.parametrize("name", ["docs/demo.md"])
 def test_the_documented_client_prints_the_answer_and_where_it_stands(
     name: str, address: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,19 +1,31 @@
 from pathlib import Path
 
 import pytest
-from figures import README, SOURCES, STATED, Figure, compare, main, print_figures, read_stated, unclaimed
+from figures import PAGE, ROOT, SOURCES, STATED, Figure, compare, main, misquoted, print_figures, read_stated, unclaimed
 
 
 def test_every_figure_is_stated_once_and_has_a_source() -> None:
-    assert [len(values) for _, values in read_stated(README.read_text(encoding="utf8"))] == [
-        len(s.keys) for s in STATED
-    ]
+    assert [len(values) for _, values in read_stated(PAGE.read_text(encoding="utf8"))] == [len(s.keys) for s in STATED]
     assert {stated.source for stated in STATED} == SOURCES.keys()
 
 
-def test_no_figure_of_the_readme_is_forgotten() -> None:
-    assert unclaimed(README.read_text(encoding="utf8")) == []
+@pytest.mark.parametrize("name", ["README.md", "docs/figures.md"])
+def test_no_figure_is_forgotten(name: str) -> None:
+    assert unclaimed((ROOT / name).read_text(encoding="utf8")) == []
     assert unclaimed("a new claim: 7.3× as fast, nDCG@10 0.999") == ["7.3×", "0.999"]
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))], ids=lambda path: path.name
+)
+def test_pages_repeat_figures_as_they_are(path: Path) -> None:
+    assert misquoted(path.read_text(encoding="utf8")) == []
+
+
+def test_a_figure_that_is_repeated_wrongly_is_found() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf8")
+    assert len(misquoted(readme.replace("0.506 | **0.716**", "0.506 | **0.726**"))) == 1
+    assert len(misquoted(readme.replace("215 pairs/s", "216 pairs/s"))) == 1
 
 
 def test_counts_are_those_of_the_repository() -> None:
