@@ -20,7 +20,7 @@ def note_table(wikitext: str, stored: Sequence[str] = ()) -> str:
     cells do not count. `stored` are the texts that placeholders stand for.
     """
     nodes = parse(LIST.sub(" ", wikitext)).nodes
-    table = next((node for node in nodes if _tag(node) == "table"), None)
+    table: Any = next((node for node in nodes if _tag(node) == "table"), None)
     if table is None or any(_BOX.search(str(a.value)) for a in table.attributes if a.name == "class"):
         return ""
     rows: list[list[str]] = [[]]
