@@ -15,6 +15,8 @@ from ragqa.recipes.books.library import starter_file
 from ragqa.recipes.books.tab import choices, render_shelf
 from ragqa.recipes.books.titles import series_of, without_series
 
+pytestmark = pytest.mark.browser
+
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
