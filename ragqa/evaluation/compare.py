@@ -157,7 +157,7 @@ def find_unaskable(judged: Judged) -> dict[str, str]:
 def measure_run(run: Run, judged: Judged) -> tuple[Measurement, ...]:
     """Compute every metric of a run. Questions without results count as 0."""
     ir_measures = _ir_measures()
-    measures = {ir_measures.parse_measure(name): name for name in METRICS}
+    measures = {_measure_named(name): name for name in METRICS}
     values: dict[str, dict[str, float]] = {name: dict.fromkeys(judged.questions, 0.0) for name in METRICS}
     qrels = {key: dict(grades) for key, grades in judged.relevance.items()}
     for result in ir_measures.iter_calc(list(measures), qrels, run):
@@ -201,6 +201,13 @@ def fold_run(run: Run, documents: Mapping[str, str]) -> dict[str, dict[str, floa
             document = documents.get(passage, passage)
             own[document] = max(score, own.get(document, score))
     return folded
+
+
+def _measure_named(name: str) -> Any:
+    """Return a measure of ir-measures by its name. Its own parser fails with Python 3.14."""
+    measure, _, cutoff = name.partition("@")
+    found = getattr(_ir_measures(), measure)
+    return found @ int(cutoff) if cutoff else found
 
 
 def _ir_measures() -> Any:
