@@ -99,7 +99,7 @@ clean:
 	@touch $@
 
 .venv/serving: pyproject.toml | .venv/made
-	@echo "installing what the chat needs: 74 packages, 125 MB to download, 610 MB in .venv; this takes a minute or more"
+	@echo "installing what the chat needs: 74 packages, 149 MB to download, 611 MB in .venv; this takes a minute or more"
 	$(BIN)/pip install --editable ".[demo]"
 	@touch $@
 
