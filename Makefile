@@ -1,9 +1,14 @@
-# make demo: the chat on 127.0.0.1; make dev: everything for development; make test: every check but the slow ones; make test-all:
-# these too (the notebooks, a short run of every benchmark); make bench: how fast. All make what they need in .venv.
-# make test-lowest: the core tests with the oldest Python and the lowest versions that pyproject.toml allows, without torch
-# (a low torch comes with gigabytes of CUDA) and what needs it; make test-newest: the same with the newest Python and versions.
-# Both say so and do nothing where that Python is not installed.
-# make debian: what the tests use of Debian, as root: a MediaWiki to crawl, a browser for the chat. They say what they skip without.
+# make demo          install the chat into .venv and serve it on this machine
+# make dev           install everything for development into .venv
+# make test          lint, types and unit tests
+# make test-stress   kills, damage, concurrency, growth; likewise test-browser (the chat in Chromium) and test-wiki (a real MediaWiki)
+# make test-all      everything, also notebooks, a short training and a short run of every benchmark
+# make coverage      unit, browser and wiki tests, with the coverage of each module
+# make test-lowest   core tests with the oldest Python and the lowest versions that pyproject.toml allows, without torch, because a
+#                    low torch brings gigabytes of CUDA; make test-newest: with the newest. Skipped if that Python is not installed.
+# make debian        install, as root, what some tests need: a MediaWiki and a browser. They are skipped without.
+# make bench         compare the speed with other libraries; make figures: measure the figures of the docs
+# make docs          build the docs as static pages in site/
 PYTHON ?= python3
 CORES ?= 2
 OLDEST ?= 3.10
@@ -85,7 +90,7 @@ format: .venv/development
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf .venv .venv-uv .venv-lowest .venv-newest build dist site .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-uv .venv-lowest .venv-newest build dist site .coverage* .mypy_cache .pytest_cache .ruff_cache
 
 .venv/made:
 	@echo "making .venv"

@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 _PROJECT = Path(__file__).parent.parent
 _MODULES = {  # what each of these extras brings
     "crawl": ("hishel", "httpx", "mwparserfromhell", "wikipediaapi"),
-    "demo": ("anyio", "fastapi", "gradio", "starlette", "uvicorn"),
+    "demo": ("anyio", "fastapi", "gradio", "jinja2", "markupsafe", "pydantic", "starlette", "uvicorn"),
     "dump": ("mwparserfromhell", "mwxml"),
 }
 

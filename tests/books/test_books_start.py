@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from starts import Start
+from test_layout import assert_loads_nothing_that_trains
 from test_starts import count
 
 COMMAND = ("recommend", "--favorite", "The Hobbit", "--favorite", "Emma", "--favorite", "Dracula")
@@ -16,3 +17,7 @@ def test_a_second_start_does_no_work_that_a_file_could_have_saved(tmp_path: Path
     assert done.compiled == MOST.compiled
     assert done.files <= MOST.files
     assert done.modules <= MOST.modules
+
+
+def test_the_command_loads_nothing_that_trains_or_measures() -> None:
+    assert_loads_nothing_that_trains("recommend")
