@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-CODE = (".py", ".pyc", ".pth", ".so")
+CODE = (".py", ".pyc", ".pth", ".so", "entry_points.txt")
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Start:
 
 
 def count_files(start: Start) -> None:
-    """Count the files that Python opens for reading from now on, each once, but those of modules."""
+    """Count the files that Python opens for reading from now on, each once. Modules and metadata of packages do not count."""
     seen: set[str] = set()
 
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
