@@ -13,9 +13,10 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from ragqa.evaluation.compare import CHARTED, Estimate, Measurement, Search, estimate, measure
+from ragqa.evaluation.compare import Estimate, estimate
 from ragqa.evaluation.grades import read_grades
 from ragqa.evaluation.judged import Judged, read_judged
+from ragqa.evaluation.metrics import MAIN_METRIC, Measurement, Search, measure
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
 from ragqa.models.bases import base_path
@@ -71,7 +72,7 @@ def memoized(retriever: Retriever) -> Search:
 
 def charted(search: Search, judged: Judged) -> list[float]:
     """nDCG@10 of each question."""
-    return list(next(m for m in measure(search, judged) if m.metric == CHARTED).values)
+    return list(next(m for m in measure(search, judged) if m.metric == MAIN_METRIC).values)
 
 
 def judged_share(search: Search, judged: Judged) -> str:
@@ -86,7 +87,7 @@ def judged_share(search: Search, judged: Judged) -> str:
 
 def row(name: str, own: Sequence[float], other: Sequence[float], share: str) -> str:
     """A line of the table."""
-    ours, theirs = Measurement(CHARTED, tuple(own)), Measurement(CHARTED, tuple(other))
+    ours, theirs = Measurement(MAIN_METRIC, tuple(own)), Measurement(MAIN_METRIC, tuple(other))
     of_own, of_other = estimate(ours, ours), estimate(theirs, ours)
     low, high = of_other.difference_interval
     cells = [

@@ -27,8 +27,9 @@ import numpy as np
 from implicit.nearest_neighbours import BM25Recommender
 from scipy.sparse import csr_matrix
 
-from ragqa.evaluation.compare import METRICS, Measurement, Report, Search, System, compare, estimate, measure, table
+from ragqa.evaluation.compare import Report, System, compare, estimate, table
 from ragqa.evaluation.judged import Judged
+from ragqa.evaluation.metrics import METRICS, Measurement, Search, measure
 from ragqa.models.bases import OFFLINE_BASE, base_path
 from ragqa.models.embedder import Embedder
 from ragqa.models.reranker import Reranker

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import bm25s
 
-from ragqa.evaluation.compare import NAMES, Search, measure
 from ragqa.evaluation.judged import Judged, read_judged
+from ragqa.evaluation.metrics import NAMES, Search, measure
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
 from ragqa.index.terms import Fields

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from shipped_models import SQUAD_PARTS
 
-from ragqa.evaluation.compare import CHARTED, measure, sample
 from ragqa.evaluation.judged import Judged, keep, read_beir, read_judged, read_starter_graded, starter_part
+from ragqa.evaluation.metrics import MAIN_METRIC, measure, sample
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
 from ragqa.models.embedder import Embedder
@@ -89,7 +89,7 @@ def ndcg(
         order = np.argsort(-(logits[question] + bm25 * lexical + cosine * cosines)[:depth], kind="stable")
         return [hits[i] for i in order]
 
-    return next(m.mean for m in measure(search, judged) if m.metric == CHARTED)
+    return next(m.mean for m in measure(search, judged) if m.metric == MAIN_METRIC)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ from shipped_models import BASE, LISTWISE, make_dataset, recipes
 from ragqa.models.bases import base_path
 from ragqa.models.embedder import Embedder
 from ragqa.models.reranker import Reranker
-from ragqa.training.train import PRESETS, TrainConfig, read_pairs, train
+from ragqa.training.config import PRESETS, TrainConfig
+from ragqa.training.pairs import read_pairs
+from ragqa.training.train import train
 
 QUESTIONS = 500
 DEPTH = 20

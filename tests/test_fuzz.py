@@ -19,7 +19,7 @@ from ragqa.index.verify import verify
 from ragqa.records import Page, Pair, Passage
 from ragqa.storage.json_lines import LONGEST_LINE, read_journal, read_json_lines, write_json_lines
 from ragqa.text.pages import read_article, read_pages
-from ragqa.training.train import read_pairs
+from ragqa.training.pairs import read_pairs
 from ragqa.wiki.seeds import read_seeds
 
 EXAMPLES = 300

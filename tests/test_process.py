@@ -15,8 +15,9 @@ from ragqa.models.embedder import Embedder
 from ragqa.models.reranker import Reranker
 from ragqa.process import OFFLINE, is_loopback, is_offline, may_reach
 from ragqa.records import Pair
+from ragqa.training.config import PRESETS
 from ragqa.training.export import export
-from ragqa.training.train import PRESETS, load_cross_encoder
+from ragqa.training.train import load_cross_encoder
 
 # every socket call of Python goes by such a hook; loopback is the demo's own
 BLOCKED = """

@@ -20,19 +20,12 @@ from ragqa.records import Pair
 from ragqa.storage.checksums import SEAL, seal
 from ragqa.storage.json_lines import write_json_lines
 from ragqa.training.card import write_dataset
+from ragqa.training.checkpoints import find_checkpoint
+from ragqa.training.config import PRESETS, TrainConfig
 from ragqa.training.dataset import PairConfig
 from ragqa.training.export import export
-from ragqa.training.train import (
-    PRESETS,
-    TrainConfig,
-    check_labels,
-    draw_lists,
-    find_checkpoint,
-    load_cross_encoder,
-    read_pairs,
-    reranking_samples,
-    train,
-)
+from ragqa.training.pairs import check_labels, draw_lists, read_pairs, reranking_samples
+from ragqa.training.train import load_cross_encoder, train
 
 torch = pytest.importorskip("torch", reason="pip install '.[train]'")
 from huggingface_hub.repocard import metadata_load  # noqa: E402

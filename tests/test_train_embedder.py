@@ -9,9 +9,10 @@ from ragqa.errors import CorpusError, InputError, ModelError
 from ragqa.models.embedder import BUNDLED, Embedder
 from ragqa.records import Pair
 from ragqa.training.card import write_dataset
+from ragqa.training.config import PRESETS, TrainConfig
 from ragqa.training.dataset import PairConfig
 from ragqa.training.export import export
-from ragqa.training.train import PRESETS, TrainConfig, read_pairs
+from ragqa.training.pairs import read_pairs
 from ragqa.training.train_embedder import average, train_embedder
 
 torch = pytest.importorskip("torch", reason="pip install '.[train]'")

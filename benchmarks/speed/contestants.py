@@ -459,11 +459,12 @@ class Training:
     """Training steps on the same pairs: by sentence-transformers' defaults, or as `ragqa train` does."""
 
     def __init__(self, pages: Path | None, pairs: int, base: str, *, ours: bool) -> None:
+        from ragqa.training.config import TrainConfig
         from ragqa.training.dataset import PairConfig, build, from_passages
-        from ragqa.training.train import TrainConfig, _to_dataset
+        from ragqa.training.pairs import pair_dataset
 
         made = build([from_passages(real_passages(pages), ("what", "how", "explain"))], PairConfig(negatives=3))
-        self.dataset, self.held_out = _to_dataset(made["train"][:pairs]), made["eval"]
+        self.dataset, self.held_out = pair_dataset(made["train"][:pairs]), made["eval"]
         self.config = TrainConfig(base=base, epochs=1)
         self.ours = ours
 
@@ -474,7 +475,8 @@ class Training:
         from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
         from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
 
-        from ragqa.training.train import fit, reranking_samples
+        from ragqa.training.pairs import reranking_samples
+        from ragqa.training.train import fit
 
         torch.manual_seed(self.config.seed)
         with tempfile.TemporaryDirectory() as folder:

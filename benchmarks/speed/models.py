@@ -9,8 +9,9 @@ from texts import full_passages, some_questions
 from ragqa.models.bases import OFFLINE_BASE
 from ragqa.records import Pair
 from ragqa.text.passages import full_text
+from ragqa.training.config import TrainConfig
 from ragqa.training.export import add_openvino
-from ragqa.training.train import TrainConfig, load_cross_encoder
+from ragqa.training.train import load_cross_encoder
 
 ONNX = "model-int8.onnx"
 

@@ -6,22 +6,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragqa.cli.options import (
-    MODEL_HELP,
-    Command,
-    add_candidates,
-    add_embedder,
-    given,
-    real,
-    share,
-    weight,
-    whole,
-)
+from ragqa.cli.options import MODEL_HELP, Command, add_candidates, add_embedder, given, real, share, weight, whole
 from ragqa.errors import InputError
 
 if TYPE_CHECKING:
     from ragqa.evaluation.evaluate import Evaluation
-    from ragqa.training.train import TrainConfig
+    from ragqa.training.config import TrainConfig
 
 _WIKIPEDIA = "wikipedia"
 _OF_RECIPES = ("out", "seed")
@@ -156,7 +146,7 @@ def _add_label_options(group: Any) -> None:
 def _add_train_options(parser: argparse.ArgumentParser) -> None:
     from ragqa.models.bases import OFFLINE_BASE
     from ragqa.recipes import recipe_names
-    from ragqa.training.train import PRESETS
+    from ragqa.training.config import PRESETS
 
     parser.add_argument(
         "--recipe",
@@ -224,7 +214,7 @@ def _add_settings(group: Any) -> None:
 
 
 def _add_seed(group: Any, default: int | None = None) -> None:
-    from ragqa.training.train import MAX_SEED
+    from ragqa.training.config import MAX_SEED
 
     stated = "" if default is None else f" (default: {default})"
     group.add_argument(
@@ -318,7 +308,8 @@ def _dataset_of_recipe(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from ragqa.training.train import TrainConfig, train
+    from ragqa.training.config import TrainConfig
+    from ragqa.training.train import train
     from ragqa.training.train_embedder import train_embedder
 
     config = replace(_preset(options.recipe), **given(options, TrainConfig))
@@ -329,14 +320,14 @@ def _train(options: argparse.Namespace) -> None:
 def _preset(name: str) -> "TrainConfig":
     """Return the library's settings with this name, or those of a recipe."""
     from ragqa.recipes import load_recipe
-    from ragqa.training.train import PRESETS
+    from ragqa.training.config import PRESETS
 
     return PRESETS[name] if name in PRESETS else load_recipe(name).training_config()
 
 
 def _export(options: argparse.Namespace) -> None:
     from ragqa.training.export import export
-    from ragqa.training.train import read_pairs
+    from ragqa.training.pairs import read_pairs
 
     parity = export(options.model, options.out, read_pairs(options.dataset, "train"), int8=not options.no_int8)
     size = sum(f.stat().st_size for f in Path(options.out).rglob("*") if f.is_file()) / 1e6
@@ -365,7 +356,8 @@ def _as_dict(evaluation: "Evaluation") -> dict[str, Any]:
 
 
 def _as_tables(evaluation: "Evaluation") -> str:
-    from ragqa.evaluation.compare import answers_table, table
+    from ragqa.evaluation.answers import answers_table
+    from ragqa.evaluation.compare import table
 
     answers = f"\n{answers_table(evaluation.answers)}\n" if evaluation.answers else ""
     return f"{table(evaluation.report)}\n{answers}"

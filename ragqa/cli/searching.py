@@ -7,15 +7,7 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from ragqa.cli.options import (
-    Command,
-    add_built_with,
-    add_embedder,
-    add_retriever,
-    open_retriever,
-    real,
-    whole,
-)
+from ragqa.cli.options import Command, add_built_with, add_embedder, add_retriever, open_retriever, real, whole
 from ragqa.cli.terminal import printable, wrap
 from ragqa.errors import InputError
 from ragqa.progress import counter

@@ -6,20 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ragqa.errors import InputError
-from ragqa.evaluation.compare import (
-    AnswerReport,
-    Report,
-    Run,
-    check_chart,
-    compare,
-    draw,
-    find_unaskable,
-    inspect_answers,
-    read_run,
-    sample,
-    variants,
-)
+from ragqa.evaluation.answers import AnswerReport, inspect_answers
+from ragqa.evaluation.chart import check_chart, draw
+from ragqa.evaluation.compare import Report, compare, variants
 from ragqa.evaluation.judged import STARTER_SETS, Judged, read_judged, select
+from ragqa.evaluation.metrics import Run, find_unaskable, sample
+from ragqa.evaluation.runs import read_run
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.folder import warn_of_language
 from ragqa.index.starter import embed_passages

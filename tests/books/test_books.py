@@ -18,8 +18,8 @@ import pytest
 
 from ragqa.cli import main
 from ragqa.errors import CorpusError, InputError, RecordError
-from ragqa.evaluation.compare import measure
 from ragqa.evaluation.judged import read_beir
+from ragqa.evaluation.metrics import measure
 from ragqa.index.verify import verify
 from ragqa.recipes.books import Book, document, make_dataset, query, read_library
 from ragqa.recipes.books.build import Books, BooksConfig, build
@@ -29,7 +29,7 @@ from ragqa.recipes.books.library import LONGEST_DESCRIPTION
 from ragqa.recipes.books.readers import common_genres, enumerate_names
 from ragqa.recipes.books.sets import read_set
 from ragqa.records import Hit
-from ragqa.training.train import read_pairs
+from ragqa.training.pairs import read_pairs
 
 TASTES = {
     "science-fiction": "Star Ship Orbit Comet",

@@ -26,7 +26,7 @@ from ragqa.recipes.books.shelf import make_shelf, open_shelf
 from ragqa.recipes.books.titles import Titles, is_edition, opening_parts, plain, series_of
 from ragqa.storage.checksums import find_flaw
 from ragqa.storage.json_lines import write_json_lines
-from ragqa.training.train import read_pairs
+from ragqa.training.pairs import read_pairs
 
 TASTES = {"fantasy": "dragon wizard realm", "crime": "murder alibi harbour", "romance": "heart letter summer"}
 

@@ -17,7 +17,7 @@ from ragqa.recipes.books.readers import query
 from ragqa.recipes.books.recommend import Recommendation, Recommender
 
 if TYPE_CHECKING:
-    from ragqa.training.train import TrainConfig
+    from ragqa.training.config import TrainConfig
 
 TAB = "Books"
 
@@ -31,7 +31,7 @@ def make_dataset(data: str | Path, out: str | Path, seed: int = 42) -> dict[str,
 
 def training_config() -> "TrainConfig":
     """Return the settings of the reference model for books, with a warm-up."""
-    from ragqa.training.train import TrainConfig
+    from ragqa.training.config import TrainConfig
 
     return TrainConfig(batch_size=48, warmup=0.1, max_length=384)
 
