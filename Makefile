@@ -2,6 +2,7 @@
 # make dev           install everything for development into .venv
 # make test          lint, types and unit tests
 # make test-stress   kills, damage, concurrency, growth; likewise test-browser (the chat in Chromium) and test-wiki (a real MediaWiki)
+# make test-most     all of these
 # make test-all      everything, also notebooks, a short training and a short run of every benchmark
 # make coverage      unit, browser and wiki tests, with the coverage of each module
 # make test-lowest   core tests with the oldest Python and the lowest versions that pyproject.toml allows, without torch, because a
@@ -25,7 +26,7 @@ PYTEST = $(BIN)/pytest --all-packages --numprocesses $(CORES) --dist loadfile
 CORE := analyzer answer bm25 citations compare dense dump_file errors evaluate feedback index_folder omissions pages passages previous reranker retriever starter stored_passages written demo_api
 LIGHT := crawl,demo,dump,evaluate,llm,mcp,test
 
-.PHONY: demo dev test test-all test-stress test-browser test-wiki coverage test-lowest test-newest core checks bench figures debian format clean
+.PHONY: demo dev test test-all test-stress test-browser test-wiki test-most coverage test-lowest test-newest core checks bench figures debian format clean
 
 demo: .venv/serving
 	@echo "starting the chat; the first start prepares the models, which keep 115 MB in the cache folder"
@@ -38,6 +39,9 @@ test: checks
 
 test-stress test-browser test-wiki: test-%: .venv/development
 	$(PYTEST) -m $*
+
+test-most: checks
+	$(PYTEST) -m "not slow"
 
 test-all: checks
 	$(PYTEST)
