@@ -20,9 +20,12 @@ def parser() -> argparse.ArgumentParser:
 
 
 def parsers() -> dict[str, argparse.ArgumentParser]:
-    """The parser of each command, by the name of the command."""
+    """The parser of each command with its options, by the name of the command."""
     (action,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
-    return dict(action.choices)
+    found: dict[str, Any] = dict(action.choices)
+    for one in found.values():
+        one.complete()
+    return found
 
 
 def commands() -> Iterator[str]:

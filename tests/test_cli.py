@@ -328,7 +328,7 @@ def test_a_number_out_of_range_is_bad_usage(arguments: str, message: str, capsys
         ("update {missing} --remove A --embedder bundled", "{missing} is not an index"),
         ("demo --host 0.0.0.0", "give --auth USER:PASSWORD, or --no-auth"),
         ("demo --llm-base-url localhost:1", "is not the URL of a server"),
-        ("demo --auth nobody", "given as USER:PASSWORD"),
+        ("demo --auth nobody", "as USER:PASSWORD"),
         ("evaluate --judged {missing}", "{missing} does not exist"),
         ("evaluate --judged {missing} --titles {missing}", "{missing} does not exist"),
         ("evaluate --embedder {missing}", "neither a folder nor a hub id"),
