@@ -61,7 +61,7 @@ test-lowest test-newest: .venv-uv/made
 
 core:
 	.venv-uv/bin/uv venv --quiet --clear --python "$(PYTHON)" $(VENV)
-	.venv-uv/bin/uv pip install --quiet --python $(VENV) --resolution $(RESOLUTION) --editable ".[$(LIGHT)]"
+	.venv-uv/bin/uv pip install --quiet --compile-bytecode --python $(VENV) --resolution $(RESOLUTION) --editable ".[$(LIGHT)]"
 	$(VENV)/bin/python -m pytest -m "not slow" $(CORE:%=tests/test_%.py)
 
 checks: .venv/development
