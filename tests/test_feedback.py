@@ -134,6 +134,7 @@ def test_feedback_becomes_pairs_to_train_on(tmp_path: Path) -> None:
 def test_the_command_makes_a_dataset_of_it(
     tmp_path: Path, starter_passages: tuple[Passage, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    pytest.importorskip("pyarrow", reason="pip install '.[train]'")
     passages = starter_passages[:60]
     write_json_lines(tmp_path / "passages.jsonl", passages)
     for number, passage in enumerate(passages):
