@@ -73,7 +73,7 @@ checks: .venv/development
 bench: .venv/development
 	$(BIN)/python benchmarks/bench.py $(BENCH)
 
-# each figure of the README beside what is measured now; FIGURES="--data ../shared/data" for those that need data
+# print each figure of docs/figures.md and docs/books.md and the same figure measured now; some need FIGURES="--data ../shared/data"
 figures: .venv/development
 	for script in benchmarks/*figures.py; do $(BIN)/python $$script $(FIGURES) || exit 1; done
 
