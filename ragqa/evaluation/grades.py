@@ -6,15 +6,17 @@ passages. A grade is 2 if the passage answers, 1 if it helps, else 0. The hash i
 holds no text of pages.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ragqa.errors import InputError, RecordError
 from ragqa.records import Passage
 from ragqa.storage.files import text_hash
 from ragqa.storage.json_lines import read_rows, write_json_lines
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,41 +38,66 @@ def read_grades(path: str | Path, passages: Iterable[Passage]) -> dict[str, dict
     A graded passage is found by its title and text, so it may have moved within its page. Raises `RecordError`, which names the
     question and the page, if a graded text is not among the passages.
     """
+    return read_by_passage(path, passages, "grades", _read_grade)
+
+
+def _read_grade(grade: Any, passage: Passage) -> int:
+    if type(grade) is not int:
+        raise InputError(f"the grade {grade!r} of {passage.id!r} is not a whole number")
+    return grade
+
+
+def write_grades(path: str | Path, grades: Mapping[str, Mapping[str, int]], passages: Iterable[Passage]) -> None:
+    """Write grades, given by question and passage id, with the hashes of the graded texts."""
+    write_by_passage(path, grades, passages, "grades")
+
+
+def read_by_passage(
+    path: str | Path, passages: Iterable[Passage], field: str, read: Callable[[Any, Passage], T]
+) -> dict[str, dict[str, T]]:
+    """Read a file of this form: what `read` makes of each value, by question and id of the passage.
+
+    `field` names the values in a question's line. Raises `RecordError` as `read_grades` does.
+    """
     by_text = _group_by_text(passages)
     pages: dict[str, dict[str, Span]] = {}
-    grades: dict[str, dict[str, int]] = {}
+    found: dict[str, dict[str, T]] = {}
     for number, row in read_rows(path):
         try:
             if "page" in row:
                 pages[row["page"]] = {str(number): Span(*span) for number, span in enumerate(row["passages"])}
             else:
-                grades[str(row["question"])] = _resolve(row, pages, by_text)
+                own = _resolve(row["question"], row[field], pages, by_text)
+                found[str(row["question"])] = {passage.id: read(value, passage) for passage, value in own}
         except InputError as error:
             raise RecordError(path, number, str(error)) from error
         except (KeyError, TypeError, AttributeError) as error:
-            reason = "'page' and 'passages', or 'question' and 'grades' by title and number are needed"
+            reason = f"'page' and 'passages', or 'question' and '{field}' by title and number are needed"
             raise RecordError(path, number, reason) from error
-    return grades
+    return found
 
 
-def write_grades(path: str | Path, grades: Mapping[str, Mapping[str, int]], passages: Iterable[Passage]) -> None:
-    """Write grades, given by question and passage id, with the hashes of the graded texts."""
+def write_by_passage(
+    path: str | Path, values: Mapping[str, Mapping[str, Any]], passages: Iterable[Passage], field: str
+) -> None:
+    """Write a file of this form: values by question and passage id, with the hashes of the passages."""
     by_id = {passage.id: passage for passage in passages}
-    graded = {name for own in grades.values() for name in own}
-    if missing := graded - by_id.keys():
+    named = {name for own in values.values() for name in own}
+    if missing := named - by_id.keys():
         raise InputError(f"the graded passage {min(missing)!r} is not among the passages")
     pages: dict[str, list[Span]] = {}
     numbers: dict[str, tuple[str, str]] = {}  # title and number by passage id
-    for passage in sorted((by_id[name] for name in graded), key=lambda p: (p.title, p.start, p.id)):
+    for passage in sorted((by_id[name] for name in named), key=lambda p: (p.title, p.start, p.id)):
         spans = pages.setdefault(passage.title, [])
         numbers[passage.id] = passage.title, str(len(spans))
         spans.append(Span(passage.start, passage.end, text_hash(passage.text)))
     rows: list[dict[str, Any]] = [{"page": title, "passages": list(map(astuple, s))} for title, s in pages.items()]
-    for question, own in grades.items():
-        by_page: dict[str, dict[str, int]] = {}
-        for title, number, grade in sorted((*numbers[name], grade) for name, grade in own.items()):
-            by_page.setdefault(title, {})[number] = grade
-        rows.append({"question": question, "grades": by_page})
+    for question, own in values.items():
+        by_page: dict[str, dict[str, Any]] = {}
+        for name in sorted(own, key=lambda name: numbers[name]):
+            title, number = numbers[name]
+            by_page.setdefault(title, {})[number] = own[name]
+        rows.append({"question": question, field: by_page})
     write_json_lines(path, rows)
 
 
@@ -84,17 +111,20 @@ def _group_by_text(passages: Iterable[Passage]) -> _ByText:
     return pages
 
 
-def _resolve(row: Mapping[str, Any], pages: Mapping[str, Mapping[str, Span]], by_text: _ByText) -> dict[str, int]:
-    """Return the grades of one question by passage id."""
-    grades = {}
-    for title, own in row["grades"].items():
+def _resolve(
+    question: str,
+    values: Mapping[str, Mapping[str, Any]],
+    pages: Mapping[str, Mapping[str, Span]],
+    by_text: _ByText,
+) -> list[tuple[Passage, Any]]:
+    """Return the passages of one question with their values."""
+    found = []
+    for title, own in values.items():
         if title not in pages:
             raise InputError(f"the passages of the page {title!r} are not listed above")
-        for number, grade in own.items():
-            if type(grade) is not int:
-                raise InputError(f"the grade {grade!r} is not a whole number")
-            grades[_find(row["question"], title, pages[title][number], by_text).id] = grade
-    return grades
+        for number, value in own.items():
+            found.append((_find(question, title, pages[title][number], by_text), value))
+    return found
 
 
 def _find(question: str, title: str, span: Span, by_text: _ByText) -> Passage:
