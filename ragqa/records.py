@@ -1,11 +1,12 @@
-"""The records that all stages exchange: frozen dataclasses without behaviour."""
+"""The records that all stages exchange: frozen dataclasses. Their `repr` shortens texts."""
 
 from dataclasses import dataclass
+from textwrap import shorten
 
 from ragqa.errors import InputError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Page:
     """An article. Headings are lines of `text`: `== Heading ==`, with one more `=` for each level below.
 
@@ -20,8 +21,11 @@ class Page:
     text: str = ""
     aliases: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"Page({self.title!r}, {_short(self.text)})"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Passage:
     """A piece of a page: `page.text[start:end] == text`.
 
@@ -37,6 +41,9 @@ class Passage:
     text: str = ""
     url: str = ""
     aliases: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Passage({self.id!r}, {_short(self.text)})"
 
 
 PARTLY = 0.5  # lowest label of a passage that answers a question at least in part
@@ -60,7 +67,7 @@ class Pair:
             raise InputError(f"label {self.label} is not between 0 and 1")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Hit:
     """A passage found for a question. Its rank is its position in the list of hits, plus 1.
 
@@ -76,10 +83,14 @@ class Hit:
     bm25_score: float
     bm25_rank: int
 
+    def __repr__(self) -> str:
+        chance = "" if self.probability is None else f", {self.probability:.0%}"
+        return f"Hit({self.score:.2f}{chance}, {self.passage!r})"
 
-@dataclass(frozen=True, slots=True)
-class Sentence:
-    """A sentence at `hits[hit].passage.text[start:end]`. `score` is its logit by the reranker."""
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Quote:
+    """One to three adjoining sentences: `hits[hit].passage.text[start:end]`. `score` is the selector's logit, unbounded."""
 
     hit: int
     start: int
@@ -87,17 +98,52 @@ class Sentence:
     text: str
     score: float
 
+    def __repr__(self) -> str:
+        return f"Quote({self.score:.2f}, {_short(self.text)})"
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Answer:
-    """The answer to a question. If the corpus has no answer, `text` is empty and `abstained` is True.
+    """The answer to a question. If the corpus has no answer, `text` and `quotes` are empty and `abstained` is True.
 
-    `hits` are best first. `sentences` are those of the first hits, best first. If answered, `text` is that of `sentences[0]`;
-    without a reranker there are no sentences, and `text` is that of the first hit.
+    `hits` are best first. `quotes` are the sentences that answer: one run of sentences, or two from different places if the
+    question compares two things or asks two things. `text` joins them with a blank line. `probability`, between 0 and 1, is
+    the calibrated probability that `text` answers the question; None if it is unknown. Without a reranker there are no quotes,
+    and `text` is that of the first hit.
     """
 
     question: str
     text: str
     hits: tuple[Hit, ...]
-    sentences: tuple[Sentence, ...]
+    quotes: tuple[Quote, ...]
     abstained: bool
+    probability: float | None = None
+
+    @property
+    def source(self) -> Passage | None:
+        """The passage that the answer is quoted from (its first quote); None if there is no answer."""
+        if self.abstained or not self.hits:
+            return None
+        return self.hits[self.quotes[0].hit if self.quotes else 0].passage
+
+    @property
+    def start(self) -> int:
+        """The offset of the first quote in the text of the page of `source`; 0 if there is no answer."""
+        return self._offset(self.quotes[0].start if self.quotes else 0)
+
+    @property
+    def end(self) -> int:
+        """The offset after the first quote in the text of the page of `source`; 0 if there is no answer."""
+        return self._offset(self.quotes[0].end if self.quotes else len(self.text))
+
+    def _offset(self, offset: int) -> int:
+        return 0 if self.source is None else self.source.start + offset
+
+    def __repr__(self) -> str:
+        said = _short(self.text) if self.source else "no answer"
+        origin = f" from {self.source.id!r}" if self.source else ""
+        return f"Answer({_short(self.question)}: {said}{origin}, {len(self.hits)} hits)"
+
+
+def _short(text: str) -> str:
+    return repr(shorten(text, 60, placeholder="…"))

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from wiki import Wiki, run_wiki
 
+from ragqa import Retriever
 from ragqa.models.embedder import Embedder
 from ragqa.models.reranker import BUNDLED
 from ragqa.records import Page, Passage
@@ -96,6 +97,11 @@ def starter_pages() -> tuple[Page, ...]:
 @pytest.fixture(scope="session")
 def starter_passages(starter_pages: tuple[Page, ...]) -> tuple[Passage, ...]:
     return tuple(passage for page in starter_pages for passage in split(page))
+
+
+@pytest.fixture(scope="session")
+def starter() -> Retriever:
+    return Retriever.open(candidates=30)
 
 
 @pytest.fixture(scope="session")

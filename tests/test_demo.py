@@ -32,7 +32,7 @@ from ragqa.errors import FallbackWarning, InputError
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.folder import save_index, update_index
 from ragqa.process import is_own_host
-from ragqa.records import Answer, Hit, Passage, Sentence
+from ragqa.records import Answer, Hit, Passage, Quote
 from ragqa.search.explanation import explain
 from ragqa.search.retriever import Retriever
 
@@ -99,7 +99,7 @@ def test_markdown_finds_no_links_in_text(text: str, shown: str) -> None:
 def test_highlighted_text_is_whole(text: str, start: int, length: int) -> None:
     parts = text[:start], text[start : start + length], text[start + length :]
     words = [match.span() for match in re.finditer(r"\w+", text)]
-    shown = highlight(text, (start, start + length), words)
+    shown = highlight(text, [(start, start + length)] if length else [], words)
     assert shown.count("<mark>") == (length > 0)
     bare = re.sub("</?(mark|b)>", "", shown)
     assert not re.search("[<>\r\n]", bare)
@@ -548,7 +548,7 @@ def test_gradio_is_loaded_only_to_build_the_page() -> None:
 
 def test_an_answer_from_another_sentence_is_cited_from_its_own_passage() -> None:
     hits = (hit(title="First", text="Alpha."), hit(title="Second", text="Beta < 1. Gamma."))
-    answered = Answer("q", "Beta < 1.", hits, (Sentence(1, 0, 9, "Beta < 1.", 3.0),), abstained=False)
+    answered = Answer("q", "Beta < 1.", hits, (Quote(1, 0, 9, "Beta < 1.", 3.0),), abstained=False)
     shown = told(Turn("q", "small", ("searched",), answered))
     assert shown.index("“Beta &#60; 1.”") < shown.index("Second › Section") < shown.index("First › Section")
     panel = render_panel([Turn("q", "small", (), answered)], 0)

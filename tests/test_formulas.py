@@ -115,10 +115,10 @@ def test_formulas_are_code_and_the_rest_is_escaped() -> None:
     )
     shown = prose(text)
     assert "&lt;b&gt; a&lt;b, <code>\\frac&#123;a&#125;&#123;b&#125;&lt;1</code> *or* <code>x_i</code>." in shown
-    assert highlight(r"so \alpha helps", (0, 9), [(3, 9), (10, 15)]) == (
+    assert highlight(r"so \alpha helps", [(0, 9)], [(3, 9), (10, 15)]) == (
         r"<mark>so <code>\alpha</code></mark> <b>helps</b>"
     )
-    assert highlight(r"so \alpha helps", (0, 5)) == r"<mark>so \a</mark>lpha helps"  # no half formulas
+    assert highlight(r"so \alpha helps", [(0, 5)]) == r"<mark>so \a</mark>lpha helps"  # no half formulas
 
 
 UNITS = [

@@ -305,7 +305,8 @@ def test_starter_questions_are_answered_with_their_section_cited() -> None:
     assert not answer.abstained
     assert answer.hits[0].passage.title == "Dilution (neural networks)"
     assert answer.hits[0].passage.url.startswith("https://en.wikipedia.org/wiki/Dilution_(neural_networks)#")
-    assert answer.sentences[0].text == answer.text
+    assert answer.quotes[0].text == answer.text
+    assert answer.source == answer.hits[answer.quotes[0].hit].passage
 
 
 def test_candidates_must_be_positive() -> None:

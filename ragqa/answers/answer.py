@@ -1,17 +1,25 @@
-"""Extractive answers: the sentence of the hits that answers best, or an abstention."""
+"""Extractive answers: the sentences of the hits that answer best, or an abstention."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from ragqa.answers.parts import compared, questions_in
 from ragqa.models.reranker import Reranker
-from ragqa.records import Answer, Hit, Sentence
-from ragqa.text.passages import full_text, sentences
+from ragqa.models.selector import MOST_SENTENCES, Selector, bundled_selector
+from ragqa.records import Answer, Hit, Quote
+from ragqa.text.analyzer import usual_analyzer
+from ragqa.text.passages import full_text, heading_path, sentences
 
 # below this probability of the best hit there is no answer; the highest multiple of 0.05 at which at most one in ten of the
 # calibration questions that the corpus covers gets no answer
 THRESHOLD = 0.2
 READ_HITS = 3  # hits whose sentences are scored
+FINALISTS = 4  # quotes that the reranker scores too
+# weights, beside the selector's logit, of the hit's score and of the reranker's logit of the quote alone; chosen on the marked
+# questions of 14 starter pages that the selector was not trained on
+HIT_WEIGHT, RERANKER_WEIGHT = 1.0, 2.0
+CONTRAST_MARGIN = 2.0  # how much lower than the best quote one may score that names both things of a comparison
 
 NO_ANSWER = "The corpus has no good answer; the nearest passages are:"
 NOTHING_FOUND = "The corpus has no good answer: no passage shares a word with the question."
@@ -21,40 +29,137 @@ def answer(
     question: str,
     hits: Sequence[Hit],
     reranker: Reranker | None,
+    selector: Selector | None = None,
     *,
     threshold: float = THRESHOLD,
     read: int = READ_HITS,
 ) -> Answer:
-    """Answer with the sentence of the first `read` hits that the reranker scores highest.
+    """Answer with the one to three adjoining sentences of the first `read` hits that score highest.
 
-    Abstain if there are no hits, or if the probability of the best hit is below `threshold` (0 to 1). Without a reranker the
-    answer is the whole text of the first hit, and its quality is unknown.
+    The selector (by default the bundled one) scores all of them, and the reranker the best few once more, as if they were
+    passages. The score of the hit counts too. Abstain if there are no hits, or if the probability of the best hit is below
+    `threshold` (0 to 1). Without a reranker the answer is the whole text of the first hit, and its quality is unknown.
     """
     hits = tuple(hits)
     if reranker is None:
         return Answer(question, hits[0].passage.text if hits else "", hits, (), abstained=not hits)
-    found = rank_sentences(question, hits[:read], reranker)
-    abstained = not found or (hits[0].probability or 0.0) < threshold
-    return Answer(question, "" if abstained else found[0].text, hits, found, abstained)
+    if not hits or (hits[0].probability or 0.0) < threshold:
+        return Answer(question, "", hits, (), abstained=True)
+    reader = _Reader(hits[:read], selector or bundled_selector(), reranker)
+    quotes = _quote(question, reader)
+    text = "\n\n".join(quote.text for quote in quotes)
+    return Answer(question, text, hits, quotes, False, _probability(quotes, hits, reader.selector))
 
 
-def answering_span(answer: Answer, rank: int) -> tuple[int, int]:
-    """Return the offsets of the answering sentence in the hit at `rank` (from 1), or (0, 0) if it is not in this hit."""
-    best = answer.sentences[0] if answer.sentences and not answer.abstained else None
-    return (best.start, best.end) if best and best.hit == rank - 1 else (0, 0)
+def _probability(quotes: Sequence[Quote], hits: Sequence[Hit], selector: Selector) -> float | None:
+    """The probability of the quote that is least likely to answer; None if hits or quotes have no calibration."""
+    calibration = selector.calibration
+    chances = [(quote.score, hits[quote.hit].probability) for quote in quotes]
+    known = [calibration.probability(score, hit) for score, hit in chances if calibration and hit is not None]
+    return min(known) if known and len(known) == len(quotes) else None
 
 
 def as_dict(answer: Answer) -> dict[str, Any]:
-    """Return an answer as plain data for JSON. Each hit also gets its rank, from 1."""
+    """Return an answer as plain data for JSON. Each hit also gets its rank, from 1, and each quote its place in the page."""
     plain = asdict(answer)
+    for quote, own in zip(answer.quotes, plain["quotes"], strict=True):
+        passage = answer.hits[quote.hit].passage
+        own["rank"] = own.pop("hit") + 1
+        own["source"] = {"title": passage.title, "section": passage.section, "url": passage.url}
+        own["page_start"], own["page_end"] = passage.start + quote.start, passage.start + quote.end
     return plain | {"hits": [{"rank": rank, **hit} for rank, hit in enumerate(plain["hits"], 1)]}
 
 
-def rank_sentences(question: str, hits: Sequence[Hit], reranker: Reranker) -> tuple[Sentence, ...]:
-    """Return the sentences of the hits, best first, ties in text order. Title and section are scored with each sentence."""
-    spans = [(number, start, end) for number, hit in enumerate(hits) for start, end in sentences(hit.passage.text)]
-    texts = [hits[number].passage.text[start:end] for number, start, end in spans]
-    read = [full_text(replace(hits[span[0]].passage, text=text)) for span, text in zip(spans, texts, strict=True)]
-    scores = reranker.score(question, read).tolist()
-    scored = [Sentence(*span, text, score) for span, text, score in zip(spans, texts, scores, strict=True)]
-    return tuple(sorted(scored, key=lambda sentence: -sentence.score))
+def quoted_spans(answer: Answer, rank: int) -> tuple[tuple[int, int], ...]:
+    """Return the offsets of the quotes in the hit at `rank` (from 1), in text order."""
+    return tuple(sorted((quote.start, quote.end) for quote in answer.quotes if quote.hit == rank - 1))
+
+
+class _Reader:
+    """Scores the runs of sentences of some hits, for one question or several."""
+
+    def __init__(self, hits: Sequence[Hit], selector: Selector, reranker: Reranker) -> None:
+        self.hits = hits
+        self.selector = selector
+        self._reranker = reranker
+
+    def rank(self, question: str) -> list[Quote]:
+        """Return all quotes, best first, with the weighted score of the hit added to theirs."""
+        quotes = rank_quotes(question, self.hits, self.selector)
+        return sorted(quotes, key=lambda quote: -self.total(quote))
+
+    def best(self, question: str) -> Quote | None:
+        """Return the best quote; the reranker scores the first few once more."""
+        finalists = self.rank(question)[:FINALISTS]
+        if not finalists:
+            return None
+        texts = [full_text(replace(self.hits[quote.hit].passage, text=quote.text)) for quote in finalists]
+        totals = RERANKER_WEIGHT * self._reranker.score(question, texts) + [self.total(quote) for quote in finalists]
+        return finalists[int(totals.argmax())]
+
+    def total(self, quote: Quote) -> float:
+        """Return the score of a quote and of its hit."""
+        return quote.score + HIT_WEIGHT * self.hits[quote.hit].score
+
+
+def _quote(question: str, reader: _Reader) -> tuple[Quote, ...]:
+    """The best quote, or one for each of the two things that the question compares, or for each question in it."""
+    best = reader.best(question)
+    if best is None:
+        return ()
+    if (pair := compared(question)) and (quotes := _contrast(pair, reader.rank(question), reader)):
+        return quotes
+    asked = questions_in(question)
+    each = [reader.best(part) for part in asked] if len(asked) > 1 else []
+    return _without_overlaps([quote for quote in each if quote]) if best in each else (best,)
+
+
+def _contrast(pair: tuple[str, str], quotes: Sequence[Quote], reader: _Reader) -> tuple[Quote, ...]:
+    """The best quote that names both things, else the best one about each; none if there are no good ones."""
+    first, second = (_names(name) for name in pair)
+    least = reader.total(quotes[0]) - CONTRAST_MARGIN
+    good = [(quote, _terms_of(quote, reader.hits[quote.hit])) for quote in quotes if reader.total(quote) >= least]
+    both = [quote for quote, terms in good if first <= terms and second <= terms]
+    if both:
+        return tuple(both[:1])
+    each = [[quote for quote, terms in good if own <= terms] for own in (first - second, second - first)]
+    return _without_overlaps([own[0] for own in each]) if all(each) else ()
+
+
+def _names(name: str) -> set[str]:
+    return set(usual_analyzer().terms(name))
+
+
+def _terms_of(quote: Quote, hit: Hit) -> set[str]:
+    """The terms of a quote and of the title and section above it."""
+    return _names(f"{heading_path(hit.passage)} {quote.text}")
+
+
+def _without_overlaps(quotes: Sequence[Quote]) -> tuple[Quote, ...]:
+    """The quotes in the same order, without those that overlap one before."""
+    kept: list[Quote] = []
+    for quote in quotes:
+        if not any(q.hit == quote.hit and q.start < quote.end and quote.start < q.end for q in kept):
+            kept.append(quote)
+    return tuple(kept)
+
+
+def rank_quotes(
+    question: str, hits: Sequence[Hit], selector: Selector, most: int = MOST_SENTENCES
+) -> tuple[Quote, ...]:
+    """Return all runs of at most `most` adjoining sentences of the hits, best first, ties in text order.
+
+    A run is scored by the selector, which reads the whole passage with its title and section.
+    """
+    found = []
+    texts = [full_text(hit.passage) for hit in hits]
+    before = [len(text) - len(hit.passage.text) for text, hit in zip(texts, hits, strict=True)]
+    spans = [sentences(hit.passage.text) for hit in hits]
+    moved = [[(start + offset, end + offset) for start, end in own] for own, offset in zip(spans, before, strict=True)]
+    for number, runs in enumerate(selector.score(question, texts, moved)):
+        for first, last, score in runs:
+            if last - first >= most:
+                continue
+            start, end = spans[number][first][0], spans[number][last][1]
+            found.append(Quote(number, start, end, hits[number].passage.text[start:end], score))
+    return tuple(sorted(found, key=lambda quote: -quote.score))

@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import textwrap
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ragqa.cli.options import Command, add_built_with, add_embedder, add_retriever, open_retriever, real, whole
@@ -222,25 +223,37 @@ def _ask(options: argparse.Namespace) -> None:
 
 
 def _as_text(answer: Answer) -> str:
-    from ragqa.answers.answer import NO_ANSWER, NOTHING_FOUND, answering_span
+    from ragqa.answers.answer import NO_ANSWER, NOTHING_FOUND, quoted_spans
 
     if not answer.hits:
         return NOTHING_FOUND
-    head = NO_ANSWER if answer.abstained else answer.text
-    hits = [_hit_as_text(rank, hit, answering_span(answer, rank)) for rank, hit in enumerate(answer.hits, 1)]
-    return "\n\n".join([wrap(printable(head)), *hits])
+    head = wrap(NO_ANSWER) if answer.abstained else _quotes_as_text(answer)
+    hits = [_hit_as_text(rank, hit, quoted_spans(answer, rank)) for rank, hit in enumerate(answer.hits, 1)]
+    return "\n\n".join([head, *hits])
 
 
-def _hit_as_text(rank: int, hit: Hit, span: tuple[int, int]) -> str:
+def _quotes_as_text(answer: Answer) -> str:
+    from ragqa.text.passages import heading_path
+
+    if not answer.quotes:  # without a reranker
+        return wrap(printable(answer.text))
+    chance = "" if answer.probability is None else f", {answer.probability:.0%} likely to answer"
+    sources = [printable(heading_path(answer.hits[quote.hit].passage)) for quote in answer.quotes]
+    return "\n\n".join(
+        f"{wrap(printable(quote.text))}\n    — {source} [{quote.hit + 1}]{chance}"
+        for quote, source in zip(answer.quotes, sources, strict=True)
+    )
+
+
+def _hit_as_text(rank: int, hit: Hit, spans: Sequence[tuple[int, int]]) -> str:
     from ragqa.text.passages import heading_path
 
     scores = f"BM25 #{hit.bm25_rank} ({hit.bm25_score:.1f})" if hit.bm25_score else "not found by BM25"
     if hit.probability is not None:
         scores = f"{hit.probability:.0%}, score {hit.score:.2f}, {scores}"
     text = printable(hit.passage.text)
-    start, end = span
-    if end:
-        opening, closing = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() else ("»", "«")
+    opening, closing = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() else ("»", "«")
+    for start, end in reversed(spans):
         text = f"{text[:start]}{opening}{text[start:end]}{closing}{text[end:]}"
     lines = [f"{rank:2}. {printable(heading_path(hit.passage))}  [{scores}]", textwrap.indent(wrap(text), "    ")]
     return "\n".join([*lines, f"    {printable(hit.passage.url)}"] if hit.passage.url else lines)

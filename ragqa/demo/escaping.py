@@ -47,7 +47,7 @@ def prose_markdown(text: str) -> str:
 
 def prose(text: str) -> str:
     """Return text as HTML like `escape`, with its formulas as code."""
-    return highlight(text, (0, 0))
+    return highlight(text, ())
 
 
 def link(passage: Passage) -> str:
@@ -72,18 +72,18 @@ def is_web_address(url: str) -> bool:
     return url.startswith(("https://", "http://"))
 
 
-def highlight(text: str, span: Span, matched: Collection[Span] = ()) -> str:
-    """Return text as HTML with the characters of `span` in `<mark>` and those of each of `matched` in `<b>`.
+def highlight(text: str, spans: Iterable[Span], matched: Collection[Span] = ()) -> str:
+    """Return text as HTML with the characters of each of `spans` in `<mark>` and those of each of `matched` in `<b>`.
 
-    Formulas are `<code>`, unless `span` starts or ends inside them.
+    `spans` are in text order and do not overlap. Formulas are `<code>`, unless a span starts or ends inside them.
     """
     tags = {**dict.fromkeys(matched, "b"), **dict.fromkeys(find_formulas(text), "code")}
     named = sorted(tags.items(), key=lambda tag: (tag[0][0], -tag[0][1]))  # a formula precedes the words in it
-    start, end = span
-    if start >= end:
-        return _tag(text, 0, len(text), named)
-    before, marked, after = (_tag(text, *part, named) for part in ((0, start), (start, end), (end, len(text))))
-    return f"{before}<mark>{marked}</mark>{after}"
+    pieces, cursor = [], 0
+    for start, end in spans:
+        pieces += [_tag(text, cursor, start, named), f"<mark>{_tag(text, start, end, named)}</mark>"]
+        cursor = end
+    return "".join([*pieces, _tag(text, cursor, len(text), named)])
 
 
 def _tag(text: str, start: int, end: int, tags: Iterable[tuple[Span, str]]) -> str:

@@ -74,14 +74,21 @@ def _reply(number: int, turn: Turn, answer: Answer) -> str:
     if answer.abstained:
         parts.append(f"**{NO_ANSWER}**")
     else:
-        source = answer.sentences[0].hit if answer.sentences else 0
-        quoted, passage = prose_markdown(answer.text), answer.hits[source].passage
-        parts.append(f"> “{quoted}”\n>\n> — {link_markdown(passage)} {_reference(number, source + 1)}")
+        parts += [_quotation(number, quote.text, answer.hits, quote.hit) for quote in answer.quotes]
+        if answer.probability is not None:
+            parts.append(f"*{answer.probability:.0%} likely to answer the question*")
+        if not answer.quotes:  # BM25 alone
+            parts.append(_quotation(number, answer.text, answer.hits, 0))
     if turn.written:
         parts.append(_written(number, turn.written))
     if turn.note:
         parts.append(f"⚠ *{escape_markdown(turn.note)}*")
     return "\n\n".join([*parts, "\n".join(_line(number, rank, hit) for rank, hit in enumerate(answer.hits, 1))])
+
+
+def _quotation(number: int, text: str, hits: Sequence[Hit], hit: int) -> str:
+    """Return a quoted text with a link to its page and a reference to its passage in the panel."""
+    return f"> “{prose_markdown(text)}”\n>\n> — {link_markdown(hits[hit].passage)} {_reference(number, hit + 1)}"
 
 
 def _line(number: int, rank: int, hit: Hit) -> str:

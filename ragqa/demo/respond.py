@@ -68,8 +68,8 @@ def _steps(turn: Turn, corpus: Corpus, settings: Settings, earlier: Sequence[Tur
         hits = rerank(retriever.reranker, asked, hits, cosines)
         turn = clock.note(turn, f"reranked {len(hits)}")
         yield turn
-    answered = answer(asked, hits[: settings.results], retriever.reranker)
-    if answered.sentences:
+    answered = answer(asked, hits[: settings.results], retriever.reranker, retriever.selector)
+    if answered.quotes:
         read = sum(len(sentences(hit.passage.text)) for hit in answered.hits[:READ_HITS])
         turn = clock.note(turn, f"read {read} sentences")
     yield replace(turn, answer=answered, next=_suggest_next(corpus, retriever, answered))
@@ -120,6 +120,7 @@ def _with(retriever: Retriever, settings: Settings) -> Retriever:
         None if bm25_only else retriever.reranker,
         dense=None if bm25_only else retriever.dense,
         candidates=settings.candidates,
+        selector=retriever.selector,
     )
 
 

@@ -5,14 +5,13 @@ The server stores no conversation: it cannot mix up two visitors, and its memory
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
 from ragqa.records import Answer, Hit
 
 MOST_TURNS = 20  # in one conversation; older turns are dropped
-SHOWN_SENTENCES = 1  # the page shows only the best sentence of an answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +54,7 @@ def answers(turns: Iterable[Turn]) -> list[Answer]:
 
 def as_data(turns: Sequence[Turn]) -> list[dict[str, Any]]:
     """Return the last turns of a conversation as plain data, ready for JSON."""
-    return [asdict(_shorten(turn)) for turn in turns[-MOST_TURNS:]]
-
-
-def _shorten(turn: Turn) -> Turn:
-    if turn.answer is None:
-        return turn
-    return replace(turn, answer=replace(turn.answer, sentences=turn.answer.sentences[:SHOWN_SENTENCES]))
+    return [asdict(turn) for turn in turns[-MOST_TURNS:]]
 
 
 def from_data(data: object) -> tuple[Turn, ...]:
@@ -84,4 +77,4 @@ def _adapter() -> Any:
 
 
 def _cites_its_hits(answer: Answer) -> bool:
-    return all(0 <= sentence.hit < len(answer.hits) for sentence in answer.sentences)
+    return all(0 <= quote.hit < len(answer.hits) for quote in answer.quotes)

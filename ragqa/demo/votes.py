@@ -76,7 +76,7 @@ def best_hit(turn: Turn, corpora: Mapping[str, Corpus]) -> Hit | None:
     answer = turn.answer
     if answer is None or not answer.hits:
         return None
-    best = answer.hits[answer.sentences[0].hit if answer.sentences else 0]
+    best = answer.hits[answer.quotes[0].hit if answer.quotes else 0]
     if turn.corpus not in corpora or not corpora[turn.corpus].holds(best.passage):
         raise InputError("the passage is not in the corpus any more")
     return best

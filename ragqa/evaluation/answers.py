@@ -98,7 +98,7 @@ def answers_table(report: AnswerReport) -> str:
 
 
 def _holds(answer: Answer, known: Sequence[str]) -> bool:
-    text = answer.sentences[0].text.casefold() if answer.sentences else ""
+    text = answer.text.casefold()
     return any(own.casefold() in text or (len(text) >= LEAST_PART and text in own.casefold()) for own in known)
 
 

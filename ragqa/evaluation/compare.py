@@ -163,11 +163,17 @@ def estimate(own: Measurement, last: Measurement) -> Estimate:
     values = np.array(own.values)
     gains = np.array(last.values) - values
     return Estimate(
-        own.metric, own.mean, _interval(values), last.mean - own.mean, _interval(gains), _permutation_p(gains)
+        own.metric,
+        own.mean,
+        bootstrap_interval(values),
+        last.mean - own.mean,
+        bootstrap_interval(gains),
+        _permutation_p(gains),
     )
 
 
-def _interval(values: "np.ndarray") -> Interval:
+def bootstrap_interval(values: "np.ndarray") -> Interval:
+    """Return the 95 % bootstrap interval of the mean of some values, shape (values,). At least one value is needed."""
     import numpy as np
     from scipy.stats import bootstrap
 

@@ -1,8 +1,11 @@
-"""Exported models on the CPU: texts, or pairs of texts, in; one row of numbers for each out. OpenVINO, without torch."""
+"""Exported models on the CPU: texts, or pairs of texts, in; a row of numbers for each, or for each token, out.
+
+OpenVINO runs them, without torch.
+"""
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -10,7 +13,7 @@ from weakref import WeakSet
 from ragqa.errors import ModelError
 from ragqa.models.compiled import Compiled, compile_model
 from ragqa.models.folders import MODEL_FILE, UNREAD, WEIGHTS, check_seal, loading, weights_file
-from ragqa.models.tokens import Batcher, Text
+from ragqa.models.tokens import Batch, Batcher, Text
 from ragqa.process import lock_across_forks
 from ragqa.storage.checksums import SEAL, is_sealed
 from ragqa.storage.files import sha256
@@ -45,8 +48,9 @@ class OpenVinoModel:
             with _COMPILING:
                 self._compiled: Compiled | None = compile_model(folder, self._files)
             model, _ = self._compiled
-            _, width = model.output(0).get_partial_shape()  # (texts, width)
+            *_, width = shape = model.output(0).get_partial_shape()  # (texts, width) or (texts, tokens, width)
             self.width: int = width.get_length()
+            self.for_tokens = len(shape) == 3
             self._workers: int = model.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS")
         self._batcher = Batcher(folder, [port.any_name for port in model.inputs])
         _OPENED.add(self)
@@ -61,17 +65,37 @@ class OpenVinoModel:
         """
         import numpy as np
 
-        model = self._model()
         rows = np.empty((len(texts), self.width), dtype=np.float32)
-        running: deque[tuple[Any, list[int]]] = deque()
-        idle = [model.create_infer_request() for _ in range(self._workers)]
-        for positions, inputs in self._batcher.batches(texts, self._workers):
-            request = idle.pop() if idle else _finish(running, rows, progress)
-            request.start_async(inputs)
-            running.append((request, positions))
-        while running:
-            _finish(running, rows, progress)
+        for batch, output in self._outputs(texts):
+            rows[batch.positions] = output
+            if progress:
+                progress(len(batch.positions))
         return rows
+
+    def run_tokens(self, texts: Sequence[Text]) -> "list[tuple[Any, np.ndarray]]":
+        """Return the tokens of each text or pair (`tokenizers.Encoding`) and the output for them, in input order.
+
+        The outputs are float32, each of shape (tokens, width). Only for a model with `for_tokens`.
+        """
+        found: dict[int, tuple[Any, np.ndarray]] = {}
+        for batch, output in self._outputs(texts):
+            for position, encoding, rows in zip(batch.positions, batch.encodings, output, strict=True):
+                found[position] = encoding, rows[: len(encoding)].copy()
+        return [found[position] for position in range(len(texts))]
+
+    def _outputs(self, texts: Sequence[Text]) -> "Iterator[tuple[Batch, np.ndarray]]":
+        """Yield batches with their outputs, which are valid until the next one is taken."""
+        model = self._model()
+        running: deque[tuple[Any, Batch]] = deque()
+        idle = [model.create_infer_request() for _ in range(self._workers)]
+        for batch in self._batcher.batches(texts, self._workers):
+            if not idle:
+                yield _finish(running, idle)
+            request = idle.pop()
+            request.start_async(batch.inputs)
+            running.append((request, batch))
+        while running:
+            yield _finish(running, idle)
 
     def _model(self) -> Any:
         """The compiled model. It is opened again on first use in a forked child."""
@@ -105,14 +129,12 @@ def check_finite(numbers: "np.ndarray", name: str) -> None:
         raise ModelError(f"{name} gives NaN or infinity; its weights are damaged, or its number format is too narrow")
 
 
-def _finish(running: deque[tuple[Any, list[int]]], rows: "np.ndarray", progress: Callable[[int], object] | None) -> Any:
-    """Wait for the oldest request, copy its results into `rows`, and return the request for the next batch."""
-    request, positions = running.popleft()
+def _finish(running: "deque[tuple[Any, Batch]]", idle: list[Any]) -> "tuple[Batch, np.ndarray]":
+    """Wait for the oldest request, make it idle, and return its batch and output."""
+    request, batch = running.popleft()
     request.wait()
-    rows[positions] = request.get_output_tensor(0).data
-    if progress:
-        progress(len(positions))
-    return request
+    idle.append(request)
+    return batch, request.get_output_tensor(0).data
 
 
 def _fingerprint(folder: Path) -> tuple[str, ...]:

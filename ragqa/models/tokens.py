@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ragqa.errors import ModelError
 from ragqa.models.folders import loading
@@ -24,7 +24,14 @@ _PAD_TOKENS = ("[PAD]", "<pad>")
 _LENGTH_STEP = 16  # numbers in a vector register; padding to a multiple changes no bit of the results
 
 Text = str | tuple[str, str]
-Batch = tuple[list[int], "dict[str, np.ndarray]"]  # positions of the texts, and the inputs of the model by name
+
+
+class Batch(NamedTuple):
+    """Texts that a model reads together: their positions, their tokens, and the inputs of the model by name."""
+
+    positions: list[int]
+    encodings: list[Any]
+    inputs: "dict[str, np.ndarray]"
 
 
 class Batcher:
@@ -49,7 +56,8 @@ class Batcher:
             size = -(-len(window) // (rounds * workers))
             for first in range(0, len(window), size):
                 batch = by_tokens[first : first + size]
-                yield [window[number] for number in batch], _pad([encodings[number] for number in batch], self._pads)
+                own = [encodings[number] for number in batch]
+                yield Batch([window[number] for number in batch], own, _pad(own, self._pads))
 
 
 def open_tokenizer(folder: Path) -> Any:

@@ -97,7 +97,7 @@ def suggest(answer: Answer, index: Bm25Index, count: int = 3) -> list[str]:
     """
     if not answer.hits or count < 1:
         return []
-    best = answer.hits[answer.sentences[0].hit if answer.sentences else 0].passage
+    best = answer.source or answer.hits[0].passage
     others = {hit.passage.title: hit.passage for hit in reversed(answer.hits) if hit.passage.title != best.title}
     taken = {frozenset(index.question_terms(answer.question))}
     words = f" {' '.join(words_of(answer.question))} "

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from ragqa.answers.answer import rank_sentences
-from ragqa.records import Hit, Sentence
+from ragqa.answers.answer import rank_quotes
+from ragqa.models.selector import bundled_selector
+from ragqa.records import Hit, Quote
 from ragqa.search.question import check_question
 from ragqa.search.retriever import Retriever
 from ragqa.text.analyzer import usual_analyzer, words
@@ -31,7 +32,7 @@ class Explanation:
     - `logit`: the reranker's score of the whole passage; None without a reranker.
     - `cosine`: of question and passage; None without an embedder. `hit.score` is the weighted sum of logit, BM25 score and
       cosine, with the weights of `ragqa.search.retriever`.
-    - `sentences`: of the passage, with the reranker's logits, best first; empty without a reranker.
+    - `sentences`: of the passage, with the selector's logits, best first; empty without a reranker.
     """
 
     question: str
@@ -40,7 +41,7 @@ class Explanation:
     missing: tuple[str, ...]
     logit: float | None
     cosine: float | None
-    sentences: tuple[Sentence, ...]
+    sentences: tuple[Quote, ...]
 
 
 def explain(retriever: Retriever, question: str, hit: Hit) -> Explanation:
@@ -64,7 +65,7 @@ def explain(retriever: Retriever, question: str, hit: Hit) -> Explanation:
         tuple(missing),
         float(reranker.score(question, [full_text(hit.passage)])[0]) if reranker else None,
         float(dense.scores(question)[position]) if dense else None,
-        rank_sentences(question, [hit], reranker) if reranker else (),
+        rank_quotes(question, [hit], retriever.selector or bundled_selector(), most=1) if reranker else (),
     )
 
 

@@ -18,6 +18,7 @@ from ragqa.index.folder import open_index
 from ragqa.index.starter import open_starter, open_starter_vectors
 from ragqa.models.embedder import Embedder
 from ragqa.models.reranker import Reranker
+from ragqa.models.selector import Selector
 from ragqa.records import Answer, Hit
 from ragqa.search.question import check_question
 from ragqa.text.passages import full_text
@@ -43,12 +44,13 @@ class Retriever:
         dense: DenseIndex | None = None,
         bm25: bool = True,
         candidates: int = CANDIDATES,
+        selector: Selector | None = None,
     ) -> None:
         """Create a retriever from an index and models that are already open; see `open` for the usual way.
 
         Candidates come from BM25 (unless `bm25` is false), from `dense` if given, or from both, fused. Without a reranker
         hits keep this order. `candidates` is the number of passages to rerank, at least 1; more are reranked if more hits are
-        requested.
+        requested. `selector` chooses the sentences of an answer; by default the bundled one, which the first `ask` loads.
         """
         if candidates < 1:
             raise InputError(f"candidates is {candidates}; at least 1 is needed")
@@ -59,6 +61,7 @@ class Retriever:
         self.dense = dense
         self.bm25 = bm25
         self.candidates = candidates
+        self.selector = selector
 
     @classmethod
     def open(
@@ -121,11 +124,14 @@ class Retriever:
         return hits, None if cosines is None else cosines[found]
 
     def ask(self, question: str, k: int = 10, *, threshold: float = THRESHOLD) -> Answer:
-        """Answer with the best sentence of the best hits. Abstain if the probability of the best hit is below `threshold`.
+        """Answer with the best one to three adjoining sentences of the best hits.
+
+        Abstain if the probability of the best hit is below `threshold`.
 
         The answer also holds the `k` best hits. Raises as `search` does.
         """
-        return answer(check_question(question), self.search(question, k), self.reranker, threshold=threshold)
+        hits = self.search(question, k)
+        return answer(check_question(question), hits, self.reranker, self.selector, threshold=threshold)
 
 
 def _open_sources(

@@ -30,6 +30,7 @@ COMPARED_PAIRS = 24
 _MARK = "config.json"
 _COPIED = ("README.md", CALIBRATION)
 _BATCH_SIZE = 8
+_HEAD = [".*pooler.*", ".*classifier.*"]  # names of the layers that read the last hidden states
 _FEATURES = ("input_ids", "attention_mask", "token_type_ids")
 _RERANKER_CODE = """from ragqa import Reranker
 
@@ -194,13 +195,13 @@ def _add_model(source: _TorchModel, folder: Path, calibration: Sequence[Pair], i
     expected = [source.outputs(batch) for batch in batches]
     for numbers in expected:
         check_finite(numbers, source.name)
-    converted = _convert(source, batches[0])
+    converted = convert(source.module, batches[0], source.name)
     check_outputs(converted, batches, expected, source.name)
-    model = _quantize(converted, features[:-1]) if int8 else converted
+    model = quantize(converted, features[:-1]) if int8 else converted
     transformer = source.model[0].model
     if type(transformer).__name__ == "BertForSequenceClassification":  # others may read more than the first token
         drop_unread(model)
-    _save(model, folder)
+    save_openvino(model, folder)
     return check_opened(folder, chosen, np.concatenate(expected), source.name, int8=int8)
 
 
@@ -209,16 +210,20 @@ def _overlong(pair: Pair) -> Pair:
     return Pair(pair.question, f"{pair.passage} and" * 600, pair.label)
 
 
-def _convert(source: _TorchModel, example: dict[str, Any]) -> Any:
+def convert(module: Any, example: dict[str, Any], name: str) -> Any:
+    """Convert a torch module that takes the tensors of `example`, each of shape (texts, tokens), to OpenVINO.
+
+    Raises `ModelError`, which names the model `name`, if that fails.
+    """
     openvino = import_openvino()
     try:
         with warnings.catch_warnings():
             # torch's tracer warns of its own deprecation and of branches that BERT never takes
             warnings.simplefilter("ignore")
-            converted = openvino.convert_model(source.module, example_input=example)
+            converted = openvino.convert_model(module, example_input=example)
         converted.reshape(dict.fromkeys(example, openvino.PartialShape([-1, -1])))  # (texts, tokens)
     except Exception as error:  # torch's tracer and OpenVINO's reader raise many kinds
-        raise ModelError(f"{source.name} cannot be exported: {first_line(error)}") from error
+        raise ModelError(f"{name} cannot be exported: {first_line(error)}") from error
     return converted
 
 
@@ -263,7 +268,8 @@ def _is_constant(port: Any) -> bool:
     return node.get_type_name() == "Constant" or (bool(inputs) and all(map(_is_constant, inputs)))
 
 
-def _save(model: Any, folder: Path) -> None:
+def save_openvino(model: Any, folder: Path) -> None:
+    """Write a model into a folder. Raises `ModelError` if the disk is full."""
     openvino = import_openvino()
     (folder / MODEL_FILE).parent.mkdir()
     try:
@@ -280,8 +286,16 @@ def _explain(card: Path, code: str) -> None:
         card.write_text(f"{title}{mark}{heading}\n{_USAGE.format(code=code)}{text}", encoding="utf8")
 
 
-def _quantize(model: Any, batches: Sequence[dict[str, Any]]) -> Any:
+def quantize(model: Any, batches: Sequence[dict[str, Any]]) -> Any:
+    """Quantize a model to 8-bit integers, with ranges measured on the batches.
+
+    The last small layers stay in float32: their inputs are outside the measured ranges for texts unlike those of the batches,
+    and the scores of such texts would all be cut off at one value.
+    """
     import nncf
 
     data = nncf.Dataset(batches, lambda batch: {name: tensor.numpy() for name, tensor in batch.items()})
-    return nncf.quantize(model, data, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(batches))
+    head = nncf.IgnoredScope(patterns=_HEAD, validate=False)
+    return nncf.quantize(
+        model, data, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(batches), ignored_scope=head
+    )
