@@ -1,10 +1,10 @@
-"""Answers questions about machine learning from Wikipedia, and cites the passages that support the answer.
+"""Answers questions about machine learning from indexed pages, and cites the passages that support the answer.
 
 from ragqa import Retriever
 
 retriever = Retriever.open()  # the starter corpus; Retriever.open("index/") opens your own index
 for hit in retriever.search("why does dropout help?"):
-    print(f"{hit.probability:.2f}", hit.passage.title, hit.passage.url)
+    print(f"{hit.probability:.2f}", hit.passage.title, hit.passage.section, hit.passage.url)
 """
 
 import logging as _logging

@@ -10,7 +10,9 @@ from ragqa.errors import InputError
 class Page:
     """An article. Headings are lines of `text`: `== Heading ==`, with one more `=` for each level below.
 
-    `aliases` are the titles that redirect to the page, sorted; titles that redirect to one of its sections are left out.
+    `url` is the address that the text comes from. `about` is set instead if the text was written for ragqa, as that of the
+    starter corpus: the address of Wikipedia's article on the same topic. `aliases` are the titles that redirect to the page,
+    sorted; titles that redirect to one of its sections are left out.
     """
 
     title: str
@@ -20,6 +22,7 @@ class Page:
     timestamp: str | None = None  # time of the revision, ISO 8601, UTC
     text: str = ""
     aliases: tuple[str, ...] = ()
+    about: str = ""
 
     def __repr__(self) -> str:
         return f"Page({self.title!r}, {_short(self.text)})"
@@ -30,7 +33,7 @@ class Passage:
     """A piece of a page: `page.text[start:end] == text`.
 
     `id` is unique in a corpus. `section` is the nearest heading above the passage, empty in the lead of the page. `url` links
-    to the revision and the section. `title` and `aliases` are those of the page.
+    to the revision and the section; it is empty if the page has no URL. `title`, `aliases` and `about` are those of the page.
     """
 
     id: str
@@ -41,6 +44,7 @@ class Passage:
     text: str = ""
     url: str = ""
     aliases: tuple[str, ...] = ()
+    about: str = ""
 
     def __repr__(self) -> str:
         return f"Passage({self.id!r}, {_short(self.text)})"

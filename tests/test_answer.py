@@ -128,7 +128,7 @@ def test_json_names_the_place_of_each_quote(selector: Selector) -> None:
     plain = as_dict(answer("dropout", [hit("Soup. Dropout.")], RERANKER, selector))
     (quote,) = plain["quotes"]
     assert (quote["rank"], quote["page_start"], quote["page_end"]) == (1, 106, 114)
-    assert quote["source"] == {"title": "Page", "section": "", "url": ""}
+    assert quote["source"] == {"title": "Page", "section": "", "url": "", "about": ""}
     assert plain["hits"][0]["rank"] == 1
 
 

@@ -178,6 +178,14 @@ def test_ask_as_json_holds_everything(index: Path, run: Run) -> None:
     assert hit["passage"]["url"] == "https://wiki.example/Bagging?oldid=8"
 
 
+def test_ask_says_what_was_written_for_ragqa(run: Run) -> None:
+    article = "https://en.wikipedia.org/wiki/Dilution_(neural_networks)"
+    out = run("ask", "why does dropout help?", "-k", "1")[1]
+    assert out.endswith(f"\n    written for ragqa; the topic's article on Wikipedia: {article}\n")
+    (hit,) = json.loads(run("ask", "why does dropout help?", "-k", "1", "--json")[1])["hits"]
+    assert (hit["passage"]["url"], hit["passage"]["about"]) == ("", article)
+
+
 def test_ask_without_reranking_or_without_hits(index: Path, run: Run) -> None:
     assert "score" not in run("ask", "bagging", "--index", index, "--bm25-only")[1]
     assert run("ask", "zebra", "--index", index, "--no-dense")[:2] == (

@@ -19,12 +19,12 @@ from ragqa.answers.written import Written, read_sentences
 from ragqa.demo import Corpus, Features, ServerConfig, begin_folder, build_demo, find_feedback, read_auth
 from ragqa.demo.corpora import by_name
 from ragqa.demo.corpus_tab import find_titles, read_wanted, render_summary
-from ragqa.demo.escaping import escape, escape_markdown, highlight, link, link_markdown, matches
+from ragqa.demo.escaping import escape, escape_markdown, highlight, link, link_markdown, matches, topic_link
 from ragqa.demo.messages import messages, turn_of
 from ragqa.demo.movement import describe_movement, find_rows
 from ragqa.demo.page import EXAMPLES, describe
 from ragqa.demo.panel import parts, render_notice, render_panel
-from ragqa.demo.rendering import HEAD, draw_formulas
+from ragqa.demo.rendering import HEAD, draw_formulas, macros
 from ragqa.demo.respond import BM25, BOTH, Settings, cited, duration, near_titles, respond
 from ragqa.demo.turns import MOST_TURNS, Cited, Turn, as_data, from_data
 from ragqa.demo.votes import best_hit
@@ -120,6 +120,33 @@ def test_words_of_the_question_are_found_in_other_forms() -> None:
 def test_only_web_addresses_are_links(url: str) -> None:
     assert link(hit(url=url).passage) == "<span>Page › Section</span>"
     assert link_markdown(hit(url=url).passage) == "Page › Section"
+
+
+def test_text_written_for_ragqa_is_not_cited_from_wikipedia() -> None:
+    passage = hit(url="", about=f"{WIKI}/Page").passage
+    anchor = f'<a href="{WIKI}/Page" target="_blank" rel="noopener noreferrer">Page</a>'
+    said = f'<p class="topic">written for ragqa; the topic&#x27;s article on Wikipedia: {anchor}</p>'
+    assert link(passage) == "<span>Page › Section</span>"
+    assert link_markdown(passage) == "Page › Section, written for ragqa"
+    assert topic_link(passage) == said
+    assert said in str(macros("corpus.html").page([passage, passage]))
+
+
+@pytest.mark.parametrize(("url", "about"), [("", ""), (WIKI, ""), (WIKI, WIKI), ("", "javascript:alert(1)")])
+def test_other_text_has_no_link_to_an_article_on_its_topic(url: str, about: str) -> None:
+    assert topic_link(hit(url=url, about=about).passage) == ""
+
+
+def test_the_chat_on_the_starter_corpus_says_what_was_written_for_ragqa() -> None:
+    turn = [*respond("why does dropout help?", Corpus(Retriever.open()), Settings(BOTH), ())][-1]
+    assert re.search(
+        r"^> — Dilution \(neural networks\) › [^,]+, written for ragqa \[\[\d\]\]\(#turn-1-\d\)$", told(turn), re.M
+    )
+    assert "wikipedia" not in told(turn).casefold()
+    panel = render_panel([turn], 0)
+    assert turn.answer
+    assert panel.count('<p class="topic">written for ragqa') == len(turn.answer.hits) + len(turn.bm25)
+    assert panel.count('<span class="page"><a') == 0
 
 
 def test_a_page_without_section_is_cited_by_its_title() -> None:

@@ -40,6 +40,11 @@ def test_pages_are_read_from_a_folder_in_order_of_file_names(write: Write) -> No
     assert list(read_pages(folder)) == [Page("A: b", "https://a.org/A", text=text), Page("First")]
 
 
+def test_front_matter_may_name_an_article_on_the_topic(write: Write) -> None:
+    path = write("a.md", ["---", "title: A", "about: https://a.org/A", "---", "Text."])
+    assert read_article(path) == Page("A", text="Text.", about="https://a.org/A")
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -125,10 +130,11 @@ def test_the_starter_corpus_holds_articles_of_readable_length(starter_pages: tup
     assert [page.title for page in starter_pages if not 2_000 <= len(page.text) <= 6_000] == []
 
 
-def test_starter_titles_are_unique_and_match_their_urls(starter_pages: tuple[Page, ...]) -> None:
+def test_starter_titles_are_unique_and_name_the_article_on_their_topic(starter_pages: tuple[Page, ...]) -> None:
     assert len({page.title.casefold() for page in starter_pages}) == len(starter_pages)
     for page in starter_pages:
-        assert unquote(page.url) == f"https://en.wikipedia.org/wiki/{page.title.replace(' ', '_')}"
+        assert page.url == ""  # the text is from nowhere else
+        assert unquote(page.about) == f"https://en.wikipedia.org/wiki/{page.title.replace(' ', '_')}"
 
 
 def test_every_starter_article_is_in_the_public_domain() -> None:

@@ -10,7 +10,7 @@ from ragqa.errors import InputError
 from ragqa.records import Page, Passage
 from ragqa.text.characters import CLOSING_QUOTES, PAUSES, SENTENCE_ENDS
 from ragqa.text.clean import HEADING
-from ragqa.text.passages import cite, full_text, is_debris, sections, sentences, split, split_windows
+from ragqa.text.passages import cite, full_text, is_debris, sections, sentences, source_line, split, split_windows
 
 WORDS = st.sampled_from(
     [
@@ -205,7 +205,17 @@ def test_a_citation_names_revision_and_section(page: Page, section: str, url: st
 
 def test_every_passage_cites_its_section() -> None:
     page = Page("A", "https://a.org/A", revision=7, text="Lead.\n== Use ==\nText.")
-    assert [p.url for p in split(page)] == ["https://a.org/A?oldid=7", "https://a.org/A?oldid=7#Use"]
+    passages = split(page)
+    assert [p.url for p in passages] == ["https://a.org/A?oldid=7", "https://a.org/A?oldid=7#Use"]
+    assert list(map(source_line, passages)) == [p.url for p in passages]
+
+
+def test_text_written_for_ragqa_names_the_article_on_its_topic_and_cites_nothing() -> None:
+    page = Page("A", text="Lead.\n== Use ==\nText.", about="https://a.org/A")
+    assert [(p.url, p.about) for p in split(page)] == [("", "https://a.org/A")] * 2
+    said = "written for ragqa; the topic's article on Wikipedia: https://a.org/A"
+    assert list(map(source_line, split(page))) == [said] * 2
+    assert source_line(split(Page("A", text="Text."))[0]) == ""
 
 
 @pytest.mark.parametrize(

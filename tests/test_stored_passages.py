@@ -1,3 +1,4 @@
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from ragqa.index.stored_passages import LINE_SUMS, LINES, PASSAGES, StoredPassag
 from ragqa.records import Passage
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-RECORDS = st.lists(st.builds(Passage, TEXT, TEXT, TEXT, st.integers(0, 9), st.integers(0, 9), TEXT, TEXT), min_size=1)
+NUMBER = st.integers(0, 9)
+RECORDS = st.lists(st.builds(Passage, TEXT, TEXT, TEXT, NUMBER, NUMBER, TEXT, TEXT, about=TEXT), min_size=1)
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +29,13 @@ def test_what_is_read_is_what_was_saved(folder: Path, passages: list[Passage]) -
     assert list(stored[1:]) == passages[1:]
     assert stored == passages
     assert stored != passages[1:]
+
+
+def test_passages_stored_without_the_field_about_are_read(tmp_path: Path) -> None:
+    passage = Passage("1", "Title", url="https://a.org/Title")
+    older = {name: value for name, value in asdict(passage).items() if name != "about"}
+    save_passages(tmp_path, [older])  # type: ignore[list-item]
+    assert list(StoredPassages(tmp_path)) == [passage]
 
 
 def test_a_place_that_is_not_there_is_an_index_error(tmp_path: Path) -> None:

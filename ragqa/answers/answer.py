@@ -65,7 +65,7 @@ def as_dict(answer: Answer) -> dict[str, Any]:
     for quote, own in zip(answer.quotes, plain["quotes"], strict=True):
         passage = answer.hits[quote.hit].passage
         own["rank"] = own.pop("hit") + 1
-        own["source"] = {"title": passage.title, "section": passage.section, "url": passage.url}
+        own["source"] = {"title": passage.title, "section": passage.section, "url": passage.url, "about": passage.about}
         own["page_start"], own["page_end"] = passage.start + quote.start, passage.start + quote.end
     return plain | {"hits": [{"rank": rank, **hit} for rank, hit in enumerate(plain["hits"], 1)]}
 

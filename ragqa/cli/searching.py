@@ -246,7 +246,7 @@ def _quotes_as_text(answer: Answer) -> str:
 
 
 def _hit_as_text(rank: int, hit: Hit, spans: Sequence[tuple[int, int]]) -> str:
-    from ragqa.text.passages import heading_path
+    from ragqa.text.passages import heading_path, source_line
 
     scores = f"BM25 #{hit.bm25_rank} ({hit.bm25_score:.1f})" if hit.bm25_score else "not found by BM25"
     if hit.probability is not None:
@@ -256,7 +256,8 @@ def _hit_as_text(rank: int, hit: Hit, spans: Sequence[tuple[int, int]]) -> str:
     for start, end in reversed(spans):
         text = f"{text[:start]}{opening}{text[start:end]}{closing}{text[end:]}"
     lines = [f"{rank:2}. {printable(heading_path(hit.passage))}  [{scores}]", textwrap.indent(wrap(text), "    ")]
-    return "\n".join([*lines, f"    {printable(hit.passage.url)}"] if hit.passage.url else lines)
+    source = source_line(hit.passage)
+    return "\n".join([*lines, f"    {printable(source)}"] if source else lines)
 
 
 def _demo(options: argparse.Namespace) -> None:

@@ -31,7 +31,7 @@ PROPERTIES: Mapping[str, Mapping[str, Any]] = {
 def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> None:
     """Add `/search` and `/ask` to the page that is being built; `limits` are Gradio's options for slow events.
 
-    Their docstrings describe what they return in one line: Gradio joins lines with commas.
+    Their docstrings describe what they return in one line: Gradio joins these lines with commas, and all others with spaces.
     """
     from gradio.events import api
 
@@ -43,7 +43,10 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
         return corpora[name or first]
 
     def search(question: str, k: int = RESULTS, corpus: str = "") -> list[dict[str, Any]]:
-        """Find the passages of the indexed Wikipedia pages that answer a question about machine learning, best first.
+        """Find the passages of the corpus that answer a question about machine learning, best first.
+
+        The `url` of a passage is the page and revision that it was taken from. Text written for ragqa has none; its `about` is
+        Wikipedia's article on the topic, which it does not quote.
 
         Args:
             question: The question, in English, at most 2,000 characters.
@@ -51,13 +54,16 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
             corpus: The name of the corpus to search; empty for the first one.
 
         Returns:
-            Hits: rank, passage (title, section, text, url of the cited revision), score, probability, score and rank by BM25.
+            Hits: rank, passage (title, section, text, url, about), score, probability, score and rank by BM25.
         """
         hits = find(corpus).retriever.search(*check(question, k))
         return [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(hits, 1)]
 
     def ask(question: str, k: int = RESULTS, corpus: str = "") -> dict[str, Any]:
-        """Answer a question about machine learning with the sentence of the indexed Wikipedia pages that answers it best.
+        """Answer a question about machine learning with the sentence of the corpus that answers it best.
+
+        The `url` of a passage is the page and revision that it was taken from. Text written for ragqa has none; its `about` is
+        Wikipedia's article on the topic, which it does not quote.
 
         Args:
             question: The question, in English, at most 2,000 characters.

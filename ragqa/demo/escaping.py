@@ -11,7 +11,7 @@ from urllib.parse import quote
 from ragqa.demo.formulas import Span, find_formulas
 from ragqa.records import Passage
 from ragqa.text.analyzer import usual_analyzer
-from ragqa.text.passages import heading_path
+from ragqa.text.passages import ON_TOPIC, WRITTEN_FOR_RAGQA, heading_path, is_written_for_ragqa
 
 _LINE_END = re.compile(r"\r\n?|\n")
 _TEMPLATE = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;"})  # Gradio's template syntax
@@ -52,15 +52,26 @@ def prose(text: str) -> str:
 
 def link(passage: Passage) -> str:
     """Return `Page › Section` as HTML: a link to the cited revision if the passage has a web address."""
-    name = escape(heading_path(passage))
-    if not is_web_address(passage.url):
-        return f"<span>{name}</span>"
-    return f'<a href="{escape(passage.url)}" target="_blank" rel="noopener noreferrer">{name}</a>'
+    name = heading_path(passage)
+    return _anchor(passage.url, name) if is_web_address(passage.url) else f"<span>{escape(name)}</span>"
+
+
+def topic_link(passage: Passage) -> str:
+    """Return as HTML that a passage was written for ragqa, with a link to Wikipedia's article on its topic; else ""."""
+    if not (is_written_for_ragqa(passage) and is_web_address(passage.about)):
+        return ""
+    return f'<p class="topic">{escape(ON_TOPIC)} {_anchor(passage.about, passage.title)}</p>'
+
+
+def _anchor(url: str, name: str) -> str:
+    return f'<a href="{escape(url)}" target="_blank" rel="noopener noreferrer">{escape(name)}</a>'
 
 
 def link_markdown(passage: Passage) -> str:
-    """Return `Page › Section` as Markdown, otherwise like `link`."""
+    """Return `Page › Section` as Markdown, otherwise like `link`. Text written for ragqa is said to be that, without a link."""
     name = escape_markdown(heading_path(passage))
+    if is_written_for_ragqa(passage):
+        return f"{name}, {WRITTEN_FOR_RAGQA}"
     if not is_web_address(passage.url):
         return name
     url = quote(passage.url, safe="/:?#@!$&'()*+,;=%~-._")  # nothing in it ends the address early

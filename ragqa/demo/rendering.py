@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ragqa.demo.escaping import escape, highlight, link, prose
+from ragqa.demo.escaping import escape, highlight, link, prose, topic_link
 from ragqa.errors import warn_of_fallback
 from ragqa.text.passages import heading_path
 
@@ -43,7 +43,8 @@ def _environment() -> Any:
     environment = Environment(
         loader=FunctionLoader(_read_in_one_line), autoescape=True, finalize=shown, undefined=StrictUndefined
     )
-    environment.filters |= {"link": markup(link), "prose": markup(prose), "highlight": markup(highlight)}
+    environment.filters |= {"link": markup(link), "topic_link": markup(topic_link)}
+    environment.filters |= {"prose": markup(prose), "highlight": markup(highlight)}
     environment.filters |= {"heading_path": heading_path, "percent": "{:.0%}".format, "decimals": "{:.2f}".format}
     return environment
 

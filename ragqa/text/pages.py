@@ -60,9 +60,10 @@ def _format(path: Path) -> str:
 
 
 def read_article(path: Path) -> Page:
-    """Read a Markdown article: front matter with `title` and `url` between `---` lines, then the text with `##` headings.
+    """Read a Markdown article: front matter between `---` lines, then the text with `##` headings.
 
-    Without front matter the title is the first `#` heading, or else the name of the file.
+    The front matter has `title` and, if known, `url` or `about` (see `Page`); other keys are ignored. Without front matter the
+    title is the first `#` heading, or else the name of the file.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -81,7 +82,8 @@ def read_article(path: Path) -> Page:
         fields[key.strip()] = value.strip()
     if not fields.get("title"):
         raise RecordError(path, 1, "the front matter holds no title")
-    return Page(fields["title"], fields.get("url", ""), text=_with_headings(lines[end + 1 :]))
+    text = _with_headings(lines[end + 1 :])
+    return Page(fields["title"], fields.get("url", ""), text=text, about=fields.get("about", ""))
 
 
 def _plain_article(path: Path, lines: list[str]) -> Page:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MAX_CHARS = 500
 SPLITTER_VERSION = 1  # raise with every change that cuts some page differently: cached indexes are then built again
 
+WRITTEN_FOR_RAGQA = "written for ragqa"
+ON_TOPIC = f"{WRITTEN_FOR_RAGQA}; the topic's article on Wikipedia:"
+
 Span = tuple[int, int]
 
 _ABBREVIATIONS = ("e.g.", "i.e.", "et al.", "cf.", "vs.", "Dr.", "St.", "Fig.", "Eq.", "No.", "approx.", "resp.")
@@ -170,8 +173,8 @@ def heading_path(passage: Passage, separator: str = " › ") -> str:
 
 
 def _passage(page: Page, number: int, section: str, start: int, end: int) -> Passage:
-    text = page.text[start:end]
-    return Passage(f"{page.title}#{number}", page.title, section, start, end, text, cite(page, section), page.aliases)
+    text, url = page.text[start:end], cite(page, section)
+    return Passage(f"{page.title}#{number}", page.title, section, start, end, text, url, page.aliases, page.about)
 
 
 def cite(page: Page, section: str = "") -> str:
@@ -183,6 +186,16 @@ def cite(page: Page, section: str = "") -> str:
     separator = "&" if "?" in page.url else "?"
     revision = f"{separator}oldid={page.revision}" if page.revision is not None else ""
     return page.url + revision + (f"#{quote(section.replace(' ', '_'), safe='')}" if section else "")
+
+
+def is_written_for_ragqa(passage: Passage) -> bool:
+    """Return True if a passage comes from no other place, and `about` names Wikipedia's article on its topic."""
+    return bool(passage.about) and not passage.url
+
+
+def source_line(passage: Passage) -> str:
+    """Return where a passage comes from, for a plain text: its URL, or that it was written for ragqa; "" if unknown."""
+    return f"{ON_TOPIC} {passage.about}" if is_written_for_ragqa(passage) else passage.url
 
 
 def _pieces(text: str, start: int, end: int, max_chars: int) -> Iterator[Span]:
