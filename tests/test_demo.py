@@ -494,6 +494,8 @@ def test_the_start_page_asks_what_its_corpus_answers(tmp_path: Path) -> None:
     shown = json.dumps(build_demo([corpus]).get_config_file(), default=str, ensure_ascii=False)
     assert all(question in shown for question in made)
     assert EXAMPLES[0] not in shown
+    assert examples_of(Corpus(retriever)) == made
+    assert examples_of(Corpus(Retriever.open(reranker=None, dense=False))) == EXAMPLES
 
 
 def test_a_gradio_without_katex_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,16 +30,12 @@ LONGEST = 60  # characters of an example
 
 
 def examples_of(corpus: Corpus) -> tuple[str, ...]:
-    """Return `EXAMPLES` for the starter corpus and every index that holds their pages; else as many made from its pages.
+    """Return `EXAMPLES` for an index in memory or with the pages that answer them; else as many made from its pages.
 
     Each made question is short and finds its own page first. There are fewer if the corpus gives fewer, and none for an empty
     one. Deterministic.
     """
-    if (
-        corpus.retriever.index.generation is None
-        or corpus.folder is None
-        or corpus.contents().pages.keys() >= ANSWERED_BY
-    ):
+    if corpus.retriever.index.generation is None or corpus.contents().pages.keys() >= ANSWERED_BY:
         return EXAMPLES
     return tuple(islice(_made_from(corpus), len(EXAMPLES)))
 
