@@ -20,9 +20,10 @@ from ragqa.demo import Corpus, Features, ServerConfig, begin_folder, build_demo,
 from ragqa.demo.corpora import by_name
 from ragqa.demo.corpus_tab import find_titles, read_wanted, render_summary
 from ragqa.demo.escaping import escape, escape_markdown, highlight, link, link_markdown, matches, topic_link
+from ragqa.demo.examples import ANSWERED_BY, EXAMPLES, LONGEST, examples_of
 from ragqa.demo.messages import messages, turn_of
 from ragqa.demo.movement import describe_movement, find_rows
-from ragqa.demo.page import EXAMPLES, describe
+from ragqa.demo.page import describe
 from ragqa.demo.panel import parts, render_notice, render_panel
 from ragqa.demo.rendering import HEAD, draw_formulas, macros
 from ragqa.demo.respond import BM25, BOTH, Settings, cited, duration, near_titles, respond
@@ -481,6 +482,47 @@ def test_where_there_is_no_answer_other_questions_are_suggested() -> None:
     for hopeless in ("?!", "x" * 3000, "zzyzx"):
         assert len(suggested(hopeless)) == 3
         assert all(starter.retriever.search(question) for question in suggested(hopeless))
+
+
+def test_greetings_and_thanks_get_a_line_and_the_same_suggestions() -> None:
+    greeted = last("hello!")
+    assert (greeted.answer, greeted.stages) == (None, ())
+    assert "Hello! Ask a question" in html.unescape(told(greeted))
+    first = last("What is dropout?")
+    thanked = last("thanks", earlier=(first,))
+    assert thanked.reply.startswith("You’re welcome!")
+    assert thanked.next == first.next
+    assert last("ok", earlier=(first, replace(first, typed=first.next[0]))).next == first.next[1:]
+    assert last("why?", earlier=(first, thanked)).answer == last("why?", earlier=(first,)).answer
+    assert from_data(json.loads(json.dumps(as_data([thanked])))) == (thanked,)
+
+
+def test_chats_of_earlier_versions_are_read() -> None:
+    data = json.loads(json.dumps(as_data([last()])))
+    del data[0]["reply"]
+    assert from_data(data)[0].reply == ""
+
+
+def test_the_start_page_asks_what_its_corpus_answers(tmp_path: Path) -> None:
+    begin_folder(tmp_path / "starter")
+    assert (
+        examples_of(Corpus(Retriever.open(tmp_path / "starter", reranker=None, dense=False), tmp_path / "starter"))
+        == EXAMPLES
+    )
+    assert examples_of(small()) == EXAMPLES
+    starter = Retriever.open(reranker=None, dense=False).index.passages
+    assert {passage.title for passage in starter} >= ANSWERED_BY
+    save_index(tmp_path / "index", Bm25Index.build([p for p in starter if p.title not in ANSWERED_BY]), None)
+    retriever = Retriever.open(tmp_path / "index", reranker=None)
+    corpus = Corpus(retriever, tmp_path / "index")
+    made = examples_of(corpus)
+    assert len(set(made)) == len(EXAMPLES)
+    assert all(retriever.search(question, 1) and len(question) <= LONGEST for question in made)
+    shown = json.dumps(build_demo([corpus]).get_config_file(), default=str, ensure_ascii=False)
+    assert all(question in shown for question in made)
+    assert EXAMPLES[0] not in shown
+    assert examples_of(Corpus(retriever)) == made
+    assert examples_of(Corpus(Retriever.open(reranker=None, dense=False))) == EXAMPLES
 
 
 def test_a_gradio_without_katex_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,8 @@ from ragqa.index.terms import Fields, find_abbreviations, passage_terms
 from ragqa.records import Answer, Hit, Page, Passage
 from ragqa.search.conversation import standalone
 from ragqa.search.question import MAX_QUESTION_CHARS
+from ragqa.search.small_talk import reply_to
+from ragqa.search.subjects import pair_in, subject_of
 from ragqa.search.topics import topic_of
 from ragqa.text.analyzer import Analyzer
 from ragqa.text.clean import clean_text
@@ -199,6 +201,14 @@ READERS = {
     "pronouns": Reader(
         lambda text: standalone(text, [_answer("what is a sigmoid function?")]), "search.pronouns", MAX_QUESTION_CHARS
     ),
+    "follow-ups": Reader(
+        lambda text: standalone(text, [_answer("what is a sigmoid function?")]), "search.followups", MAX_QUESTION_CHARS
+    ),
+    "follow-ups of a long question": Reader(
+        lambda text: standalone("what about dropout?", [_answer(text)]), "search.rephrasing", MAX_QUESTION_CHARS
+    ),
+    "subjects": Reader(lambda text: (pair_in(text), subject_of(text)), "search.subjects", MAX_QUESTION_CHARS),
+    "small talk": Reader(reply_to, "search.small_talk"),
     "topic": Reader(lambda text: topic_of(_answer(text)), "search.topics", MAX_QUESTION_CHARS),
     "topic of a passage": Reader(lambda text: topic_of(_answer("what is a sigmoid?", text)), "search.topics"),
     "citations": Reader(lambda text: (cited_numbers(text), without_citations(text)), "answers.citations"),

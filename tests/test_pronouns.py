@@ -18,6 +18,14 @@ REPLACED = [
     ("is it possible to prune it?", ONE, "is it possible to prune a random forest?"),
     ("how do the two differ?", TWO, "how do bagging and boosting differ?"),
     ("is the former better?", TWO, "is bagging better?"),
+    ("when should I use the second one?", TWO, "when should I use boosting?"),
+    ("is the simpler one faster?", TWO, "is the simpler one of bagging and boosting faster?"),
+    ("how are they made?", ONE, "how is a random forest made?"),
+    ("how do they learn?", TWO, "how do bagging and boosting learn?"),
+    ("what are leaves in it?", ONE, "what are leaves in a random forest?"),
+    ("what does voting mean there?", ONE, "what does voting mean in a random forest?"),
+    ("how do I find a good one?", ONE, "how do I find a good random forest?"),
+    ("why do I need one if I have a tree?", ONE, "why do I need a random forest if I have a tree?"),
 ]
 KEPT = [
     ("what is bagging and does it help?", ONE),
@@ -25,6 +33,8 @@ KEPT = [
     ("how long does it take to train trees?", ONE),
     ("which one is faster?", ONE),
     ("is the former better?", ONE),
+    ("is the simpler one faster?", ONE),
+    ("which one of depth and width matters?", TWO),
     ("how are trees pruned?", ONE),
 ]
 

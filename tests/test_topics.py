@@ -1,7 +1,8 @@
 import pytest
 
 from ragqa import Answer, Hit, Passage
-from ragqa.search.topics import is_empty, topic_of
+from ragqa.search.topics import topic_of
+from ragqa.search.vocabulary import is_empty
 
 
 def answered(question: str, *passages: tuple[str, str], abstained: bool = False) -> Answer:

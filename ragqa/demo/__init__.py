@@ -14,8 +14,9 @@ Text from passages, questions and models reaches the page only through `escaping
 
 from ragqa.demo.corpora import Corpus, begin_folder
 from ragqa.demo.crawling import Crawler
+from ragqa.demo.examples import EXAMPLES
 from ragqa.demo.mounting import ServerConfig, mount, read_auth
-from ragqa.demo.page import EXAMPLES, Features, build_demo
+from ragqa.demo.page import Features, build_demo
 from ragqa.demo.server import check_free, launch, serve
 from ragqa.demo.votes import find_feedback
 

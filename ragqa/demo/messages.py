@@ -42,6 +42,8 @@ def _messages(number: int, turn: Turn) -> list[Message]:
     shown = [_said("user", escape_markdown(_short(turn.typed)))]
     if turn.failed:
         return [*shown, _said("assistant", f"**{escape_markdown(turn.failed)}**")]
+    if turn.reply:
+        return [*shown, _said("assistant", escape_markdown(turn.reply))]
     if turn.stages:
         shown.append(_stages(turn))
     if turn.answer:

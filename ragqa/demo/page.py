@@ -12,6 +12,7 @@ from ragqa.demo.corpus_tab import add_corpus_tab
 from ragqa.demo.crawling import Crawler
 from ragqa.demo.endpoints import add_endpoints
 from ragqa.demo.escaping import escape_markdown
+from ragqa.demo.examples import examples_of
 from ragqa.errors import InputError, check_extra
 from ragqa.process import prepare_gradio
 from ragqa.search.retriever import Retriever
@@ -22,15 +23,6 @@ if TYPE_CHECKING:
 AT_ONCE = 2  # questions answered at the same time; others wait in the queue
 AT_ONCE_WRITTEN = 8  # the same with a language model: its server may be slow, which costs nothing here
 WAITING = 256  # questions in the queue; more are refused
-
-EXAMPLES = (
-    "Why does dropout help against overfitting?",
-    "What is the difference between bagging and boosting?",
-    "How do I choose the number of clusters in k-means?",
-    "When does recall matter more than precision?",
-    "Why do gradients vanish in deep networks?",
-    "How does attention work in a transformer?",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +40,11 @@ class Features:
 
 
 def build_demo(
-    source: Retriever | Sequence[Corpus], *, examples: Sequence[str] = EXAMPLES, features: Features | None = None
+    source: Retriever | Sequence[Corpus], *, examples: Sequence[str] | None = None, features: Features | None = None
 ) -> "gr.Blocks":
     """Build the page and its public endpoints, `/search` and `/ask`; `launch`, `serve` and `mount` add its style.
+
+    `examples` are the questions of the start page, by default those of `examples.examples_of` for the first corpus.
 
     Raises `InputError` if two corpora have the same name, or if no temporary folder can be created; `MissingExtraError` without
     the extra `demo`.
@@ -64,6 +58,7 @@ def build_demo(
 
     corpora = by_name([Corpus(source)] if isinstance(source, Retriever) else source)
     features = features or Features()
+    examples = examples_of(next(iter(corpora.values()))) if examples is None else examples
     at_once = AT_ONCE if features.writer is None else AT_ONCE_WRITTEN
     limits = {"concurrency_limit": at_once, "concurrency_id": "ask"}
     private: dict[str, Any] = {"api_visibility": "private"}

@@ -14,6 +14,7 @@ from ragqa.errors import InputError, RagqaError, WriterError
 from ragqa.records import Answer, Hit
 from ragqa.search.conversation import standalone, suggest
 from ragqa.search.retriever import CANDIDATES, Retriever, rerank
+from ragqa.search.small_talk import reply_to
 from ragqa.text.passages import sentences
 
 RERANKED, BM25, BOTH = "BM25 + reranker", "BM25 only", "Side by side"
@@ -38,9 +39,13 @@ def respond(
 ) -> Iterator[Turn]:
     """Yield the turn that answers a question, as far as it is, after each step; `earlier` are the turns before it.
 
-    A question that cannot be asked yields one turn that says why. If there is no answer, the turn suggests other questions.
+    A question that cannot be asked yields one turn that says why. If there is no answer, the turn suggests other questions. A
+    greeting or thanks yields one turn with a friendly line, and the questions that were suggested last.
     """
     turn = Turn(question, corpus.name)
+    if reply := reply_to(question):
+        yield replace(turn, reply=reply, next=_offered(earlier) or suggest_instead(corpus, ""))
+        return
     try:
         for step in _steps(turn, corpus, settings, earlier):
             yield (turn := step)
@@ -75,6 +80,13 @@ def _steps(turn: Turn, corpus: Corpus, settings: Settings, earlier: Sequence[Tur
     yield replace(turn, answer=answered, next=_suggest_next(corpus, retriever, answered))
 
 
+def _offered(earlier: Sequence[Turn]) -> tuple[str, ...]:
+    """Return the questions that were suggested last in a conversation, without those that have been asked since."""
+    asked = {turn.typed for turn in earlier}
+    offered = next((turn.next for turn in reversed(earlier) if turn.next), ())
+    return tuple(question for question in offered if question not in asked)
+
+
 def _suggest_next(corpus: Corpus, retriever: Retriever, answered: Answer) -> tuple[str, ...]:
     """Return questions that follow from the answer or, if there is none, questions to ask instead."""
     following = tuple(suggest(answered, retriever.index))
@@ -103,13 +115,15 @@ def near_titles(corpus: Corpus, asked: str) -> list[str]:
 
 
 def _ask_of(corpus: Corpus, titles: Iterable[str]) -> tuple[str, ...]:
-    """Return for each page at most one question that it answers: the shortest of those suggested after its last passage."""
-    asked: list[str] = []
-    for title in titles:
-        end = Hit(corpus.page(title)[-1], 0.0, None, 0.0, 1)
-        found = suggest(Answer("which", "", (end,), (), abstained=True), corpus.retriever.index)
-        asked += sorted(found, key=len)[:1]
-    return tuple(dict.fromkeys(asked))
+    """Return for each page at most one question that it answers: the shortest of its own."""
+    return tuple(dict.fromkeys(question for title in titles for question in ask_of_page(corpus, title)[:1]))
+
+
+def ask_of_page(corpus: Corpus, title: str) -> list[str]:
+    """Return the questions that are suggested after the last passage of a page, shortest first."""
+    end = Hit(corpus.page(title)[-1], 0.0, None, 0.0, 1)
+    found = suggest(Answer("which", "", (end,), (), abstained=True), corpus.retriever.index)
+    return sorted(found, key=len)
 
 
 def _with(retriever: Retriever, settings: Settings) -> Retriever:

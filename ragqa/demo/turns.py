@@ -28,7 +28,8 @@ class Turn:
     """A question as typed, and its outcome; `answer.question` is the question that was searched for.
 
     `stages` say what was done and how long it took. `bm25` holds BM25's own best hits if both rankings were requested.
-    `note` says why a requested written answer is missing. `next` holds suggested questions.
+    `note` says why a requested written answer is missing. `next` holds suggested questions. `reply` is a line in return for a
+    greeting or thanks, which are not searched for.
     """
 
     typed: str
@@ -40,6 +41,7 @@ class Turn:
     note: str = ""
     next: tuple[str, ...] = ()
     failed: str = ""
+    reply: str = ""
 
     @property
     def rewritten(self) -> bool:

@@ -1,9 +1,8 @@
 """Conversations: rewrite a follow-up question so that it can be understood alone, and suggest the next questions.
 
-Both work by rules, without a model. A follow-up question lacks something: a pronoun has no antecedent ("and when should I not
-use it?"), its nouns need a topic ("what are the advantages?"), or it has no verb ("and for regression?"). The missing part is
-the topic of the question before, that is, the words of that question that its hits are about. A question that may not be a
-follow-up, such as "how many trees do I need?", stays as it is.
+Both work by rules, without a model. `talk` keeps the topic of the conversation, which may be older than the last question. A
+question has one of the usual forms ("why?", "what about X?", `followups`), or a pronoun without an antecedent (`pronouns`), or
+it lacks a topic ("advantages?"). A question that may not be a follow-up, such as "how many trees do I need?", stays as it is.
 """
 
 import re
@@ -14,22 +13,20 @@ from weakref import WeakKeyDictionary
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.neighbours import neighbours
 from ragqa.records import Answer, Passage
+from ragqa.search.followups import complete, rewrite
 from ragqa.search.pronouns import replace_pronoun
 from ragqa.search.question import MAX_QUESTION_CHARS
-from ragqa.search.topics import ASPECTS, PAIR, Topic, is_empty, topic_of, words_of
+from ragqa.search.small_talk import reply_to
+from ragqa.search.talk import antecedent, talk_of
+from ragqa.search.vocabulary import ASPECTS, is_empty, words_of
 from ragqa.text.questions import QuestionGenerator
 
-_OPENINGS = "and but so or also then ok okay thanks".split()
-_OPENING = re.compile(rf"(?:(?:{'|'.join(_OPENINGS)})\b[\s,.!:-]*)+(?=\S)", re.IGNORECASE)
-_ABOUT = re.compile(r"(?:what|how) about\s+", re.IGNORECASE)
-_ASKING = re.compile(
-    r"\b(?:what|how|why|when|where|which|who|is|are|was|were|does|do|did|can|could|should|would|will|has|have|tell|explain|"
-    r"show|describe|list|name)\b",
+_OPENINGS = "and but so or also then ok okay well please".split()
+_OPENING = re.compile(
+    rf"(?:(?:{'|'.join(_OPENINGS)}|thanks|thank you|(?:(?-i:[Hh]m+)|hi|hello|hey)(?=[,.!…]))\b[\s,.!:…-]*)+(?=\S)",
     re.IGNORECASE,
 )
-_QUESTION_WORD = re.compile(r"(?:why|how|how so|how come|why not|really|when|where|who)[\s?!.]*", re.IGNORECASE)
-_DEFINITE = re.compile(r"\b(?:the|any|some|other|more|an example|main|typical|common)\b", re.IGNORECASE)
-_PREPOSITION = re.compile(r"(?:in|for|with|on|at|when|during|without|after|before|against|if) ", re.IGNORECASE)
+_TURNS = 8  # answers that are read to find the topic
 _FORMS = ("what", "how", "difference")
 _SAMPLE = 2000  # passages that are read to learn which words are names
 _AROUND = 40  # passages before and after the hit that may give suggestions
@@ -39,7 +36,8 @@ _SUBJECT = re.compile(r"What (?:is|are) (?P<subject>(?P<article>an? |the )?(?P<n
 _CLUMSY = re.compile(
     r"[^\w(]|\d+\b|(?:in|on|of|for|with|to|at|by|from|as|five|ten|two|three|word|common|typical|practical|comparison|relation|"
     r"kinds|difference|role|further|new|usual|sensible|choosing|using|training|avoiding|\w+ly|"
-    r"\w+ing(?= (?:up|the|an?|in|from|it)\b))\b|"
+    r"\w+ing(?= (?:up|the|an?|in|from|it|by|with|of|on|for)\b)|"
+    r"\w+ing(?= [a-z -]+s$)|\w+ criteria|structure|compared|more|less|faster|better)\b|"
     r".*(?:[^\w ’'/.–-]|_| and | or | versus | the | their | its |s behind)",
     re.IGNORECASE,
 )
@@ -48,43 +46,42 @@ _ONE_OF_MANY = re.compile(  # titles that need an indefinite article: "a confusi
     r"perceptron|process|system|transformer|tree|unit)$",
     re.IGNORECASE,
 )
+_OF_ONE = re.compile(  # questions about many of a kind: "What is the history of a mixture model?"
+    r"(?P<ask>What is the history of|What types of|What are the [\w -]+ (?:in|of|for)) an? "
+    rf"(?P<noun>[^?]*{_ONE_OF_MANY.pattern[:-1]})"
+    r"(?P<end>\?| are there\?)"
+)
+_IN_PAGE = re.compile(r"^(What are the (?!defenses)\w+) in ")
+_FOR_PAGE = re.compile(r"^(What are the (?:remedies|reasons|solutions)) (?:in|of) ")
+_GENERAL = ("What is the difference", "What is the history", "What is the definition")
+_LEADING_ARTICLE = re.compile(r"(?:an?|the) ")
+_ONLY_ONE = re.compile(r"\b(?:characteristic|problem|score|tradeoff|trick)$", re.IGNORECASE)
+_ASKED_OF_A_PAGE = ASPECTS | frozenset(
+    "architectures approaches defenses extensions families properties remedies tasks".split()
+)
 _WHY_USED = re.compile(
     r"motivation|rationale|why (?:it|they) (?:helps?|works?|matters?|(?:is|are) used)", re.IGNORECASE
 )
 
 
 def standalone(question: str, earlier: Sequence[Answer]) -> str:
-    """Rewrite a follow-up question so that it can be understood alone, with the topic of the last answered question.
+    """Rewrite a follow-up question so that it can be understood alone, with the topic of the questions answered before.
 
-    A first question, and one that can be understood alone, is returned unchanged. Deterministic.
+    A first question, one that can be understood alone, and greetings and thanks are returned unchanged. Deterministic.
     """
-    if len(question) > MAX_QUESTION_CHARS or all(word in _OPENINGS for word in words_of(question)):
+    typed = question.strip()
+    if len(question) > MAX_QUESTION_CHARS or reply_to(typed) or all(word in _OPENINGS for word in words_of(question)):
         return question
-    before = next((answer for answer in reversed(earlier) if answer.hits), None)
-    topic = topic_of(before) if before else None
-    if before is None or topic is None:
+    talk = talk_of([answer for answer in earlier if answer.hits][-_TURNS:])
+    if talk is None:
         return question
-    asked = _OPENING.sub("", question.strip(), count=1) if _OPENING.match(question.strip()) else question.strip()
+    asked = _OPENING.sub("", typed, count=1) if _OPENING.match(typed) else typed
     return (
-        replace_pronoun(asked, topic)
-        or _extend(asked, before.question, topic, opened=asked != question.strip())
+        rewrite(asked, talk, opened=asked != typed)
+        or replace_pronoun(asked, antecedent(asked, talk))
+        or complete(asked, talk, opened=asked != typed)
         or question
     )
-
-
-def _extend(asked: str, earlier: str, topic: Topic, *, opened: bool) -> str | None:
-    """Complete a question that has no pronoun to replace; return None if nothing is missing.
-
-    `opened` means that the question began with "and" or a similar word.
-    """
-    stem = asked.rstrip(" ?!.")
-    if _QUESTION_WORD.fullmatch(asked):
-        return f"{stem}: {earlier}"
-    if about := _ABOUT.match(asked):
-        return None if _ASKING.search(asked, about.end()) else f"{stem} with {topic.text}?"
-    if is_empty(stem):
-        return _complete(stem, topic)
-    return _continue(stem, earlier, topic) if opened and not _ASKING.search(asked) else None
 
 
 def suggest(answer: Answer, index: Bm25Index, count: int = 3) -> list[str]:
@@ -135,6 +132,7 @@ def _asked_nearby(
     topic = generator.topic(passage.title)
     opening = [question.text for question in generator.questions(page[0])]
     whole = _named_as_in(words, opening) or _with_article(topic, opening)
+    shown = _inside_sentence(whole, page)
     nearby = (near for _, _, near in sorted((abs(n - position), -n, p) for n, p in enumerate(page)))
     others = [p for p in nearby if not answering or (p.id != passage.id and p.section != passage.section)]
     made = [
@@ -145,8 +143,8 @@ def _asked_nearby(
     ]
     made.sort(key=lambda pair: not _is_of_heading(pair[0], topic))
     for question, near in made:
-        named = question if whole in question else re.sub(rf"\b{re.escape(topic)}(?=[ ?])", lambda _: whole, question)
-        yield re.sub(r"^(What are the \w+) in ", r"\1 of ", named), near
+        own = whole if whole in question else topic
+        yield _natural(re.sub(rf"\b{re.escape(own)}(?=[ ?])", lambda _: shown, question)), near
 
 
 def _is_of_heading(question: str, topic: str) -> bool:
@@ -166,7 +164,33 @@ def _with_article(topic: str, opening: Iterable[str]) -> str:
     pattern = re.compile(rf"What (?:is|are) ((?:an? |the ){re.escape(topic)})\?")
     if named := next((match[1] for question in opening if (match := pattern.fullmatch(question))), ""):
         return named
+    if _ONLY_ONE.search(topic):
+        return f"the {topic}"
     return f"{'an' if topic[0] in 'aeiouAEIO' else 'a'} {topic}" if _ONE_OF_MANY.search(topic) else topic
+
+
+def _inside_sentence(subject: str, page: Sequence[Passage]) -> str:
+    """Return the name of a page without its capital, if the page itself writes it so: "the bias–variance tradeoff"."""
+    article = _LEADING_ARTICLE.match(subject)
+    start = article.end() if article else 0
+    lower = subject[start : start + 1].lower() + subject[start + 1 :]
+    first = re.compile(rf"(?<![\w-]){re.escape(lower.split(' ')[0])}(?![\w-])")
+    return subject[:start] + lower if any(first.search(passage.text) for passage in page) else subject
+
+
+def _natural(question: str) -> str:
+    """Return a generated question as a person would put it: the right preposition, and plurals instead of "of a …"."""
+    if many := _OF_ONE.fullmatch(question):
+        return f"{many['ask']} {_plural(many['noun'])}{many['end']}"
+    question = _IN_PAGE.sub(r"\1 of ", question)
+    return _FOR_PAGE.sub(r"\1 for ", question)
+
+
+def _plural(noun: str) -> str:
+    """Return the plural of a title for which `_ONE_OF_MANY` has a match: "confusion matrices"."""
+    if noun.endswith("matrix"):
+        return f"{noun[:-1].removesuffix('i')}ices"
+    return f"{noun}es" if noun.endswith("s") else f"{noun}s"
 
 
 def _reads_well(question: str, passage: Passage, topic: str) -> bool:
@@ -174,17 +198,24 @@ def _reads_well(question: str, passage: Passage, topic: str) -> bool:
     if question.startswith("Why is "):
         return _WHY_USED.fullmatch(passage.section) is not None
     match = _SUBJECT.fullmatch(question)
-    if match is None or question.startswith(
-        ("What is the difference", "What is the history", "What is the definition")
-    ):
+    if match is None or match["noun"] == topic or question.startswith(_GENERAL):
         return True
-    noun, single = match["noun"], " " not in match["noun"]
-    if noun == topic:
-        return True
+    noun = match["noun"]
     if _CLUMSY.match(noun) or is_empty(noun):
         return False
-    if match["page"]:
-        return noun[0].islower() and (question.startswith("What are the") or not single)
+    return _fits_page(noun, topic) if match["page"] else _fits_term(question, match, topic)
+
+
+def _fits_page(noun: str, topic: str) -> bool:
+    """Return True if a noun from a heading can be asked "in" a page: it does not repeat the page's name."""
+    repeated = not set(words_of(noun)).isdisjoint(words_of(topic))
+    return noun[0].islower() and not repeated and (" " in noun or noun in _ASKED_OF_A_PAGE)
+
+
+def _fits_term(question: str, match: "re.Match[str]", topic: str) -> bool:
+    """Return True if a defined term can be asked alone: it is no word of the page's name ("ridge") and no plural."""
+    if match["noun"].lower() in words_of(topic):
+        return False
     return match["article"] != "the " and (match["article"] is not None or question.startswith("What is "))
 
 
@@ -195,24 +226,3 @@ def _generator(index: Bm25Index) -> QuestionGenerator:
         sample = range(0, len(passages), -(-len(passages) // _SAMPLE))
         _GENERATORS[index] = QuestionGenerator([passages[position] for position in sample], _FORMS)
     return _GENERATORS[index]
-
-
-def _complete(stem: str, topic: Topic) -> str | None:
-    """Add the topic to a question without one; None if its nouns can be the topic themselves ("parameters")."""
-    words = words_of(stem)
-    names_aspect = not ASPECTS.isdisjoint(words)
-    if PAIR.search(stem) or (names_aspect and _ASKING.search(stem) and not _DEFINITE.search(stem)):
-        return None
-    joint = "of" if words and words[-1] in ASPECTS else "with"
-    return f"{stem} {joint} {topic.text}?"
-
-
-def _continue(fragment: str, earlier: str, topic: Topic) -> str:
-    """Ask the earlier question about a fragment: "recall" replaces the topic, "for regression" is added to it."""
-    stem = earlier.rstrip(" ?!.")
-    if preposition := _PREPOSITION.match(fragment):
-        offset = stem.lower().rfind(f" {preposition[0].lower()}")
-        return f"{stem[:offset] if offset > 0 else stem} {fragment}?"
-    if topic.parts or topic.text not in stem:
-        return f"{stem}, and {fragment}?"
-    return f"{stem.replace(topic.text, fragment, 1)}?"

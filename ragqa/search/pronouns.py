@@ -2,26 +2,31 @@
 
 import re
 
-from ragqa.search.topics import Topic, is_empty
+from ragqa.search.grammar import is_plural, put_subject, without_article
+from ragqa.search.topics import Topic
+from ragqa.search.vocabulary import is_empty
 
 _BREAK = re.compile(r"[,;:.?!]|\b(?:and|but|because|if|when|while|so|since|although)\b", re.IGNORECASE)
 _ASKED_NOUN = re.compile(r"^\W*(?:which|what|how(?: many| much)?) [\w-]+", re.IGNORECASE)
 
 _POINTER = re.compile(
     r"""\b(?:
-    (?P<choice>which\ (?:one\ of|of)\ (?:them|these|those|the\ two)|which\ one)
-    | the\ (?P<part>former|latter)
+    (?P<choice>which\ (?:one\ of|of)\ (?:them|these|those|the\ two)|which\ one(?!\ of\b))
+    | the\ (?P<part>former|latter|(?:first|second)\ one)
+    | (?P<of_two>the\ [\w-]+\ one)
     | (?P<pair>the\ two|both(?:\ of\ them)?)(?=\s*(?:[?.,!]|$)|\ (?:differ|compare|be|have|do|together)\b)
     | (?P<owner>its|their)
     | (?P<short>it|that|this)['’]s
     | (?:this|that|these|those)\ (?:methods?|techniques?|approach(?:es)?|algorithms?|models?|idea|trick|problem|effect|network|
         procedure|classifier|strategy|process|metric|measure|score|thing)
+    | (?P<inside>(?:in|of|for|about|with)\ (?:it|th(?:is|at)\ (?:model|method|algorithm|approach|technique))
+        |(?<!are\ )(?<!is\ )there)(?=\s*[?.!]*$)
     | they | them
     | (?P<it>it)
     | (?:this|these|those)(?=\s*(?:[?,.;!]|$)|\ (?:is|are|was|work|help|do|does|happen|hurt|called|for|in|with|to|better|
         different|fail|stop|need|compare|differ|trained|used|always|also|not|good|bad|still|too)\b)
     | (?<=\bis\ )that | (?<=\bdoes\ )that | (?<=\bcan\ )that | (?<=\bdo\ )that | that(?=\s*[?.!]*$)
-    | (?:an?\ )?(?:(?:good|better|new|bad)\ )?one(?=\s*[?.!]*$)
+    | (?:an?\ )?(?:(?P<quality>good|better|new|bad)\ )?one(?=\s*[?.!]*$|\ (?:if|when|instead|rather)\b)
     )\b""",
     re.IGNORECASE | re.VERBOSE,
 )
@@ -47,6 +52,7 @@ _SAID_OF_SOMETHING = re.compile(
 )
 _IS = re.compile(r"(?:\b(?:is|was|be)|['’]s) $", re.IGNORECASE)
 _LONGEST_IS = 4  # characters
+_LONGEST_BEFORE = 6  # words
 _OBJECT = re.compile(
     r"(?<![\w'’-])(?:[\w'’-]+ (?:(?:up|out) )?(?:with|for|of|in|on|from|to|about|against|into|by|without|at) |[\w'’-]+ )$"
 )
@@ -57,11 +63,19 @@ def replace_pronoun(question: str, topic: Topic) -> str | None:
     for match in _POINTER.finditer(question):
         if match["it"] and _stands_for_nothing(question[: match.start()], question[match.end() :]):
             continue
-        if not is_empty(_possible_meanings(question, match)):
+        before, after = question[: match.start()], question[match.end() :]
+        if not (_is_short(before) if match["inside"] else is_empty(_possible_meanings(question, match))):
             return None
         replacement = _named(match, topic)
-        return None if replacement is None else question[: match.start()] + replacement + question[match.end() :]
+        if replacement is None or match["owner"]:
+            return None if replacement is None else before + replacement + after
+        return put_subject(before, replacement, after)
     return None
+
+
+def _is_short(before: str) -> bool:
+    """Return True if "in it" or "there" after this text points to the question before, whatever nouns the text has."""
+    return len(before.split()) <= _LONGEST_BEFORE and not _BREAK.search(before)
 
 
 def _possible_meanings(question: str, pointer: re.Match[str]) -> str:
@@ -93,12 +107,22 @@ def _names(rest: str) -> bool:
 
 def _named(pointer: re.Match[str], topic: Topic) -> str | None:
     """The replacement of a pronoun, or None if it refers to two things and the topic does not have two parts."""
-    if pointer["choice"]:
-        return f"{pointer[0][:5]} of {topic.text}" if topic.parts else None
-    if pointer["part"]:
-        return topic.parts[pointer["part"].lower() == "latter"] if topic.parts else None
-    if pointer["pair"] and not topic.parts:
-        return None
+    if pointer["choice"] or pointer["of_two"] or pointer["part"] or pointer["pair"]:
+        return _of_parts(pointer, topic.parts) if topic.parts else None
     if pointer["owner"]:
         return topic.text + ("'" if topic.text.endswith("s") else "'s")
-    return topic.text + (" is" if pointer["short"] else "")
+    if pointer["inside"]:
+        return f"{'in' if pointer['inside'].lower() == 'there' else pointer['inside'].split()[0]} {topic.text}"
+    if pointer["short"]:
+        return f"{topic.text} {'are' if is_plural(topic.text) else 'is'}"
+    return f"a {pointer['quality']} {without_article(topic.text)}" if pointer["quality"] else topic.text
+
+
+def _of_parts(pointer: re.Match[str], parts: tuple[str, str]) -> str:
+    """The replacement of a pronoun that refers to one or both of two things."""
+    if pointer["part"]:
+        return parts[pointer["part"].lower() in ("latter", "second one")]
+    chosen = (
+        f"{pointer['choice'][:5]} of " if pointer["choice"] else f"{pointer['of_two']} of " if pointer["of_two"] else ""
+    )
+    return chosen + " and ".join(parts)

@@ -5,35 +5,10 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ragqa.records import Answer, Hit
-from ragqa.text.analyzer import QUESTION_WORDS, STOP_WORDS, usual_analyzer
+from ragqa.search.subjects import pair_in
+from ragqa.search.vocabulary import ASPECTS, EMPTY, HELPERS, LIGHT, spans_of_words, words_of
+from ragqa.text.analyzer import STOP_WORDS, usual_analyzer
 
-ASPECTS = frozenset(  # nouns, and their adjectives, that ask about a topic but are not a topic themselves
-    "advantage advantages disadvantage disadvantages benefit benefits drawback drawbacks limit limits limitation limitations "
-    "weakness weaknesses strength strengths pros cons problem problems pitfall pitfalls downside downsides risk risks purpose "
-    "application applications example examples alternative alternatives variant variants formula equation history origin goal "
-    "intuition idea ideas component components ingredients part parts step steps parameter parameters hyperparameters setting "
-    "settings assumption assumptions requirements complexity cost costs implementation practice main typical common important "
-    "key basic best better good bad big point reason reasons thing things rate value values number amount effect effects role "
-    "trick method methods technique techniques algorithm algorithms strategy strategies choice choices first real simple "
-    "short possible".split()
-)
-_HELPERS = frozenset(  # verbs and adverbs that fit any topic
-    "help helps prevent avoid fix stop choose pick select set find train trained compute computed calculate calculated "
-    "measure measured improve reduce apply applied implement implemented evaluate interpret get make makes made cause causes "
-    "needs needed fail fails perform come comes came go goes invented invent developed introduced proposed differ differs "
-    "compare compares relate prefer useful worth still actually exactly really ever always usually look looks take takes "
-    "bother care start done ok okay hurt hurts matter matters trust read run happened show gives add adds handle handles solve "
-    "there just more else up out off any some many much".split()
-)
-_LIGHT = STOP_WORDS | QUESTION_WORDS | _HELPERS
-_EMPTY = _LIGHT | ASPECTS
-
-_WORD = re.compile(r"[^\W_]+(?:[-‐‑–./+][^\W_]+)*\+*")
-PAIR = re.compile(
-    r"\bbetween (?P<one>[^,;:.?]{1,40}?) and (?P<two>[^,;:.?]{1,40}?)(?= (?:in|for|when|with)\b| *(?:[?,.;:]|$))"
-    r"|(?<![\w’'-])(?P<first>[\w’'-]+(?: [\w’'-]+){0,3}) (?:vs\.?|versus) (?P<second>[\w’'-]+(?: [\w’'-]+){0,3})",
-    re.IGNORECASE,
-)
 _PARENTHESIS = re.compile(r"(?<!\s)\s*\([^()]*\)\s*$")
 _GERUND = re.compile("[A-Z][a-z]+ing")
 _ARTICLE = re.compile(r"\b(?:an?|the) $", re.IGNORECASE)
@@ -55,10 +30,8 @@ def topic_of(answer: Answer) -> Topic | None:
 
     Without any evidence it is the title of the best hit, or None if the answer abstains. The answer must have hits.
     """
-    if pair := PAIR.search(answer.question):
-        first, second = (_trim(part) for part in pair.groups() if part)
-        if first and second:
-            return Topic(f"{first} and {second}", (first, second))
+    if pair := pair_in(answer.question):
+        return Topic(f"{pair[0]} and {pair[1]}", pair)
     hits = answer.hits[: len(_WEIGHTS)]
     title = _PARENTHESIS.sub("", hits[0].passage.title)
     phrases = [(_evidence(answer.question[a:b], a, hits), -a, a, b) for a, b in _phrases(answer.question)]
@@ -74,7 +47,7 @@ def topic_of(answer: Answer) -> Topic | None:
     wider = [
         (a, b)
         for a, b in _phrases(answer.question)
-        if a <= start and end <= b and _in_titles(answer.question[a:b], hits)
+        if a <= start and end <= b and in_titles(answer.question[a:b], hits)
     ]
     start, end = max(wider, key=lambda span: span[1] - span[0], default=(start, end))
     start, end = _widen(answer.question, start, end, hits[0])
@@ -84,16 +57,16 @@ def topic_of(answer: Answer) -> Topic | None:
 
 def _phrases(question: str) -> Iterator[tuple[int, int]]:
     """The spans of up to five successive words that may name a topic."""
-    spans = [match.span() for match in _WORD.finditer(question)]
+    spans = spans_of_words(question)
     for first, (start, _) in enumerate(spans):
         for last in range(first, min(first + _LONGEST, len(spans))):
             end = spans[last][1]
             words = words_of(question[start:end])
             if re.search(r"[,;:?!()]|\. ", question[start:end]) or not words:
                 break
-            if words[0] in STOP_WORDS or words[0] in _HELPERS:
+            if words[0] in STOP_WORDS or words[0] in HELPERS:
                 break
-            if words[-1] not in STOP_WORDS and not all(word in _EMPTY for word in words):
+            if words[-1] not in STOP_WORDS and not all(word in EMPTY for word in words):
                 yield start, end
 
 
@@ -108,25 +81,40 @@ def _evidence(phrase: str, start: int, hits: Sequence[Hit]) -> float:
 
 def _evidence_of(phrase: str, hit: Hit) -> float:
     own, passage = set(_terms(phrase)), hit.passage
-    if _in_titles(phrase, [hit]):
+    if in_titles(phrase, [hit]):
         return _IN_TITLE * len(_terms(phrase))
-    if any(word in _LIGHT for word in words_of(phrase)):
+    if any(word in LIGHT for word in words_of(phrase)):
         return 0.0
     in_section, in_text = own <= set(_terms(passage.section)), own <= set(_terms(passage.text))
     return _IN_SECTION * in_section + _IN_TEXT * in_text * (1 + 0.2 * (len(_terms(phrase)) - 1))
 
 
-def _in_titles(phrase: str, hits: Sequence[Hit]) -> bool:
+def in_titles(phrase: str, hits: Sequence[Hit]) -> bool:
     """Return True if the title or an alias of a page contains all terms of a phrase."""
     own = set(_terms(phrase))
-    names = (name for hit in hits for name in (_PARENTHESIS.sub("", hit.passage.title), *hit.passage.aliases))
-    return any(own <= set(_terms(name)) for name in names)
+    return any(own <= set(_terms(name)) for hit in hits for name in _names(hit))
+
+
+def _names(hit: Hit) -> tuple[str, ...]:
+    return _PARENTHESIS.sub("", hit.passage.title), *hit.passage.aliases
+
+
+def is_name(phrase: str, hits: Sequence[Hit]) -> bool:
+    """Return True if a phrase is the whole title or an alias of a page, in any form of its words."""
+    own = sorted(set(_terms(phrase)))
+    return any(own == sorted(set(_terms(name))) for hit in hits for name in _names(hit))
+
+
+def in_texts(phrase: str, hits: Sequence[Hit]) -> bool:
+    """Return True if the text or a heading of one passage contains all terms of a phrase."""
+    own = set(_terms(phrase))
+    return any(own <= {*_terms(hit.passage.text), *_terms(hit.passage.section)} for hit in hits)
 
 
 def _widen(question: str, start: int, end: int, hit: Hit) -> tuple[int, int]:
     """Extend a span by words that the best hit also contains: before it ("ReLU" activation function), or after it ("trick")."""
     known = {*_terms(hit.passage.text), *_terms(hit.passage.title)}
-    while (word := re.search(r"(?<![\w-])([\w-]+) $", question[:start])) and word[1].lower() not in _EMPTY:
+    while (word := re.search(r"(?<![\w-])([\w-]+) $", question[:start])) and word[1].lower() not in EMPTY:
         if not known.issuperset(_terms(word[1])):
             break
         start = word.start()
@@ -144,29 +132,5 @@ def _in_order(own: Sequence[str], named: Sequence[str]) -> bool:
     return positions == sorted(positions)
 
 
-def _trim(phrase: str) -> str:
-    """A phrase without question words and helpers at its ends, but with its article."""
-    words = phrase.split()
-    while words and words[0].lower() in _LIGHT - {"a", "an", "the"}:
-        words.pop(0)
-    while words and words[-1].lower() in _LIGHT:
-        words.pop()
-    return " ".join(words)
-
-
 def _terms(text: str) -> tuple[str, ...]:
     return tuple(usual_analyzer().terms(text))
-
-
-def words_of(text: str) -> list[str]:
-    """Return the words of a text in lower case, without endings after an apostrophe."""
-    return [match[0] for match in _find_words(text)]
-
-
-def _find_words(text: str) -> Iterator[re.Match[str]]:
-    return _WORD.finditer(re.sub(r"['’]\w+", "", text.lower()))
-
-
-def is_empty(text: str) -> bool:
-    """Return True if a text contains no word that can name a topic."""
-    return all(match[0] in _EMPTY or match[0].isdecimal() for match in _find_words(text))
