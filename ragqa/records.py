@@ -94,6 +94,9 @@ class Answer:
 
     `hits` are best first. `sentences` are those of the first hits, best first. If answered, `text` is that of `sentences[0]`;
     without a reranker there are no sentences, and `text` is that of the first hit.
+
+    `question` is the question that was searched for. If typing errors were corrected in it, `typed` is the question before.
+    `note` says why the question was refused, if it was: it is not in English.
     """
 
     question: str
@@ -101,3 +104,5 @@ class Answer:
     hits: tuple[Hit, ...]
     sentences: tuple[Sentence, ...]
     abstained: bool
+    typed: str = ""
+    note: str = ""

@@ -15,6 +15,7 @@ READ_HITS = 3  # hits whose sentences are scored
 
 NO_ANSWER = "The corpus has no good answer; the nearest passages are:"
 NOTHING_FOUND = "The corpus has no good answer: no passage shares a word with the question."
+NEAREST = "The nearest passages are:"
 
 
 def answer(
@@ -44,9 +45,19 @@ def answering_span(answer: Answer, rank: int) -> tuple[int, int]:
     return (best.start, best.end) if best and best.hit == rank - 1 else (0, 0)
 
 
+def abstention(answer: Answer) -> str:
+    """Return the line that is shown instead of an answer, before the hits."""
+    if answer.note:
+        return f"{answer.note} {NEAREST}" if answer.hits else answer.note
+    return NO_ANSWER if answer.hits else NOTHING_FOUND
+
+
 def as_dict(answer: Answer) -> dict[str, Any]:
-    """Return an answer as plain data for JSON. Each hit also gets its rank, from 1."""
+    """Return an answer as plain data for JSON. Each hit also gets its rank, from 1. An empty `typed` or `note` is left out."""
     plain = asdict(answer)
+    for name in ("typed", "note"):
+        if not plain[name]:
+            del plain[name]
     return plain | {"hits": [{"rank": rank, **hit} for rank, hit in enumerate(plain["hits"], 1)]}
 
 

@@ -222,13 +222,12 @@ def _ask(options: argparse.Namespace) -> None:
 
 
 def _as_text(answer: Answer) -> str:
-    from ragqa.answers.answer import NO_ANSWER, NOTHING_FOUND, answering_span
+    from ragqa.answers.answer import abstention, answering_span
 
-    if not answer.hits:
-        return NOTHING_FOUND
-    head = NO_ANSWER if answer.abstained else answer.text
+    asked = [wrap(printable(f"Asked as: {answer.question}"))] if answer.typed else []
+    head = answer.text if answer.hits and not answer.abstained else abstention(answer)
     hits = [_hit_as_text(rank, hit, answering_span(answer, rank)) for rank, hit in enumerate(answer.hits, 1)]
-    return "\n\n".join([wrap(printable(head)), *hits])
+    return "\n\n".join([*asked, wrap(printable(head)), *hits])
 
 
 def _hit_as_text(rank: int, hit: Hit, span: tuple[int, int]) -> str:
