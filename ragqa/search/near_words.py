@@ -21,21 +21,21 @@ _LONGEST_ENDING = 7  # characters that a stem may lack: "izations"
 _PLURALS = ("s", "es")
 _LONG_STEM = 6  # characters
 _LIKELY_TERMS, _MOST_TERMS = 3, 8  # terms that are looked up in many passages, and all that are looked up
-_MANY_PASSAGES, _FEW_PASSAGES = 48, 8  # passages that are read for a term
+_MANY_PASSAGES, _FEW_PASSAGES = 96, 8  # passages that are read for a term
 _SAMPLED = 1000  # passages of a term that are compared with those of other terms
-_RARE = 5  # a term with few passages shares all of them with others by chance
 _TERMS: "WeakKeyDictionary[Bm25Index, dict[str, list[str]]]" = WeakKeyDictionary()
 
 
 class NearWord(NamedTuple):
     """A word of the index that may be meant. Of several, the first in sort order is the likeliest.
 
-    `apart` is 1 minus (about) the share of its passages that another word of the question shares, 1 if there are none.
+    The passages that it shares with another word of the question are counted negatively (about, if they are many), and so are
+    all of its passages.
     """
 
     distance: int
-    apart: float
-    rarity: int  # minus the number of its passages
+    shared: int
+    passages: int
     word: str
 
 
@@ -64,7 +64,7 @@ class NearWords:
                 is_plural and near[1] == term
             ):  # the passages that were read hold only the singular
                 own = self._index.positions_of(term)
-                found.append(NearWord(min(near[0], limit), _apart(own, positions), -len(own), near[1]))
+                found.append(NearWord(min(near[0], limit), -_shared(own, positions), -len(own), near[1]))
         return sorted(found)
 
     def frequency(self, term: str) -> int:
@@ -97,13 +97,17 @@ class NearWords:
                     yield form
                 seen.add(form)
 
-    def follow(self, one: str, two: str) -> bool:
-        """Return True if two words follow each other in a passage. Reads some of those that hold both."""
+    def both(self, one: str, two: str) -> "np.ndarray":
+        """Return the positions of the passages that hold two words, ascending."""
         import numpy as np
 
         own = [self._index.positions_of(term_of(word)) for word in (one, two)]
+        return np.intersect1d(*own, assume_unique=True)
+
+    def follow(self, one: str, two: str) -> bool:
+        """Return True if two words follow each other in a passage. Reads some of those that hold both."""
         pair = re.compile(rf"\b{re.escape(one)}[-‐‑–\s]{re.escape(two)}", re.IGNORECASE)
-        both = np.intersect1d(*own, assume_unique=True)[:_MANY_PASSAGES].tolist()
+        both = self.both(one, two)[:_MANY_PASSAGES].tolist()
         return any(pair.search(self._text(position)) for position in both)
 
     def _near_terms(self, word: str, stem: str, limit: int) -> Iterator[tuple[str, int, int]]:
@@ -118,7 +122,7 @@ class NearWords:
         begun = [stem, *(word[:end] for end in range(shortest, len(word)))]
         terms = self._beginning_with(word[0])
         distances = process.cdist(begun, terms, scorer=OSA.distance, score_cutoff=limit, dtype="uint8")
-        near = (distances.min(axis=0) <= limit).nonzero()[0].tolist() if terms else []
+        near = (distances.min(axis=0) <= limit).nonzero()[0].tolist()
         for number in near:
             row = int(distances[:, number].argmin())
             yield terms[number], int(distances[row, number]), len(word) - len(begun[row]) if row else 0
@@ -152,14 +156,14 @@ def distance(one: str, two: str) -> int:
     return OSA.distance(one, two)
 
 
-def _apart(own: "np.ndarray", others: Sequence["np.ndarray"]) -> float:
-    """1 minus the greatest share of the passages in `own` that also stand in one of the others; all are ascending."""
+def _shared(own: "np.ndarray", others: Sequence["np.ndarray"]) -> int:
+    """About how many of the passages in `own` are also in one of the others, at most. All are ascending."""
     import numpy as np
 
-    sample = own[:: 1 + len(own) // _SAMPLED]
-    shared = 0
+    step = 1 + len(own) // _SAMPLED
+    sample, shared = own[::step], 0
     for other in others:
         if len(other):
             nearest = other[np.minimum(np.searchsorted(other, sample), len(other) - 1)]
-            shared = max(shared, int((nearest == sample).sum()))
-    return 1 - shared / (len(sample) + _RARE)
+            shared = max(shared, step * int((nearest == sample).sum()))
+    return shared

@@ -20,7 +20,7 @@ from ragqa.search.near_words import NearWord, NearWords, distance, term_of
 from ragqa.text.analyzer import QUESTION_WORDS, STOP_WORDS, usual_analyzer, words
 
 _ASKING = STOP_WORDS | QUESTION_WORDS
-_QUOTED = re.compile(r'"[^"]*"|“[^”]*”')
+_QUOTED = re.compile(r'"[^"\s]*"|“[^”\s]*”')  # single words
 _LETTERS = r"[^\W\d_]+"
 _TOKEN = re.compile(rf"(?<![\w./+#*&@$\\-]){_LETTERS}(?:[-‐‑–]{_LETTERS})*(?:['’]s)?(?![\w/+#*&@-]|[.'’]\w)")
 _HYPHEN = re.compile("[-‐‑–]")
@@ -48,11 +48,13 @@ _SPELLINGS = tuple(  # where British and American spellings differ
 )
 _SHORTEST = 4  # characters of a word to correct
 _LONG = 9  # characters of a word that may have two errors
+_LONG_NAME = 7  # characters of a word with a capital that is taken for a misspelled word, and not for a name
+_LONG_PART = 5  # characters of each of two words that are likely to have been written as one
 _SHORTEST_PART = 3  # characters of each of two words that were written as one
 _SHORTEST_JOINED = 6  # characters of a word that was written as two
 _MOST_ROUNDS = 3
 _PREFIXES = ("un", "re", "de", "non", "mis", "sub", "over", "under", "anti", "multi", "pre")
-_ENDINGS = ("", "er", "or", "y", "able", "ness", "less", "ist")
+_ENDINGS = ("er", "or", "y", "able", "ness", "less", "ist")
 
 
 class _Token(NamedTuple):
@@ -187,14 +189,14 @@ class Speller:
             return asked
         if len(word) < _SHORTEST or (is_english and len(word) == _SHORTEST):
             return None
-        must_fit = is_english or is_name
-        if must_fit and not context.neighbours():
+        may_differ = not is_english and (not is_name or len(word) >= _LONG_NAME)
+        if not may_differ and not context.neighbours():
             return None
         near = self._words.near(word, 2 if len(word) >= _LONG else 1, context.terms)
         likely = [
-            one for one in near if (not must_fit and _is_likely(word, one)) or self._has_neighbour(one.word, context)
+            one for one in near if (may_differ and _is_likely(word, one)) or self._has_neighbour(one.word, context)
         ]
-        split = None if must_fit or (likely and likely[0].distance <= 1) else self._split(word)
+        split = None if not may_differ or (likely and likely[0].distance <= 1) else self._split(word)
         return split or (likely[0].word if likely else None)
 
     def _has_neighbour(self, word: str, context: _Context) -> bool:
@@ -214,12 +216,15 @@ class Speller:
         return None
 
     def _split(self, word: str) -> str | None:
-        """Two words that were written as one: they follow each other in a passage, or both are stop or question words."""
+        """Two words that were written as one. They follow each other in a passage, or are long and stand in the same one."""
         for end in range(2, len(word) - 1):
             one, two = word[:end], word[end:]
             if {one, two} <= _ASKING and len(word) > _SHORTEST:
                 return f"{one} {two}"
-            if min(end, len(two)) >= _SHORTEST_PART and self._words.follow(one, two):
+            shorter = min(end, len(two))
+            if shorter >= _SHORTEST_PART and self._words.follow(one, two):
+                return f"{one} {two}"
+            if shorter >= _LONG_PART and len(self._words.both(one, two)):
                 return f"{one} {two}"
         return None
 
@@ -227,7 +232,7 @@ class Speller:
 def _is_likely(word: str, near: NearWord) -> bool:
     """Return True if the evidence for a near word is strong enough for the length of the word that was typed."""
     swapped = sorted(word) == sorted(near.word)
-    together = near.apart < 1
+    together = near.shared < 0
     if len(word) == _SHORTEST:
         return False
     if word[0] != near.word[0]:  # "aperiodic" is not "periodic"
@@ -236,7 +241,7 @@ def _is_likely(word: str, near: NearWord) -> bool:
         return together and word[-1] == near.word[-1]
     if near.word.startswith(word) and len(word) < _LONG:  # "trivia" is not "trivial"
         return False
-    return swapped or (len(word) > _SHORTEST + 1 and (together or near.rarity < -1))
+    return swapped or (len(word) > _SHORTEST + 1 and (together or near.passages < -1))
 
 
 def _is_fixed(typed: str, word: str) -> bool:
@@ -261,9 +266,12 @@ def _asking_word(word: str) -> str | None:
 def _is_english(word: str) -> bool:
     """Return True for usual English words, their inflections, and words such as "ranker", "foggy" and "ungrounded"."""
     starts = [word, *(word.removeprefix(prefix) for prefix in _PREFIXES if word.startswith(prefix))]
-    bases = {base for start in starts for base in (start, term_of(start))}
-    for base in [start.removesuffix("s").removesuffix(ending) for start in starts for ending in _ENDINGS]:
-        bases |= {base, base[:-1] if base[-2:-1] == base[-1:] else base}
+    bases = {base for start in starts for base in (start, start.removesuffix("s"), term_of(start))}
+    for start in starts:
+        for ending in _ENDINGS:
+            if (base := start.removesuffix("s")).endswith(ending):
+                base = base.removesuffix(ending)
+                bases |= {base, base[:-1] if base[-2:-1] == base[-1:] else base}
     bases = {base for base in bases if len(base) >= _SHORTEST_PART}
     return any(base + end in _english_words() for base in bases for end in ("", "e", "y"))
 
