@@ -113,6 +113,13 @@ def test_small_indexes_correct_too() -> None:
     assert Speller(Bm25Index.build(passages)).correct("where do bagders live") == "where do badgers live"
 
 
+def test_words_that_the_passages_hold_only_with_a_hyphen_get_it() -> None:
+    texts = ("Reinforcement-learning agents act.", "Reinforcement-learning tasks are hard.", "Hyperparameters are set.")
+    index = Bm25Index.build(Passage(str(number), "Agents", text=text) for number, text in enumerate(texts))
+    assert Speller(index).correct("reinforcementlearning") == "reinforcement-learning"
+    assert Speller(index).correct("hyperparameters") == "hyperparameters"
+
+
 def test_american_spelling_becomes_british_if_the_passages_are() -> None:
     index = Bm25Index.build([Passage("a", "Paint", text="The colour of paint is normalised.")])
     assert Speller(index).correct("how is the color normalized?") == "how is the colour normalised?"

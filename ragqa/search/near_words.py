@@ -97,17 +97,14 @@ class NearWords:
                     yield form
                 seen.add(form)
 
-    def both(self, one: str, two: str) -> "np.ndarray":
-        """Return the positions of the passages that hold two words, ascending."""
+    def follow(self, one: str, two: str) -> bool:
+        """Return True if two words, in any inflection, follow each other in a passage. Reads some of those that hold both."""
         import numpy as np
 
-        own = [self._index.positions_of(term_of(word)) for word in (one, two)]
-        return np.intersect1d(*own, assume_unique=True)
-
-    def follow(self, one: str, two: str) -> bool:
-        """Return True if two words follow each other in a passage. Reads some of those that hold both."""
-        pair = re.compile(rf"\b{re.escape(one)}[-‐‑–\s]{re.escape(two)}", re.IGNORECASE)
-        both = self.both(one, two)[:_MANY_PASSAGES].tolist()
+        terms = term_of(one), term_of(two)
+        first, second = (re.escape(term.removesuffix("i")) for term in terms)  # the i may be a y
+        pair = re.compile(rf"\b{first}[^\W\d_]*[-‐‑–\s]{second}", re.IGNORECASE)
+        both = np.intersect1d(*map(self._index.positions_of, terms), assume_unique=True)[:_MANY_PASSAGES].tolist()
         return any(pair.search(self._text(position)) for position in both)
 
     def _near_terms(self, word: str, stem: str, limit: int) -> Iterator[tuple[str, int, int]]:

@@ -49,7 +49,7 @@ _SPELLINGS = tuple(  # where British and American spellings differ
 _SHORTEST = 4  # characters of a word to correct
 _LONG = 9  # characters of a word that may have two errors
 _LONG_NAME = 7  # characters of a word with a capital that is taken for a misspelled word, and not for a name
-_LONG_PART = 5  # characters of each of two words that are likely to have been written as one
+_LONGEST_SINGLE = 12  # characters of words and terms; longer ones may be two words that were written as one
 _SHORTEST_PART = 3  # characters of each of two words that were written as one
 _SHORTEST_JOINED = 6  # characters of a word that was written as two
 _MOST_ROUNDS = 3
@@ -94,7 +94,8 @@ class Speller:
 
         A question in another language stays as it is. If the index holds all words, this takes some microseconds.
         """
-        if all(term in self._index.vocabulary for term in usual_analyzer().terms(question)):
+        terms = usual_analyzer().terms(question)
+        if all(term in self._index.vocabulary and len(term) < _LONGEST_SINGLE for term in terms):
             return question
         if is_foreign(question, self._index):
             return question
@@ -115,6 +116,17 @@ class Speller:
         *parts, whole = usual_analyzer().terms(word) or [""]
         return whole in self._index.vocabulary or (bool(parts) and all(map(self.knows, _HYPHEN.split(word))))
 
+    def _is_run_together(self, word: str) -> bool:
+        """Return True if the passages hold a long word only with a hyphen ("reinforcement-learning")."""
+        if len(word) < _LONGEST_SINGLE or not word.isalpha():
+            return False
+        hyphenated = False
+        for form in self._words.forms(term_of(word)):
+            if form == word:
+                return False
+            hyphenated |= _HYPHEN.sub("", form) == word
+        return hyphenated
+
     def _correct_once(self, question: str) -> str:
         tokens = self._tokens(question)
         if all(token.stays for token in tokens):
@@ -132,7 +144,8 @@ class Speller:
             start, end = match.span()
             word = (words(match[0]) or [""])[0]
             in_quotes = any(first <= start and end <= last for first, last in quoted)
-            stays = in_quotes or self.knows(word) or _is_fixed(match[0], word)
+            is_known = self.knows(word) and not self._is_run_together(word)
+            stays = in_quotes or is_known or _is_fixed(match[0], word)
             is_name = match[0][0].isupper() and not _SENTENCE_START.search(question[:start])
             found.append(_Token(start, end, word, stays, is_name))
         return found
@@ -216,15 +229,12 @@ class Speller:
         return None
 
     def _split(self, word: str) -> str | None:
-        """Two words that were written as one. They follow each other in a passage, or are long and stand in the same one."""
+        """Two words that were written as one: they follow each other in a passage, or both are stop or question words."""
         for end in range(2, len(word) - 1):
             one, two = word[:end], word[end:]
             if {one, two} <= _ASKING and len(word) > _SHORTEST:
                 return f"{one} {two}"
-            shorter = min(end, len(two))
-            if shorter >= _SHORTEST_PART and self._words.follow(one, two):
-                return f"{one} {two}"
-            if shorter >= _LONG_PART and len(self._words.both(one, two)):
+            if min(end, len(two)) >= _SHORTEST_PART and self._words.follow(one, two):
                 return f"{one} {two}"
         return None
 
