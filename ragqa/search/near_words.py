@@ -103,9 +103,10 @@ class NearWords:
 
         terms = term_of(one), term_of(two)
         first, second = (re.escape(term.removesuffix("i")) for term in terms)  # the i may be a y
-        pair = re.compile(rf"\b{first}[^\W\d_]*[-‐‑–\s]{second}", re.IGNORECASE)
+        pair = re.compile(rf"\b({first}[^\W\d_]*)[-‐‑–\s]({second}[^\W\d_]*)", re.IGNORECASE)
         both = np.intersect1d(*map(self._index.positions_of, terms), assume_unique=True)[:_MANY_PASSAGES].tolist()
-        return any(pair.search(self._text(position)) for position in both)
+        found = (match.groups() for position in both for match in pair.finditer(self._text(position)))
+        return any((term_of(first), term_of(second)) == terms for first, second in found)
 
     def _near_terms(self, word: str, stem: str, limit: int) -> Iterator[tuple[str, int, int]]:
         """Terms near the stem or the beginning of a word, with the distance and the number of letters that follow.
