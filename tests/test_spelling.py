@@ -42,6 +42,7 @@ TYPED = {
     "how many neighbours in knn": "how many neighbors in knn",
     "random forrest": "random forest",
     "gradient decent": "gradient descent",
+    "the cuse of dimensionality": "the curse of dimensionality",
 }
 UNCHANGED = (
     "what is gradient descent?",

@@ -97,13 +97,17 @@ class NearWords:
                     yield form
                 seen.add(form)
 
-    def follow(self, one: str, two: str) -> bool:
-        """Return True if two words, in any inflection, follow each other in a passage. Reads some of those that hold both."""
+    def follow(self, one: str, two: str, between: str = "") -> bool:
+        """Return True if a passage holds two words, in any inflection, next to each other, or with a word `between` them.
+
+        Reads some of the passages that hold both.
+        """
         import numpy as np
 
         terms = term_of(one), term_of(two)
         first, second = (re.escape(term.removesuffix("i")) for term in terms)  # the i may be a y
-        pair = re.compile(rf"\b({first}[^\W\d_]*)[-‐‑–\s]({second}[^\W\d_]*)", re.IGNORECASE)
+        space = rf"[-‐‑–\s]{re.escape(between)}[-‐‑–\s]" if between else r"[-‐‑–\s]"
+        pair = re.compile(rf"\b({first}[^\W\d_]*){space}({second}[^\W\d_]*)", re.IGNORECASE)
         both = np.intersect1d(*map(self._index.positions_of, terms), assume_unique=True)[:_MANY_PASSAGES].tolist()
         found = (match.groups() for position in both for match in pair.finditer(self._text(position)))
         return any((term_of(first), term_of(second)) == terms for first, second in found)

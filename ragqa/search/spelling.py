@@ -71,15 +71,15 @@ class _Token(NamedTuple):
 
 
 class _Context(NamedTuple):
-    """What stands around a word: the terms of the question that the index holds, and the words before and after it, or ""."""
+    """What stands around a word: the terms of the question that the index holds, and the words before and after it."""
 
     terms: Sequence[str]
-    before: str
-    after: str
+    before: Sequence[str]
+    after: Sequence[str]
 
-    def neighbours(self) -> list[str]:
-        """The words next to it that are neither stop words nor question words."""
-        return [word for word in (self.before, self.after) if word and word not in _ASKING]
+    def has_neighbours(self) -> bool:
+        """Return True if one of the two words before or of the two words after it has a content of its own."""
+        return not _ASKING.issuperset((*self.before[-2:], *self.after[:2]))
 
 
 class Speller:
@@ -152,8 +152,8 @@ class Speller:
 
     def _replacements(self, tokens: Sequence[_Token], terms: Sequence[str]) -> list[tuple[_Token, str]]:
         """The tokens to replace, each with its correction."""
-        around = ["", *(token.word for token in tokens), ""]
-        contexts = [_Context(terms, *pair) for pair in zip(around, around[2:], strict=False)]
+        around = [token.word for token in tokens]
+        contexts = [_Context(terms, around[:number], around[number + 1 :]) for number in range(len(around))]
         corrected = (
             (token, self._correct_compound(token, context))
             for token, context in zip(tokens, contexts, strict=True)
@@ -203,7 +203,7 @@ class Speller:
         if len(word) < _SHORTEST or (is_english and len(word) == _SHORTEST):
             return None
         may_differ = not is_english and (not is_name or len(word) >= _LONG_NAME)
-        if not may_differ and not context.neighbours():
+        if not may_differ and not context.has_neighbours():
             return None
         near = self._words.near(word, 2 if len(word) >= _LONG else 1, context.terms)
         likely = [
@@ -213,9 +213,12 @@ class Speller:
         return split or (likely[0].word if likely else None)
 
     def _has_neighbour(self, word: str, context: _Context) -> bool:
-        """Whether a passage holds a word directly after or before the same content word as the question."""
-        pairs = ((near, word) if near == context.before else (word, near) for near in context.neighbours())
-        return any(self._words.follow(*pair) for pair in pairs)
+        """Whether a passage holds a word next to the same content word as the question, or with the same stop word between."""
+        before, after = _neighbour(context.before[::-1]), _neighbour(context.after)
+        follow = self._words.follow
+        return (before is not None and follow(before[0], word, before[1])) or (
+            after is not None and follow(word, after[0], after[1])
+        )
 
     def _other_spelling(self, word: str) -> str | None:
         """The British or American spelling of a word, if the index spells its term so."""
@@ -237,6 +240,15 @@ class Speller:
             if min(end, len(two)) >= _SHORTEST_PART and self._words.follow(one, two):
                 return f"{one} {two}"
         return None
+
+
+def _neighbour(away: Sequence[str]) -> tuple[str, str] | None:
+    """The nearest word with a content of its own, and the stop word on the way to it or ""; None if there are two.
+
+    `away` are the words from here on.
+    """
+    near = [(word, "".join(away[:number])) for number, word in enumerate(away[:2]) if word not in _ASKING]
+    return near[0] if near else None
 
 
 def _is_likely(word: str, near: NearWord) -> bool:
