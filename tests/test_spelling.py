@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -90,17 +91,23 @@ def test_names_quotes_codes_and_other_languages_stay(speller: Speller, question:
     assert speller.correct(question) == question
 
 
-def starter_words() -> list[str]:
+@st.deferred  # reads the passages when a test runs, not when tests are collected
+def starter_words() -> st.SearchStrategy[str]:
+    return st.sampled_from(_starter_words())
+
+
+@cache
+def _starter_words() -> list[str]:
     return sorted({word for passage in open_starter().passages for word in words(passage.text)})
 
 
-@given(st.lists(st.sampled_from(starter_words()), min_size=1, max_size=8))
+@given(st.lists(starter_words, min_size=1, max_size=8))
 def test_questions_of_known_words_never_change(known: Sequence[str]) -> None:
     question = f"{' '.join(known)}?"
     assert Speller(open_starter()).correct(question) == question
 
 
-@given(st.sampled_from(starter_words()), st.integers(0, 20), st.sampled_from("aeinrstx"))
+@given(starter_words, st.integers(0, 20), st.sampled_from("aeinrstx"))
 def test_corrections_are_words_of_the_passages_and_stay(word: str, place: int, letter: str) -> None:
     speller = Speller(open_starter())
     typed = word[:place] + letter + word[place + 1 :]
