@@ -62,6 +62,7 @@ UNCHANGED = (
     "什么是机器学习？",
     "Was ist Gradent Descent?",
     "λ",
+    "A𠀀",
 )
 
 

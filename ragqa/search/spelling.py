@@ -114,7 +114,10 @@ class Speller:
         if word in _ASKING:
             return True
         *parts, whole = usual_analyzer().terms(word) or [""]
-        return whole in self._index.vocabulary or (bool(parts) and all(map(self.knows, _HYPHEN.split(word))))
+        if whole in self._index.vocabulary or not parts:
+            return whole in self._index.vocabulary
+        pieces = [piece for piece in _HYPHEN.split(word) if piece]
+        return len(pieces) > 1 and all(map(self.knows, pieces))
 
     def _is_run_together(self, word: str) -> bool:
         """Return True if the passages hold a long word only with a hyphen ("reinforcement-learning")."""
