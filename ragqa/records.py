@@ -114,6 +114,9 @@ class Answer:
     question compares two things or asks two things. `text` joins them with a blank line. `probability`, between 0 and 1, is
     the calibrated probability that `text` answers the question; None if it is unknown. Without a reranker there are no quotes,
     and `text` is that of the first hit.
+
+    `question` is the question that was searched for. If typing errors were corrected in it, `typed` is the question before.
+    `note` says why the question was refused, if it was: it is not in English.
     """
 
     question: str
@@ -122,6 +125,8 @@ class Answer:
     quotes: tuple[Quote, ...]
     abstained: bool
     probability: float | None = None
+    typed: str = ""
+    note: str = ""
 
     @property
     def source(self) -> Passage | None:

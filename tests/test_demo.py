@@ -471,7 +471,7 @@ def test_a_folder_begins_as_a_copy_of_the_starter_corpus(tmp_path: Path) -> None
 
 
 def test_where_there_is_no_answer_other_questions_are_suggested() -> None:
-    starter = Corpus(Retriever.open(reranker=None, dense=False))
+    starter = Corpus(Retriever.open(reranker=None, dense=False, correct=False))
 
     def suggested(question: str) -> tuple[str, ...]:
         return [*respond(question, starter, Settings(), ())][-1].next

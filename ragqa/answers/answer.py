@@ -23,6 +23,7 @@ CONTRAST_MARGIN = 2.0  # how much lower than the best quote one may score that n
 
 NO_ANSWER = "The corpus has no good answer; the nearest passages are:"
 NOTHING_FOUND = "The corpus has no good answer: no passage shares a word with the question."
+NEAREST = "The nearest passages are:"
 
 
 def answer(
@@ -59,9 +60,22 @@ def _probability(quotes: Sequence[Quote], hits: Sequence[Hit], selector: Selecto
     return min(known) if known and len(known) == len(quotes) else None
 
 
+def abstention(answer: Answer) -> str:
+    """Return the line that is shown instead of an answer, before the hits."""
+    if answer.note:
+        return f"{answer.note} {NEAREST}" if answer.hits else answer.note
+    return NO_ANSWER if answer.hits else NOTHING_FOUND
+
+
 def as_dict(answer: Answer) -> dict[str, Any]:
-    """Return an answer as plain data for JSON. Each hit also gets its rank, from 1, and each quote its place in the page."""
+    """Return an answer as plain data for JSON, without an empty `typed` or `note`.
+
+    Each hit also gets its rank, from 1, and each quote its place in the page.
+    """
     plain = asdict(answer)
+    for name in ("typed", "note"):
+        if not plain[name]:
+            del plain[name]
     for quote, own in zip(answer.quotes, plain["quotes"], strict=True):
         passage = answer.hits[quote.hit].passage
         own["rank"] = own.pop("hit") + 1

@@ -114,6 +114,9 @@ def add_retriever(parser: argparse.ArgumentParser, *, several: bool = False) -> 
     add_built_with(parser)
     parser.add_argument("--no-dense", action="store_true", help=NO_DENSE_HELP)
     parser.add_argument("--bm25-only", action="store_true", help="search with BM25 alone, without any model")
+    parser.add_argument(
+        "--no-correct", action="store_true", help="search for questions as typed, without correcting typing errors"
+    )
     add_candidates(parser)
 
 
@@ -133,4 +136,5 @@ def open_retriever(options: argparse.Namespace, index: str | None, reranker: "Re
         dense=dense,
         embedder=load_embedder(options.embedder) if options.embedder and dense is None else None,
         candidates=options.candidates,
+        correct=not options.no_correct,
     )

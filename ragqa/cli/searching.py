@@ -223,13 +223,13 @@ def _ask(options: argparse.Namespace) -> None:
 
 
 def _as_text(answer: Answer) -> str:
-    from ragqa.answers.answer import NO_ANSWER, NOTHING_FOUND, quoted_spans
+    from ragqa.answers.answer import abstention, quoted_spans
 
-    if not answer.hits:
-        return NOTHING_FOUND
-    head = wrap(NO_ANSWER) if answer.abstained else _quotes_as_text(answer)
+    asked = [wrap(printable(f"Asked as: {answer.question}"))] if answer.typed else []
+    answered = answer.hits and not answer.abstained
+    head = _quotes_as_text(answer) if answered else wrap(printable(abstention(answer)))
     hits = [_hit_as_text(rank, hit, quoted_spans(answer, rank)) for rank, hit in enumerate(answer.hits, 1)]
-    return "\n\n".join([head, *hits])
+    return "\n\n".join([*asked, head, *hits])
 
 
 def _quotes_as_text(answer: Answer) -> str:

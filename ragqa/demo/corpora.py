@@ -44,6 +44,7 @@ class Corpus:
             dense=old.dense is not None,
             embedder=None if old.dense is None else old.dense.embedder,
             candidates=old.candidates,
+            correct=old.correct,
         )
 
     def own_folder(self) -> Path:

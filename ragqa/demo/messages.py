@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from ragqa.answers.answer import NO_ANSWER, NOTHING_FOUND
+from ragqa.answers.answer import abstention
 from ragqa.demo.escaping import escape_markdown, link_markdown, prose_markdown
 from ragqa.demo.turns import Cited, Turn
 from ragqa.records import Answer, Hit
@@ -72,9 +72,9 @@ def _stages(turn: Turn) -> Message:
 def _reply(number: int, turn: Turn, answer: Answer) -> str:
     parts = [f"*Asked as:* {escape_markdown(answer.question)}"] if turn.rewritten else []
     if not answer.hits:
-        return "\n\n".join([*parts, f"**{NOTHING_FOUND}**"])
+        return "\n\n".join([*parts, f"**{abstention(answer)}**"])
     if answer.abstained:
-        parts.append(f"**{NO_ANSWER}**")
+        parts.append(f"**{abstention(answer)}**")
     else:
         parts += [_quotation(number, quote.text, answer.hits, quote.hit) for quote in answer.quotes]
         if answer.probability is not None:

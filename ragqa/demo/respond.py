@@ -13,6 +13,7 @@ from ragqa.demo.turns import Cited, Turn, answers
 from ragqa.errors import InputError, RagqaError, WriterError
 from ragqa.records import Answer, Hit
 from ragqa.search.conversation import standalone, suggest
+from ragqa.search.language import refusal
 from ragqa.search.retriever import CANDIDATES, Retriever, rerank
 from ragqa.search.small_talk import reply_to
 from ragqa.text.passages import sentences
@@ -63,17 +64,21 @@ def _steps(turn: Turn, corpus: Corpus, settings: Settings, earlier: Sequence[Tur
     check_results(settings.results)
     retriever = _with(corpus.retriever, settings)
     clock = _Clock()
-    asked = standalone(turn.typed, answers(earlier))
+    asked = standalone(retriever.corrected(turn.typed), answers(earlier))
     hits, cosines = retriever.find(asked, settings.results)
     turn = clock.note(turn, f"searched {len(retriever.index.passages):,} passages")
     yield turn
     if settings.ranking == BOTH:
-        turn = replace(turn, bm25=tuple(Retriever(retriever.index, None).search(asked, settings.results)))
+        turn = replace(
+            turn, bm25=tuple(Retriever(retriever.index, None, correct=False).search(asked, settings.results))
+        )
     if retriever.reranker is not None:
         hits = rerank(retriever.reranker, asked, hits, cosines)
         turn = clock.note(turn, f"reranked {len(hits)}")
         yield turn
     answered = answer(asked, hits[: settings.results], retriever.reranker, retriever.selector)
+    if retriever.refuses(asked):
+        answered = refusal(answered)
     if answered.quotes:
         read = sum(len(sentences(hit.passage.text)) for hit in answered.hits[:READ_HITS])
         turn = clock.note(turn, f"read {read} sentences")
@@ -135,6 +140,7 @@ def _with(retriever: Retriever, settings: Settings) -> Retriever:
         dense=None if bm25_only else retriever.dense,
         candidates=settings.candidates,
         selector=retriever.selector,
+        correct=retriever.correct,
     )
 
 

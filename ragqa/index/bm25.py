@@ -41,6 +41,13 @@ _ROWS = 32
 class Scorer(Protocol):
     """An engine that computes the BM25 scores of all passages for the terms of a question."""
 
+    @property
+    def vocabulary(self) -> Mapping[str, object]:
+        """The terms of all passages, as keys."""
+
+    def positions_of(self, term: str) -> "np.ndarray":
+        """Return the positions of the passages that hold a term, ascending: int32."""
+
     def scores(self, terms: list[str]) -> "np.ndarray":
         """Return scores as float32, shape (passages,): 0 for passages without any of the terms."""
 
@@ -120,6 +127,15 @@ class Bm25Index:
         from ragqa.index.terms import question_terms
 
         return question_terms(question, self._analyzer, self._abbreviations)
+
+    @property
+    def vocabulary(self) -> Mapping[str, object]:
+        """The terms of all passages, as keys."""
+        return self._scorer.vocabulary
+
+    def positions_of(self, term: str) -> "np.ndarray":
+        """Return the positions of the passages that hold a term, ascending: int32."""
+        return self._scorer.positions_of(term)
 
     def term_scores(self, question: str, position: int) -> dict[str, float]:
         """Return what each term of the question adds to the score of the passage at `position`, 0 if it does not occur."""
@@ -258,6 +274,18 @@ class RankBm25Scorer:
         if not any(passages):
             raise CorpusError(NO_WORDS)
         self._model = rank_bm25.BM25Plus(passages, k1=k1, b=b, delta=0)
+
+    @property
+    def vocabulary(self) -> Mapping[str, object]:
+        """The terms of all passages, as keys."""
+        idf: dict[str, float] = self._model.idf
+        return idf
+
+    def positions_of(self, term: str) -> "np.ndarray":
+        """Return the positions of the passages that hold a term, ascending: int32."""
+        import numpy as np
+
+        return np.array([i for i, counts in enumerate(self._model.doc_freqs) if term in counts], dtype=np.int32)
 
     def scores(self, terms: list[str]) -> "np.ndarray":
         """Return scores as float32, shape (passages,): 0 for passages without any of the terms."""

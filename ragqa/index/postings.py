@@ -77,13 +77,24 @@ class Postings:
         import numpy as np
 
         scores = np.zeros(self.passages, dtype=np.float32)
-        for number in map(self.vocabulary.get, terms):
-            if number is not None:
-                span = slice(self.starts[number], self.starts[number + 1])
-                if self.unread is not None:
-                    self.unread.check(number, self.positions[span], self.weights[span])
-                np.add.at(scores, self.positions[span], self.weights[span])  # twice as fast as +=
+        for term in terms:
+            span = self._span(term)
+            np.add.at(scores, self.positions[span], self.weights[span])  # twice as fast as +=
         return scores
+
+    def positions_of(self, term: str) -> "np.ndarray":
+        """Return the positions of the passages that hold a term, ascending: int32. Raises as `scores` does."""
+        return self.positions[self._span(term)]
+
+    def _span(self, term: str) -> slice:
+        """The postings of a term, checked; an empty slice if no passage holds it."""
+        number = self.vocabulary.get(term)
+        if number is None:
+            return slice(0, 0)
+        span = slice(self.starts[number], self.starts[number + 1])
+        if self.unread is not None:
+            self.unread.check(number, self.positions[span], self.weights[span])
+        return span
 
     def save(self, folder: Path) -> None:
         """Write the arrays and the vocabulary into an existing folder."""

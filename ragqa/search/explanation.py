@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from ragqa.answers.answer import rank_quotes
 from ragqa.models.selector import bundled_selector
 from ragqa.records import Hit, Quote
-from ragqa.search.question import check_question
 from ragqa.search.retriever import Retriever
 from ragqa.text.analyzer import usual_analyzer, words
 from ragqa.text.passages import full_text
@@ -47,9 +46,9 @@ class Explanation:
 def explain(retriever: Retriever, question: str, hit: Hit) -> Explanation:
     """Explain the score that a hit of this retriever has for this question.
 
-    Raises `InputError` for an invalid question (`check_question`) and for a hit whose passage is not in the index.
+    Raises `InputError` for an invalid question (`Retriever.search`) and for a hit whose passage is not in the index.
     """
-    question = check_question(question)
+    question = retriever.corrected(question)
     position = retriever.index.position(hit.passage.id)
     scores = retriever.index.term_scores(question, position)
     spelled = _words_of_terms(question)

@@ -20,7 +20,9 @@ from ragqa.models.embedder import Embedder
 from ragqa.models.reranker import Reranker
 from ragqa.models.selector import Selector
 from ragqa.records import Answer, Hit
+from ragqa.search.language import is_foreign, refusal
 from ragqa.search.question import check_question
+from ragqa.search.spelling import Speller
 from ragqa.text.passages import full_text
 
 if TYPE_CHECKING:
@@ -45,12 +47,14 @@ class Retriever:
         bm25: bool = True,
         candidates: int = CANDIDATES,
         selector: Selector | None = None,
+        correct: bool = True,
     ) -> None:
         """Create a retriever from an index and models that are already open; see `open` for the usual way.
 
         Candidates come from BM25 (unless `bm25` is false), from `dense` if given, or from both, fused. Without a reranker
         hits keep this order. `candidates` is the number of passages to rerank, at least 1; more are reranked if more hits are
         requested. `selector` chooses the sentences of an answer; by default the bundled one, which the first `ask` loads.
+        `correct`: whether to correct typing errors in questions (`ragqa.search.spelling`).
         """
         if candidates < 1:
             raise InputError(f"candidates is {candidates}; at least 1 is needed")
@@ -62,6 +66,7 @@ class Retriever:
         self.bm25 = bm25
         self.candidates = candidates
         self.selector = selector
+        self.correct = correct
 
     @classmethod
     def open(
@@ -72,33 +77,51 @@ class Retriever:
         dense: bool | None = None,
         embedder: Embedder | None = None,
         candidates: int = CANDIDATES,
+        correct: bool = True,
     ) -> "Retriever":
         """Open a saved index, by default the bundled starter corpus, and a reranker, by default the bundled one.
 
         `reranker` may also be a folder, a hub id, a loaded `Reranker`, or None for no reranking. `dense`: True requires
         vectors, False ignores them, None uses them if the index has them. `embedder` is the model that made the vectors; by
-        default it is loaded from where it was then. `candidates` is the number of passages to rerank. Raises
-        `IndexStoreError` and `ModelError`.
+        default it is loaded from where it was then. `candidates` is the number of passages to rerank. `correct`: whether to
+        correct typing errors in questions. Raises `IndexStoreError` and `ModelError`.
         """
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(1) as thread:
             loading = thread.submit(_load_reranker, reranker)
             index, vectors = _open_sources(folder, dense, embedder)
-            opened = cls(index, loading.result(), dense=vectors, candidates=candidates)
+            opened = cls(index, loading.result(), dense=vectors, candidates=candidates, correct=correct)
         if flaw := calibration_flaw(opened):
             warn_of_fallback(f"{flaw}, so its probabilities may be wrong, and `ask` may abstain wrongly")
         return opened
 
+    def corrected(self, question: str) -> str:
+        """Return the question that is searched for: on one line and, unless `correct` is false, without typing errors.
+
+        Raises as `search` does.
+        """
+        question = check_question(question)
+        return Speller(self.index).correct(question) if self.correct else question
+
+    def refuses(self, question: str) -> bool:
+        """Return True if a question is clearly not in English, unless the passages or the embedder may be in its language.
+
+        Only the bundled embedder is known to read English alone.
+        """
+        reads_more = self.dense is not None and not self.dense.embedder.is_bundled
+        return not reads_more and is_foreign(question, self.index)
+
     def search(self, question: str, k: int = 10) -> list[Hit]:
-        """Return at most `k` hits, best first, ties by passage id.
+        """Return at most `k` hits, best first, ties by passage id. Typing errors in the question are corrected first.
 
         Without vectors a hit shares at least one term with the question. Raises `InputError` for `k` below 1 and for a
         question that is empty, has no letter or digit, or is longer than 2,000 characters.
         """
+        question = self.corrected(question)
         hits, cosines = self.find(question, k)
         if self.reranker is not None:
-            hits = rerank(self.reranker, check_question(question), hits, cosines)
+            hits = rerank(self.reranker, question, hits, cosines)
         return hits[:k]
 
     def find(self, question: str, k: int = 10) -> "tuple[list[Hit], np.ndarray | None]":
@@ -109,7 +132,7 @@ class Retriever:
         """
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is needed")
-        question = check_question(question)
+        question = self.corrected(question)
         passages, ranks, count = self.index.passages, self.index.ranks, max(k, self.candidates)
         depth = max(count, SOURCE_DEPTH)
         bm25 = self.index.scores(question)
@@ -128,10 +151,14 @@ class Retriever:
 
         Abstain if the probability of the best hit is below `threshold`.
 
-        The answer also holds the `k` best hits. Raises as `search` does.
+        Abstain too if the question is clearly not in English; `note` then says so. The answer also holds the `k` best hits.
+        Raises as `search` does.
         """
-        hits = self.search(question, k)
-        return answer(check_question(question), hits, self.reranker, self.selector, threshold=threshold)
+        asked = self.corrected(question)
+        found = answer(asked, self.search(asked, k), self.reranker, self.selector, threshold=threshold)
+        typed = check_question(question)
+        found = replace(found, typed="" if typed == asked else typed)
+        return refusal(found) if self.refuses(asked) else found
 
 
 def _open_sources(
