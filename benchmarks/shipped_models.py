@@ -339,8 +339,8 @@ def train_models(run: argparse.Namespace) -> None:
     if not (run.out / "reranker-torch").is_dir():
         average_models(run.out / AVERAGED[0], run.out / AVERAGED[1], run.out / "reranker-torch")
     if not (run.out / "selector-torch").is_dir():
-        config = SelectorConfig(base=str(run.out / "reranker-torch"))
-        train_selector(marked_questions(run.data, run.limit), run.out / "selector-torch", config)
+        marked = marked_questions(run.data, run.limit)
+        train_selector(marked, run.out / "selector-torch", SelectorConfig(base=str(run.out / "reranker-torch")))
 
 
 def marked_questions(data: Path, limit: int = 0) -> list[MarkedQuestion]:

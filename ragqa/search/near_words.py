@@ -108,7 +108,8 @@ class NearWords:
         first, second = (re.escape(term.removesuffix("i")) for term in terms)  # the i may be a y
         space = rf"[-‐‑–\s]{re.escape(between)}[-‐‑–\s]" if between else r"[-‐‑–\s]"
         pair = re.compile(rf"\b({first}[^\W\d_]*){space}({second}[^\W\d_]*)", re.IGNORECASE)
-        both = np.intersect1d(*map(self._index.positions_of, terms), assume_unique=True)[:_MANY_PASSAGES].tolist()
+        holding = [self._index.positions_of(term) for term in terms]
+        both = np.intersect1d(holding[0], holding[1], assume_unique=True)[:_MANY_PASSAGES].tolist()
         found = (match.groups() for position in both for match in pair.finditer(self._text(position)))
         return any((term_of(first), term_of(second)) == terms for first, second in found)
 

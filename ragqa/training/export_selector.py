@@ -29,7 +29,8 @@ def export_selector(folder: str | Path, out: str | Path, texts: Sequence[tuple[s
 
     folder = Path(folder)
     check_replaceable(out, _MARK)
-    model = BertForTokenClassification.from_pretrained(folder, attn_implementation="eager").eval()
+    model: Any = BertForTokenClassification.from_pretrained(folder, attn_implementation="eager")
+    model.eval()
     with replace_folder(out, _MARK) as new:
         for name in (_MARK, "README.md", "tokenizer.json"):
             if (folder / name).is_file():

@@ -5,6 +5,7 @@ gains, and binary cross-entropy for each alone, so that a score also says how go
 the mark it overlaps, times the squared share of their characters that both have.
 """
 
+import importlib
 import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -150,7 +151,8 @@ def _overlap(one: tuple[int, int], other: tuple[int, int]) -> float:
 
 def _fit(model: Any, examples: Sequence[Example], config: SelectorConfig, progress: bool) -> None:
     import torch
-    from transformers import get_linear_schedule_with_warmup
+
+    transformers: Any = importlib.import_module("transformers")  # some of it has no types
 
     for frozen in (model.bert.embeddings, *model.bert.encoder.layer[: config.frozen]):
         frozen.requires_grad_(False)
@@ -161,11 +163,11 @@ def _fit(model: Any, examples: Sequence[Example], config: SelectorConfig, progre
     )
     batches = [batch for epoch in range(config.epochs) for batch in _batches(examples, config, epoch)]
     warmup = int(config.warmup * len(batches))
-    schedule = get_linear_schedule_with_warmup(optimizer, warmup, len(batches))
+    schedule: Any = transformers.get_linear_schedule_with_warmup(optimizer, warmup, len(batches))
     model.train()
     with counter(len(batches) if progress else 0, "steps") as counted:
         for step, batch in enumerate(batches, 1):
-            loss = loss_of(model, batch)
+            loss: Any = loss_of(model, batch)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_([*body, *head], 1.0)
