@@ -1,5 +1,6 @@
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,11 @@ def test_below_the_threshold_it_abstains_and_still_shows_the_hits(reranker: Rera
     found = answer("dropout", hits, reranker, threshold=0.5)
     assert (found.abstained, found.text, len(found.hits), len(found.sentences)) == (True, "", 1, 1)
     assert not answer("dropout", hits, reranker, threshold=0.2).abstained
+
+
+def test_without_probabilities_it_never_abstains(reranker: Reranker) -> None:
+    hits = [replace(hit("Soup is hot.", -9.0), probability=None)]
+    assert answer("dropout", hits, reranker, threshold=1.0).text == "Soup is hot."
 
 
 def test_no_hits_are_an_abstention(reranker: Reranker) -> None:

@@ -27,14 +27,16 @@ def answer(
 ) -> Answer:
     """Answer with the sentence of the first `read` hits that the reranker scores highest.
 
-    Abstain if there are no hits, or if the probability of the best hit is below `threshold` (0 to 1). Without a reranker the
-    answer is the whole text of the first hit, and its quality is unknown.
+    Abstain if there are no hits, or if the probability of the best hit is below `threshold` (0 to 1). A reranker that is not
+    calibrated gives no probabilities, so there is always an answer if there are hits. Without a reranker the answer is the
+    whole text of the first hit, and its quality is unknown.
     """
     hits = tuple(hits)
     if reranker is None:
         return Answer(question, hits[0].passage.text if hits else "", hits, (), abstained=not hits)
     found = rank_sentences(question, hits[:read], reranker)
-    abstained = not found or (hits[0].probability or 0.0) < threshold
+    probability = hits[0].probability if hits else None
+    abstained = not found or (probability is not None and probability < threshold)
     return Answer(question, "" if abstained else found[0].text, hits, found, abstained)
 
 

@@ -59,6 +59,7 @@ class Retriever:
         self.dense = dense
         self.bm25 = bm25
         self.candidates = candidates
+        self._warned = False
 
     @classmethod
     def open(
@@ -123,8 +124,15 @@ class Retriever:
     def ask(self, question: str, k: int = 10, *, threshold: float = THRESHOLD) -> Answer:
         """Answer with the best sentence of the best hits. Abstain if the probability of the best hit is below `threshold`.
 
-        The answer also holds the `k` best hits. Raises as `search` does.
+        The answer also holds the `k` best hits. If the reranker is not calibrated, this never abstains as long as there are
+        hits, and issues a `FallbackWarning` the first time. Raises as `search` does.
         """
+        if self.reranker is not None and not self.reranker.is_calibrated and not self._warned:
+            self._warned = True
+            warn_of_fallback(
+                f"the reranker {self.reranker.name} is not calibrated, so hits have no probabilities and `ask` never abstains; "
+                "calibrate it with `ragqa calibrate`"
+            )
         return answer(check_question(question), self.search(question, k), self.reranker, threshold=threshold)
 
 
