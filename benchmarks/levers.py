@@ -54,7 +54,12 @@ def main() -> None:
         folder = out / f"lever-{number}"
         if not folder.is_dir():
             base = config.base if config.base == BASE else str(out / config.base)
-            train([out / dataset], folder, replace(config, base=base, epochs=share(out / dataset, config)))
+            train(
+                [out / dataset],
+                folder,
+                replace(config, base=base, epochs=share(out / dataset, config)),
+                calibrate=False,
+            )
         reranker = Reranker.load(folder)
         values = [ndcg(judged, found, score(reranker, found), DEPTH) for judged, found in sets]
         print(f"| {name} | {' | '.join(f'{value:.3f}' for value in values)} |", flush=True)

@@ -17,12 +17,11 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
-from sklearn.linear_model import LogisticRegression
 
 from ragqa.errors import RagqaError
 from ragqa.evaluation.grades import read_grades
@@ -34,10 +33,7 @@ from ragqa.index.dense import DenseIndex
 from ragqa.index.starter import STARTER_VECTORS, open_starter
 from ragqa.models.bases import OFFLINE_NAME, base_path
 from ragqa.models.embedder import Embedder
-from ragqa.models.folders import weights_identity
-from ragqa.models.reranker import CALIBRATION, Basis, Reranker
 from ragqa.records import Page, Passage
-from ragqa.search.retriever import BM25_WEIGHT, COSINE_WEIGHT, Retriever
 from ragqa.storage.checksums import SEAL, seal
 from ragqa.storage.files import sha256
 from ragqa.storage.folders import replace_folder
@@ -45,6 +41,7 @@ from ragqa.storage.json_lines import read_json_lines, read_rows, write_json_line
 from ragqa.text.clean import clean_page
 from ragqa.text.pages import read_pages, starter_folder
 from ragqa.text.passages import sentences, split
+from ragqa.training.calibrate import summarize, write_calibration
 from ragqa.training.card import write_dataset
 from ragqa.training.config import PRESETS, TrainConfig
 from ragqa.training.dataset import ExampleSet, PairConfig, build, from_judged, from_passages
@@ -276,34 +273,10 @@ def average_models(earlier: Path, later: Path, out: Path) -> None:
         (new / "README.md").write_text(card.replace(heading, note + heading, 1), encoding="utf8")
 
 
-def calibrate(folder: Path, embedder: Path, limit: int = 0) -> dict[str, dict[str, float]]:
-    """Fit the scores of best hits, alone and fused with cosines, to whether the hit is relevant; write scales and biases.
-
-    Platt's fit on the starter questions kept for it and on questions that the starter corpus does not answer, both sets
-    weighed alike. `limit` questions of each at most, unless it is 0.
-    """
-    covered = starter_part(read_starter_graded(), 2)
-    covered = sample(covered, limit) if limit else covered
-    uncovered = UNCOVERED.read_text(encoding="utf8").splitlines()[: limit or None]
-    index, reranker = open_starter(), Reranker.load(folder)
-    dense = DenseIndex.build(index.passages, Embedder.load(embedder))
-    retrievers = {"alone": Retriever(index, reranker), "fused": Retriever(index, reranker, dense=dense)}
-    values = {name: fit_scores(retriever, covered, uncovered) for name, retriever in retrievers.items()}
-    basis = Basis(weights_identity(folder), dense.embedder.identity, BM25_WEIGHT, COSINE_WEIGHT)
-    whole = values | {"basis": asdict(basis)}
-    (folder / CALIBRATION).write_text(json.dumps(whole, indent=1) + "\n", encoding="utf8")
-    return values
-
-
-def fit_scores(retriever: Retriever, covered: Judged, uncovered: Sequence[str]) -> dict[str, float]:
-    """Scale and bias of a retriever's scores."""
-    best = [(retriever.search(question, 1), key) for key, question in covered.questions.items()]
-    outcomes = [(hits[0].score, hits[0].passage.id in covered.relevance[key], len(best)) for hits, key in best if hits]
-    for hits in (retriever.search(question, 1) for question in uncovered):
-        outcomes += [(hits[0].score, False, len(uncovered))] if hits else []
-    scores, right, sizes = zip(*outcomes, strict=True)
-    fit = LogisticRegression(C=1e6).fit([[s] for s in scores], right, [1 / size for size in sizes])
-    return {"scale": round(float(fit.coef_[0][0]), 4), "bias": round(float(fit.intercept_[0]), 4)}
+def calibration_set() -> Judged:
+    """The starter questions kept to calibrate with, and questions that the starter corpus does not answer."""
+    uncovered = UNCOVERED.read_text(encoding="utf8").splitlines()
+    return replace(starter_part(read_starter_graded(), 2), uncovered=tuple(uncovered))
 
 
 def check_same_run(out: Path, settings: Mapping[str, Any]) -> None:
@@ -333,7 +306,7 @@ def train_models(run: argparse.Namespace) -> None:
     for name, stage in STAGES.items():
         if not (run.out / name).is_dir():
             config = replace(stage.config, base=base)
-            metrics = train([run.out / dataset for dataset in stage.datasets], run.out / name, config)
+            metrics = train([run.out / dataset for dataset in stage.datasets], run.out / name, config, calibrate=False)
             print(name, metrics, flush=True)
         base = str(run.out / name)
     if not (run.out / "reranker-torch").is_dir():
@@ -377,7 +350,7 @@ def mark_known(judged: Judged, key: str, left_out: set[str]) -> MarkedQuestion |
     return MarkedQuestion(judged.questions[key], (passage,), {passage.id: (Mark(*holding[0], BEST),)})
 
 
-def ship(out: Path, limit: int = 0) -> None:
+def ship(out: Path) -> None:
     """Export the models as they are shipped: with cards, the vectors of the starter corpus, a calibration and checksums."""
     pairs = read_pairs([out / name for name in DOMAIN], "train")
     for name in ("embedder", "reranker"):
@@ -389,12 +362,9 @@ def ship(out: Path, limit: int = 0) -> None:
     starter, embedder = open_starter(), Embedder.load(out / "embedder")
     embedder.source = ""  # of the bundled one, which it will be
     DenseIndex.build(starter.passages, embedder).save(out / "embedder" / STARTER_VECTORS.name, starter.texts_digest)
-    print(calibrate(out / "reranker", out / "embedder", limit))
-    export_selector(
-        out / "selector-torch",
-        out / "selector",
-        [(pair.question, pair.passage) for pair in pairs[:: max(1, len(pairs) // 300)]],
-    )
+    print(summarize(write_calibration(out / "reranker", [calibration_set()], Embedder.load(out / "embedder"))))
+    texts = [(pair.question, pair.passage) for pair in pairs[:: max(1, len(pairs) // 300)]]
+    export_selector(out / "selector-torch", out / "selector", texts)
     for name in ("embedder", "reranker", "selector"):  # with what was written into them since
         seal(out / name)
 
@@ -417,7 +387,7 @@ def main() -> None:
         check_same_run(run.out, settings | {"questions": sha256(run.questions)})
         make_datasets(run, datasets)
         train_models(run)
-        ship(run.out, run.limit)
+        ship(run.out)
     except RagqaError as error:
         raise SystemExit(f"shipped_models: {error}") from error
 

@@ -76,9 +76,9 @@ class Hit:
     """A passage found for a question. Its rank is its position in the list of hits, plus 1.
 
     `score` is the reranker's logit plus the weighted BM25 score and cosine (`search.retriever.rerank`), unbounded;
-    `probability` is the calibrated score, between 0 and 1. Without a reranker `score` is that of the source (BM25, the
-    embedder, or the fusion of both) and `probability` is None. `bm25_rank` counts from 1. For a passage that only the
-    embedder found it is one more than the number of passages with a higher BM25 score.
+    `probability` is the calibrated score, between 0 and 1; it is None if the reranker is not calibrated. Without a reranker
+    `score` is that of the source (BM25, the embedder, or the fusion of both) and `probability` is None. `bm25_rank` counts
+    from 1. For a passage that only the embedder found it is one more than the number of passages with a higher BM25 score.
     """
 
     passage: Passage

@@ -16,7 +16,7 @@ import pytest
 from ragqa.answers.written import Writer
 from ragqa.demo import Corpus, Crawler, Features, ServerConfig, find_feedback, read_auth, serve
 from ragqa.index.bm25 import Bm25Index
-from ragqa.models.reranker import Reranker
+from ragqa.models.reranker import Calibration, Calibrations, Reranker
 from ragqa.records import Passage
 from ragqa.search.retriever import Retriever
 
@@ -43,6 +43,7 @@ PASSAGES = (
     Passage("Bagging#0", "Bagging", "", text="Bagging averages many trees, without dropout.", url=f"{WIKI}/Bagging"),
     Passage("Evil#0", "<b>Evil</b> [x](//e)", "</a><i>", text=HOSTILE_TEXT, url="javascript:alert(4)"),
 )
+CALIBRATIONS = Calibrations(Calibration(), Calibration())
 QUESTION = "dropout?"
 ANSWER = "No unit can end up relying on another one."
 
@@ -57,7 +58,7 @@ class RelyingEngine:
 
 
 def small_retriever() -> Retriever:
-    return Retriever(Bm25Index.build(PASSAGES), Reranker(RelyingEngine(), "relying"))
+    return Retriever(Bm25Index.build(PASSAGES), Reranker(RelyingEngine(), "relying", CALIBRATIONS))
 
 
 def serve_small(

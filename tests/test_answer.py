@@ -1,5 +1,6 @@
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,11 @@ def test_below_the_threshold_it_abstains_and_still_shows_the_hits(selector: Sele
     assert (found.abstained, found.text, len(found.hits), found.quotes) == (True, "", 1, ())
     assert (found.source, found.start, found.end) == (None, 0, 0)
     assert not answer("dropout", hits, RERANKER, selector, threshold=0.2).abstained
+
+
+def test_without_probabilities_it_never_abstains(selector: Selector) -> None:
+    hits = [replace(hit("Soup is hot.", -9.0), probability=None)]
+    assert answer("dropout", hits, RERANKER, selector, threshold=1.0).text == "Soup is hot."
 
 
 def test_no_hits_are_an_abstention(selector: Selector) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from ragqa.cli import main
 from ragqa.cli.run import _parser
+from ragqa.errors import FallbackWarning
 from ragqa.index.bm25 import Bm25Index
-from ragqa.models.reranker import BUNDLED
+from ragqa.models.reranker import BUNDLED, CALIBRATION
 from ragqa.recipes import load_recipe, recipe_names
 from ragqa.records import Page, Passage
 from ragqa.storage.checksums import SEAL
@@ -22,7 +23,9 @@ from ragqa.storage.json_lines import read_json_lines, write_json_lines
 from ragqa.text import analyzer
 
 PREPOSITIONS = {"of", "for", "from", "with", "on", "in", "to", "by", "that"}  # a help text needs the noun before them
-COMMANDS = "crawl import-dump clean passages dataset train export evaluate index update verify ask demo".split()
+COMMANDS = (
+    "crawl import-dump clean passages dataset train export calibrate evaluate index update verify ask demo".split()
+)
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -189,9 +192,33 @@ def test_ask_says_what_was_written_for_ragqa(run: Run) -> None:
 def test_ask_without_reranking_or_without_hits(index: Path, run: Run) -> None:
     assert "score" not in run("ask", "bagging", "--index", index, "--bm25-only")[1]
     assert run("ask", "zebra", "--index", index, "--no-dense")[:2] == (
-        0,
+        3,
         "The corpus has no good answer: no passage shares a word with the question.\n",
     )
+
+
+def test_ask_without_a_good_answer_has_an_exit_status_of_its_own(index: Path, run: Run) -> None:
+    asked = ("ask", "what is bagging?", "--index", index)
+    assert run(*asked, "--threshold", "0")[0] == 0
+    for more in ((), ("--json",)):
+        code, out, _ = run(*asked, "--threshold", "1", *more)
+        assert code == 3
+        assert ("has no good answer" in out) != ('"abstained": true' in out)
+    assert "3 no good answer" in run("ask", "--help")[1]
+
+
+def test_ask_with_a_model_that_is_not_calibrated_says_so_and_shows_no_percentages(
+    tmp_path: Path, index: Path, run: Run
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(BUNDLED, model, ignore=shutil.ignore_patterns(SEAL, CALIBRATION))
+    with pytest.warns(FallbackWarning, match="the reranker model is not calibrated, so hits have no probabilities"):
+        code, out, _ = run(
+            "ask", "how long should I boil an egg?", "--index", index, "--model", model, "--threshold", "1"
+        )
+    assert code == 0
+    assert "[score " in out
+    assert "%" not in out
 
 
 def test_clean_rewrites_pages(tmp_path: Path, run: Run) -> None:
@@ -282,6 +309,8 @@ def bad(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> dict[st
         ("evaluate --judged {empty}", "is not a BEIR folder"),
         ("verify {empty}", "is not an index, model, dataset or file of records"),
         ("train --dataset {empty} --out {out}", "is not a dataset"),
+        ("calibrate {missing} --judged starter", "{missing} is not a folder; export the model into one first"),
+        ("calibrate {index}", "calibrating needs questions; give --dataset or --judged"),
         ("evaluate --titles {titles}", "no question is left to measure with"),
     ],
 )
@@ -301,6 +330,7 @@ def test_bad_input_is_one_line_on_stderr_and_exit_1(
     [
         ("ask dropout -k 0", "-k: 0 is not a whole number of at least 1"),
         ("ask dropout -k 2.5", "-k: 2.5 is not a whole number"),
+        ("ask dropout --threshold 1.5", "--threshold: 1.5 is not a number from 0 to 1"),
         ("ask dropout --candidates 0", "--candidates: 0 is not a whole number of at least 1"),
         ("demo --port 65536", "--port: 65536 is not a whole number from 0 to 65535"),
         ("evaluate --questions 0", "--questions: 0 is not a whole number of at least 1"),
@@ -441,7 +471,7 @@ def test_control_characters_of_a_page_do_not_reach_the_terminal(tmp_path: Path, 
         tmp_path / "p.jsonl", [Passage("a", "Evil\x1b]0;title\x07", text="evil \x1b[2J text", url="http://x/\x1b[1m")]
     )
     assert run("index", "--passages", tmp_path / "p.jsonl", "--out", tmp_path / "index")[0] == 0
-    code, out, _ = run("ask", "evil", "--index", tmp_path / "index")
+    code, out, _ = run("ask", "evil", "--index", tmp_path / "index", "--threshold", 0)
     assert code == 0
     assert not re.search(r"[\x00-\x09\x0b-\x1f]", out)
 

@@ -32,6 +32,7 @@ from ragqa.demo.votes import best_hit
 from ragqa.errors import FallbackWarning, InputError
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.folder import save_index, update_index
+from ragqa.models.reranker import Calibrations
 from ragqa.process import is_own_host
 from ragqa.records import Answer, Hit, Passage, Quote
 from ragqa.search.explanation import explain
@@ -240,6 +241,34 @@ def test_the_steps_name_the_corpus() -> None:
 @pytest.mark.parametrize(("seconds", "shown"), [(0.0001, "1 ms"), (0.11, "110 ms"), (1.26, "1.3 s")])
 def test_durations(seconds: float, shown: str) -> None:
     assert duration(seconds) == shown
+
+
+def test_without_a_calibration_there_are_no_percentages_and_the_panel_says_why() -> None:
+    reason = "The reranker is not calibrated."
+    turn = last("is the weather like dropout?")
+    assert turn.answer
+    assert turn.answer.abstained
+    assert "%" in told(turn)
+    assert reason not in render_panel([turn], 0)
+    plain = small_retriever()
+    assert plain.reranker
+    plain.reranker.calibrations = Calibrations()
+    (*_, turn) = respond("is the weather like dropout?", Corpus(plain, name="plain"), Settings(), ())
+    assert turn.answer
+    assert not turn.answer.abstained
+    assert "%" not in told(turn)
+    shown = render_panel([turn], 0)
+    assert reason in shown
+    assert "likely" not in shown
+    assert "score -" in shown
+    assert "BM25 #" in shown
+
+
+def test_the_settings_hold_the_least_probability_to_answer() -> None:
+    for threshold, abstained in ((0.0, False), (1.0, True)):
+        turn = last(settings=Settings(threshold=threshold))
+        assert turn.answer
+        assert turn.answer.abstained == abstained
 
 
 def test_the_settings_choose_the_ranking_and_how_much_of_it() -> None:

@@ -108,6 +108,18 @@ def test_numbers_and_null_are_taken_as_json_has_them(address: str, arguments: tu
         ((QUESTION, 2, ["small"]), "There is no corpus ['small']; there are: small, other"),
     ],
 )
+@pytest.mark.parametrize(("threshold", "abstained"), [(0, False), (0.2, False), (1, True), (None, False)])
+def test_ask_takes_a_threshold(address: str, threshold: float | None, abstained: bool) -> None:
+    event, data = call(address, "ask", QUESTION, 2, "", threshold)
+    assert (event, data[0]["abstained"]) == ("complete", abstained)
+
+
+@pytest.mark.parametrize("threshold", [1.5, "0.5", True])
+def test_a_threshold_that_is_none_is_named(address: str, threshold: object) -> None:
+    event, data = call(address, "ask", QUESTION, 2, "", threshold)
+    assert (event, data["error"]) == ("error", f"threshold is {threshold!r}; a number from 0 to 1 is needed")
+
+
 @pytest.mark.parametrize("endpoint", ["ask", "search"])
 def test_arguments_of_another_kind_are_named(
     address: str, endpoint: str, arguments: tuple[Any, ...], message: str
@@ -151,8 +163,12 @@ def test_the_tools_are_served_over_mcp(address: str) -> None:
         (True, "question is None; text is needed"),
     ]
     jsonschema = pytest.importorskip("jsonschema")
-    for arguments in ({"question": "a", "k": 2.0}, {"question": "a", "k": None, "corpus": None}):
-        jsonschema.validate(arguments, tools.tools[0].inputSchema)
+    schemas = {tool.name: tool.inputSchema for tool in tools.tools}
+    for schema in schemas.values():
+        for arguments in ({"question": "a", "k": 2.0}, {"question": "a", "k": None, "corpus": None}):
+            jsonschema.validate(arguments, schema)
+    jsonschema.validate({"question": "a", "threshold": 0.5}, schemas["ask"])
+    assert "threshold" not in schemas["search"]["properties"]
 
 
 def test_fifty_at_once_get_their_own_answers(served: tuple["subprocess.Popen[str]", str]) -> None:

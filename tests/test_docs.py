@@ -52,6 +52,7 @@ ONLY_PARSED = {
     "ragqa demo": "it serves until it is stopped",
     "ragqa train": "it takes minutes to hours",
     "ragqa export": "it needs the model that a training makes",
+    "ragqa calibrate": "it needs the model that a training makes",
     "ragqa evaluate --judged starter": "it takes minutes to an hour, depending on the CPU",
     "ragqa evaluate --judged ../shared/data": "it needs data that the repository does not hold",
     "ragqa dataset --recipe": "it needs data that the repository does not hold",

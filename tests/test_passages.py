@@ -10,7 +10,17 @@ from ragqa.errors import InputError
 from ragqa.records import Page, Passage
 from ragqa.text.characters import CLOSING_QUOTES, PAUSES, SENTENCE_ENDS
 from ragqa.text.clean import HEADING
-from ragqa.text.passages import cite, full_text, is_debris, sections, sentences, source_line, split, split_windows
+from ragqa.text.passages import (
+    cite,
+    from_full_text,
+    full_text,
+    is_debris,
+    sections,
+    sentences,
+    source_line,
+    split,
+    split_windows,
+)
 
 WORDS = st.sampled_from(
     [
@@ -313,3 +323,20 @@ def test_the_starter_corpus_holds_no_debris(starter_passages: tuple[Passage, ...
 @given(st.text())
 def test_any_passage_is_judged(text: str) -> None:
     assert is_debris(Passage("A#0", "A", text=text)) in (True, False)
+
+
+@given(st.text(alphabet="ab -:\n.", max_size=30), st.text(alphabet="ab -:", max_size=12), st.sampled_from(["", "Use"]))
+def test_a_full_text_becomes_a_passage_with_the_same_full_text(text: str, title: str, section: str) -> None:
+    whole = full_text(Passage("p", title, section, text=text))
+    assert full_text(from_full_text("q", whole)) == whole
+
+
+def test_title_and_section_are_found_in_a_full_text() -> None:
+    found = from_full_text("q", "Dropout - Why it helps: It is noise: and helps.")
+    assert (found.id, found.title, found.section, found.text) == (
+        "q",
+        "Dropout",
+        "Why it helps",
+        "It is noise: and helps.",
+    )
+    assert from_full_text("q", "No title here.") == Passage("q", "", end=14, text="No title here.")

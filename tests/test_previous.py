@@ -89,7 +89,7 @@ def test_the_command_migrates_once(old: Path, capsys: pytest.CaptureFixture[str]
     assert main(["update", str(old)]) == 0
     told = "4 passages, 0 of them embedded now; pages: 0 added, 0 changed, 0 removed"
     assert capsys.readouterr().out == f"{old}: {told}\n"
-    assert main(["ask", QUESTION, "--index", str(old)]) == 0
+    assert main(["ask", QUESTION, "--index", str(old), "--threshold", "0"]) == 0
     assert main(["update", str(old)]) == 1
     assert "nothing to update" in capsys.readouterr().err
 

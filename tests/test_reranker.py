@@ -214,8 +214,10 @@ def test_calibration_is_read_from_the_folder(tmp_path: Path) -> None:
     (folder / CALIBRATION).write_text(numbers)
     assert Reranker.load(folder).probability(0.5) == 0.5
     assert Reranker.load(folder).probability(1.5, fused=True) == 0.5
+    assert Reranker.load(folder).is_calibrated
     (folder / CALIBRATION).unlink()
-    assert Reranker.load(folder).probability(0.0) == 0.5
+    plain = Reranker.load(folder)
+    assert (plain.is_calibrated, plain.probability(9.0), plain.probability(9.0, fused=True)) == (False, None, None)
     for wrong in ('{"scale": 1, "bias": 0}', numbers.replace("2", '"much"'), "[]"):
         (folder / CALIBRATION).write_text(wrong)
         with pytest.raises(

@@ -23,8 +23,10 @@ from ragqa.index.stored_passages import StoredPassages
 from ragqa.models.embedder import Embedder
 from ragqa.models.folders import weights_identity
 from ragqa.models.reranker import BUNDLED as RERANKER
+from ragqa.models.reranker import CALIBRATION, Reranker
 from ragqa.search.question import check_question
 from ragqa.search.retriever import calibration_flaw, fuse
+from ragqa.storage.checksums import SEAL
 from ragqa.storage.generations import current
 
 PASSAGES = [
@@ -191,6 +193,17 @@ def test_probabilities_of_another_embedder_are_doubted(tmp_path: Path, word_embe
     with pytest.warns(FallbackWarning, match="calibrated for another embedder, so its probabilities may be wrong"):
         Retriever.open(tmp_path / "index", embedder=word_embedder)
     Retriever.open(tmp_path / "index", dense=False)
+
+
+def test_a_reranker_without_a_calibration_is_told_once(tmp_path: Path) -> None:
+    shutil.copytree(RERANKER, tmp_path / "model", ignore=shutil.ignore_patterns(SEAL, CALIBRATION))
+    retriever = Retriever(Bm25Index.build(PASSAGES), Reranker.load(tmp_path / "model"))
+    assert {hit.probability for hit in retriever.search("what is R?")} == {None}
+    with pytest.warns(
+        FallbackWarning, match=r"model is not calibrated, .* and `ask` never abstains; calibrate it with"
+    ):
+        assert not retriever.ask("what is R?", threshold=1.0).abstained
+    assert not retriever.ask("what is R?", threshold=1.0).abstained
 
 
 def test_the_starter_index_is_kept_and_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

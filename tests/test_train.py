@@ -12,13 +12,18 @@ import numpy as np
 import pytest
 import tiny_models
 
-from ragqa.errors import CorpusError, FallbackWarning, InputError, ModelError, RecordError
+from ragqa.errors import CorpusError, FallbackWarning, InputError, MissingExtraError, ModelError, RecordError
+from ragqa.index.bm25 import Bm25Index
+from ragqa.index.dense import DenseIndex
 from ragqa.index.verify import verify
 from ragqa.models.bases import BASE, OFFLINE_BASE, base_path
-from ragqa.models.reranker import Reranker
+from ragqa.models.embedder import Embedder
+from ragqa.models.reranker import CALIBRATION, Reranker
 from ragqa.records import Pair
+from ragqa.search.retriever import Retriever, calibration_flaw
 from ragqa.storage.checksums import SEAL, seal
 from ragqa.storage.json_lines import write_json_lines
+from ragqa.training.calibrate import judged_pairs, read_summary
 from ragqa.training.card import write_dataset
 from ragqa.training.checkpoints import find_checkpoint
 from ragqa.training.config import PRESETS, TrainConfig
@@ -32,6 +37,12 @@ from huggingface_hub.repocard import metadata_load  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 TOPICS = "dropout bagging boosting pruning pooling hashing stacking padding masking scaling".split()
+HELD_OUT = [
+    f"{kind} {thing}"
+    for kind in ("sparse", "deep", "robust", "fast", "lazy", "adaptive")
+    for thing in ("padding", "masking", "scaling", "mixing", "routing")
+]
+EGG = "how long should I boil an egg?"
 
 
 def pairs_about(topics: list[str]) -> list[Pair]:
@@ -46,7 +57,7 @@ def pairs_about(topics: list[str]) -> list[Pair]:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "dataset"
-    pairs = {"train": pairs_about(TOPICS[:7]) * 4, "eval": pairs_about(TOPICS[7:]), "test": []}
+    pairs = {"train": pairs_about(TOPICS[:7]) * 4, "eval": pairs_about(HELD_OUT), "test": []}
     write_dataset(pairs, folder, title="Toy", sources=["made here"], licence="cc0-1.0", config=PairConfig())
     return folder
 
@@ -57,6 +68,53 @@ def trained(tmp_path_factory: pytest.TempPathFactory, dataset: Path, tiny: Path)
     metrics = train([dataset], out, TrainConfig(base=str(tiny), epochs=2, evaluations=2), progress=False)
     assert set(metrics) == {"map", "mrr@10", "ndcg@10"}
     return out
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory, trained: Path, dataset: Path) -> Path:
+    out = tmp_path_factory.mktemp("exported") / "reranker"
+    export(trained, out, read_pairs([dataset], "train"), held_out=read_pairs([dataset], "eval"))
+    return out
+
+
+@pytest.mark.parametrize("name", ["trained", "exported"])
+def test_a_model_of_ones_own_abstains_and_answers(name: str, dataset: Path, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(name)
+    passages = judged_pairs(read_pairs([dataset], "eval")).passages
+    dense = DenseIndex.build(passages, Embedder.load())
+    retriever = Retriever(Bm25Index.build(passages), Reranker.load(folder), dense=dense)
+    assert calibration_flaw(retriever) == ""
+    assert retriever.ask(EGG).abstained
+    assert not retriever.ask("What is sparse padding?").abstained
+    card = (folder / "README.md").read_text(encoding="utf8")
+    assert card.count("\n## Calibration\n") == 1
+    assert "30 questions with an answer among the passages and 30 without" in card
+    assert read_summary(folder).startswith("calibrated on 30 questions with an answer and 30 without; Brier score 0.")
+    assert verify(folder) == "a model, every byte as written"
+
+
+def test_too_few_held_out_questions_are_told_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)  # importing it fails
+    few = {"train": pairs_about(TOPICS), "eval": pairs_about(HELD_OUT[:19])}
+    with (
+        pytest.warns(FallbackWarning, match="out is not calibrated.*needs at least 20 questions .*, and there are 19;"),
+        pytest.raises(MissingExtraError),
+    ):
+        train([write_splits(tmp_path / "data", few)], tmp_path / "out", TrainConfig(base=str(tmp_path)), progress=False)
+
+
+def test_a_calibration_that_fails_leaves_the_model_without_one(tmp_path: Path, dataset: Path, tiny: Path) -> None:
+    wrong = [replace(pair, label=1 - pair.label) for pair in pairs_about(HELD_OUT)]
+    data = write_splits(tmp_path / "data", {"train": read_pairs([dataset], "train"), "eval": wrong})
+    out = tmp_path / "model"
+    with pytest.warns(
+        FallbackWarning, match="model is not calibrated, so it shows no percentages and never abstains: "
+    ):
+        train([data], out, TrainConfig(base=str(tiny), epochs=0.1), progress=False)
+    assert not Reranker.load(out).is_calibrated
+    assert verify(out) == "a model, every byte as written"
 
 
 def test_the_folder_loads_in_sentence_transformers_and_in_openvino_alike(trained: Path) -> None:
@@ -86,7 +144,7 @@ def test_a_training_whose_gradients_are_no_numbers_ends(tmp_path: Path, dataset:
     weights["classifier.weight"][:] = float("nan")
     save_file(weights, tmp_path / "broken" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ModelError, match=r"the gradients are not finite at step \d+"):
-        train([dataset], tmp_path / "out", TrainConfig(base=str(tmp_path / "broken")), progress=False)
+        train([dataset], tmp_path / "out", TrainConfig(base=str(tmp_path / "broken")), progress=False, calibrate=False)
     assert not (tmp_path / "out").exists()
 
 
@@ -123,7 +181,9 @@ def test_no_checkpoints_are_left(trained: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path, dataset: Path, tiny: Path, trained: Path) -> None:
-    train([dataset], tmp_path / "again", TrainConfig(base=str(tiny), epochs=2, evaluations=2), progress=False)
+    config = TrainConfig(base=str(tiny), epochs=2, evaluations=2)
+    train([dataset], tmp_path / "again", config, progress=False, calibrate=False)
+    assert not (tmp_path / "again" / CALIBRATION).exists()
     assert (tmp_path / "again/model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
 
 
@@ -141,7 +201,7 @@ def test_killed_it_goes_on_from_the_last_checkpoint(tmp_path: Path, dataset: Pat
         "--base",
         str(tiny),
     ]
-    command += ["--epochs", "30", "--evaluations", "1"]
+    command += ["--epochs", "30", "--evaluations", "1", "--no-calibration"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob(f"model.checkpoints/checkpoint-*/{SEAL}")) and time.monotonic() < deadline:
@@ -169,7 +229,7 @@ def test_export_alone_needs_no_torch_weights_to_score(tmp_path: Path, trained: P
         assert Reranker.load(tmp_path / name).score("What is pooling?", ["pooling", "bagging"]).shape == (2,)
     with pytest.raises(ModelError, match="is not a folder"):
         export(tmp_path / "nothing", tmp_path / "out", pairs)
-    with pytest.raises(InputError, match="calibration needs pairs"):
+    with pytest.raises(InputError, match="quantization needs pairs"):
         export(trained, tmp_path / "out", [])
 
 
@@ -200,7 +260,8 @@ def test_lists_hold_the_best_half_and_a_draw_of_the_rest() -> None:
 
 def test_the_listwise_recipe_learns_and_the_folder_serves(tmp_path: Path, dataset: Path, tiny: Path) -> None:
     config = replace(PRESETS["listwise"], base=str(tiny), epochs=2)
-    assert set(train([dataset], tmp_path / "model", config, progress=False)) == {"map", "mrr@10", "ndcg@10"}
+    metrics = train([dataset], tmp_path / "model", config, progress=False, calibrate=False)
+    assert set(metrics) == {"map", "mrr@10", "ndcg@10"}
     assert "ListwiseLoss" in (tmp_path / "model/README.md").read_text(encoding="utf8")
     assert Reranker.load(tmp_path / "model").score("What is pooling?", ["pooling", "x"]).shape == (2,)
 
@@ -251,7 +312,7 @@ def test_a_list_needs_two_passages_of_a_question(tmp_path: Path, monkeypatch: py
     alone = [replace(pair, question=f"{pair.question} {n}") for n, pair in enumerate(pairs_about(TOPICS))]
     data = write_splits(tmp_path / "data", {"train": alone, "eval": pairs_about(TOPICS)})
     with pytest.raises(CorpusError, match="no question in .*data has 2 passages, as lists need"):
-        train([data], tmp_path / "out", PRESETS["listwise"], progress=False)
+        train([data], tmp_path / "out", PRESETS["listwise"], progress=False, calibrate=False)
 
 
 def test_only_positives_of_several_grades_give_a_warning() -> None:
@@ -355,4 +416,5 @@ def test_a_model_that_cannot_be_exported_is_kept_for_torch(
     with pytest.warns(FallbackWarning, match="model runs only on torch, which is slower: it cannot be exported"):
         train([dataset], out, TrainConfig(base=str(tiny), epochs=0.1), progress=False)
     assert verify(out) == "a model, every byte as written"
+    assert Reranker.load(out).is_calibrated
     assert Reranker.load(out).score("What is pooling?", ["pooling"]).shape == (1,)

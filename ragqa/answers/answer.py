@@ -39,12 +39,14 @@ def answer(
 
     The selector (by default the bundled one) scores all of them, and the reranker the best few once more, as if they were
     passages. The score of the hit counts too. Abstain if there are no hits, or if the probability of the best hit is below
-    `threshold` (0 to 1). Without a reranker the answer is the whole text of the first hit, and its quality is unknown.
+    `threshold` (0 to 1). A reranker that is not calibrated gives no probabilities, so there is always an answer if there are
+    hits. Without a reranker the answer is the whole text of the first hit, and its quality is unknown.
     """
     hits = tuple(hits)
     if reranker is None:
         return Answer(question, hits[0].passage.text if hits else "", hits, (), abstained=not hits)
-    if not hits or (hits[0].probability or 0.0) < threshold:
+    probability = hits[0].probability if hits else None
+    if not hits or (probability is not None and probability < threshold):
         return Answer(question, "", hits, (), abstained=True)
     reader = _Reader(hits[:read], selector or bundled_selector(), reranker)
     quotes = _quote(question, reader)
@@ -58,6 +60,11 @@ def _probability(quotes: Sequence[Quote], hits: Sequence[Hit], selector: Selecto
     chances = [(quote.score, hits[quote.hit].probability) for quote in quotes]
     known = [calibration.probability(score, hit) for score, hit in chances if calibration and hit is not None]
     return min(known) if known and len(known) == len(quotes) else None
+
+
+def is_reranked(answer: Answer) -> bool:
+    """Return True if a reranker scored the hits: only then are there quotes, or an abstention with hits."""
+    return bool(answer.quotes) or (answer.abstained and bool(answer.hits))
 
 
 def abstention(answer: Answer) -> str:

@@ -1,4 +1,4 @@
-"""Commands that train and measure: `dataset`, `train`, `export`, `evaluate`."""
+"""Commands that train and measure: `dataset`, `train`, `export`, `calibrate`, `evaluate`."""
 
 import argparse
 import json
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragqa.cli.options import MODEL_HELP, Command, add_candidates, add_embedder, given, real, share, weight, whole
+from ragqa.cli.terminal import say
 from ragqa.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,6 +34,11 @@ def add_commands(command: Command) -> None:
         "export", _export, "convert a trained model to OpenVINO, with 8-bit weights and without torch",
         "ragqa export model/ --dataset dataset/ --out reranker/",
         _add_export_options,
+    )  # fmt: skip
+    command(
+        "calibrate", _calibrate, "fit the probabilities of a reranker's best hits to judged questions",
+        "ragqa calibrate reranker/ --dataset dataset/",
+        _add_calibrate_options,
     )  # fmt: skip
     command(
         "evaluate", _evaluate, "measure rankings and answers on judged questions",
@@ -174,7 +180,16 @@ def _add_train_options(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help=f"model to start from: folder or hub id; without internet access, {OFFLINE_BASE} (default: from the recipe)",
     )
+    _add_no_calibration(parser)
     _add_settings(parser.add_argument_group("settings", "default: from the recipe"))
+
+
+def _add_no_calibration(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--no-calibration",
+        action="store_true",
+        help="do not fit the probabilities of the best hits to the eval pairs; without them ragqa ask never abstains",
+    )
 
 
 def _add_settings(group: Any) -> None:
@@ -229,10 +244,49 @@ def _add_export_options(parser: argparse.ArgumentParser) -> None:
         required=True,
         nargs="+",
         metavar="FOLDER",
-        help="dataset folders whose train pairs calibrate the 8-bit numbers",
+        help="dataset folders: their train pairs set the ranges of the 8-bit numbers, their eval pairs calibrate a reranker",
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="folder to write the exported model to")
     parser.add_argument("--no-int8", action="store_true", help="keep 16-bit weights and compute in 32 bits")
+    _add_no_calibration(parser)
+
+
+def _add_calibrate_options(parser: argparse.ArgumentParser) -> None:
+    from ragqa.evaluation.judged import STARTER_SETS
+    from ragqa.training.calibrate import QUESTIONS
+
+    parser.add_argument("model", metavar="MODEL", help="folder of a reranker; its calibration.json is replaced")
+    parser.add_argument(
+        "--dataset",
+        nargs="+",
+        default=[],
+        dest="datasets",
+        metavar="FOLDER",
+        help="dataset folders whose eval pairs are used",
+    )
+    parser.add_argument(
+        "--judged",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help=f"BEIR folders whose questions are used, or bundled sets: {', '.join(STARTER_SETS)}",
+    )
+    parser.add_argument(
+        "--split", metavar="NAME", help="judgments to use: qrels/NAME.tsv of a BEIR folder (default: test)"
+    )
+    parser.add_argument(
+        "--questions",
+        type=whole(1),
+        default=QUESTIONS,
+        metavar="N",
+        help=f"number of questions to use, evenly spaced (default: {QUESTIONS})",
+    )
+    parser.add_argument(
+        "--embedder",
+        metavar="MODEL",
+        default="bundled",
+        help="embedder that the indexes are built with: folder or hub id (default: the bundled one)",
+    )
 
 
 def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
@@ -308,13 +362,20 @@ def _dataset_of_recipe(options: argparse.Namespace) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
-    from ragqa.training.config import TrainConfig
+    from ragqa.training.calibrate import read_summary
+    from ragqa.training.config import PRESETS, TrainConfig
     from ragqa.training.train import train
     from ragqa.training.train_embedder import train_embedder
 
     config = replace(_preset(options.recipe), **given(options, TrainConfig))
-    run = train_embedder if options.recipe == "embedder" else train
-    print(json.dumps(dict(run(options.datasets, options.out, config)), indent=1))
+    if options.recipe == "embedder":
+        metrics = train_embedder(options.datasets, options.out, config)
+    else:  # other recipes do not ask questions
+        calibrate = options.recipe in PRESETS and not options.no_calibration
+        metrics = train(options.datasets, options.out, config, calibrate=calibrate)
+    print(json.dumps(dict(metrics), indent=1))
+    if summary := read_summary(options.out):
+        say(f"{options.out}: {summary}")
 
 
 def _preset(name: str) -> "TrainConfig":
@@ -326,15 +387,36 @@ def _preset(name: str) -> "TrainConfig":
 
 
 def _export(options: argparse.Namespace) -> None:
+    from ragqa.training.calibrate import read_summary
     from ragqa.training.export import export
     from ragqa.training.pairs import read_pairs
 
-    parity = export(options.model, options.out, read_pairs(options.dataset, "train"), int8=not options.no_int8)
+    held_out = None if options.no_calibration else read_pairs(options.dataset, "eval")
+    pairs = read_pairs(options.dataset, "train")
+    parity = export(options.model, options.out, pairs, int8=not options.no_int8, held_out=held_out)
     size = sum(f.stat().st_size for f in Path(options.out).rglob("*") if f.is_file()) / 1e6
     print(
         f"{options.out}: {size:.1f} MB; compared with the torch model: largest deviation {parity.deviation:.2g}, "
         f"{parity.measure} {parity.agreement:.4f}"
     )
+    if summary := read_summary(options.out):
+        print(f"{options.out}: {summary}")
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from ragqa.evaluation.calibration import reliability_table
+    from ragqa.evaluation.judged import read_judged
+    from ragqa.models.named import check_models, load_embedder
+    from ragqa.training.calibrate import calibrate_folder, judged_pairs, summarize
+    from ragqa.training.pairs import read_pairs
+
+    if not options.datasets and not options.judged:
+        raise InputError("calibrating needs questions; give --dataset or --judged")
+    check_models(options.embedder)
+    sets = [judged_pairs(read_pairs(options.datasets, "eval"))] if options.datasets else []
+    sets += [read_judged(name, options.split) for name in options.judged]
+    fits = calibrate_folder(options.model, sets, load_embedder(options.embedder), questions=options.questions)
+    print(f"{options.model}: {summarize(fits)}\n\n{reliability_table(fits['fused'].reliability)}")
 
 
 def _evaluate(options: argparse.Namespace) -> None:

@@ -33,7 +33,8 @@ class Terminated(BaseException):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0 is success, 1 an error (printed in one line on stderr) or a page that failed, 130 Ctrl-C, 143 SIGTERM.
+    0 is success, 1 an error (printed in one line on stderr) or a page that failed, 3 a question without a good answer, 130
+    Ctrl-C, 143 SIGTERM.
     """
     _prepare_streams()
     warnings.showwarning = _show_warning

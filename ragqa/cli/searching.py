@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ragqa.cli.options import Command, add_built_with, add_embedder, add_retriever, open_retriever, real, whole
+from ragqa.cli.options import Command, add_built_with, add_embedder, add_retriever, open_retriever, real, share, whole
 from ragqa.cli.terminal import printable, wrap
 from ragqa.errors import InputError
 from ragqa.progress import counter
@@ -18,6 +18,8 @@ from ragqa.storage.json_lines import read_json_lines
 if TYPE_CHECKING:
     from ragqa.demo import Crawler
     from ragqa.index.folder import IndexReport
+
+NO_GOOD_ANSWER = 3  # exit status of `ask`
 
 
 def add_commands(command: Command) -> None:
@@ -82,10 +84,22 @@ def _add_verify_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_ask_options(parser: argparse.ArgumentParser) -> None:
+    from ragqa.answers.answer import THRESHOLD
+
     parser.add_argument("question", metavar="QUESTION", help="question in English, at most 2,000 characters")
     parser.add_argument("-k", type=whole(1), default=5, metavar="N", help="number of passages to show (default: 5)")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
+    parser.add_argument(
+        "--threshold",
+        type=share(),
+        default=THRESHOLD,
+        metavar="P",
+        help=f"do not answer if the best passage is less likely than this to be relevant, 0 to 1 (default: {THRESHOLD})",
+    )
     add_retriever(parser)
+    parser.epilog = (
+        f"{parser.epilog}\n\nexit status:\n  0 answered, {NO_GOOD_ANSWER} no good answer, 1 error, 2 bad usage"
+    )
 
 
 def _add_demo_options(parser: argparse.ArgumentParser) -> None:
@@ -213,22 +227,26 @@ def _verify(options: argparse.Namespace) -> None:
         print(f"{path}: {verify(path, pages)}")
 
 
-def _ask(options: argparse.Namespace) -> None:
+def _ask(options: argparse.Namespace) -> int:
     from ragqa.answers.answer import as_dict
     from ragqa.search.question import check_question
 
     check_question(options.question)
-    answer = open_retriever(options, options.index).ask(options.question, options.k)
+    answer = open_retriever(options, options.index).ask(options.question, options.k, threshold=options.threshold)
     print(json.dumps(as_dict(answer), ensure_ascii=False, indent=1) if options.json else _as_text(answer))
+    return NO_GOOD_ANSWER if answer.abstained else 0
 
 
 def _as_text(answer: Answer) -> str:
-    from ragqa.answers.answer import abstention, quoted_spans
+    from ragqa.answers.answer import abstention, is_reranked, quoted_spans
 
     asked = [wrap(printable(f"Asked as: {answer.question}"))] if answer.typed else []
     answered = answer.hits and not answer.abstained
     head = _quotes_as_text(answer) if answered else wrap(printable(abstention(answer)))
-    hits = [_hit_as_text(rank, hit, quoted_spans(answer, rank)) for rank, hit in enumerate(answer.hits, 1)]
+    hits = [
+        _hit_as_text(rank, hit, quoted_spans(answer, rank), is_reranked(answer))
+        for rank, hit in enumerate(answer.hits, 1)
+    ]
     return "\n\n".join([*asked, head, *hits])
 
 
@@ -245,12 +263,14 @@ def _quotes_as_text(answer: Answer) -> str:
     )
 
 
-def _hit_as_text(rank: int, hit: Hit, spans: Sequence[tuple[int, int]]) -> str:
+def _hit_as_text(rank: int, hit: Hit, spans: Sequence[tuple[int, int]], reranked: bool) -> str:
     from ragqa.text.passages import heading_path, source_line
 
     scores = f"BM25 #{hit.bm25_rank} ({hit.bm25_score:.1f})" if hit.bm25_score else "not found by BM25"
+    if reranked:
+        scores = f"score {hit.score:.2f}, {scores}"
     if hit.probability is not None:
-        scores = f"{hit.probability:.0%}, score {hit.score:.2f}, {scores}"
+        scores = f"{hit.probability:.0%}, {scores}"
     text = printable(hit.passage.text)
     opening, closing = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() else ("»", "«")
     for start, end in reversed(spans):

@@ -6,6 +6,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
+from ragqa.answers.answer import THRESHOLD
 from ragqa.answers.written import Writer
 from ragqa.demo.corpora import Corpus
 from ragqa.demo.messages import messages
@@ -49,7 +50,7 @@ class _Parts:
     question: Any
     chat: Any
     panel: Any
-    settings: Sequence[Any]  # corpus, ranking, results, candidates, write
+    settings: Sequence[Any]  # corpus, ranking, results, candidates, threshold, write
     turns: Any  # the open conversation, in the browser
     chats: Any  # earlier conversations, in the browser
     earlier: Any
@@ -121,7 +122,8 @@ def _lay_out(corpora: Mapping[str, Corpus], writer: Writer | None, examples: Seq
 def _add_settings(corpora: Mapping[str, Corpus], writer: Writer | None) -> list[Any]:
     import gradio as gr
 
-    names, reranks = list(corpora), any(corpus.retriever.reranker for corpus in corpora.values())
+    names, rerankers = list(corpora), [corpus.retriever.reranker for corpus in corpora.values()]
+    reranks, calibrated = any(rerankers), any(reranker and reranker.is_calibrated for reranker in rerankers)
     ranking, depth = RERANKED if reranks else BM25, (LEAST_CANDIDATES, MOST_CANDIDATES, CANDIDATES)
     gr.Markdown("### Settings")
     return [
@@ -129,6 +131,7 @@ def _add_settings(corpora: Mapping[str, Corpus], writer: Writer | None) -> list[
         gr.Radio([RERANKED, BM25, BOTH], value=ranking, label="Ranking", interactive=True, visible=reranks),
         gr.Slider(LEAST_RESULTS, MOST_RESULTS, RESULTS, step=1, label="Passages to show"),
         gr.Slider(*depth, step=1, label="Passages to rerank", visible=reranks),
+        gr.Slider(0, 1, THRESHOLD, step=0.05, label="Least probability to answer", visible=calibrated),
         gr.Checkbox(writer is not None, label="Write an answer with the language model", visible=writer is not None),
     ]
 
@@ -139,13 +142,20 @@ def _connect_asking(
     import gradio as gr
 
     def talk(
-        typed: str, name: str, ranking: str, results: float, candidates: float, write: bool, data: Data
+        typed: str,
+        name: str,
+        ranking: str,
+        results: float,
+        candidates: float,
+        threshold: float,
+        write: bool,
+        data: Data,
     ) -> Iterator[tuple[Any, ...]]:
         if not typed.strip():
             yield (gr.skip(),) * 4
             return
         earlier, typed = from_data(data)[1 - MOST_TURNS :], typed[:MOST_TYPED]
-        settings = Settings(ranking, int(results), int(candidates), write)
+        settings = Settings(ranking, int(results), int(candidates), threshold, write)
         turn, answered = Turn(typed, name), False
         yield _busy(), messages([*earlier, turn]), gr.skip(), gr.skip()
         for turn in respond(typed, corpora[name], settings, earlier, writer):

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from functools import wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from ragqa.answers.answer import as_dict
+from ragqa.answers.answer import THRESHOLD, as_dict
 from ragqa.demo.corpora import Corpus
 from ragqa.demo.respond import LEAST_RESULTS, MOST_RESULTS, RESULTS, check_results
 from ragqa.errors import InputError, RagqaError
@@ -20,11 +21,12 @@ MCP_PATH = "gradio_api/mcp/"
 AT_ONCE = 2  # tool calls answered at the same time
 WAITING = 64  # tool calls that may wait; more are refused
 
-# the arguments that `check` accepts: null for a default, and 2.0 for 2, since JSON does not tell them apart
+# the arguments that the endpoints accept: null for a default, and 2.0 for 2, since JSON does not tell them apart
 PROPERTIES: Mapping[str, Mapping[str, Any]] = {
     "question": {"type": "string"},
     "k": {"type": ["integer", "null"], "minimum": LEAST_RESULTS, "maximum": MOST_RESULTS, "default": RESULTS},
     "corpus": {"type": ["string", "null"], "default": ""},
+    "threshold": {"type": ["number", "null"], "minimum": 0, "maximum": 1, "default": THRESHOLD},
 }
 
 
@@ -59,8 +61,8 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
         hits = find(corpus).retriever.search(*check(question, k))
         return [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(hits, 1)]
 
-    def ask(question: str, k: int = RESULTS, corpus: str = "") -> dict[str, Any]:
-        """Answer a question about machine learning with the sentence of the corpus that answers it best.
+    def ask(question: str, k: int = RESULTS, corpus: str = "", threshold: float = THRESHOLD) -> dict[str, Any]:
+        """Answer a question about machine learning with the sentences of the corpus that answer it best.
 
         The `url` of a passage is the page and revision that it was taken from. Text written for ragqa has none; its `about` is
         Wikipedia's article on the topic, which it does not quote.
@@ -69,11 +71,12 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
             question: The question, in English, at most 2,000 characters.
             k: The number of passages to return with the answer, from 1 to 20.
             corpus: The name of the corpus to search; empty for the first one.
+            threshold: The probability of the best passage, from 0 to 1, below which there is no answer.
 
         Returns:
-            Its text (empty and abstained if no passage answers), the hits as in `search`, the best sentences of hits 0, 1 …
+            Its text (empty and abstained if no passage answers), its quotes with their places, and the hits as in `search`.
         """
-        return as_dict(find(corpus).retriever.ask(*check(question, k)))
+        return as_dict(find(corpus).retriever.ask(*check(question, k), threshold=check_threshold(threshold)))
 
     for function in (search, ask):
         api(_with_plain_errors(function), api_name=function.__name__, **limits)
@@ -108,6 +111,15 @@ def check(question: object, k: object) -> tuple[str, int]:
         raise InputError(f"k is {repr(k)[:40]}; a whole number is needed")
     check_results(k)
     return question, k
+
+
+def check_threshold(threshold: object) -> float:
+    """Return the threshold; null means the default. Raises `InputError` for anything but a number from 0 to 1."""
+    if threshold is None:
+        return THRESHOLD
+    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+        raise InputError(f"threshold is {repr(threshold)[:40]}; a number from 0 to 1 is needed")
+    return float(threshold)
 
 
 class Tools:
@@ -159,7 +171,7 @@ def describe(name: str, function: Callable[..., Any]) -> "types.Tool":
     from mcp import types
 
     purpose, parameters, returns = get_function_description(function)
-    properties = {key: {**schema, "description": parameters[key]} for key, schema in PROPERTIES.items()}
+    properties = {key: {**PROPERTIES[key], "description": parameters[key]} for key in signature(function).parameters}
     schema = {"type": "object", "properties": properties, "required": ["question"], "additionalProperties": False}
     return types.Tool(name=name, description=f"{purpose} Returns: {' '.join(returns)}", inputSchema=schema)
 
@@ -170,8 +182,9 @@ def call(functions: Mapping[str, Callable[..., Any]], name: str, arguments: Mapp
 
     if name not in functions:
         raise ValueError(f"there is no tool {name[:40]!r}; there are: {', '.join(functions)}")
-    if unknown := [key for key in arguments if key not in PROPERTIES]:
-        raise ValueError(f"{name} takes question, k and corpus, not {unknown[0]!r:.40}")
+    *most, last = signature(functions[name]).parameters
+    if unknown := [key for key in arguments if key not in (*most, last)]:
+        raise ValueError(f"{name} takes {', '.join(most)} and {last}, not {unknown[0]!r:.40}")
     if "question" not in arguments:
         raise ValueError("question is missing")
     try:

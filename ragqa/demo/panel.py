@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import BoundedSemaphore
 from typing import Any
 
-from ragqa.answers.answer import quoted_spans
+from ragqa.answers.answer import is_reranked, quoted_spans
 from ragqa.demo.corpora import Corpus
 from ragqa.demo.escaping import matches
 from ragqa.demo.movement import describe_movement, direction, find_rows
@@ -21,7 +21,7 @@ AROUND = 2  # passages to show on each side of a hit
 
 def parts() -> Any:
     """Return the macros of the panel's template."""
-    return macros("panel.html", quoted_spans, describe_movement, direction, find_rows, matches)
+    return macros("panel.html", is_reranked, quoted_spans, describe_movement, direction, find_rows, matches)
 
 
 def render_panel(turns: Sequence[Turn], shown: int) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from time import perf_counter
 
-from ragqa.answers.answer import READ_HITS, answer
+from ragqa.answers.answer import READ_HITS, THRESHOLD, answer
 from ragqa.answers.citations import without_citations
 from ragqa.answers.written import Writer, Written
 from ragqa.demo.corpora import Corpus
@@ -27,11 +27,12 @@ ALIKE = 0.75  # similarity (difflib's ratio) of a word and its misspelling
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to answer a question."""
+    """How to answer a question. There is no answer if the best hit's probability is below `threshold`, 0 to 1."""
 
     ranking: str = RERANKED
     results: int = RESULTS
     candidates: int = CANDIDATES
+    threshold: float = THRESHOLD
     write: bool = False
 
 
@@ -76,7 +77,9 @@ def _steps(turn: Turn, corpus: Corpus, settings: Settings, earlier: Sequence[Tur
         hits = rerank(retriever.reranker, asked, hits, cosines)
         turn = clock.note(turn, f"reranked {len(hits)}")
         yield turn
-    answered = answer(asked, hits[: settings.results], retriever.reranker, retriever.selector)
+    answered = answer(
+        asked, hits[: settings.results], retriever.reranker, retriever.selector, threshold=settings.threshold
+    )
     if retriever.refuses(asked):
         answered = refusal(answered)
     if answered.quotes:

@@ -2,32 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from ragqa.errors import InputError
+from ragqa.evaluation.calibration import Reliability, reliability, reliability_table
 from ragqa.evaluation.judged import Judged
 from ragqa.evaluation.metrics import find_unaskable
 from ragqa.records import Answer
 from ragqa.search.retriever import Retriever
 
-BINS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)  # bounds of probabilities, for `Reliability`
-
 LEAST_PART = 20  # characters; a shorter part of an answer does not count as holding it
-
-
-@dataclass(frozen=True, slots=True)
-class Reliability:
-    """The questions whose best hit has a probability from `low` to `high`.
-
-    `mean` is their mean probability, `right` the fraction whose best hit is relevant.
-    """
-
-    low: float
-    high: float
-    questions: int
-    mean: float
-    right: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +20,8 @@ class AnswerReport:
 
     `uncovered`, `covered` and `with_answers` are numbers of questions; the latter are covered and have known answers. The rest
     are fractions. `right`: the best hit of a covered question is relevant. `holds_answer`: the best sentence, shown or not,
-    contains a known answer, or is a part of one with at least 20 characters. `reliability` counts all questions with hits.
+    contains a known answer, or is a part of one with at least 20 characters. `reliability` counts all questions with hits. It
+    is empty if the reranker is not calibrated.
     """
 
     uncovered: int
@@ -63,8 +48,9 @@ def inspect_answers(retriever: Retriever, judged: Judged, progress: Callable[[st
             progress(key)
     uncovered = [retriever.ask(question) for question in judged.uncovered]
     right = {key: bool(a.hits) and a.hits[0].passage.id in judged.relevance[key] for key, a in covered.items()}
-    outcomes = [(a.hits[0].probability or 0.0, right[key]) for key, a in covered.items() if a.hits]
-    outcomes += [(a.hits[0].probability or 0.0, False) for a in uncovered if a.hits]
+    best = [(a.hits[0].probability, right[key]) for key, a in covered.items() if a.hits]
+    best += [(a.hits[0].probability, False) for a in uncovered if a.hits]
+    told = [(probability, relevant) for probability, relevant in best if probability is not None]
     held = [_holds(covered[key], answers) for key, answers in judged.answers.items()]
     return AnswerReport(
         len(uncovered),
@@ -74,7 +60,7 @@ def inspect_answers(retriever: Retriever, judged: Judged, progress: Callable[[st
         _share(list(right.values())),
         len(held),
         _share(held),
-        tuple(_reliability(outcomes, low, high) for low, high in pairwise(BINS)),
+        reliability([p for p, _ in told], [relevant for _, relevant in told], [1.0] * len(told)),
     )
 
 
@@ -86,15 +72,9 @@ def answers_table(report: AnswerReport) -> str:
     lines.append(f"abstains on {report.abstained_on_covered:.1%} of the covered questions")
     if report.uncovered:
         lines.append(f"abstains on {report.abstained_on_uncovered:.1%} of {report.uncovered:,} uncovered questions")
-    lines += [
-        "",
-        "| probability of the best hit | questions | mean probability | best hit relevant |",
-        "|---|---|---|---|",
-    ]
-    for row in report.reliability:
-        figures = f"{row.mean:.2f} | {row.right:.2f}" if row.questions else "– | –"
-        lines.append(f"| {row.low:.1f}–{row.high:.1f} | {row.questions} | {figures} |")
-    return "\n".join(lines)
+    if not report.reliability:
+        return "\n".join([*lines, "the reranker is not calibrated, so there are no probabilities"])
+    return "\n".join([*lines, "", reliability_table(report.reliability)])
 
 
 def _holds(answer: Answer, known: Sequence[str]) -> bool:
@@ -104,9 +84,3 @@ def _holds(answer: Answer, known: Sequence[str]) -> bool:
 
 def _share(outcomes: Sequence[bool]) -> float:
     return sum(outcomes) / len(outcomes) if outcomes else 0.0
-
-
-def _reliability(outcomes: Sequence[tuple[float, bool]], low: float, high: float) -> Reliability:
-    own = [(p, right) for p, right in outcomes if low <= p < high or p == high == BINS[-1]]
-    mean = sum(p for p, _ in own) / max(1, len(own))
-    return Reliability(low, high, len(own), mean, _share([right for _, right in own]))

@@ -4,16 +4,14 @@ The default engine is OpenVINO (int8, without torch). sentence-transformers (ext
 exported.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ragqa.errors import ModelError
-from ragqa.models.folders import find_exported, find_weights, weights_identity
+from ragqa.models.folders import find_exported, weights_identity
 from ragqa.models.openvino import OpenVinoModel, check_finite
 from ragqa.models.torch_models import open_bi_encoder
-from ragqa.storage.files import sha256
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +52,7 @@ class Embedder:
         folder = Path(str(source))
         if not folder.is_dir():
             return cls(SentenceTransformersEngine(str(source)), str(source), str(source))
-        return cls(SentenceTransformersEngine(str(folder)), str(folder.resolve()), _identify(folder))
+        return cls(SentenceTransformersEngine(str(folder)), str(folder.resolve()), weights_identity(folder))
 
     @property
     def is_bundled(self) -> bool:
@@ -71,12 +69,6 @@ class Embedder:
         vectors = self._engine.vectors(texts, progress)
         check_finite(vectors, self.source or "the bundled embedder")
         return vectors
-
-
-def _identify(folder: Path) -> str:
-    """The first 16 hex digits of the SHA-256 of torch's weights; for several files, of their joined SHA-256s."""
-    sums = [sha256(path) for path in find_weights(folder)]
-    return (sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest())[:16]
 
 
 class OpenVinoEngine:

@@ -1,5 +1,6 @@
 """Model folders: which files they need, whether these are unchanged, and which names are folders or hub ids."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,14 +62,20 @@ def find_weights(folder: Path) -> list[Path]:
 
 
 def weights_identity(folder: Path) -> str:
-    """Return the first 16 hex digits of the SHA-256 of an exported model's weights, from its checksums if it has some."""
-    path = weights_file(folder)
+    """Return the first 16 hex digits of the SHA-256 of a model's weights, from its checksums if it has some.
+
+    The weights are those of the exported model, or torch's if there is none. For several files it is the SHA-256 of their
+    joined SHA-256s.
+    """
     try:
         sealed = read_seal(folder) if is_sealed(folder) else {}
     except ValueError as error:
         raise ModelError(f"{error}; make or install the model again") from error
-    name = path.relative_to(folder).as_posix()
-    return (sealed[name].sha256 if name in sealed else sha256(path))[:16]
+    sums = []
+    for path in [weights_file(folder)] if is_exported(folder) else find_weights(folder):
+        name = path.relative_to(folder).as_posix()
+        sums.append(sealed[name].sha256 if name in sealed else sha256(path))
+    return (sums[0] if len(sums) == 1 else hashlib.sha256("".join(sums).encode()).hexdigest())[:16]
 
 
 def weights_file(folder: Path) -> Path:

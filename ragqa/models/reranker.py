@@ -57,13 +57,13 @@ class Basis:
 
 @dataclass(frozen=True, slots=True)
 class Calibrations:
-    """Calibrations of final scores: `alone` for scores without the embedder's cosine, `fused` for scores with it.
+    """Calibrations of the best hit's final score: `alone` for scores without the embedder's cosine, `fused` with it.
 
-    `basis` is None for a model that has not been calibrated.
+    Both are None for a model that has not been calibrated. `basis` is None if it is not known what they were fitted with.
     """
 
-    alone: Calibration = Calibration()
-    fused: Calibration = Calibration()
+    alone: Calibration | None = None
+    fused: Calibration | None = None
     basis: Basis | None = None
 
 
@@ -87,18 +87,18 @@ class Reranker:
         if device is None:
             exported = find_exported(source, BUNDLED, "model")
             if exported is not None:
-                engine, calibrations = OpenVinoEngine(exported), read_calibrations(exported)
-                if calibrations.basis is not None and calibrations.basis.reranker != weights_identity(exported):
-                    warn_of_fallback(
-                        f"{exported / CALIBRATION} was fitted to other weights, so probabilities may be wrong"
-                    )
-                return cls(engine, exported.resolve().name, calibrations)
+                return cls(OpenVinoEngine(exported), exported.resolve().name, _fitting_calibrations(exported))
         elif source is None:
             raise ModelError(f"the bundled model runs on OpenVINO only; on {device} a folder of `ragqa train` can run")
         else:
             check_source(source)
         name = str(source)
-        return cls(SentenceTransformersEngine(name, device), name, read_calibrations(Path(name)))
+        return cls(SentenceTransformersEngine(name, device), name, _fitting_calibrations(Path(name)))
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the model has probabilities: its folder holds a `calibration.json`."""
+        return self.calibrations.alone is not None
 
     def score(self, question: str, texts: Sequence[str]) -> "np.ndarray":
         """Return a logit for each text as an answer to the question, in input order: float32, shape (len(texts),), unbounded.
@@ -112,14 +112,14 @@ class Reranker:
         check_finite(scores, self.name)
         return scores
 
-    def probability(self, score: float, *, fused: bool = False) -> float:
+    def probability(self, score: float, *, fused: bool = False) -> float | None:
         """Return the probability, between 0 and 1, that a best hit with this score is relevant.
 
         It is `sigmoid(scale · score + bias)` (Platt, 1999). `fused` means that the score includes the embedder's cosine. The
-        model's `calibration.json` holds `scale` and `bias` for both cases. Without this file they are 1 and 0, and the value
-        is not a calibrated probability.
+        model's `calibration.json` holds `scale` and `bias` for both cases. Returns None for a model without this file.
         """
-        return (self.calibrations.fused if fused else self.calibrations.alone).probability(score)
+        calibration = self.calibrations.fused if fused else self.calibrations.alone
+        return None if calibration is None else calibration.probability(score)
 
 
 def sigmoid(x: float) -> float:
@@ -127,8 +127,16 @@ def sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
+def _fitting_calibrations(folder: Path) -> Calibrations:
+    """Read the calibrations of a model folder. Warn if they were fitted to other weights than those in the folder."""
+    calibrations = read_calibrations(folder)
+    if calibrations.basis is not None and calibrations.basis.reranker != weights_identity(folder):
+        warn_of_fallback(f"{folder / CALIBRATION} was fitted to other weights, so probabilities may be wrong")
+    return calibrations
+
+
 def read_calibrations(folder: Path) -> Calibrations:
-    """Read a model's `calibration.json`; without the file scale is 1 and bias 0. Raises `ModelError` for a damaged file."""
+    """Read a model's `calibration.json`; without the file there are no calibrations. Raises `ModelError` for a damaged file."""
     path = folder / CALIBRATION
     if not path.is_file():
         return Calibrations()

@@ -67,6 +67,7 @@ class Retriever:
         self.candidates = candidates
         self.selector = selector
         self.correct = correct
+        self._warned = False
 
     @classmethod
     def open(
@@ -149,11 +150,16 @@ class Retriever:
     def ask(self, question: str, k: int = 10, *, threshold: float = THRESHOLD) -> Answer:
         """Answer with the best one to three adjoining sentences of the best hits.
 
-        Abstain if the probability of the best hit is below `threshold`.
-
-        Abstain too if the question is clearly not in English; `note` then says so. The answer also holds the `k` best hits.
-        Raises as `search` does.
+        Abstain if the probability of the best hit is below `threshold`, or if the question is clearly not in English; `note`
+        then says so. The answer also holds the `k` best hits. If the reranker is not calibrated, this does not abstain as long
+        as there are hits, and issues a `FallbackWarning` the first time. Raises as `search` does.
         """
+        if self.reranker is not None and not self.reranker.is_calibrated and not self._warned:
+            self._warned = True
+            warn_of_fallback(
+                f"the reranker {self.reranker.name} is not calibrated, so hits have no probabilities and `ask` never abstains; "
+                "calibrate it with `ragqa calibrate`"
+            )
         asked = self.corrected(question)
         found = answer(asked, self.search(asked, k), self.reranker, self.selector, threshold=threshold)
         typed = check_question(question)

@@ -167,6 +167,19 @@ def full_text(passage: Passage) -> str:
     return f"{heading}: {passage.text}" if heading else passage.text
 
 
+def from_full_text(passage_id: str, text: str) -> Passage:
+    """Return a passage whose `full_text` is this text.
+
+    The title is the part before the first " - " or ": ". A title that contains one of these is cut short. Without a title, the
+    beginning of the text may be taken for one.
+    """
+    heading, colon, own = text.partition(": ")
+    title, dash, section = heading.partition(" - ")
+    if not colon or not title or bool(dash) != bool(section) or "\n" in heading:
+        return Passage(passage_id, "", end=len(text), text=text)
+    return Passage(passage_id, title, section, end=len(own), text=own)
+
+
 def heading_path(passage: Passage, separator: str = " › ") -> str:
     """Return the title of a passage and its section, if it has one."""
     return separator.join(part for part in (passage.title, passage.section) if part)

@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING, Any
 from ragqa.errors import InputError, MissingExtraError, ModelError, first_line
 from ragqa.models.folders import MODEL_FILE, check_source
 from ragqa.models.openvino import check_finite
-from ragqa.models.reranker import CALIBRATION
 from ragqa.models.torch_models import BI_ENCODER, kind_of, open_bi_encoder, open_cross_encoder
 from ragqa.process import import_openvino
 from ragqa.records import Pair
 from ragqa.storage.folders import check_replaceable, replace_folder
+from ragqa.training.calibrate import calibrate_new, find_held_out
 from ragqa.training.parity import Parity, check_opened, check_outputs, check_tokens
 
 if TYPE_CHECKING:
     import numpy as np
 
-CALIBRATION_PAIRS = 300
+QUANTIZATION_PAIRS = 300
 COMPARED_PAIRS = 24
 
 _MARK = "config.json"
-_COPIED = ("README.md", CALIBRATION)
+_CARD = "README.md"
 _BATCH_SIZE = 8
 _HEAD = [".*pooler.*", ".*classifier.*"]  # names of the layers that read the last hidden states
 _FEATURES = ("input_ids", "attention_mask", "token_type_ids")
@@ -51,39 +51,51 @@ The rest is the card of the torch model it was exported from.
 """
 
 
-def export(folder: str | Path, out: str | Path, calibration: Sequence[Pair], *, int8: bool = True) -> Parity:
+def export(
+    folder: str | Path,
+    out: str | Path,
+    pairs: Sequence[Pair],
+    *,
+    int8: bool = True,
+    held_out: Sequence[Pair] | None = None,
+) -> Parity:
     """Export a CrossEncoder folder to `out`, for `Reranker.load` without torch, with tokenizer and card.
 
-    A folder of a sentence-transformers bi-encoder becomes one for `Embedder.load`. `calibration` are pairs like those that the
-    model will read; a few hundred are enough. The exported model is opened and compared with the torch model on some of the
-    pairs: returns how close their outputs are, and writes nothing if they differ too much. Raises `ModelError` if the folder
-    holds no model, or one that cannot be exported.
+    A folder of a sentence-transformers bi-encoder becomes one for `Embedder.load`. `pairs` are like those that the model will
+    read; a few hundred are enough to measure the ranges of the 8-bit numbers. The exported model is opened and compared with
+    the torch model on some of the pairs: returns how close their outputs are, and writes nothing if they differ too much. The
+    calibration of a reranker's best hits is fitted to the `held_out` pairs, those of an eval split; None leaves it out, and a
+    `FallbackWarning` says if they do not suffice. Raises `ModelError` if the folder holds no model, or one that cannot be
+    exported.
     """
     folder = Path(folder)
     if Path(out).resolve() == folder.resolve():
         raise InputError(f"{out} is the folder of the model itself; choose another --out")
     check_replaceable(out, _MARK)
-    _check_calibration(calibration)
+    _check_pairs(pairs)
     source = _TorchModel(folder)
+    judged = None if held_out is None or source.embeds else find_held_out(held_out, Path(out))
     with replace_folder(out, _MARK) as new:
         source.save_tokenizer(new)
         source.model.config.to_json_file(new / _MARK)
-        for name in (_MARK, *_COPIED):
+        for name in (_MARK, _CARD):
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, new / name)
-        _explain(new / "README.md", _EMBEDDER_CODE if source.embeds else _RERANKER_CODE)
-        return _add_model(source, new, calibration, int8)
+        _explain(new / _CARD, _EMBEDDER_CODE if source.embeds else _RERANKER_CODE)
+        parity = _add_model(source, new, pairs, int8)
+        calibrate_new(new, Path(out), judged)
+        return parity
 
 
-def add_openvino(folder: Path, calibration: Sequence[Pair]) -> Parity:
+def add_openvino(folder: Path, pairs: Sequence[Pair]) -> Parity:
     """Add the int8 model to a CrossEncoder folder, next to torch's weights."""
-    _check_calibration(calibration)
-    return _add_model(_TorchModel(folder), folder, calibration, int8=True)
+    _check_pairs(pairs)
+    return _add_model(_TorchModel(folder), folder, pairs, int8=True)
 
 
-def _check_calibration(calibration: Sequence[Pair]) -> None:
-    if not calibration:
-        raise InputError("calibration needs pairs, and the train split is empty; give another --dataset")
+def _check_pairs(pairs: Sequence[Pair]) -> None:
+    if not pairs:
+        raise InputError("quantization needs pairs, and the train split is empty; give another --dataset")
 
 
 class _TorchModel:
@@ -180,12 +192,12 @@ def _wrap(model: Any, embeds: bool) -> Any:
     return Numbers().eval()
 
 
-def _add_model(source: _TorchModel, folder: Path, calibration: Sequence[Pair], int8: bool) -> Parity:
+def _add_model(source: _TorchModel, folder: Path, pairs: Sequence[Pair], int8: bool) -> Parity:
     """Convert, check and save a model whose tokenizer is already in the folder."""
     import numpy as np
 
-    step = max(1, len(calibration) // CALIBRATION_PAIRS)
-    samples = [*calibration[::step][:CALIBRATION_PAIRS], _overlong(calibration[0])]
+    step = max(1, len(pairs) // QUANTIZATION_PAIRS)
+    samples = [*pairs[::step][:QUANTIZATION_PAIRS], _overlong(pairs[0])]
     texts = source.texts(samples)
     features = [source.features([text]) for text in texts]
     check_tokens(folder, features, texts, source.name)

@@ -23,11 +23,20 @@ from ragqa.models.torch_models import limit_positions, missing_weights, quiet
 from ragqa.process import hub_options
 from ragqa.records import Pair
 from ragqa.storage.folders import check_replaceable, replace_folder
+from ragqa.training.calibrate import calibrate_new, find_held_out
 from ragqa.training.card import COLUMNS, add_origins
 from ragqa.training.checkpoints import check_checkpoints, find_checkpoint, open_checkpoints, seal_checkpoints
 from ragqa.training.config import TrainConfig
 from ragqa.training.export import add_openvino
-from ragqa.training.pairs import check_labels, draw_lists, join_names, list_dataset, pair_dataset, read_training
+from ragqa.training.pairs import (
+    check_labels,
+    draw_lists,
+    join_names,
+    list_dataset,
+    pair_dataset,
+    read_pairs,
+    read_training,
+)
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -39,11 +48,18 @@ _LOG = logging.getLogger(__name__)
 
 
 def train(
-    datasets: Sequence[str | Path], out: str | Path, config: TrainConfig, *, progress: bool = True
+    datasets: Sequence[str | Path],
+    out: str | Path,
+    config: TrainConfig,
+    *,
+    progress: bool = True,
+    calibrate: bool = True,
 ) -> Mapping[str, float]:
     """Train on the train pairs of dataset folders, write the model to `out` and return its metrics on the eval pairs.
 
-    The folder holds torch's weights for sentence-transformers, the same model in int8 for OpenVINO, and the card.
+    The folder holds torch's weights for sentence-transformers, the same model in int8 for OpenVINO, and the card. With
+    `calibrate` it also holds the calibration of the best hits, fitted to the eval pairs. If these are too few, a
+    `FallbackWarning` says so before the training.
 
     Checkpoints are kept in `<out>.checkpoints` until the end. After an interruption, the same call resumes from the last one.
     Raises `ModelError` if the base cannot be loaded, `CorpusError` if there are too few pairs, `InputError` if the checkpoints
@@ -59,6 +75,7 @@ def train(
     out = Path(out).resolve()
     check_replaceable(out, "config.json")
     check_checkpoints(out, config, pairs)
+    held_out = find_held_out(read_pairs(datasets, "eval"), out) if calibrate else None
     try:
         from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
         from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
@@ -88,6 +105,7 @@ def train(
     with replace_folder(out, "config.json") as new:
         save_model(model, new, datasets)
         _add_openvino(new, out, pairs)
+        calibrate_new(new, out, held_out, progress=progress)
     shutil.rmtree(checkpoints)
     return {name.removeprefix("eval_"): value for name, value in metrics.items()}
 
