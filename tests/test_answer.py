@@ -125,7 +125,7 @@ def test_a_comparison_quotes_one_sentence_on_both_or_one_on_each(selector: Selec
 
 
 def test_two_questions_in_one_are_answered_one_after_the_other(selector: Selector) -> None:
-    hits = [hit("Dropout drops units. Soup is hot."), hit("Momentum adds steps.", title="Nets")]
+    hits = [hit("Dropout drops units. Soup is hot."), hit("Momentum, momentum.", title="Nets")]
     found = answer("What is dropout? And what is momentum?", hits, RERANKER, selector)
     assert [quote.hit for quote in found.quotes] == [0, 1]
 

@@ -399,7 +399,7 @@ def test_update_changes_and_removes_pages(tmp_path: Path, index: Path, run: Run)
         0,
         f"{index}: 2 passages, 2 of them embedded now; pages: 1 added, 1 changed, 1 removed\n",
     )
-    assert run("ask", "what is resampled?", "--index", index)[1].count("Bagging") == 1
+    assert run("ask", "what is resampled?", "--index", index)[1].count(". Bagging") == 1
     code, _, err = run("update", index, "--remove", "Dropout")
     assert (code, err.splitlines()[-1]) == (1, f"ragqa: there is no page 'Dropout' in {index}")
     code, out, err = run("update", index, "--passages", tmp_path / "new.jsonl", "--remove", "Bagging")

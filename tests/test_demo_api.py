@@ -97,17 +97,6 @@ def test_numbers_and_null_are_taken_as_json_has_them(address: str, arguments: tu
     assert len(call(address, "search", QUESTION, None)[1][0]) == 4  # all that hold the word, of at most five
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ((5, 2), "question is 5; text is needed"),
-        ((None, 2), "question is None; text is needed"),
-        ((QUESTION, 2.5), "k is 2.5; a whole number is needed"),
-        ((QUESTION, "2"), "k is '2'; a whole number is needed"),
-        ((QUESTION, True), "k is True; a whole number is needed"),
-        ((QUESTION, 2, ["small"]), "There is no corpus ['small']; there are: small, other"),
-    ],
-)
 @pytest.mark.parametrize(("threshold", "abstained"), [(0, False), (0.2, False), (1, True), (None, False)])
 def test_ask_takes_a_threshold(address: str, threshold: float | None, abstained: bool) -> None:
     event, data = call(address, "ask", QUESTION, 2, "", threshold)
@@ -120,6 +109,17 @@ def test_a_threshold_that_is_none_is_named(address: str, threshold: object) -> N
     assert (event, data["error"]) == ("error", f"threshold is {threshold!r}; a number from 0 to 1 is needed")
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((5, 2), "question is 5; text is needed"),
+        ((None, 2), "question is None; text is needed"),
+        ((QUESTION, 2.5), "k is 2.5; a whole number is needed"),
+        ((QUESTION, "2"), "k is '2'; a whole number is needed"),
+        ((QUESTION, True), "k is True; a whole number is needed"),
+        ((QUESTION, 2, ["small"]), "There is no corpus ['small']; there are: small, other"),
+    ],
+)
 @pytest.mark.parametrize("endpoint", ["ask", "search"])
 def test_arguments_of_another_kind_are_named(
     address: str, endpoint: str, arguments: tuple[Any, ...], message: str

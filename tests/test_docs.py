@@ -189,7 +189,7 @@ def check_command(words: list[str]) -> None:
         assert {word for word in words[1:] if "=" not in word} <= MAKE_TARGETS
     elif words[:1] == ["python"] and words[1].startswith("benchmarks/"):
         source = (ROOT / words[1]).read_text(encoding="utf8")
-        assert {word for word in words if word.startswith("--")} <= set(re.findall(r"--[a-z][a-z-]*", source))
+        assert {word for word in words if word.startswith("--")} <= set(re.findall(r"--[a-z][a-z0-9-]*", source))
 
 
 def test_every_language_is_run_or_named_here() -> None:

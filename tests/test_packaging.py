@@ -25,7 +25,7 @@ RECIPES = PROJECT["entry-points"]["ragqa.recipes"]
 EXTRAS_OF_ROOMS = {
     "answers": {"llm"},
     "demo": {"demo", "mcp"},
-    "evaluation": {"evaluate"},
+    "evaluation": {"evaluate", "train"},  # calibrations are fitted by who trains
     "models": {"train"},
     "process": {"demo"},
     "recipes": {"demo"},
@@ -58,7 +58,7 @@ def test_the_wheel_holds_the_corpus_the_models_and_the_types(wheel: Path) -> Non
         "ragqa/assets/reranker/tokenizer.json",
         "ragqa/assets/reranker/openvino/openvino_model.bin",
     } <= names
-    assert wheel.stat().st_size < 80_000_000
+    assert wheel.stat().st_size < 90_000_000
 
 
 def test_the_wheel_holds_the_recipes_with_their_models_and_libraries(wheel: Path) -> None:

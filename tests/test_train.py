@@ -96,7 +96,8 @@ def test_a_model_of_ones_own_abstains_and_answers(name: str, dataset: Path, requ
 def test_too_few_held_out_questions_are_told_before_the_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "sentence_transformers", None)  # importing it fails
+    for module in ("sentence_transformers", "sentence_transformers.cross_encoder"):  # importing them fails
+        monkeypatch.setitem(sys.modules, module, None)
     few = {"train": pairs_about(TOPICS), "eval": pairs_about(HELD_OUT[:19])}
     with (
         pytest.warns(FallbackWarning, match="out is not calibrated.*needs at least 20 questions .*, and there are 19;"),

@@ -41,9 +41,9 @@ def read_grades(path: str | Path, passages: Iterable[Passage]) -> dict[str, dict
     return read_by_passage(path, passages, "grades", _read_grade)
 
 
-def _read_grade(grade: Any, passage: Passage) -> int:
+def _read_grade(grade: Any, _: Passage) -> int:
     if type(grade) is not int:
-        raise InputError(f"the grade {grade!r} of {passage.id!r} is not a whole number")
+        raise InputError(f"the grade {grade!r} is not a whole number")
     return grade
 
 
