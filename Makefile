@@ -29,7 +29,7 @@ LIGHT := crawl,demo,dump,evaluate,llm,mcp,test
 .PHONY: demo dev test test-all test-stress test-browser test-wiki test-most coverage test-lowest test-newest core checks bench figures debian format clean
 
 demo: .venv/serving
-	@echo "starting the chat; the first start prepares the models, which keep 115 MB in the cache folder"
+	@echo "starting the chat; the first start prepares the models, which keep 171 MB in the cache folder"
 	$(BIN)/ragqa demo
 
 dev: .venv/development
@@ -108,7 +108,7 @@ clean:
 	@touch $@
 
 .venv/serving: pyproject.toml | .venv/made
-	@echo "installing what the chat needs: 74 packages, 149 MB to download, 611 MB in .venv; this takes a minute or more"
+	@echo "installing what the chat needs: 75 packages, 152 MB to download, 623 MB in .venv; this takes a minute or more"
 	$(BIN)/pip install --editable ".[demo]"
 	@touch $@
 
