@@ -1,5 +1,6 @@
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -207,6 +208,8 @@ def test_suggestions_are_answered_by_the_corpus_and_not_what_was_asked() -> None
 
 def test_suggestions_come_from_the_same_page_first(answer: Ask) -> None:
     answered = answer("How do I choose the number of clusters in k-means?")
+    number = next(n for n, hit in enumerate(answered.hits) if hit.passage.id == "K-means clustering#5")
+    answered = replace(answered, quotes=(replace(answered.quotes[0], hit=number),))
     index = Retriever.open(dense=False, reranker=None).index
     first, second, third = suggest(answered, index)
     assert "k-means" in first
