@@ -19,9 +19,9 @@ class AnswerReport:
     """How `ask` answers the questions of a judged set. Covered questions have a relevant passage; uncovered ones have none.
 
     `uncovered`, `covered` and `with_answers` are numbers of questions; the latter are covered and have known answers. The rest
-    are fractions. `right`: the best hit of a covered question is relevant. `holds_answer`: the best sentence, shown or not,
-    contains a known answer, or is a part of one with at least 20 characters. `reliability` counts all questions with hits. It
-    is empty if the reranker is not calibrated.
+    are fractions. `right`: the best hit of a covered question is relevant. `holds_answer`: the text of the answer
+    contains a known one, or is a part of one with at least 20 characters; an abstention holds none. `reliability` counts all
+    questions with hits. It is empty if the reranker is not calibrated.
     """
 
     uncovered: int
@@ -68,7 +68,7 @@ def answers_table(report: AnswerReport) -> str:
     """Format the result of `inspect_answers` as sentences and a Markdown table."""
     lines = [f"the best hit is relevant for {report.right:.1%} of {report.covered:,} covered questions"]
     if report.with_answers:
-        lines.append(f"the best sentence holds a known answer for {report.holds_answer:.1%} of {report.with_answers:,}")
+        lines.append(f"the answer holds a known one for {report.holds_answer:.1%} of {report.with_answers:,}")
     lines.append(f"abstains on {report.abstained_on_covered:.1%} of the covered questions")
     if report.uncovered:
         lines.append(f"abstains on {report.abstained_on_uncovered:.1%} of {report.uncovered:,} uncovered questions")
