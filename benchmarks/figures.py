@@ -112,8 +112,7 @@ STATED = (
         ("abstained on uncovered", "uncovered", "abstained on covered", "covered"),
         SPEED,
     ),
-    Stated("graded", r"best sentence holds the marked answer for (\d+) %", ("starter answer held, %",), SPEED),
-    Stated("squad", r"the gold answer for (\d+) % of the SQuAD questions", ("SQuAD answer held, %",), SPEED),
+    Stated("graded", r"answer holds the marked one for (\d+) %", ("starter answer held, %",), SPEED),
     Stated("start", r"from nothing to the first answer: ([\d.]+) s", ("first answer, s",), SPEED),
     Stated("rerank", r"rerank 100 passages of 450 characters: (\d+) pairs/s", ("reranked pairs/s",), SPEED),
     Stated("rerank", r"fp32, its defaults \| ([\d.]+)× as fast", ("rerank ÷ sentence-transformers",), SPEED),
@@ -222,9 +221,8 @@ def judged(name: str, *arguments: str) -> Values:
         found |= {f"{name} {label} nDCG@10": means["nDCG@10"], f"{name} {label} MRR@10": means["RR@10"]}
     answers = report["answers"]
     uncovered, covered = answers["uncovered"], answers["covered"]
-    held = "SQuAD answer held, %" if name == "squad" else "starter answer held, %"
     return found | {
-        held: 100 * answers["holds_answer"],
+        "starter answer held, %": 100 * answers["holds_answer"],
         "abstained on uncovered": answers["abstained_on_uncovered"] * uncovered,
         "uncovered": uncovered,
         "abstained on covered": answers["abstained_on_covered"] * covered,

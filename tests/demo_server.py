@@ -98,7 +98,8 @@ def serve_small(
     writer = Writer(llm, "small", timeout_s=5) if llm else None
     corpora = [Corpus(small_retriever(), name="small"), Corpus(other, name="other")]
     if folder:
-        corpora = [Corpus(Retriever.open(folder, reranker=small_retriever().reranker), folder)]
+        small = small_retriever()
+        corpora = [Corpus(Retriever.open(folder, reranker=small.reranker, selector=small.selector), folder)]
     config = ServerConfig(
         port=None,
         auth=read_auth(auth) if auth else None,

@@ -25,7 +25,9 @@ from ragqa.wiki.outcomes import CrawlReport, Outcome
 @pytest.fixture
 def corpus(tmp_path: Path) -> Corpus:
     Bm25Index.build(PASSAGES[:2]).save(tmp_path / "index")
-    return Corpus(Retriever.open(tmp_path / "index", reranker=small_retriever().reranker), tmp_path / "index")
+    small = small_retriever()
+    opened = Retriever.open(tmp_path / "index", reranker=small.reranker, selector=small.selector)
+    return Corpus(opened, tmp_path / "index")
 
 
 def run(crawler: Crawler, corpus: Corpus, wanted: Wanted) -> str:

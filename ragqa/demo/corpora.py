@@ -45,6 +45,7 @@ class Corpus:
             embedder=None if old.dense is None else old.dense.embedder,
             candidates=old.candidates,
             correct=old.correct,
+            selector=old.selector,
         )
 
     def own_folder(self) -> Path:

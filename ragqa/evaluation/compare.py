@@ -75,20 +75,21 @@ class Report:
 def variants(retriever: Retriever, *, every: bool = False) -> dict[str, Search]:
     """Return BM25 alone and the retriever itself, by name; with `every`, also the other combinations of its parts.
 
-    The retriever is the last. All return as many hits as the retriever reranks, at most 100. Raises `InputError` if the
-    retriever is BM25 alone.
+    The retriever is the last. All return as many hits as the retriever reranks, at most 100. They search for the questions as
+    they are written, without correction. Raises `InputError` if the retriever is BM25 alone.
     """
     if retriever.reranker is None and retriever.dense is None:
         raise InputError("there is nothing to compare: the retriever has no reranker and no embedder")
     depth = min(DEPTH, retriever.candidates)
     index, dense, reranker, candidates = retriever.index, retriever.dense, retriever.reranker, retriever.candidates
-    found = {"BM25": Retriever(index, None)}
+    parts: dict[str, Any] = {"candidates": candidates, "correct": False}
+    found = {"BM25": Retriever(index, None, **parts)}
     if every and dense:
-        found["embedder"] = Retriever(index, None, dense=dense, bm25=False)
+        found["embedder"] = Retriever(index, None, dense=dense, bm25=False, **parts)
     if every and dense and reranker:
-        found["BM25 + embedder"] = Retriever(index, None, dense=dense)
-        found["BM25 → reranker"] = Retriever(index, reranker, candidates=candidates)
-    found[describe(retriever)] = retriever
+        found["BM25 + embedder"] = Retriever(index, None, dense=dense, **parts)
+        found["BM25 → reranker"] = Retriever(index, reranker, **parts)
+    found[describe(retriever)] = Retriever(index, reranker, dense=dense, bm25=retriever.bm25, **parts)
     return {name: lambda question, own=own: own.search(question, depth) for name, own in found.items()}  # type: ignore[misc]
 
 

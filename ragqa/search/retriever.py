@@ -79,20 +79,24 @@ class Retriever:
         embedder: Embedder | None = None,
         candidates: int = CANDIDATES,
         correct: bool = True,
+        selector: Selector | None = None,
     ) -> "Retriever":
         """Open a saved index, by default the bundled starter corpus, and a reranker, by default the bundled one.
 
         `reranker` may also be a folder, a hub id, a loaded `Reranker`, or None for no reranking. `dense`: True requires
         vectors, False ignores them, None uses them if the index has them. `embedder` is the model that made the vectors; by
         default it is loaded from where it was then. `candidates` is the number of passages to rerank. `correct`: whether to
-        correct typing errors in questions. Raises `IndexStoreError` and `ModelError`.
+        correct typing errors in questions. `selector` chooses the sentences of an answer, by default the bundled one. Raises
+        `IndexStoreError` and `ModelError`.
         """
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(1) as thread:
             loading = thread.submit(_load_reranker, reranker)
             index, vectors = _open_sources(folder, dense, embedder)
-            opened = cls(index, loading.result(), dense=vectors, candidates=candidates, correct=correct)
+            opened = cls(
+                index, loading.result(), dense=vectors, candidates=candidates, correct=correct, selector=selector
+            )
         if flaw := calibration_flaw(opened):
             warn_of_fallback(f"{flaw}, so its probabilities may be wrong, and `ask` may abstain wrongly")
         return opened
