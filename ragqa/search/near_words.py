@@ -118,13 +118,14 @@ class NearWords:
 
         If none with its first letter is near its stem, terms with another first letter are compared too.
         """
+        import numpy as np
         from rapidfuzz import process
         from rapidfuzz.distance import OSA
 
         shortest = max(_SHORTEST_STEM, len(word) - _LONGEST_ENDING)
         begun = [stem, *(word[:end] for end in range(shortest, len(word)))]
         terms = self._beginning_with(word[0])
-        distances = process.cdist(begun, terms, scorer=OSA.distance, score_cutoff=limit, dtype="uint8")
+        distances = process.cdist(begun, terms, scorer=OSA.distance, score_cutoff=limit, dtype=np.uint8)
         near = (distances.min(axis=0) <= limit).nonzero()[0].tolist()
         for number in near:
             row = int(distances[:, number].argmin())
