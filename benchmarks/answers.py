@@ -30,8 +30,9 @@ from shipped_models import ml_passages, starter_passages
 from ragqa import Hit, Passage, Retriever
 from ragqa.errors import InputError, RecordError
 from ragqa.evaluation.compare import bootstrap_interval
-from ragqa.index.folder import build_index
+from ragqa.index.folder import build_index, group_by_page
 from ragqa.models.embedder import Embedder
+from ragqa.models.selector import runs_of
 from ragqa.progress import counter
 from ragqa.storage.files import text_hash
 from ragqa.storage.json_lines import read_rows
@@ -69,7 +70,7 @@ def read_questions(passages: Mapping[str, Sequence[Passage]]) -> list[Question]:
         (name, passage.title, passage.start + start, passage.start + end, text_hash(passage.text[start:end]))
         for name, own in passages.items()
         for passage in own
-        for start, end in runs(passage.text)
+        for _, _, start, end in runs_of(sentences(passage.text))
     }
     found = []
     for number, row in read_rows(QUESTIONS):
@@ -83,14 +84,6 @@ def read_questions(passages: Mapping[str, Sequence[Passage]]) -> list[Question]:
         pairs = tuple((Place(*one[:3]), Place(*other[:3])) for one, other in row["pairs"])
         found.append(Question(corpus, row["question"], row["kind"], places, pairs))
     return found
-
-
-def runs(text: str) -> Iterator[tuple[int, int]]:
-    """The offsets of all runs of one to three adjoining sentences."""
-    own = sentences(text)
-    for first, (start, _) in enumerate(own):
-        for _, end in own[first : first + 3]:
-            yield start, end
 
 
 def is_right(quotes: Sequence[Place], question: Question) -> bool:
@@ -255,7 +248,7 @@ def main() -> None:
         raise SystemExit(f"answers: {error}") from error
     print(table(outcomes))
     if run.sheet:
-        texts = {name: {p.title: [q for q in own if q.title == p.title] for p in own} for name, own in passages.items()}
+        texts = {name: group_by_page(own) for name, own in passages.items()}
         write_sheet(outcomes, texts, run.sheet, run.key)
 
 

@@ -329,23 +329,23 @@ def marked_questions(data: Path, limit: int = 0) -> list[MarkedQuestion]:
         questions += [MarkedQuestion(q, tuple(by_id[p] for p in marks), marks) for q, marks in own][: limit or None]
     titles = set(map(normalize, SQUAD_TEST.read_text(encoding="utf8").splitlines()))
     for folder in ("squad_dev", "nq_questions"):
-        judged = read_beir(data / folder)
-        found = (mark_known(judged, key, titles) for key in sample(judged, MOST_KNOWN).answers)
+        judged = sample(read_beir(data / folder), MOST_KNOWN)
+        by_id = {passage.id: passage for passage in judged.passages}
+        first = {key: by_id[min(judged.relevance[key])] for key in judged.answers}
+        found = (mark_known(judged, key, p) for key, p in first.items() if normalize(p.title) not in titles)
         questions += [question for question in found if question][: limit or None]
     return questions
 
 
-def mark_known(judged: Judged, key: str, left_out: set[str]) -> MarkedQuestion | None:
-    """A question with its passage, in which the only sentence with a known answer is marked; None if there is no such one."""
-    passages = {passage.id: passage for passage in judged.passages}
-    passage = passages[min(judged.relevance[key])]
+def mark_known(judged: Judged, key: str, passage: Passage) -> MarkedQuestion | None:
+    """A question with a passage, in which the only sentence with a known answer is marked; None if there is no such one."""
     spans = sentences(passage.text)
     holding = [
         (start, end)
         for start, end in spans
         if any(answer.casefold() in passage.text[start:end].casefold() for answer in judged.answers[key])
     ]
-    if normalize(passage.title) in left_out or len(holding) != 1 or len(spans) < 2:
+    if len(holding) != 1 or len(spans) < 2:
         return None
     return MarkedQuestion(judged.questions[key], (passage,), {passage.id: (Mark(*holding[0], BEST),)})
 

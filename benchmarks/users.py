@@ -15,16 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-QUESTIONS = (
-    "Why does dropout help against overfitting?",
-    "What is the difference between bagging and boosting?",
-    "How do I choose the number of clusters in k-means?",
-    "When does recall matter more than precision?",
-    "Why do gradients vanish in deep networks?",
-    "How does attention work in a transformer?",
-    "What is the kernel trick?",
-    "How is a random forest trained?",
-)
+from ragqa.demo.examples import EXAMPLES
+
+QUESTIONS = (*EXAMPLES, "What is the kernel trick?", "How is a random forest trained?")
 PATIENCE_S = 120
 
 

@@ -9,17 +9,16 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from token_engine import TokenEngine
 
 from ragqa.answers.written import Writer
 from ragqa.demo import Corpus, Crawler, Features, ServerConfig, find_feedback, read_auth, serve
 from ragqa.index.bm25 import Bm25Index
-from ragqa.models.reranker import BUNDLED, Calibration, Calibrations, Reranker
+from ragqa.models.reranker import Calibration, Calibrations, Reranker
 from ragqa.models.selector import Selector
-from ragqa.models.tokens import open_tokenizer
 from ragqa.records import Passage
 from ragqa.search.retriever import Retriever
 
@@ -60,25 +59,14 @@ class RelyingEngine:
         return np.array(logits, dtype=np.float32)
 
 
-class RelyingTokens:
+def relies(token: str, _: set[str]) -> float:
     """The token "relying" is an answer, the others are not; so the shortest run of sentences that holds it scores highest."""
-
-    def __init__(self) -> None:
-        self._tokenizer = open_tokenizer(BUNDLED)
-
-    def run_tokens(self, texts: Sequence[tuple[str, str]]) -> list[tuple[Any, np.ndarray]]:
-        found = []
-        for question, text in texts:
-            encoding = self._tokenizer.encode(question, text)
-            numbers = np.zeros((len(encoding), 3), dtype=np.float32)
-            numbers[:, 0] = [5.0 if token == "relying" else -1.0 for token in encoding.tokens]
-            found.append((encoding, numbers))
-        return found
+    return 5.0 if token == "relying" else -1.0
 
 
 def small_retriever() -> Retriever:
     reranker = Reranker(RelyingEngine(), "relying", CALIBRATIONS)
-    return Retriever(Bm25Index.build(PASSAGES), reranker, selector=Selector(RelyingTokens(), "relying"))
+    return Retriever(Bm25Index.build(PASSAGES), reranker, selector=Selector(TokenEngine(relies), "relying"))
 
 
 def serve_small(

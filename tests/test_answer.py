@@ -2,41 +2,26 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from token_engine import TokenEngine
 
 from ragqa import Hit, Passage, Reranker, Retriever
 from ragqa.answers.answer import answer, as_dict, quoted_spans, rank_quotes
-from ragqa.models.reranker import BUNDLED, sigmoid
-from ragqa.models.selector import Selector
-from ragqa.models.tokens import open_tokenizer
+from ragqa.demo.examples import EXAMPLES
+from ragqa.models.reranker import sigmoid
+from ragqa.models.selector import AnswerCalibration, Selector
 
 
-class WordSpotter:
-    """An engine that likes the tokens of a sentence's last word if it is in the question, and few others."""
-
-    def __init__(self) -> None:
-        self._tokenizer = open_tokenizer(BUNDLED)
-
-    def run_tokens(self, texts: Sequence[tuple[str, str]]) -> list[tuple[Any, np.ndarray]]:
-        found = []
-        for question, text in texts:
-            encoding = self._tokenizer.encode(question, text)
-            wanted = {token for token, of in zip(encoding.tokens, encoding.sequence_ids, strict=True) if of == 0}
-            wanted -= {".", "?"}
-            numbers = np.zeros((len(encoding), 3), dtype=np.float32)
-            numbers[:, 0] = [
-                of == 1 and token in wanted for token, of in zip(encoding.tokens, encoding.sequence_ids, strict=True)
-            ]
-            found.append((encoding, numbers))
-        return found
+def spot(token: str, asked: set[str]) -> float:
+    """Tokens of the question belong to an answer."""
+    return float(token in asked - {".", "?"})
 
 
 @pytest.fixture(scope="module")
 def selector() -> Selector:
-    return Selector(WordSpotter(), "word spotter")
+    return Selector(TokenEngine(spot), "word spotter")
 
 
 class Constant:
@@ -130,6 +115,20 @@ def test_two_questions_in_one_are_answered_one_after_the_other(selector: Selecto
     assert [quote.hit for quote in found.quotes] == [0, 1]
 
 
+def test_the_probability_of_an_answer_is_that_of_its_least_likely_quote() -> None:
+    calibrated = Selector(TokenEngine(spot), "word spotter", AnswerCalibration(quote=2.0, hit=1.0, bias=-1.0))
+    likely, unlikely = hit("Dropout drops units.", 2.0), hit("Momentum, momentum.", 0.0, title="Nets")
+    found = answer("dropout drops units", [likely], RERANKER, calibrated)
+    assert found.probability == pytest.approx(sigmoid(2.0 * found.quotes[0].score + 2.0 - 1.0))
+    both = answer("What is dropout? And what is momentum?", [likely, unlikely], RERANKER, calibrated)
+    assert both.probability == pytest.approx(
+        min(sigmoid(2.0 * quote.score + (2.0, 0.0)[quote.hit] - 1.0) for quote in both.quotes)
+    )
+    uncalibrated = replace(likely, probability=None)
+    assert answer("dropout drops units", [uncalibrated], RERANKER, calibrated).probability is None
+    assert answer("dropout drops units", [likely], RERANKER, Selector(TokenEngine(spot), "w")).probability is None
+
+
 def test_json_names_the_place_of_each_quote(selector: Selector) -> None:
     plain = as_dict(answer("dropout", [hit("Soup. Dropout.")], RERANKER, selector))
     (quote,) = plain["quotes"]
@@ -145,17 +144,7 @@ def test_records_are_shown_in_one_short_line(selector: Selector) -> None:
         assert "Dropout is noise" in shown
 
 
-@pytest.mark.parametrize(
-    "question",
-    [
-        "Why does dropout help against overfitting?",
-        "What is the difference between bagging and boosting?",
-        "How do I choose the number of clusters in k-means?",
-        "When does recall matter more than precision?",
-        "Why do gradients vanish in deep networks?",
-        "How does attention work in a transformer?",
-    ],
-)
+@pytest.mark.parametrize("question", EXAMPLES)
 def test_the_example_questions_are_answered_by_whole_sentences_of_a_hit(starter: Retriever, question: str) -> None:
     found = starter.ask(question)
     assert not found.abstained

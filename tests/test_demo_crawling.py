@@ -227,9 +227,7 @@ def test_pages_are_crawled_from_the_page(wiki: Wiki, corpus: Corpus) -> None:
         visit.page.locator("#ragqa-found").get_by_text("Perceptron").wait_for()
         grown = head.inner_text()
         assert grown != before
-        visit.page.wait_for_timeout(1000)  # a reload while results are streamed is an error on the console
-        visit.page.reload()
-        visit.page.wait_for_function("told => document.querySelector('#ragqa-head')?.innerText === told", arg=grown)
-        visit.page.get_by_role("tab", name="Chat").click()
-        visit.ask("What does a perceptron weigh?")
-        assert "Perceptron" in visit.said()[0]
+        with visiting(browser, address) as later:
+            later.page.wait_for_function("told => document.querySelector('#ragqa-head')?.innerText === told", arg=grown)
+            later.ask("What does a perceptron weigh?")
+            assert "Perceptron" in later.said()[0]

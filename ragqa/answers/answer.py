@@ -9,7 +9,7 @@ from ragqa.models.reranker import Reranker
 from ragqa.models.selector import MOST_SENTENCES, Selector, bundled_selector
 from ragqa.records import Answer, Hit, Quote
 from ragqa.text.analyzer import usual_analyzer
-from ragqa.text.passages import full_text, heading_path, sentences
+from ragqa.text.passages import full_text, heading_path, in_full_text, sentences
 
 # below this probability of the best hit there is no answer; the highest multiple of 0.05 at which at most one in ten of the
 # calibration questions that the corpus covers gets no answer
@@ -51,7 +51,9 @@ def answer(
     reader = _Reader(hits[:read], selector or bundled_selector(), reranker)
     quotes = _quote(question, reader)
     text = "\n\n".join(quote.text for quote in quotes)
-    return Answer(question, text, hits, quotes, False, _probability(quotes, hits, reader.selector))
+    return Answer(
+        question, text, hits, quotes, abstained=False, probability=_probability(quotes, hits, reader.selector)
+    )
 
 
 def _probability(quotes: Sequence[Quote], hits: Sequence[Hit], selector: Selector) -> float | None:
@@ -105,15 +107,13 @@ class _Reader:
         self._reranker = reranker
 
     def rank(self, question: str) -> list[Quote]:
-        """Return all quotes, best first, with the weighted score of the hit added to theirs."""
+        """Return all quotes, best first by `total`."""
         quotes = rank_quotes(question, self.hits, self.selector)
         return sorted(quotes, key=lambda quote: -self.total(quote))
 
-    def best(self, question: str) -> Quote | None:
-        """Return the best quote; the reranker scores the first few once more."""
-        finalists = self.rank(question)[:FINALISTS]
-        if not finalists:
-            return None
+    def best(self, question: str, quotes: Sequence[Quote]) -> Quote:
+        """Return the best of the ranked quotes of a question; the reranker scores the first few once more."""
+        finalists = quotes[:FINALISTS]
         texts = [full_text(replace(self.hits[quote.hit].passage, text=quote.text)) for quote in finalists]
         totals = RERANKER_WEIGHT * self._reranker.score(question, texts) + [self.total(quote) for quote in finalists]
         return finalists[int(totals.argmax())]
@@ -125,14 +125,14 @@ class _Reader:
 
 def _quote(question: str, reader: _Reader) -> tuple[Quote, ...]:
     """The best quote, or one for each of the two things that the question compares, or for each question in it."""
-    best = reader.best(question)
-    if best is None:
+    ranked = reader.rank(question)
+    if not ranked:
         return ()
-    if (pair := compared(question)) and (quotes := _contrast(pair, reader.rank(question), reader)):
-        return quotes
-    asked = questions_in(question)
-    each = [reader.best(part) for part in asked] if len(asked) > 1 else []
-    return _without_overlaps([quote for quote in each if quote]) if best in each else (best,)
+    if (pair := compared(question)) and (contrast := _contrast(pair, ranked, reader)):
+        return contrast
+    best, asked = reader.best(question, ranked), questions_in(question)
+    each = [reader.best(part, reader.rank(part)) for part in asked] if len(asked) > 1 else []
+    return _without_overlaps(each) if best in each else (best,)
 
 
 def _contrast(pair: tuple[str, str], quotes: Sequence[Quote], reader: _Reader) -> tuple[Quote, ...]:
@@ -174,10 +174,9 @@ def rank_quotes(
     """
     found = []
     texts = [full_text(hit.passage) for hit in hits]
-    before = [len(text) - len(hit.passage.text) for text, hit in zip(texts, hits, strict=True)]
     spans = [sentences(hit.passage.text) for hit in hits]
-    moved = [[(start + offset, end + offset) for start, end in own] for own, offset in zip(spans, before, strict=True)]
-    for number, runs in enumerate(selector.score(question, texts, moved)):
+    read = [in_full_text(hit.passage, own) for hit, own in zip(hits, spans, strict=True)]
+    for number, runs in enumerate(selector.score(question, texts, read)):
         for first, last, score in runs:
             if last - first >= most:
                 continue

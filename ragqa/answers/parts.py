@@ -1,6 +1,7 @@
 """A question in, the parts of it that are answered one by one out: the two things it compares, or the questions it asks."""
 
 import re
+from collections.abc import Set
 
 from ragqa.text.analyzer import QUESTION_WORDS, STOP_WORDS, usual_analyzer
 
@@ -22,16 +23,16 @@ def compared(question: str) -> tuple[str, str] | None:
     found = COMPARISON.search(question) or _CHOICE.search(question)
     if not found:
         return None
-    first, second = (_trim(part) for part in found.groups() if part)
+    first, second = (trim(part, _LIGHT) for part in found.groups() if part)
     return (first, second) if first and second else None
 
 
-def _trim(name: str) -> str:
-    """The name without words that only ask at its ends."""
-    words = name.split()
-    while words and words[0].lower() in _LIGHT:
+def trim(phrase: str, light: Set[str], articles: Set[str] = frozenset()) -> str:
+    """Return a phrase without the `light` words at its ends. `articles` stay at its beginning."""
+    words = phrase.split()
+    while words and words[0].lower() in light - articles:
         words.pop(0)
-    while words and words[-1].lower() in _LIGHT:
+    while words and words[-1].lower() in light:
         words.pop()
     return " ".join(words)
 

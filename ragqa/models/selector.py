@@ -7,16 +7,17 @@ the first token, plus the third of the last. So one run of the model scores all 
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ragqa.errors import ModelError
 from ragqa.models.folders import find_exported
 from ragqa.models.openvino import OpenVinoModel, check_finite
 from ragqa.models.reranker import CALIBRATION, sigmoid
+from ragqa.process import lock_across_forks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,8 +27,7 @@ MOST_SENTENCES = 3  # adjoining sentences that are scored together
 OUTPUTS = 3  # numbers for each token: inside, first, last
 
 _LEAST = 1e-4  # the least probability of a hit that is told from 0, and the same below 1
-_LOADING = Lock()
-_LOADED: dict[str, "Selector"] = {}
+_LOADING = lock_across_forks()
 
 Span = tuple[int, int]
 
@@ -118,9 +118,12 @@ def read_calibration(folder: Path) -> AnswerCalibration | None:
 def bundled_selector() -> Selector:
     """Return the bundled selector. It is loaded on the first call and shared."""
     with _LOADING:
-        if "" not in _LOADED:
-            _LOADED[""] = Selector.load()
-        return _LOADED[""]
+        return _load_bundled()
+
+
+@cache
+def _load_bundled() -> Selector:
+    return Selector.load()
 
 
 def token_spans(encoding: Any, sentences: Sequence[Span]) -> list[Span | None]:
@@ -141,18 +144,26 @@ def token_spans(encoding: Any, sentences: Sequence[Span]) -> list[Span | None]:
     return spans
 
 
+def runs_of(spans: Sequence[Span | None]) -> Iterator[tuple[int, int, int, int]]:
+    """Yield all runs of at most `MOST_SENTENCES` adjoining sentences, in order, shorter ones first.
+
+    `spans` are those of the sentences, in tokens or characters; a run ends before None. A run is the positions of its first and
+    last sentence and its own span.
+    """
+    for first, begin in enumerate(spans):
+        for last, end in enumerate(spans[first : first + MOST_SENTENCES], first):
+            if begin is None or end is None:
+                break
+            yield first, last, begin[0], end[1]
+
+
 def _score_all(numbers: "np.ndarray", spans: Sequence[Span | None]) -> "list[Scored]":
-    """Score all runs of at most `MOST_SENTENCES` sentences that have tokens."""
+    """Score all runs of sentences that have tokens."""
     import numpy as np
 
     inside = np.concatenate([[0.0], np.cumsum(numbers[:, 0], dtype=np.float64)])
     found = []
-    for first, begin in enumerate(spans):
-        for last in range(first, min(first + MOST_SENTENCES, len(spans))):
-            end = spans[last]
-            if begin is None or end is None:
-                break
-            start, stop = begin[0], end[1]
-            mean = (inside[stop] - inside[start]) / (stop - start)
-            found.append(Scored(first, last, float(mean + numbers[start, 1] + numbers[stop - 1, 2])))
+    for first, last, start, stop in runs_of(spans):
+        mean = (inside[stop] - inside[start]) / (stop - start)
+        found.append(Scored(first, last, float(mean + numbers[start, 1] + numbers[stop - 1, 2])))
     return found

@@ -123,8 +123,11 @@ class Retriever:
         Without vectors a hit shares at least one term with the question. Raises `InputError` for `k` below 1 and for a
         question that is empty, has no letter or digit, or is longer than 2,000 characters.
         """
-        question = self.corrected(question)
-        hits, cosines = self.find(question, k)
+        return self._search(self.corrected(question), k)
+
+    def _search(self, question: str, k: int) -> list[Hit]:
+        """Search for a question that needs no correction."""
+        hits, cosines = self._find(question, k)
         if self.reranker is not None:
             hits = rerank(self.reranker, question, hits, cosines)
         return hits[:k]
@@ -135,9 +138,12 @@ class Retriever:
         The second value holds the cosines of the question with these passages, shape (hits,), or is None without vectors.
         Raises as `search` does.
         """
+        return self._find(self.corrected(question), k)
+
+    def _find(self, question: str, k: int) -> "tuple[list[Hit], np.ndarray | None]":
+        """Find the candidates for a question that needs no correction."""
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is needed")
-        question = self.corrected(question)
         passages, ranks, count = self.index.passages, self.index.ranks, max(k, self.candidates)
         depth = max(count, SOURCE_DEPTH)
         bm25 = self.index.scores(question)
@@ -165,7 +171,7 @@ class Retriever:
                 "calibrate it with `ragqa calibrate`"
             )
         asked = self.corrected(question)
-        found = answer(asked, self.search(asked, k), self.reranker, self.selector, threshold=threshold)
+        found = answer(asked, self._search(asked, k), self.reranker, self.selector, threshold=threshold)
         typed = check_question(question)
         found = replace(found, typed="" if typed == asked else typed)
         return refusal(found) if self.refuses(asked) else found

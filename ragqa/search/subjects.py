@@ -2,8 +2,10 @@
 
 import re
 
+from ragqa.answers.parts import trim
 from ragqa.search.vocabulary import LIGHT
 
+_ARTICLES = frozenset({"a", "an", "the"})
 _THING = r"[^,;:.?]{1,40}?"  # one of two things
 _END = r"(?= (?:in|for|when|with|if)\b| *(?:[?,.;:]|$))"
 _COMPARED = (
@@ -39,7 +41,7 @@ _NO_SUBJECT = re.compile(
 def pair_in(question: str) -> tuple[str, str] | None:
     """Return the two things that a question compares, if it does."""
     match = next(filter(None, (pattern.search(question) for pattern in _PAIRS)), None)
-    first, second = map(_trim, match.groups()) if match else ("", "")
+    first, second = (trim(part, LIGHT, _ARTICLES) for part in match.groups()) if match else ("", "")
     return (first, second) if first and second else None
 
 
@@ -48,13 +50,3 @@ def subject_of(question: str) -> str | None:
     match = _DEFINING.fullmatch(question.strip())
     subject = next(filter(None, match.groups()), "").strip() if match else ""
     return None if not subject or _NO_SUBJECT.search(subject) else subject
-
-
-def _trim(phrase: str) -> str:
-    """A phrase without question words and helpers at its ends, but with its article."""
-    words = phrase.split()
-    while words and words[0].lower() in LIGHT - {"a", "an", "the"}:
-        words.pop(0)
-    while words and words[-1].lower() in LIGHT:
-        words.pop()
-    return " ".join(words)

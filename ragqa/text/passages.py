@@ -4,7 +4,7 @@ Scripts without spaces between words are cut after full stops, then after commas
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -165,6 +165,12 @@ def full_text(passage: Passage) -> str:
     """Return title, section and text of a passage as one string, which the embedder and the reranker read."""
     heading = heading_path(passage, " - ")
     return f"{heading}: {passage.text}" if heading else passage.text
+
+
+def in_full_text(passage: Passage, spans: Iterable[Span]) -> list[Span]:
+    """Return where spans of a passage's own text stand in its `full_text`."""
+    offset = len(full_text(passage)) - len(passage.text)
+    return [(start + offset, end + offset) for start, end in spans]
 
 
 def from_full_text(passage_id: str, text: str) -> Passage:

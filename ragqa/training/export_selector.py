@@ -35,7 +35,8 @@ def export_selector(folder: str | Path, out: str | Path, texts: Sequence[tuple[s
         for name in (_MARK, "README.md", "tokenizer.json"):
             if (folder / name).is_file():
                 shutil.copyfile(folder / name, new / name)
-        features = [_features(new, text) for text in texts]
+        tokenizer = open_tokenizer(new)
+        features = [_features(tokenizer.encode(*text)) for text in texts]
         save_openvino(quantize(convert(_wrap(model), features[0], str(folder)), features), new)
         correlation = _compare(OpenVinoModel(new), model, texts[:_COMPARED], features)
         if correlation < _LEAST_CORRELATION:
@@ -43,10 +44,10 @@ def export_selector(folder: str | Path, out: str | Path, texts: Sequence[tuple[s
     return correlation
 
 
-def _features(folder: Path, text: tuple[str, str]) -> dict[str, Any]:
+def _features(encoding: Any) -> dict[str, Any]:
+    """Return the inputs of torch for one text: tensors of shape (1, tokens), by name."""
     import torch
 
-    encoding = open_tokenizer(folder).encode(*text)
     fields = {"input_ids": encoding.ids, "attention_mask": encoding.attention_mask, "token_type_ids": encoding.type_ids}
     return {name: torch.tensor([numbers]) for name, numbers in fields.items()}
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ragqa.errors import CorpusError, MissingExtraError
 from ragqa.evaluation.marks import ANSWERS, BEST, PARTLY, WRONG, Mark
-from ragqa.models.selector import MOST_SENTENCES, OUTPUTS, token_spans
+from ragqa.models.selector import OUTPUTS, runs_of, token_spans
 from ragqa.progress import counter
 from ragqa.records import Passage
 from ragqa.storage.folders import check_replaceable, replace_folder
-from ragqa.text.passages import full_text, sentences
+from ragqa.text.passages import full_text, in_full_text, sentences
 
 if TYPE_CHECKING:
     import torch
@@ -128,14 +128,8 @@ def read_example(question: MarkedQuestion, tokenizer: Any, most: int) -> Example
 
 def _runs(row: int, passage: Passage, encoding: Any, marks: Sequence[Mark]) -> Iterator[Run]:
     own = sentences(passage.text)
-    offset = len(full_text(passage)) - len(passage.text)
-    tokens = token_spans(encoding, [(start + offset, end + offset) for start, end in own])
-    for first in range(len(own)):
-        for last in range(first, min(first + MOST_SENTENCES, len(own))):
-            begin, end = tokens[first], tokens[last]
-            if begin is None or end is None:
-                break
-            yield Run(row, begin[0], end[1], gain_of(own[first][0], own[last][1], marks))
+    for first, last, start, stop in runs_of(token_spans(encoding, in_full_text(passage, own))):
+        yield Run(row, start, stop, gain_of(own[first][0], own[last][1], marks))
 
 
 def gain_of(start: int, end: int, marks: Sequence[Mark]) -> float:
