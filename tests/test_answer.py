@@ -8,7 +8,7 @@ import pytest
 from token_engine import TokenEngine
 
 from ragqa import Hit, Passage, Reranker, Retriever
-from ragqa.answers.answer import answer, as_dict, quoted_spans, rank_quotes
+from ragqa.answers.answer import answer, as_dict, quoted_spans, rank_quotes, rank_sentences
 from ragqa.demo.examples import EXAMPLES
 from ragqa.models.reranker import sigmoid
 from ragqa.models.selector import AnswerCalibration, Selector
@@ -93,8 +93,19 @@ def test_equal_quotes_keep_their_order_and_runs_have_at_most_three_sentences(sel
     assert [quote.text for quote in found if quote.hit == 1] == ["Five here."]
     assert {len(quote.text.split(". ")) for quote in found} == {1, 2, 3}
     assert len(found) == 4 + 3 + 2 + 1
-    single = rank_quotes("dropout", hits, selector, most=1)
-    assert [quote.text for quote in single] == ["One here.", "Two here.", "Three here.", "Four here.", "Five here."]
+    single = rank_sentences("dropout", hits[0], selector)
+    assert [quote.text for quote in single] == ["One here.", "Two here.", "Three here.", "Four here."]
+
+
+def test_a_quote_brings_the_list_and_the_formula_that_it_leans_on(selector: Selector) -> None:
+    listed = (
+        "Ways to prevent dropout dropout dropout:\n\nfewer units\nearly stopping\nmore data\na penalty\n\nSoup is hot."
+    )
+    assert answer("dropout", [hit(listed)], RERANKER, selector).text == listed.removesuffix("\n\nSoup is hot.")
+    formula = "Soup is hot.\nThe output is:\ny = p·x\nwhere dropout keeps units with dropout probability p. Salt helps."
+    assert answer("dropout dropout", [hit(formula)], RERANKER, selector).text.startswith(
+        "The output is:\ny = p·x\nwhere"
+    )
 
 
 def test_a_comparison_quotes_one_sentence_on_both_or_one_on_each(selector: Selector) -> None:

@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from ragqa.answers.citations import check_sentence, cited_numbers, without_citations
+from ragqa.answers.parts import pair_in
 from ragqa.answers.plain_text import plain_text
 from ragqa.answers.written import read_sentences
 from ragqa.errors import InputError
@@ -32,7 +33,7 @@ from ragqa.records import Answer, Hit, Page, Passage
 from ragqa.search.conversation import standalone
 from ragqa.search.question import MAX_QUESTION_CHARS
 from ragqa.search.small_talk import reply_to
-from ragqa.search.subjects import pair_in, subject_of
+from ragqa.search.subjects import subject_of
 from ragqa.search.topics import topic_of
 from ragqa.text.analyzer import Analyzer
 from ragqa.text.clean import clean_text

@@ -1,12 +1,13 @@
 """Extractive answers: the sentences of the hits that answer best, or an abstention."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from ragqa.answers.complete import complete
 from ragqa.answers.parts import compared, questions_in
 from ragqa.models.reranker import Reranker
-from ragqa.models.selector import MOST_SENTENCES, Selector, bundled_selector
+from ragqa.models.selector import Scored, Selector, bundled_selector
 from ragqa.records import Answer, Hit, Quote
 from ragqa.text.analyzer import usual_analyzer
 from ragqa.text.passages import full_text, heading_path, in_full_text, sentences
@@ -165,21 +166,37 @@ def _without_overlaps(quotes: Sequence[Quote]) -> tuple[Quote, ...]:
     return tuple(kept)
 
 
-def rank_quotes(
-    question: str, hits: Sequence[Hit], selector: Selector, most: int = MOST_SENTENCES
-) -> tuple[Quote, ...]:
-    """Return all runs of at most `most` adjoining sentences of the hits, best first, ties in text order.
+def rank_quotes(question: str, hits: Sequence[Hit], selector: Selector) -> tuple[Quote, ...]:
+    """Return all runs of at most three adjoining sentences of the hits, best first, ties in text order.
 
-    A run is scored by the selector, which reads the whole passage with its title and section.
+    A run is scored by the selector, which reads the whole passage with its title and section. It is quoted with the list or
+    formula that it leans on (`complete`), so it may be longer; runs that are then the same count once, with the best score.
     """
-    found = []
-    texts = [full_text(hit.passage) for hit in hits]
+    best: dict[tuple[int, int, int], Quote] = {}
+    for number, spans, (first, last, score) in _score_runs(question, hits, selector):
+        if whole := complete(hits[number].passage.text, spans, first, last):
+            quote = _quote_of(hits, number, spans[whole[0]][0], spans[whole[1]][1], score)
+            place = (quote.hit, quote.start, quote.end)
+            best[place] = max(best.get(place, quote), quote, key=lambda quote: quote.score)
+    return tuple(sorted(best.values(), key=lambda quote: -quote.score))
+
+
+def rank_sentences(question: str, hit: Hit, selector: Selector) -> tuple[Quote, ...]:
+    """Return the sentences of a hit with the selector's scores, best first, ties in text order."""
+    scored = _score_runs(question, [hit], selector)
+    found = [_quote_of([hit], 0, *spans[first], score) for _, spans, (first, last, score) in scored if first == last]
+    return tuple(sorted(found, key=lambda quote: -quote.score))
+
+
+def _score_runs(
+    question: str, hits: Sequence[Hit], selector: Selector
+) -> Iterator[tuple[int, list[tuple[int, int]], Scored]]:
+    """Yield each scored run of sentences with the number of its hit and the spans of the hit's sentences."""
     spans = [sentences(hit.passage.text) for hit in hits]
     read = [in_full_text(hit.passage, own) for hit, own in zip(hits, spans, strict=True)]
-    for number, runs in enumerate(selector.score(question, texts, read)):
-        for first, last, score in runs:
-            if last - first >= most:
-                continue
-            start, end = spans[number][first][0], spans[number][last][1]
-            found.append(Quote(number, start, end, hits[number].passage.text[start:end], score))
-    return tuple(sorted(found, key=lambda quote: -quote.score))
+    for number, runs in enumerate(selector.score(question, [full_text(hit.passage) for hit in hits], read)):
+        yield from ((number, spans[number], run) for run in runs)
+
+
+def _quote_of(hits: Sequence[Hit], number: int, start: int, end: int, score: float) -> Quote:
+    return Quote(number, start, end, hits[number].passage.text[start:end], score)

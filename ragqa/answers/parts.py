@@ -5,25 +5,44 @@ from collections.abc import Set
 
 from ragqa.text.analyzer import QUESTION_WORDS, STOP_WORDS, usual_analyzer
 
-_NAME = r"[\w’'*+/.-]+(?: [\w’'*+/-]+){0,3}"
-COMPARISON = re.compile(
-    r"\bbetween (?P<one>[^,;:.?]{1,40}?) and (?P<two>[^,;:.?]{1,40}?)(?= (?:in|for|when|with)\b| *(?:[?,.;:]|$))"
-    rf"|(?<![\w’'-])(?P<first>{_NAME}) (?:vs\.?|versus) (?P<second>{_NAME})",
-    re.IGNORECASE,
+_NAME = r"(?<![\w’'-])([\w’'*+/.-]+(?: [\w’'*+/-]+){0,3})"  # followed by what ends it
+_THING = r"[^,;:.?]{1,40}?"
+_END = r"(?= (?:in|for|when|with|if)\b| *(?:[?,.;:]|$))"
+_COMPARED = (
+    r"(?:(?:much|any|far|always|usually|really|generally|matters?|perform|work) )*"
+    r"(?:(?:more|less)(?: [\w-]+)?|better|worse|\w{2,10}er)"
 )
-_CHOICE = re.compile(rf"(?<![\w’'-])(?P<first>{_NAME}) or (?P<second>{_NAME})", re.IGNORECASE)
+_PAIRS = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"\bbetween ({_THING}) and ({_THING}){_END}",
+        rf"{_NAME} (?:vs\.?|versus) ([\w’'*+/-]+(?: [\w’'*+/-]+){{0,3}})",
+        rf"^how do(?:es)? ({_THING}) (?:differ from|compare (?:to|with)) ({_THING}){_END}",
+        rf"^(?:how|when|why) do ({_THING}) and ({_THING}) (?:differ|compare)\b",
+        rf"^(?:(?:how|when|why) )?(?:is|are|does|do) ({_THING}) {_COMPARED} than ({_THING}){_END}",
+        rf"^which [^,;:.?]{{1,60}}, ({_THING}) or ({_THING}){_END}",
+    )
+)
+_CHOICE = re.compile(rf"{_NAME} or ([\w’'*+/.-]+(?: [\w’'*+/-]+){{0,3}})", re.IGNORECASE)
 _ASKS = r"(?:what|how|why|when|where|which|who|is|are|does|do|can|should)"
 _NEXT_QUESTION = re.compile(rf"\?\s+(?=\w)|,?\s+and\s+(?={_ASKS}\b\s+\w)", re.IGNORECASE)
 _LEAST_WORDS = 2  # of a part that is a question
+ARTICLES = frozenset({"a", "an", "the"})
 _LIGHT = STOP_WORDS | QUESTION_WORDS
 
 
 def compared(question: str) -> tuple[str, str] | None:
-    """Return the names of the two things that a question compares ("X vs Y", "between X and Y", "X or Y"), or None."""
-    found = COMPARISON.search(question) or _CHOICE.search(question)
-    if not found:
-        return None
-    first, second = (trim(part, _LIGHT) for part in found.groups() if part)
+    """Return the names of the two things that a question compares or lets one choose from ("X or Y"), or None."""
+    return pair_in(question) or _pair(_CHOICE.search(question))
+
+
+def pair_in(question: str) -> tuple[str, str] | None:
+    """Return the names of the two things that a question compares ("X vs Y", "How does X differ from Y?"), or None."""
+    return _pair(next(filter(None, (pattern.search(question) for pattern in _PAIRS)), None))
+
+
+def _pair(found: re.Match[str] | None) -> tuple[str, str] | None:
+    first, second = (trim(part, _LIGHT, ARTICLES) for part in found.groups()) if found else ("", "")
     return (first, second) if first and second else None
 
 

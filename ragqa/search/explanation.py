@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ragqa.answers.answer import rank_quotes
+from ragqa.answers.answer import rank_sentences
 from ragqa.models.selector import bundled_selector
 from ragqa.records import Hit, Quote
 from ragqa.search.retriever import Retriever
@@ -64,7 +64,7 @@ def explain(retriever: Retriever, question: str, hit: Hit) -> Explanation:
         tuple(missing),
         float(reranker.score(question, [full_text(hit.passage)])[0]) if reranker else None,
         float(dense.scores(question)[position]) if dense else None,
-        rank_quotes(question, [hit], retriever.selector or bundled_selector(), most=1) if reranker else (),
+        rank_sentences(question, hit, retriever.selector or bundled_selector()) if reranker else (),
     )
 
 

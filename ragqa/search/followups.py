@@ -3,9 +3,10 @@
 import re
 from collections.abc import Callable
 
+from ragqa.answers.parts import pair_in
 from ragqa.search.grammar import is_plural, without_article
 from ragqa.search.rephrasing import PREPOSITION, ask_about, ask_with, joint_of, name_aspect, put, put_last_phrase
-from ragqa.search.subjects import pair_in, subject_of
+from ragqa.search.subjects import subject_of
 from ragqa.search.talk import Talk
 from ragqa.search.topics import Topic, in_texts, in_titles
 from ragqa.search.vocabulary import ASPECTS, is_empty, words_of

@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from ragqa.answers.parts import pair_in
 from ragqa.records import Answer, Hit
 from ragqa.search.grammar import is_plural, without_article
-from ragqa.search.subjects import pair_in, subject_of
+from ragqa.search.subjects import subject_of
 from ragqa.search.topics import Topic, in_texts, in_titles, is_name, topic_of
 from ragqa.search.vocabulary import is_empty, words_of
 from ragqa.text.analyzer import usual_analyzer

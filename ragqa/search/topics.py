@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from ragqa.answers.parts import pair_in
 from ragqa.records import Answer, Hit
-from ragqa.search.subjects import pair_in
 from ragqa.search.vocabulary import ASPECTS, EMPTY, HELPERS, LIGHT, spans_of_words, words_of
 from ragqa.text.analyzer import STOP_WORDS, usual_analyzer
 
