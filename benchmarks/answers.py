@@ -30,6 +30,7 @@ from shipped_models import ml_passages, starter_passages
 from ragqa import Hit, Passage, Retriever
 from ragqa.errors import InputError, RecordError
 from ragqa.evaluation.compare import bootstrap_interval
+from ragqa.evaluation.marks import is_like
 from ragqa.index.folder import build_index, group_by_page
 from ragqa.models.embedder import Embedder
 from ragqa.models.selector import runs_of
@@ -42,7 +43,6 @@ QUESTIONS = Path(__file__).parent / "answers.jsonl"
 SAMPLE = 30  # questions of each corpus on the sheet
 READ = 3  # hits whose sentences the reranker scores
 SHOWN = 5  # hits that `ragqa ask` shows, and quotes from
-COVERED, SHARED = 0.9, 0.5  # shares of characters from which a quote holds a marked answer, or is like one
 
 
 class Place(NamedTuple):
@@ -96,11 +96,7 @@ def is_right(quotes: Sequence[Place], question: Question) -> bool:
 
 
 def _fits(quote: Place, marked: Place) -> bool:
-    shared = min(quote.end, marked.end) - max(quote.start, marked.start)
-    if quote.title != marked.title or shared <= 0:
-        return False
-    either = max(quote.end, marked.end) - min(quote.start, marked.start)
-    return shared >= COVERED * (marked.end - marked.start) or shared >= SHARED * either
+    return quote.title == marked.title and is_like(quote.start, quote.end, (marked.start, marked.end))
 
 
 def selector(retriever: Retriever, question: str, hits: Sequence[Hit]) -> list[Place]:

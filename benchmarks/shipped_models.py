@@ -9,21 +9,26 @@ step whose folder exists is skipped, so the same command continues after an inte
 passages first. `--limit` runs every step on a few questions of each dataset, to see that they work; the models are useless.
 
 Never trained or tuned on: SQuAD's articles in `squad_test_titles.txt` and every third starter question. Of the other starter
-questions one half is trained on, the other calibrates.
+questions one half is trained on, the other calibrates. The selector is not trained on questions about one page in eight
+(`is_kept_aside`): they calibrate the probabilities of answers.
 """
 
 import argparse
+import hashlib
 import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
 
-from ragqa.errors import RagqaError
+from ragqa.errors import CorpusError, RagqaError
+from ragqa.evaluation.answer_calibration import Quoted, quote_answers
+from ragqa.evaluation.calibration import reliability_table
 from ragqa.evaluation.grades import read_grades
 from ragqa.evaluation.judged import Judged, read_beir, read_starter_graded, starter_part
 from ragqa.evaluation.marks import BEST, Mark, read_marks
@@ -33,7 +38,11 @@ from ragqa.index.dense import DenseIndex
 from ragqa.index.starter import STARTER_VECTORS, open_starter
 from ragqa.models.bases import OFFLINE_NAME, base_path
 from ragqa.models.embedder import Embedder
+from ragqa.models.reranker import Reranker
+from ragqa.models.selector import Selector
+from ragqa.progress import counter
 from ragqa.records import Page, Passage
+from ragqa.search.retriever import Retriever
 from ragqa.storage.checksums import SEAL, seal
 from ragqa.storage.files import sha256
 from ragqa.storage.folders import replace_folder
@@ -42,6 +51,7 @@ from ragqa.text.clean import clean_page
 from ragqa.text.pages import read_pages, starter_folder
 from ragqa.text.passages import sentences, split
 from ragqa.training.calibrate import summarize, write_calibration
+from ragqa.training.calibrate_answers import calibrate_answers
 from ragqa.training.card import write_dataset
 from ragqa.training.config import PRESETS, TrainConfig
 from ragqa.training.dataset import ExampleSet, PairConfig, build, from_judged, from_passages
@@ -319,14 +329,16 @@ def train_models(run: argparse.Namespace) -> None:
 def marked_questions(data: Path, limit: int = 0) -> list[MarkedQuestion]:
     """The questions that the selector learns from, `limit` of each source at most unless it is 0.
 
-    Those written for this project have marked answers. Of the others, with known answers, the only sentence of their passage
-    that holds one is marked.
+    Those written for this project have marked answers; those with a passage of a page that is kept aside are left out. Of the
+    others, with known answers, the only sentence of their passage that holds one is marked.
     """
     questions = []
     for path, passages in ((ANSWERS, ml_passages(data)), (STARTER_ANSWERS, starter_passages())):
         by_id = {passage.id: passage for passage in passages}
         own = read_marks(path, passages).items()
-        questions += [MarkedQuestion(q, tuple(by_id[p] for p in marks), marks) for q, marks in own][: limit or None]
+        marked = (MarkedQuestion(q, tuple(by_id[p] for p in marks), marks) for q, marks in own)
+        used = (question for question in marked if not any(is_kept_aside(p.title) for p in question.passages))
+        questions += list(islice(used, limit or None))
     titles = set(map(normalize, SQUAD_TEST.read_text(encoding="utf8").splitlines()))
     for folder in ("squad_dev", "nq_questions"):
         judged = sample(read_beir(data / folder), MOST_KNOWN)
@@ -335,6 +347,21 @@ def marked_questions(data: Path, limit: int = 0) -> list[MarkedQuestion]:
         found = (mark_known(judged, key, p) for key, p in first.items() if normalize(p.title) not in titles)
         questions += [question for question in found if question][: limit or None]
     return questions
+
+
+def is_kept_aside(title: str) -> bool:
+    """Return True if the selector is not trained on questions about this page."""
+    return int(hashlib.sha256(title.encode()).hexdigest(), 16) % 8 == 0
+
+
+def quote_to_calibrate(retriever: Retriever) -> list[Quoted]:
+    """The answers of a retriever of the starter corpus to marked questions that the selector was not trained on."""
+    titles = {passage.id: passage.title for passage in retriever.index.passages}
+    marks = read_marks(STARTER_ANSWERS, retriever.index.passages)
+    aside = {q: read for q, read in marks.items() if any(is_kept_aside(titles[name]) for name in read)}
+    uncovered = UNCOVERED.read_text(encoding="utf8").splitlines()
+    with counter(len(aside) + len(uncovered), "questions") as counted:
+        return list(quote_answers(retriever, aside, uncovered, counted.update))
 
 
 def mark_known(judged: Judged, key: str, passage: Passage) -> MarkedQuestion | None:
@@ -361,10 +388,17 @@ def ship(out: Path) -> None:
         export(out / f"{name}-torch", out / name, pairs)
     starter, embedder = open_starter(), Embedder.load(out / "embedder")
     embedder.source = ""  # of the bundled one, which it will be
-    DenseIndex.build(starter.passages, embedder).save(out / "embedder" / STARTER_VECTORS.name, starter.texts_digest)
+    dense = DenseIndex.build(starter.passages, embedder)
+    dense.save(out / "embedder" / STARTER_VECTORS.name, starter.texts_digest)
     print(summarize(write_calibration(out / "reranker", [calibration_set()], Embedder.load(out / "embedder"))))
     texts = [(pair.question, pair.passage) for pair in pairs[:: max(1, len(pairs) // 300)]]
     export_selector(out / "selector-torch", out / "selector", texts)
+    reranker, selector = Reranker.load(out / "reranker"), Selector.load(out / "selector")
+    quoted = quote_to_calibrate(Retriever(starter, reranker, dense=dense, selector=selector))
+    try:
+        print(reliability_table(calibrate_answers(out / "selector", quoted).reliability, "answer", "right"))
+    except CorpusError as error:  # the models of a short run may be useless
+        print(f"answers get no probabilities: {error}")
     for name in ("embedder", "reranker", "selector"):  # with what was written into them since
         seal(out / name)
 

@@ -157,24 +157,27 @@ def fit(outcomes: Sequence[Outcome]) -> Fit:
 
     Raises `CorpusError` if there are fewer than `LEAST` right or wrong outcomes, or if right ones do not score higher.
     """
-    right, weights = [outcome.right for outcome in outcomes], _weights(outcomes)
-    if min(sum(right), len(right) - sum(right)) < LEAST:
-        raise CorpusError(
-            f"calibrating needs at least {LEAST} right and {LEAST} wrong best hits, and there are {sum(right)} and "
-            f"{len(right) - sum(right)}"
-        )
-    calibration = fit_platt([outcome.score for outcome in outcomes], right, weights)
+    right, weights = [outcome.right for outcome in outcomes], weigh([outcome.covered for outcome in outcomes])
+    check_both(right, "best hits")
+
+    def fit_to(own: Sequence[int]) -> Calibration:
+        return fit_platt([outcomes[n].score for n in own], [right[n] for n in own], [weights[n] for n in own])
+
+    def predict(own: Sequence[int]) -> Callable[[int], float]:
+        fitted = fit_to(own)
+        return lambda n: fitted.probability(outcomes[n].score)
+
+    calibration = fit_to(range(len(outcomes)))
     if calibration.scale <= 0:
         raise CorpusError("right best hits do not score higher than wrong ones")
-    probabilities = _cross_validate(outcomes, weights)
-    share = sum(weight for weight, is_right in zip(weights, right, strict=True) if is_right) / sum(weights)
+    probabilities = cross_validate([outcome.question for outcome in outcomes], predict)
     covered = sum(outcome.covered for outcome in outcomes)
     return Fit(
         calibration,
         covered,
         len(outcomes) - covered,
         brier(probabilities, right, weights),
-        brier([share] * len(right), right, weights),
+        constant_brier(right, weights),
         _abstained(probabilities, outcomes, covered=True),
         _abstained(probabilities, outcomes, covered=False),
         reliability(probabilities, right, weights),
@@ -187,6 +190,21 @@ def brier(probabilities: Sequence[float], right: Sequence[bool], weights: Sequen
     return sum(weight * (probability - is_right) ** 2 for probability, is_right, weight in rows) / sum(weights)
 
 
+def constant_brier(right: Sequence[bool], weights: Sequence[float]) -> float:
+    """Return the Brier score of one probability for all: the weighted share of right outcomes."""
+    share = sum(weight for weight, is_right in zip(weights, right, strict=True) if is_right) / sum(weights)
+    return brier([share] * len(right), right, weights)
+
+
+def check_both(right: Sequence[bool], things: str) -> None:
+    """Raise `CorpusError` if there are too few right, or too few wrong, outcomes to fit to."""
+    if min(sum(right), len(right) - sum(right)) < LEAST:
+        raise CorpusError(
+            f"calibrating needs at least {LEAST} right and {LEAST} wrong {things}, and there are {sum(right)} and "
+            f"{len(right) - sum(right)}"
+        )
+
+
 def _abstained(probabilities: Sequence[float], outcomes: Sequence[Outcome], *, covered: bool) -> float:
     """Return the fraction of the covered, or uncovered, outcomes for which `ask` abstains."""
     own = [p < THRESHOLD for p, outcome in zip(probabilities, outcomes, strict=True) if outcome.covered == covered]
@@ -194,10 +212,18 @@ def _abstained(probabilities: Sequence[float], outcomes: Sequence[Outcome], *, c
 
 
 def fit_platt(scores: Sequence[float], right: Sequence[bool], weights: Sequence[float]) -> Calibration:
-    """Fit scale and bias, rounded to four digits.
+    """Fit scale and bias to one score for each outcome (`fit_logistic`)."""
+    scale, bias = fit_logistic([[score] for score in scores], right, weights)
+    return Calibration(scale, bias)
+
+
+def fit_logistic(
+    scores: Sequence[Sequence[float]], right: Sequence[bool], weights: Sequence[float]
+) -> tuple[float, ...]:
+    """Fit a factor for each score of an outcome, and the bias, which comes last; all rounded to four digits.
 
     As Platt proposes, the outcomes to fit are a little less than 1 and more than 0. So scores that separate right from wrong
-    do not give probabilities of 1 and 0.
+    do not give probabilities of 1 and 0. Raises `MissingExtraError` without scikit-learn.
     """
     import numpy as np
 
@@ -205,33 +231,32 @@ def fit_platt(scores: Sequence[float], right: Sequence[bool], weights: Sequence[
         from sklearn.linear_model import LogisticRegression
     except ImportError as error:
         raise MissingExtraError("calibrating a model", "train") from error
-    column, is_right, weight = np.array(scores)[:, None], np.array(right), np.array(weights)
+    rows, is_right, weight = np.array(scores), np.array(right), np.array(weights)
     positive, negative = weight[is_right].sum(), weight[~is_right].sum()
     target = np.where(is_right, (positive + 1) / (positive + 2), 1 / (negative + 2))
     found = LogisticRegression(C=1e6, max_iter=1000).fit(  # an outcome between 0 and 1 counts in part for both classes
-        np.vstack([column, column]),
-        np.repeat([1, 0], len(column)),
+        np.vstack([rows, rows]),
+        np.repeat([1, 0], len(rows)),
         np.concatenate([weight * target, weight * (1 - target)]),
     )
-    return Calibration(round(float(found.coef_[0][0]), 4), round(float(found.intercept_[0]), 4))
+    return tuple(round(float(number), 4) for number in (*found.coef_[0], found.intercept_[0]))
 
 
-def _weights(outcomes: Sequence[Outcome]) -> list[float]:
-    """Weigh covered and uncovered outcomes alike; the mean weight is 1."""
-    counts = [sum(outcome.covered == kind for outcome in outcomes) for kind in (False, True)]
-    kinds = sum(count > 0 for count in counts)
-    return [len(outcomes) / (kinds * counts[outcome.covered]) for outcome in outcomes]
+def weigh(covered: Sequence[bool]) -> list[float]:
+    """Return a weight for each outcome, so that covered and uncovered ones weigh alike; the mean weight is 1."""
+    counts = {kind: covered.count(kind) for kind in set(covered)}
+    return [len(covered) / (len(counts) * counts[kind]) for kind in covered]
 
 
-def _cross_validate(outcomes: Sequence[Outcome], weights: Sequence[float]) -> list[float]:
-    """Return the probability of each outcome by a fit to the questions of the other folds."""
-    folds = {question: n % FOLDS for n, question in enumerate(dict.fromkeys(o.question for o in outcomes))}
-    fits = []
-    for fold in range(FOLDS):
-        others = [n for n, outcome in enumerate(outcomes) if folds[outcome.question] != fold]
-        scores, right = [outcomes[n].score for n in others], [outcomes[n].right for n in others]
-        fits.append(fit_platt(scores, right, [weights[n] for n in others]))
-    return [fits[folds[outcome.question]].probability(outcome.score) for outcome in outcomes]
+def cross_validate(questions: Sequence[str], fit_to: Callable[[Sequence[int]], Callable[[int], float]]) -> list[float]:
+    """Return the probability of each outcome by a fit to the outcomes of other questions.
+
+    `questions` are those of the outcomes. `fit_to` fits to the outcomes with these positions and returns the function that
+    gives the probability of the outcome with another position.
+    """
+    folds = {question: n % FOLDS for n, question in enumerate(dict.fromkeys(questions))}
+    fits = [fit_to([n for n, question in enumerate(questions) if folds[question] != fold]) for fold in range(FOLDS)]
+    return [fits[folds[question]](n) for n, question in enumerate(questions)]
 
 
 def reliability(
@@ -249,10 +274,10 @@ def _bin(outcomes: Sequence[tuple[float, bool, float]], low: float, high: float)
     return Reliability(low, high, len(own), mean, sum(right * weight for _, right, weight in own) / total)
 
 
-def reliability_table(rows: Sequence[Reliability]) -> str:
-    """Format groups of best hits as a Markdown table."""
+def reliability_table(rows: Sequence[Reliability], thing: str = "best hit", is_right: str = "relevant") -> str:
+    """Format groups of best hits, or of other things that are right or wrong, as a Markdown table."""
     lines = [
-        "| probability of the best hit | questions | mean probability | best hit relevant |",
+        f"| probability of the {thing} | questions | mean probability | {thing} {is_right} |",
         "|---|---|---|---|",
     ]
     for row in rows:

@@ -16,6 +16,8 @@ from ragqa.records import Passage
 
 BEST, ANSWERS, PARTLY, WRONG = 3, 2, 1, 0  # grades: the best answer, another answer, a part of one, none
 
+COVERED, SHARED = 0.9, 0.5  # shares of characters from which a quote holds a marked answer, or is like one
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -32,6 +34,21 @@ class Mark:
             raise InputError(
                 f"the mark [{self.start}, {self.end}, {self.grade}] is empty or has a grade outside 0 to 3"
             )
+
+
+def is_like(start: int, end: int, marked: tuple[int, int]) -> bool:
+    """Return True if the characters from `start` to `end` hold nearly all of a marked answer, or share half with it.
+
+    Nearly all is 90 % of the marked characters. Half is that of the characters in either.
+    """
+    shared = min(end, marked[1]) - max(start, marked[0])
+    either = max(end, marked[1]) - min(start, marked[0])
+    return shared > 0 and (shared >= COVERED * (marked[1] - marked[0]) or shared >= SHARED * either)
+
+
+def answers(start: int, end: int, marks: Iterable[Mark]) -> bool:
+    """Return True if the characters from `start` to `end` are like a marked answer (`is_like`), a whole one."""
+    return any(mark.grade >= ANSWERS and is_like(start, end, (mark.start, mark.end)) for mark in marks)
 
 
 Marks = Mapping[str, Mapping[str, tuple[Mark, ...]]]  # by question and passage id

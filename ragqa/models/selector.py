@@ -60,8 +60,14 @@ class AnswerCalibration:
 
     def probability(self, logit: float, hit: float) -> float:
         """Return the probability, 0 to 1, for a quote with this logit in a hit with this probability."""
+        quote, odds = self.features(logit, hit)
+        return sigmoid(self.quote * quote + self.hit * odds + self.bias)
+
+    @staticmethod
+    def features(logit: float, hit: float) -> tuple[float, float]:
+        """Return the two numbers that the calibration weighs: the logit, and the log-odds of the hit, which are bounded."""
         bounded = min(max(hit, _LEAST), 1 - _LEAST)
-        return sigmoid(self.quote * logit + self.hit * math.log(bounded / (1 - bounded)) + self.bias)
+        return logit, math.log(bounded / (1 - bounded))
 
 
 class Selector:

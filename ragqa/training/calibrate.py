@@ -32,8 +32,8 @@ QUESTIONS = 200  # to calibrate with; more change a fit of two numbers little
 
 _MARK = "config.json"
 _CARD = "README.md"
-_HEADING = "## Calibration"
-_SECTION = re.compile(rf"^{_HEADING}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
+HEADING = "## Calibration"
+_SECTION = re.compile(rf"^{HEADING}\n.*?(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _LOG = logging.getLogger(__name__)
 
 
@@ -167,7 +167,7 @@ def describe(fits: Mapping[str, Fit]) -> str:
     covered, uncovered = fits["fused"].covered, fits["fused"].uncovered
     return "\n".join(
         [
-            _HEADING,
+            HEADING,
             "",
             "The probability that the best hit of a question is relevant is sigmoid(scale · score + bias), where score is the "
             "final score of the hit.",
