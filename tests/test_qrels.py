@@ -5,7 +5,7 @@ import pytest
 import pytrec_eval
 
 from ragqa.errors import CorpusError, InputError, RecordError
-from ragqa.evaluation.judged import Judged, read_judgments, read_starter_graded
+from ragqa.evaluation.judged import read_judgments, read_starter_graded
 from ragqa.evaluation.qrels import read_qrels, trec_ids, write_qrels
 
 Write = Callable[[str, Iterable[str]], Path]
@@ -47,13 +47,13 @@ def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
 
 def test_judgments_written_are_read_by_us_and_by_trec_eval(tmp_path: Path) -> None:
     judged = read_starter_graded()
-    count = write_qrels(tmp_path / "qrels.gz", judged)
+    count = write_qrels(tmp_path / "qrels.gz", judged.relevance, judged.rejected)
     assert count == sum(map(len, judged.relevance.values())) + sum(map(len, judged.rejected.values()))
     again = read_judgments(tmp_path / "qrels.gz")
     ids = trec_ids(passage.id for passage in judged.passages)
     assert again.relevance == {q: {ids[p]: grade for p, grade in own.items()} for q, own in judged.relevance.items()}
     assert again.rejected == {q: frozenset(ids[p] for p in own) for q, own in judged.rejected.items() if own}
-    write_qrels(tmp_path / "qrels", judged)
+    write_qrels(tmp_path / "qrels", judged.relevance, judged.rejected)
     with (tmp_path / "qrels").open(encoding="utf8") as file:
         theirs = pytrec_eval.parse_qrel(file)
     assert {q: {p: g for p, g in own.items() if g > 0} for q, own in theirs.items()} == again.relevance
@@ -69,4 +69,4 @@ def test_ids_that_a_trec_file_cannot_hold_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"the ids 'a b' and 'a%20b' would be the same in a TREC file"):
         trec_ids(["a b", "a%20b"])
     with pytest.raises(InputError, match="an id is empty"):
-        write_qrels(tmp_path / "qrels", Judged("toy", (), {"": "q"}, {"": {"a": 1}}, {}))
+        write_qrels(tmp_path / "qrels", {"": {"a": 1}}, {})

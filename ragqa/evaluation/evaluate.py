@@ -162,7 +162,7 @@ def _save(config: EvaluationConfig, judged: Judged, found: Mapping[str, Run]) ->
     if config.save_run:
         write_run(config.save_run, list(found.values())[-1])
     if config.save_qrels:
-        write_qrels(config.save_qrels, judged)
+        write_qrels(config.save_qrels, judged.relevance, judged.rejected)
 
 
 def _open_retriever(

@@ -4,16 +4,12 @@ Ids in TREC files cannot contain white space. ragqa writes it percent-encoded, a
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from ragqa.errors import InputError, RecordError
 from ragqa.storage.json_lines import read_lines, write_lines
-
-if TYPE_CHECKING:
-    from ragqa.evaluation.judged import Judged
 
 MOST_GRADE = 1_000_000  # pytrec-eval reserves memory for as many grades as the highest one
 
@@ -71,11 +67,14 @@ def _grade(path: str | Path, number: int, text: str) -> int:
     return int(grade)
 
 
-def write_qrels(path: str | Path, judged: "Judged") -> int:
-    """Replace `path` with the judgments of a set in TREC's four columns. Return their number."""
+def write_qrels(path: str | Path, relevance: Mapping[str, Mapping[str, int]], rejected: Mapping[str, Set[str]]) -> int:
+    """Replace `path` with judgments in TREC's four columns. Return their number.
+
+    `relevance` has the grades of passages by question id, `rejected` the passages of grade 0.
+    """
     grades = {
-        question: dict(relevant) | dict.fromkeys(sorted(judged.rejected.get(question, ())), 0)
-        for question, relevant in judged.relevance.items()
+        question: dict(relevant) | dict.fromkeys(sorted(rejected.get(question, ())), 0)
+        for question, relevant in relevance.items()
     }
     questions = trec_ids(grades)
     passages = trec_ids(passage for own in grades.values() for passage in own)
