@@ -128,7 +128,8 @@ def test_the_order_of_hits_decides_not_their_scores() -> None:
 
 
 def test_recall_is_of_the_depth_that_is_searched(starter: Retriever, write: Write) -> None:
-    few, names = sample(read_starter(), 3), {}
+    few = sample(read_starter(), 3)
+    names: dict[int, tuple[int, list[str]]] = {}
     for candidates in (12, 10, 4, 200):
         searches = variants(Retriever(starter.index, None, dense=starter.dense, candidates=candidates))
         report = compare(searches, few)

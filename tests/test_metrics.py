@@ -1,7 +1,6 @@
 from dataclasses import replace
 
 import pytest
-import pytrec_eval
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +8,8 @@ from ragqa.errors import InputError
 from ragqa.evaluation.judged import Judged
 from ragqa.evaluation.metrics import METRICS, Definition, measure_run, metric_names, title
 from ragqa.evaluation.runs import sort_run
+
+pytrec_eval = pytest.importorskip("pytrec_eval", reason="pip install '.[evaluate]'")
 
 JUDGED = Judged("toy", (), {"q": "q"}, {"q": {"a": 2, "b": 1}}, {}, rejected={"q": frozenset("c")})
 RUN = {"q": {"c": 3.0, "b": 2.0, "a": 1.0}}

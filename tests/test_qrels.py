@@ -2,11 +2,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-import pytrec_eval
 
 from ragqa.errors import CorpusError, InputError, RecordError
 from ragqa.evaluation.judged import read_judgments, read_starter_graded
 from ragqa.evaluation.qrels import read_qrels, trec_ids, write_qrels
+
+pytrec_eval = pytest.importorskip("pytrec_eval", reason="pip install '.[evaluate]'")
 
 Write = Callable[[str, Iterable[str]], Path]
 

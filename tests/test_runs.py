@@ -2,13 +2,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
-import pytrec_eval
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ragqa.errors import RagqaError, RecordError
 from ragqa.evaluation.judged import Judged
 from ragqa.evaluation.runs import fold_run, read_run, sort_run, write_run
+
+pytrec_eval = pytest.importorskip("pytrec_eval", reason="pip install '.[evaluate]'")
 
 Write = Callable[[str, Iterable[str]], Path]
 

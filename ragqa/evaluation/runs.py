@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from ragqa.errors import InputError, RecordError
 from ragqa.evaluation.judged import Judged
@@ -85,7 +86,7 @@ def _falling(scores: Mapping[str, float]) -> Iterator[tuple[str, float]]:
     """Yield passages in order with scores that are all different in 32 bits."""
     import numpy as np
 
-    previous = np.float32(np.inf)
+    previous: np.floating[Any] = np.float32(np.inf)
     for passage, score in scores.items():
         previous = min(np.float32(score), np.nextafter(previous, np.float32(-np.inf)))
         yield passage, float(previous)
