@@ -15,7 +15,7 @@ from pathlib import Path
 import bm25s
 
 from ragqa.evaluation.judged import Judged, read_judged
-from ragqa.evaluation.metrics import NAMES, Search, measure
+from ragqa.evaluation.metrics import Definition, Search, measure, title
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
 from ragqa.index.terms import Fields
@@ -25,6 +25,7 @@ from ragqa.search.retriever import Retriever
 
 DEPTH = 100
 SHOWN = ("nDCG@10", "RR@10", "R@100")
+RELEVANT = Definition(least_grade=1)  # candidates that only help count, too
 PLAIN = Fields(title=0, section=0, abbreviations=False, questions=False)
 FIELDS = {
     "text": PLAIN,
@@ -89,9 +90,9 @@ def main() -> None:
         named = tuple(replace(passage, aliases=aliases.get(passage.title, ())) for passage in judged.passages)
         judged = replace(judged, passages=named)
         print(f"\n{judged.name}: {len(judged.questions):,} questions, {len(judged.passages):,} passages\n")
-        print(f"| candidates | {' | '.join(NAMES.get(m, m) for m in SHOWN)} |\n|{'---|' * (len(SHOWN) + 1)}")
+        print(f"| candidates | {' | '.join(title(m, graded=True) for m in SHOWN)} |\n|{'---|' * (len(SHOWN) + 1)}")
         for system, search in systems(judged, embedder):
-            means = {m.metric: m.mean for m in measure(search, judged)}
+            means = {m.metric: m.mean for m in measure(search, judged, definition=RELEVANT)}
             print(f"| {system} | {' | '.join(f'{means[m]:.3f}' for m in SHOWN)} |", flush=True)
 
 

@@ -32,6 +32,7 @@ TITLES = ROOT / "benchmarks" / "squad_test_titles.txt"
 EXACT, QUALITY, SPEED = 0.0, 0.01, 0.15  # shares of the stated figure, or absolute for those below 1
 START_ROUNDS = 5
 
+GRADE = r"(?: \(grade ≥ 1\))?"  # sets with one grade do not name it
 Values = Mapping[str, float]
 
 
@@ -90,7 +91,7 @@ def quality(source: str, start: str) -> tuple[Stated, ...]:
     """The two rows of a judged set: BM25 and the whole pipeline by nDCG@10, then by MRR@10."""
     both = ("BM25 {0}", "pipeline {0}")
     first = table_row(start, "nDCG@10")
-    second = rf"{start} \| nDCG@10 [^\n]*?< 0\.001 \| \| \| MRR@10 \| ([\d.]+) \| \*\*([\d.]+)\*\*"
+    second = rf"{start} \| nDCG@10 [^\n]*?< 0\.001 \| \| \| MRR@10{GRADE} \| ([\d.]+) \| \*\*([\d.]+)\*\*"
     return (
         Stated(source, first, tuple(f"{source} {name.format('nDCG@10')}" for name in both)),
         Stated(source, second, tuple(f"{source} {name.format('MRR@10')}" for name in both)),
@@ -213,7 +214,8 @@ def start(_: Path) -> Values:
 
 def judged(name: str, *arguments: str) -> Values:
     """`ragqa evaluate` on one set, the means of BM25 and of the whole pipeline, and what it says of answers."""
-    command = [sys.executable, "-m", "ragqa", "evaluate", "--json", "--answers", "--judged", *arguments]
+    command = [sys.executable, "-m", "ragqa", "evaluate", "--json", "--answers", "--least-grade", "1"]
+    command += ["--judged", *arguments]
     report = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     found: dict[str, float] = {}
     for system, label in ((report["systems"][0], "BM25"), (report["systems"][-1], "pipeline")):
@@ -302,8 +304,13 @@ SOURCES = {
     "counts": Source(counts, "python benchmarks/figures.py --only counts"),
     "start": Source(start, "python benchmarks/figures.py --only start"),
     "starter": Source(bundled("starter", "starter-test"), "ragqa evaluate --judged starter-test"),
-    "graded": Source(bundled("graded", "starter-graded-test"), "ragqa evaluate --judged starter-graded-test --answers"),
-    "interviews": Source(beir("interviews", "mlq_dev"), "ragqa evaluate --judged DATA/mlq_dev", needs_data=True),
+    "graded": Source(
+        bundled("graded", "starter-graded-test"),
+        "ragqa evaluate --judged starter-graded-test --answers --least-grade 1",
+    ),
+    "interviews": Source(
+        beir("interviews", "mlq_dev"), "ragqa evaluate --judged DATA/mlq_dev --least-grade 1", needs_data=True
+    ),
     "squad": Source(
         beir("squad", "squad_dev", *_SQUAD),
         "ragqa evaluate --judged DATA/squad_dev --titles benchmarks/squad_test_titles.txt --questions 290 --answers",

@@ -166,6 +166,30 @@ def test_evaluate_measures_a_run_names_the_split_and_goes_on_after_a_bad_questio
     assert run("evaluate", "--judged", beir, "--split", "test")[0] == 1
 
 
+def test_evaluate_measures_a_foreign_run_with_foreign_judgments(tmp_path: Path, run: Run) -> None:
+    theirs, qrels = tmp_path / "other.trec", tmp_path / "my.qrels"
+    theirs.write_text("q1 Q0 d2 1 2 x\nq1 Q0 d1 2 1 x\n")
+    qrels.write_text("q1 0 d1 2\nq1 0 d2 1\n")
+    code, out, _ = run("evaluate", "--run", theirs, "--qrels", qrels)
+    assert code == 0
+    assert out.splitlines()[:5] == [
+        "my.qrels: 1 questions",
+        "",
+        "| system | MAP (grade ≥ 1) | MRR@10 (grade ≥ 2) | nDCG@10 | Recall@10 (grade ≥ 1) | nDCG@10 of the last − this | p |",
+        "|---|---|---|---|---|---|---|",
+        "| other.trec | 1.000 (1.000–1.000) | 0.500 (0.500–0.500) | 0.860 (0.860–0.860) | 1.000 (1.000–1.000) |  |  |",
+    ]
+    assert "- nDCG has linear gain: a passage of grade g adds g." in out
+    found = json.loads(run("evaluate", "--run", theirs, "--qrels", qrels, "--least-grade", "1", "--json")[1])
+    assert [e["metric"] for e in found["systems"][0]["estimates"]] == ["AP", "RR@10", "nDCG@10", "R@10"]
+    assert found["systems"][0]["caveats"]["judged"] == 1.0
+    qrels.write_text("q1 0 d1 2\nq1 0 d2\n")
+    code, _, err = run("evaluate", "--run", theirs, "--qrels", qrels)
+    assert code == 1
+    assert err.startswith(f"ragqa: {qrels}, line 2: question id, passage id and grade are needed")
+    assert err.count("\n") == 1
+
+
 def test_ask_prints_the_answer_the_passages_and_where_they_stand(index: Path, run: Run) -> None:
     code, out, _ = run("ask", "what is bagging?", "--index", index)
     assert code == 0

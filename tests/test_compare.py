@@ -8,9 +8,9 @@ from ragqa import Bm25Index, Passage, Retriever
 from ragqa.errors import InputError, RecordError
 from ragqa.evaluation.answers import answers_table, inspect_answers
 from ragqa.evaluation.chart import draw
-from ragqa.evaluation.compare import Report, compare, table, variants
+from ragqa.evaluation.compare import Report, compare, compare_runs, table, variants
 from ragqa.evaluation.judged import Judged, read_starter
-from ragqa.evaluation.metrics import METRICS, find_unaskable, measure, sample
+from ragqa.evaluation.metrics import METRICS, Definition, find_unaskable, measure, sample
 from ragqa.evaluation.runs import read_run
 from ragqa.records import Hit
 
@@ -27,13 +27,16 @@ JUDGED = Judged(
 )
 
 
+BINARY = Definition(least_grade=1)
+
+
 def hits(*numbers: int) -> list[Hit]:
     return [Hit(PASSAGES[n], 0.0, None, 0.0, 1) for n in numbers]
 
 
 def test_metrics_follow_their_definitions() -> None:
     found = {"word1": hits(0, 1), "word2": hits(3, 0, 2)}
-    values = {m.metric: m.values for m in measure(found.__getitem__, JUDGED)}
+    values = {m.metric: m.values for m in measure(found.__getitem__, JUDGED, definition=BINARY)}
     assert tuple(values) == METRICS
     assert values["RR@10"] == (0.5, 1.0)
     assert values["AP"] == pytest.approx((0.5, (1 + 2 / 3) / 2))
@@ -44,14 +47,14 @@ def test_metrics_follow_their_definitions() -> None:
 
 def test_a_question_without_hits_counts_as_zero() -> None:
     found = {"word1": [], "word2": hits(2, 3)}
-    assert [m.values for m in measure(found.__getitem__, JUDGED)] == [(0.0, 1.0)] * len(METRICS)
+    assert [m.values for m in measure(found.__getitem__, JUDGED, definition=BINARY)] == [(0.0, 1.0)] * len(METRICS)
 
 
 def test_questions_that_cannot_be_asked_count_as_zero_and_are_named() -> None:
     questions = {"q1": "word1", "q2": "word2 " * 400, "q3": "???"}
     judged = replace(JUDGED, questions=questions, relevance={**JUDGED.relevance, "q3": {"p4": 1}})
     found = {"word1": hits(1)}
-    report = compare({"one": found.__getitem__}, judged)
+    report = compare({"one": found.__getitem__}, judged, definition=BINARY)
     assert [e.mean for e in report.systems[0].estimates] == pytest.approx([1 / 3] * len(METRICS))
     assert (report.questions, report.unasked) == (3, ("q2", "q3"))
     assert "2 of 3 questions cannot be asked; each counts as 0: q2, q3" in table(report)
@@ -61,7 +64,9 @@ def test_questions_that_cannot_be_asked_count_as_zero_and_are_named() -> None:
 def test_excluded_passages_are_no_hits() -> None:
     judged = replace(JUDGED, excluded={"q1": frozenset({"p0"})})
     found = {"word1": hits(0, 1), "word2": hits(0, 2)}
-    assert [m.values for m in measure(found.__getitem__, judged) if m.metric == "RR@10"] == [(1.0, 0.5)]
+    assert [m.values for m in measure(found.__getitem__, judged, definition=BINARY) if m.metric == "RR@10"] == [
+        (1.0, 0.5)
+    ]
 
 
 RUN = ["q1 Q0 p0 1 9.5 other", "q1 Q0 p1 2 9.0 other", "q2 Q0 p2 1 1e1 other", "", "q9 Q0 p2 1 1 other"]
@@ -71,7 +76,7 @@ def test_a_run_of_another_system_is_measured_beside_ours(write: Write) -> None:
     run = read_run(write("run.trec", RUN), JUDGED)
     assert run == {"q1": {"p0": 9.5, "p1": 9.0}, "q2": {"p2": 10.0}}
     found = {"word1": hits(1), "word2": hits(2, 3)}
-    report = compare({"ours": found.__getitem__}, JUDGED, runs={"run.trec": run})
+    report = compare({"ours": found.__getitem__}, JUDGED, runs={"run.trec": run}, definition=BINARY)
     assert [system.name for system in report.systems] == ["run.trec", "ours"]
     means = {s.name: {e.metric: e.mean for e in s.estimates} for s in report.systems}
     assert means["ours"]["nDCG@10"] == 1.0
@@ -83,7 +88,7 @@ def test_with_a_run_a_document_is_as_good_as_its_best_passage(write: Write) -> N
     judged = replace(JUDGED, documents=documents)
     run = read_run(write("run.trec", ["q1 Q0 d3 1 2 x", "q1 Q0 d1 2 1 x", "q2 Q0 p3 1 1 x"]), judged)
     found = {"word1": hits(3, 2, 1), "word2": hits(2, 1, 3)}
-    report = compare({"ours": found.__getitem__}, judged, runs={"run.trec": run})
+    report = compare({"ours": found.__getitem__}, judged, runs={"run.trec": run}, definition=BINARY)
     means = {s.name: {e.metric: e.mean for e in s.estimates} for s in report.systems}
     assert means["run.trec"]["RR@10"] == 0.75
     assert means["ours"]["RR@10"] == 0.75  # d3, d1 for the first question; d1, d3 for the second
@@ -119,7 +124,31 @@ def test_a_run_of_another_set_is_refused(write: Write) -> None:
 
 def test_the_order_of_hits_decides_not_their_scores() -> None:
     upside_down = [replace(hit, score=float(n)) for n, hit in enumerate(hits(1, 0, 2))]
-    assert measure(lambda _: upside_down, JUDGED)[1].values[0] == 1.0
+    assert measure(lambda _: upside_down, JUDGED, definition=BINARY)[1].values[0] == 1.0
+
+
+def test_recall_is_of_the_depth_that_is_searched(starter: Retriever, write: Write) -> None:
+    few = sample(read_starter(), 3)
+    names: dict[int, tuple[int, list[str]]] = {}
+    for candidates in (12, 10, 4, 200):
+        searches = variants(Retriever(starter.index, None, dense=starter.dense, candidates=candidates))
+        report = compare(searches, few)
+        names[candidates] = report.depth, [e.metric for e in report.systems[0].estimates][1:]
+    assert names == {
+        12: (12, ["RR@10", "nDCG@10", "R@10", "R@12"]),
+        10: (10, ["RR@10", "nDCG@10", "R@10"]),
+        4: (4, ["RR@4", "nDCG@4", "R@4"]),
+        200: (100, ["RR@10", "nDCG@10", "R@10", "R@100"]),
+    }
+
+
+def test_with_a_run_recall_is_no_deeper_than_the_run() -> None:
+    documents = {f"d{n}": 40.0 - n for n in range(40)}
+    for length, depth in ((40, 30), (20, 20), (5, 10)):
+        run = {"q1": dict(list(documents.items())[:length])}
+        assert compare_runs({"ours": {"q1": documents}}, JUDGED, runs={"theirs": run}, depth=30).depth == depth
+    cut = replace(JUDGED, documents=dict.fromkeys(documents, "whole"))
+    assert compare_runs({"ours": {"q1": documents}}, cut, runs={"theirs": {"q1": documents}}, depth=30).depth == 10
 
 
 def test_bm25_alone_has_nothing_to_be_compared_with() -> None:

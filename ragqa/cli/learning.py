@@ -313,10 +313,20 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
         help="TREC run file of another system to measure as well; compares whole documents; may be repeated",
     )
     parser.add_argument(
+        "--qrels",
+        metavar="FILE",
+        help="measure only the runs of --run, with the judgments in this file: three columns as in BEIR or four as in TREC",
+    )
+    _add_metric_options(parser)
+    parser.add_argument(
         "--compare", action="store_true", help="measure every part of the pipeline, alone and in combination"
     )
     parser.add_argument("--answers", action="store_true", help="measure answers, abstentions and probabilities as well")
     parser.add_argument("--chart", metavar="FILE", help="draw the comparison into this PNG or SVG file")
+    parser.add_argument(
+        "--save-run", metavar="FILE", help="TREC run file to write the ranking of the whole pipeline to"
+    )
+    parser.add_argument("--save-qrels", metavar="FILE", help="TREC qrels file to write the judgments to")
     parser.add_argument(
         "--titles",
         metavar="FILE",
@@ -330,6 +340,22 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     add_embedder(parser)
     parser.add_argument(
         "--json", action="store_true", help="print JSON instead of tables; a list if there are several sets"
+    )
+
+
+def _add_metric_options(parser: argparse.ArgumentParser) -> None:
+    from ragqa.evaluation.metrics import GAINS
+
+    parser.add_argument(
+        "--least-grade",
+        type=whole(1),
+        metavar="N",
+        help="lowest grade that MAP, MRR and recall count (default: 1, but 2 for MRR if the set has such grades)",
+    )
+    parser.add_argument(
+        "--gain",
+        choices=GAINS,
+        help="what a passage of grade g adds to nDCG: linear adds g, exponential adds 2^g - 1 (default: linear)",
     )
 
 
@@ -440,6 +466,7 @@ def _as_dict(evaluation: "Evaluation") -> dict[str, Any]:
 def _as_tables(evaluation: "Evaluation") -> str:
     from ragqa.evaluation.answers import answers_table
     from ragqa.evaluation.compare import table
+    from ragqa.evaluation.notes import notes
 
     answers = f"\n{answers_table(evaluation.answers)}\n" if evaluation.answers else ""
-    return f"{table(evaluation.report)}\n{answers}"
+    return f"{table(evaluation.report)}\n\n{notes(evaluation.report)}\n{answers}"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ragqa.errors import InputError, MissingExtraError
 from ragqa.evaluation.compare import Report
-from ragqa.evaluation.metrics import MAIN_METRIC
+from ragqa.evaluation.metrics import title
 from ragqa.storage.files import check_file, replace_file
 
 CHARTS = (".png", ".svg")
@@ -27,7 +27,7 @@ def check_chart(path: str | Path) -> None:
 
 
 def draw(reports: Sequence[Report], path: str | Path) -> None:
-    """Write a bar chart of nDCG@10 with intervals, grouped by judged set; the file name's ending selects PNG or SVG."""
+    """Write a bar chart of nDCG with intervals, grouped by judged set; the file name's ending selects PNG or SVG."""
     check_chart(path)
     from matplotlib.figure import Figure
 
@@ -50,7 +50,7 @@ def draw(reports: Sequence[Report], path: str | Path) -> None:
     figure.legend(unique.values(), unique.keys(), loc="outside lower center", ncols=3, frameon=False)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.05)
-    axes.set_xlabel(f"{MAIN_METRIC}, with 95 % interval")
+    axes.set_xlabel(f"{title(reports[0].systems[0].charted.metric)}, with 95 % interval")
     axes.spines[["top", "right"]].set_visible(False)
     with replace_file(path) as file:
         figure.savefig(file, format=Path(path).suffix[1:], dpi=150)

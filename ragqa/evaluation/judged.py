@@ -1,7 +1,6 @@
 """A BEIR folder or the starter corpus in; passages, questions and the grades of passages that answer them out."""
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,17 +8,14 @@ from typing import Any
 
 from ragqa.errors import CorpusError, InputError, RecordError, warn_of_fallback
 from ragqa.evaluation.grades import read_grades
+from ragqa.evaluation.qrels import read_qrels
 from ragqa.records import Page, Passage
-from ragqa.storage.json_lines import is_input, read_lines, read_rows
+from ragqa.storage.json_lines import is_input, read_rows
 from ragqa.text.pages import read_pages, starter_folder
 from ragqa.text.passages import MAX_CHARS, split
 
 _USUAL_SPLIT = "test"
 _QRELS = ("qrels.tsv", "qrels.txt")  # in folders without splits
-_GRADE_COLUMNS = frozenset(
-    "score grade relevance rel label judgment judgement".split()
-)  # names of the grade column in headers
-_NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
 
 STARTER_SETS = ("starter", "starter-graded", "starter-test", "starter-graded-test")
 
@@ -114,6 +110,35 @@ def read_beir(
         rejected={i: frozenset(rejected[i] - relevance[i].keys()) for i in relevance if i in rejected},
         documents={p.id: i for i, group in pieces.items() for p in group if p.id != i},
         excluded={i: own[i] for i in relevance if i in own},
+    )
+
+
+def read_judgments(path: str | Path, *, exclude_self: bool = False) -> Judged:
+    """Read judgments alone: enough to measure runs of other systems, without passages and the texts of questions.
+
+    The file has the columns of `qrels.read_qrels`. Questions without a relevant document are left out. `exclude_self` is that
+    of `read_beir`. Raises `RecordError` for an invalid line, `CorpusError` if no question has a relevant document.
+    """
+    relevance: dict[str, dict[str, int]] = {}
+    rejected: dict[str, set[str]] = {}
+    for question, document, grade in read_qrels(path):
+        if exclude_self and question == document:
+            continue
+        if grade <= 0:
+            rejected.setdefault(question, set()).add(document)
+        else:
+            grades = relevance.setdefault(question, {})
+            grades[document] = max(grade, grades.get(document, 0))
+    if not relevance:
+        raise CorpusError(f"{path} holds no question with a relevant document")
+    return Judged(
+        Path(path).name,
+        (),
+        {question: question for question in relevance},
+        relevance,
+        {},
+        rejected={q: frozenset(rejected[q] - relevance[q].keys()) for q in relevance if q in rejected},
+        excluded={q: frozenset([q]) for q in relevance} if exclude_self else {},
     )
 
 
@@ -289,24 +314,3 @@ def _answers(query: dict[str, Any]) -> tuple[str, ...]:
 
 def _holding(pieces: list[Passage], answers: tuple[str, ...]) -> list[Passage]:
     return [p for p in pieces if any(answer in p.text for answer in answers)] or pieces
-
-
-def read_qrels(path: Path) -> Iterator[tuple[str, str, int]]:
-    """Yield question id, passage id and grade from each line of a file, which may begin with a header.
-
-    Lines have three columns separated by tabs, as in BEIR, or four separated by white space, as in TREC. A grade may be
-    written as `1.0`. Raises `RecordError` for any other line.
-    """
-    for number, line in read_lines(path):
-        text = line.decode(errors="replace").rstrip("\r\n")
-        fields = text.split("\t")
-        if len(fields) != 3 and len(trec := text.split()) == 4:
-            fields = [trec[0], *trec[2:]]
-        if not text.strip() or (number == 1 and fields[-1].strip().casefold() in _GRADE_COLUMNS):
-            continue
-        if len(fields) != 3 or not _NUMBER.fullmatch(fields[2].strip()):
-            raise RecordError(path, number, "question id, passage id and grade are needed, separated by tabs")
-        grade = float(fields[2])
-        if not grade.is_integer():
-            raise RecordError(path, number, f"the grade {fields[2]} is not a whole number; grades are 0, 1, 2, …")
-        yield fields[0], fields[1], int(grade)

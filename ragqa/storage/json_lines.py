@@ -100,11 +100,16 @@ def write_json_lines(path: str | Path, records: Iterable[Any]) -> int:
 
     The file is gzip if its name ends in `.gz`. The same records always give the same bytes.
     """
+    return write_lines(path, map(json_line, records))
+
+
+def write_lines(path: str | Path, lines: Iterable[bytes]) -> int:
+    """Replace `path` with lines as `write_json_lines` does. Return their number."""
     count = 0
     packed = Path(path).suffix == _GZIP
     with replace_file(path) as whole, _gzip(whole) if packed else nullcontext(whole) as file:
-        for record in records:
-            file.write(json_line(record))
+        for line in lines:
+            file.write(line)
             count += 1
     return count
 
