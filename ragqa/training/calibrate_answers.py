@@ -32,7 +32,7 @@ def describe_answers(fit: AnswerFit) -> str:
             HEADING,
             "",
             "The probability that a quote answers the question is "
-            f"sigmoid({numbers.quote:g} · logit + {numbers.hit:g} · log(p / (1 - p)) + {numbers.bias:g}), where logit is the "
+            f"sigmoid({numbers.quote:g} · logit + {numbers.hit:g} · log(p / (1 - p)) {numbers.bias:+g}), where logit is the "
             "selector's score of the quote and p the probability of its hit.",
             f"It was fitted to the answers to {fit.covered:,} questions with marked answers that the selector was not trained "
             f"on, and to {fit.uncovered:,} questions that the corpus does not cover. Both kinds weigh alike.",
