@@ -50,7 +50,9 @@ class Passage:
         return f"Passage({self.id!r}, {_short(self.text)})"
 
 
-PARTLY = 0.5  # lowest label of a passage that answers a question at least in part
+# lowest label of a passage that answers a question at least in part; a lower one says that it does not, in datasets and their
+# lint, in training and its evaluation, and in calibrations
+PARTLY = 0.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ ONLY_PARSED = {
     "pip install": "it would change this environment",
     "make": "it installs packages, or measures for minutes to hours",
     "ragqa crawl": "it needs the network",
+    "hf upload": "it needs the network and an account",
+    "accelerate launch": "it takes minutes to hours",
     "ragqa demo": "it serves until it is stopped",
     "ragqa train": "it takes minutes to hours",
     "ragqa export": "it needs the model that a training makes",
@@ -59,7 +61,8 @@ ONLY_PARSED = {
 }
 DRAWINGS = ("",)  # languages of blocks that show no code
 SERVED = "http://127.0.0.1:7860/"  # blocks with this address run against a small chat of the tests
-OTHER_PROGRAMS = {"--preload", "--user-agent", "--current", "--full"}  # options of gunicorn, curl and dumpBackup.php
+# options of gunicorn, curl, dumpBackup.php and torchrun
+OTHER_PROGRAMS = {"--preload", "--user-agent", "--current", "--full", "--nproc-per-node"}
 NUMBER = r"\d+(?:\.\d+)?"
 
 
@@ -178,6 +181,8 @@ def only_parsed(line: str) -> str | None:
 
 def check_command(words: list[str]) -> None:
     """Check the arguments of ragqa, pip and make; leave other programs alone."""
+    if words[:2] == ["accelerate", "launch"]:  # its last option before the module's is -m
+        words = words[words.index("-m") + 1 :]
     if words[:1] == ["ragqa"]:
         reference.parser().parse_args(words[1:])
     elif words[:2] == ["pip", "install"]:

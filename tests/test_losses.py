@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -7,7 +8,8 @@ if TYPE_CHECKING:
     import torch
 else:
     torch = pytest.importorskip("torch", reason="pip install '.[train]'")
-from ragqa.training.losses import SMALLEST, ContrastiveLoss, ListwiseLoss, divergence
+from ragqa.training.config import LIST_LOSSES, PAIR_LOSSES
+from ragqa.training.losses import SMALLEST, ContrastiveLoss, ListwiseLoss, cross_encoder_loss, divergence
 
 
 class FakeCrossEncoder(torch.nn.Module):
@@ -73,3 +75,20 @@ def test_each_question_is_set_against_the_passages_of_all() -> None:
     good = loss([questions, {"x": torch.tensor([one, other])}, {"x": torch.tensor([other, one])}], labels)
     bad = loss([questions, {"x": torch.tensor([other, one])}, {"x": torch.tensor([one, other])}], labels)
     assert good < 1 < bad  # half of the wanted vector stands at another question's passage, with label 0
+
+
+@pytest.mark.parametrize("name", [*PAIR_LOSSES, *LIST_LOSSES])
+def test_each_named_loss_prefers_the_order_of_the_labels(
+    name: str, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sentence_transformers import CrossEncoder
+
+    model = CrossEncoder(str(tiny), num_labels=1)
+    fake = cross_encoder()
+    monkeypatch.setattr(model, "preprocess", lambda pairs, **_: fake.preprocess(pairs))
+    monkeypatch.setattr(model, "forward", lambda tokens, **_: fake(tokens))
+    loss = cross_encoder_loss(name, model)
+    passages, right = ["b", "aaa", "a"], torch.tensor([0.0, 1.0, 0.5])  # not sorted by label
+    inputs = (["a?"] * 3, passages) if name in PAIR_LOSSES else (["a?"], [passages])
+    costs = [loss(inputs, labels if name in PAIR_LOSSES else [labels]) for labels in (right, right[[1, 0, 2]])]
+    assert costs[0] < costs[1]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ragqa import errors
+from ragqa.training.config import TRACKERS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -94,9 +95,11 @@ def test_an_extra_is_recognized_by_all_that_it_brings() -> None:
     }
 
 
-def test_all_brings_every_extra_but_the_developers_ones() -> None:
+def test_all_brings_every_extra_but_the_developers_and_the_trackers() -> None:
     (everything,) = EXTRAS["all"]
-    assert everything == f"ragqa[{','.join(sorted(EXTRAS.keys() - {'all', 'bench', 'dev', 'docs', 'test'}))}]"
+    left_out = {"all", "bench", "dev", "docs", "test", *TRACKERS}
+    assert everything == f"ragqa[{','.join(sorted(EXTRAS.keys() - left_out))}]"
+    assert {*TRACKERS} - EXTRAS.keys() == {"none"}  # the extra of a tracker has its name
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +36,8 @@ from ragqa.training.train import load_cross_encoder, train
 torch = pytest.importorskip("torch", reason="pip install '.[train]'")
 from huggingface_hub.repocard import metadata_load  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
+
+from ragqa.training.callbacks import SaveSteps  # noqa: E402
 
 TOPICS = "dropout bagging boosting pruning pooling hashing stacking padding masking scaling".split()
 HELD_OUT = [
@@ -154,12 +157,23 @@ def test_the_card_tells_how_the_model_was_made(trained: Path, tiny: Path) -> Non
     front = metadata_load(trained / "README.md") or {}
     assert front["datasets"] == ["dataset"]
     assert "license" not in front  # nobody has stated the tiny base's
+    assert "language" not in front
+    assert {"sentence-transformers", "cross-encoder", "ragqa"} <= set(front["tags"])
+    assert "hub_strategy" not in card  # a setting that had no effect
+    assert "| -1 " not in card
     assert "- dataset: dataset (Toy), licence of the texts: cc0-1.0\n" in card
     assert f"- base model: {tiny}, licence: unknown\n" in card
     for wanted in ("pipeline_tag: text-ranking", "Maximum Sequence Length", "scores = model.predict(pairs)",
                    "What is ", "tiny", "ndcg@10", "sentence_0", "BinaryCrossEntropyLoss", "Non-Default Hyperparameters",
                    "All Hyperparameters", "Training Logs", "Framework Versions", "@inproceedings"):  # fmt: skip
         assert wanted in card
+
+
+def test_the_card_names_licence_and_language_of_the_base(tmp_path: Path) -> None:
+    folder = tiny_models.save("bert", tmp_path / "base")
+    (folder / "README.md").write_text("---\nlicense: mit\nlanguage: [en, de]\n---\n\n# A base\n")
+    data = load_cross_encoder(TrainConfig(base=str(folder))).model_card_data
+    assert (data.license, data.language) == ("mit", ["en", "de"])
 
 
 def test_other_folders_are_never_replaced(dataset: Path, trained: Path) -> None:
@@ -188,37 +202,119 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path, dataset: Path, tin
     assert (tmp_path / "again/model.safetensors").read_bytes() == (trained / "model.safetensors").read_bytes()
 
 
-def test_killed_it_goes_on_from_the_last_checkpoint(tmp_path: Path, dataset: Path, tiny: Path) -> None:
+STEPS = TrainConfig(epochs=3, batch_size=4, save_steps=5, eval_steps=20)
+
+
+def command(dataset: Path, out: Path, base: Path, *options: str) -> list[str]:
+    """Train with `STEPS` on the command line."""
+    steps = ["--epochs", "3", "--batch-size", "4", "--save-steps", "5", "--eval-steps", "20", "--no-calibration"]
+    paths = ["--dataset", str(dataset), "--out", str(out), "--base", str(base)]
+    return [sys.executable, "-m", "ragqa", "train", *paths, *steps, *options]
+
+
+def log_of(model: Path) -> list[str]:
+    """The rows of the log in a model's card."""
+    log = (model / "README.md").read_text(encoding="utf8").split("### Training Logs")[1].split("###")[0]
+    return [line for line in log.splitlines() if line.startswith("|")]
+
+
+def test_a_resumed_training_has_the_log_and_the_weights_of_an_uninterrupted_one(
+    tmp_path: Path, dataset: Path, tiny: Path
+) -> None:
     out = tmp_path / "model"
-    command = [
-        sys.executable,
-        "-m",
-        "ragqa",
-        "train",
-        "--dataset",
-        str(dataset),
-        "--out",
-        str(out),
-        "--base",
-        str(tiny),
-    ]
-    command += ["--epochs", "30", "--evaluations", "1", "--no-calibration"]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    killed = command(dataset, out, tiny)
+    process = subprocess.Popen(killed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 300
     while not list(tmp_path.glob(f"model.checkpoints/checkpoint-*/{SEAL}")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+        time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert not out.exists()
-    other = subprocess.run([*command, "--seed", "1"], capture_output=True, text=True, check=False)
-    assert other.returncode == 1
-    assert "checkpoints of a run with other settings" in other.stderr
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    with pytest.raises(InputError, match="checkpoints of a run with other settings .* start again with --no-resume"):
+        train([dataset], out, replace(STEPS, base=str(tiny), seed=1), progress=False)
+    done = subprocess.run([*killed, "--resume"], capture_output=True, text=True, check=True)
     assert "ndcg@10" in done.stdout
-    log = (out / "README.md").read_text(encoding="utf8").split("### Training Logs")[1]
-    assert "| 2.0 " in log
-    assert "| 1.0 " not in log  # done before the kill, not again
+    train([dataset], tmp_path / "whole", replace(STEPS, base=str(tiny)), progress=False, calibrate=False)
+    assert len(log_of(out)) > 10
+    assert log_of(out) == log_of(tmp_path / "whole")
+    assert (out / "model.safetensors").read_bytes() == (tmp_path / "whole" / "model.safetensors").read_bytes()
     assert Reranker.load(out).score("What is pooling?", ["pooling"]).shape == (1,)
+
+
+def test_resuming_needs_a_checkpoint(tmp_path: Path, dataset: Path, tiny: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"no complete checkpoint in .*out\.checkpoints to resume from; leave out --resume"
+    ):
+        train([dataset], tmp_path / "out", TrainConfig(base=str(tiny)), progress=False, resume=True)
+
+
+@pytest.mark.parametrize("listwise", [True, False])
+def test_several_epochs_resume_in_the_order_of_an_uninterrupted_training(
+    tmp_path: Path, dataset: Path, tiny: Path, listwise: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ragqa.training.train.add_openvino", lambda *_: None)
+    shape: dict[str, Any] = (
+        {"list_size": 2, "batch_size": 2} if listwise else {"batch_size": 8, "gradient_accumulation": 2}
+    )
+    config = replace(STEPS, base=str(tiny), save_steps=2, eval_steps=4, **shape)
+    log_and_stop = SaveSteps.on_step_end
+
+    def stop(self: SaveSteps, args: Any, state: Any, control: Any, **others: Any) -> None:
+        if state.global_step == 7:  # in the second epoch
+            raise KeyboardInterrupt
+        log_and_stop(self, args, state, control, **others)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(SaveSteps, "on_step_end", stop)
+        train([dataset], tmp_path / "model", config, progress=False, calibrate=False)
+    assert sorted(path.name for path in (tmp_path / "model.checkpoints").glob("checkpoint-*")) == [
+        "checkpoint-2",
+        "checkpoint-4",
+        "checkpoint-6",
+    ]
+    for name, resume in (("model", True), ("whole", None)):
+        train([dataset], tmp_path / name, config, progress=False, calibrate=False, resume=resume)
+    assert log_of(tmp_path / "model") == log_of(tmp_path / "whole")
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf8")
+    assert "`gradient_accumulation_steps`: 2" in card or listwise
+
+
+def test_training_stops_early_reports_and_a_restart_removes_the_checkpoints(
+    tmp_path: Path, dataset: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ragqa.training.train.add_openvino", lambda *_: None)
+    (tmp_path / "model.checkpoints").mkdir()
+    for name in ("run.json", "old"):
+        (tmp_path / "model.checkpoints" / name).write_text("{}")
+    pytest.importorskip("tensorboard", reason="pip install '.[tensorboard]'")
+    monkeypatch.delenv("TENSORBOARD_LOGGING_DIR", raising=False)
+    config = replace(STEPS, base=str(tiny), eval_steps=3, early_stopping=2, learning_rate=1e-12, scheduler="cosine")
+    config = replace(config, report_to=("tensorboard",))
+    train([dataset], tmp_path / "model", config, progress=False, calibrate=False, resume=False)
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf8")
+    steps = [row.replace("*", "").split("|")[2].strip() for row in log_of(tmp_path / "model")]
+    assert steps[-1] == "9"  # the first evaluation is the best, and two more follow
+    for setting in ("`lr_scheduler_type`: cosine", "`early_stopping`: 2", "`learning_rate`: 1e-12"):
+        assert setting in card
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "model.runs"]
+    assert b"eval/ndcg@10" in b"".join(path.read_bytes() for path in (tmp_path / "model.runs").iterdir())
+
+
+def test_two_processes_train_one_model(tmp_path: Path, dataset: Path, tiny: Path) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    done = subprocess.run(
+        [*launcher, *command(dataset, tmp_path / "model", tiny, "--epochs", "1")[1:]],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count('"ndcg@10"') == 1  # only the first process prints
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf8")
+    assert "- `processes`: 2\n" in card
+    assert "| 7 " in card.replace("**", "")  # 14 batches of 4 pairs, one for each process in a step
+    assert verify(tmp_path / "model") == "a model, every byte as written"
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_export_alone_needs_no_torch_weights_to_score(tmp_path: Path, trained: Path, dataset: Path) -> None:

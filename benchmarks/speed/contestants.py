@@ -498,7 +498,8 @@ class Training:
         from torch.nn import Identity
 
         from ragqa.models.bases import base_path
-        from ragqa.training.train import arguments, load_cross_encoder
+        from ragqa.training.arguments import arguments
+        from ragqa.training.train import load_cross_encoder
 
         if self.ours:
             settings = arguments(self.config, folder, len(self.dataset), False)

@@ -173,7 +173,13 @@ def _add_train_options(parser: argparse.ArgumentParser) -> None:
         "--out",
         required=True,
         metavar="FOLDER",
-        help="model folder to write; after an interruption, the same command resumes from the last checkpoint",
+        help="model folder to write; checkpoints are kept in FOLDER.checkpoints until the training ends",
+    )
+    parser.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        help="resume from the last checkpoint, which must exist; --no-resume removes the checkpoints and starts again "
+        "(default: resume if there is a checkpoint)",
     )
     parser.add_argument(
         "--base",
@@ -182,6 +188,7 @@ def _add_train_options(parser: argparse.ArgumentParser) -> None:
     )
     _add_no_calibration(parser)
     _add_settings(parser.add_argument_group("settings", "default: from the recipe"))
+    _add_steps(parser.add_argument_group("evaluation and checkpoints", "a step is one update of the weights"))
 
 
 def _add_no_calibration(parser: argparse.ArgumentParser) -> None:
@@ -193,9 +200,14 @@ def _add_no_calibration(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_settings(group: Any) -> None:
+    from ragqa.training.config import LIST_LOSSES, PAIR_LOSSES
+
     group.add_argument("--epochs", type=real(0), metavar="N", help="passes over the train pairs, above 0")
     group.add_argument(
-        "--batch-size", type=whole(1), metavar="N", help="pairs in a batch, or questions if --list-size is above 0"
+        "--batch-size",
+        type=whole(1),
+        metavar="N",
+        help="pairs in a batch on each GPU, or questions if --list-size is above 0",
     )
     group.add_argument(
         "--list-size",
@@ -203,12 +215,12 @@ def _add_settings(group: Any) -> None:
         metavar="N",
         help="passages of one question in a list, at least 2; 0 trains on single pairs",
     )
-    group.add_argument("--learning-rate", type=real(0), metavar="RATE", help="highest learning rate, above 0")
     group.add_argument(
-        "--warmup",
-        type=share(below_one=True),
-        metavar="FRACTION",
-        help="fraction of all training steps used for warm-up, at least 0 and below 1",
+        "--loss",
+        choices=(*PAIR_LOSSES, *LIST_LOSSES),
+        metavar="NAME",
+        help=f"loss of a reranker, of sentence-transformers or (ListwiseLoss) of ragqa. For single pairs: "
+        f"{', '.join(PAIR_LOSSES)}; for lists: {', '.join(LIST_LOSSES)} (default: the first)",
     )
     group.add_argument(
         "--max-length",
@@ -222,10 +234,70 @@ def _add_settings(group: Any) -> None:
         metavar="P",
         help="dropout probability, at least 0 and below 1; 0 trains faster on CPUs",
     )
-    group.add_argument(
-        "--evaluations", type=whole(1), metavar="N", help="number of evaluations in each epoch; the best model is kept"
-    )
+    _add_optimizer(group)
     _add_seed(group)
+
+
+def _add_optimizer(group: Any) -> None:
+    from ragqa.training.config import PRECISIONS, SCHEDULERS
+
+    group.add_argument("--learning-rate", type=real(0), metavar="RATE", help="highest learning rate, above 0")
+    group.add_argument(
+        "--scheduler",
+        choices=SCHEDULERS,
+        metavar="NAME",
+        help=f"how the learning rate changes after the warm-up: {', '.join(SCHEDULERS)}",
+    )
+    group.add_argument(
+        "--warmup",
+        type=share(below_one=True),
+        metavar="FRACTION",
+        help="fraction of all training steps used for warm-up, at least 0 and below 1",
+    )
+    group.add_argument(
+        "--gradient-accumulation",
+        type=whole(1),
+        metavar="N",
+        help="batches whose gradients are summed before the weights are updated",
+    )
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="numbers to compute in (default: bf16 if the CPU or GPU has it, fp16 on other GPUs, else fp32)",
+    )
+
+
+def _add_steps(group: Any) -> None:
+    from ragqa.training.config import TRACKERS
+
+    group.add_argument(
+        "--evaluations",
+        type=whole(1),
+        metavar="N",
+        help="number of evaluations in each epoch; the best model is kept (default: from the recipe)",
+    )
+    group.add_argument(
+        "--eval-steps", type=whole(1), metavar="N", help="evaluate every N steps instead (default: see --evaluations)"
+    )
+    group.add_argument(
+        "--save-steps",
+        type=whole(1),
+        metavar="N",
+        help="save a checkpoint every N steps and at each evaluation (default: ten in each epoch, at least 50 steps apart)",
+    )
+    group.add_argument(
+        "--early-stopping",
+        type=whole(1),
+        metavar="N",
+        help="stop after N evaluations without an improvement (default: never)",
+    )
+    group.add_argument(
+        "--report-to",
+        nargs="+",
+        choices=TRACKERS,
+        metavar="NAME",
+        help=f"where to send the log: {', '.join(TRACKERS)} (default: none)",
+    )
 
 
 def _add_seed(group: Any, default: int | None = None) -> None:
@@ -390,15 +462,18 @@ def _dataset_of_recipe(options: argparse.Namespace) -> None:
 def _train(options: argparse.Namespace) -> None:
     from ragqa.training.calibrate import read_summary
     from ragqa.training.config import PRESETS, TrainConfig
+    from ragqa.training.processes import is_main_process
     from ragqa.training.train import train
     from ragqa.training.train_embedder import train_embedder
 
     config = replace(_preset(options.recipe), **given(options, TrainConfig))
     if options.recipe == "embedder":
-        metrics = train_embedder(options.datasets, options.out, config)
+        metrics = train_embedder(options.datasets, options.out, config, resume=options.resume)
     else:  # other recipes do not ask questions
         calibrate = options.recipe in PRESETS and not options.no_calibration
-        metrics = train(options.datasets, options.out, config, calibrate=calibrate)
+        metrics = train(options.datasets, options.out, config, calibrate=calibrate, resume=options.resume)
+    if not is_main_process():
+        return
     print(json.dumps(dict(metrics), indent=1))
     if summary := read_summary(options.out):
         say(f"{options.out}: {summary}")

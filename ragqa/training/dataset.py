@@ -154,9 +154,9 @@ def from_passages(passages: Iterable[Passage], forms: Sequence[str] = ("what",))
 
 
 def from_judged(judged: Judged) -> ExampleSet:
-    """Take the questions of a judged set. Labels are the grades, divided by the highest grade of the set.
+    """Take the questions of a judged set. No negative of a question contains one of its answers.
 
-    No negative of a question contains one of its answers.
+    The labels of grades lie from `PARTLY` for grade 1 to 1.0 for the highest grade of the set.
     """
     by_id = {passage.id: passage for passage in judged.passages}
     highest = max(grade for grades in judged.relevance.values() for grade in grades.values())
@@ -168,11 +168,15 @@ def from_judged(judged: Judged) -> ExampleSet:
                 question,
                 tuple(by_id[p] for p, _ in grades),
                 judged.answers.get(key, ()),
-                tuple(grade / highest for _, grade in grades),
+                tuple(_label(grade, highest) for _, grade in grades),
                 tuple(by_id[p] for p in sorted(judged.rejected.get(key, ()))),
             )
         )
     return ExampleSet(judged.passages, tuple(examples))
+
+
+def _label(grade: int, highest: int) -> float:
+    return PARTLY + (1 - PARTLY) * (grade - 1) / (highest - 1) if highest > 1 else 1.0
 
 
 def from_feedback(pairs: Iterable[Pair], passages: Iterable[Passage]) -> ExampleSet:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from sentence_transformers.util import batch_to_device
 from torch import Tensor
+from torch.nn import Sigmoid
 from torch.nn.functional import binary_cross_entropy_with_logits, kl_div, log_softmax, normalize
 
 if TYPE_CHECKING:
@@ -19,9 +20,23 @@ if TYPE_CHECKING:
 POINTWISE_SHARE = 0.5  # weight of the cross-entropy; the listwise divergence has weight 1
 CHUNK = 16  # pairs in one forward pass; they have similar lengths, so there is little padding
 SMALLEST = 1e-4  # added to every label before they are normalized
+_SORTED = ("ListMLELoss", "PListMLELoss")  # these expect passages sorted by label, unless told otherwise
 SCALE = 20.0  # factor of cosines before the softmax, as in the training of all-MiniLM-L6-v2
 
 Features = list[dict[str, Tensor]]
+
+
+def cross_encoder_loss(name: str, model: "CrossEncoder") -> torch.nn.Module:
+    """Return `ListwiseLoss`, or the loss of sentence-transformers with this name (`config.PAIR_LOSSES`, `LIST_LOSSES`)."""
+    from sentence_transformers.cross_encoder import losses
+
+    if name == ListwiseLoss.__name__:
+        return ListwiseLoss(model)
+    # the scores of a model trained with MSELoss are logits, too
+    settings: dict[str, dict[str, Any]] = {"MSELoss": {"activation_fn": Sigmoid()}}
+    settings |= {loss_name: {"respect_input_order": False} for loss_name in _SORTED}
+    loss: torch.nn.Module = getattr(losses, name)(model, **settings.get(name, {}))
+    return loss
 
 
 def divergence(scores: Tensor, labels: Tensor) -> Tensor:

@@ -23,8 +23,9 @@ def soften(
 ) -> list[Pair]:
     """Return the pairs in the same order, with labels `(1 - weight) · label + weight · P(label = 1 | similarities)`.
 
-    `weight` is from 0 to 1. Drawn pairs, which nobody has read, use its square root: 0.25 becomes 0.5. Raises `InputError` for
-    another weight, without a teacher, or if all pairs have one label.
+    `weight` is from 0 to 1. Drawn pairs, which nobody has read, use its square root: 0.25 becomes 0.5. A passage that
+    answers at least in part keeps a label of at least `records.PARTLY`. Raises `InputError` for another weight, without a
+    teacher, or if all pairs have one label.
     """
     if not 0 <= weight <= 1:
         raise InputError(f"weight is {weight}; it must be between 0 and 1")
@@ -50,7 +51,8 @@ def soften(
 
 
 def _mix(label: float, soft: float, weight: float) -> float:
-    return (1 - weight) * label + weight * soft
+    mixed = (1 - weight) * label + weight * soft
+    return max(mixed, PARTLY) if label >= PARTLY else mixed
 
 
 def _similarities(pairs: Sequence[Pair], teacher: Embedder, progress: bool) -> "np.ndarray":

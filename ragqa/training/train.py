@@ -6,11 +6,8 @@ learning rate 5e-5 falling linearly to zero, AdamW, 512 tokens, seed 42. "listwi
 with these two, in the stages of `benchmarks/shipped_models.py`.
 """
 
-import logging
-import math
-import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,11 +20,12 @@ from ragqa.models.torch_models import limit_positions, missing_weights, quiet
 from ragqa.process import hub_options
 from ragqa.records import Pair
 from ragqa.storage.folders import check_replaceable, replace_folder
+from ragqa.training.arguments import arguments, check_device, check_trackers
 from ragqa.training.calibrate import calibrate_new, find_held_out
-from ragqa.training.card import COLUMNS, add_origins
-from ragqa.training.checkpoints import check_checkpoints, find_checkpoint, open_checkpoints, seal_checkpoints
+from ragqa.training.checkpoints import check_checkpoints, checkpoint_folder, find_checkpoint, open_checkpoints
 from ragqa.training.config import TrainConfig
 from ragqa.training.export import add_openvino
+from ragqa.training.model_card import describe_base, describe_datasets, save_model
 from ragqa.training.pairs import (
     check_labels,
     draw_lists,
@@ -37,14 +35,12 @@ from ragqa.training.pairs import (
     read_pairs,
     read_training,
 )
+from ragqa.training.processes import is_main_process
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from sentence_transformers import CrossEncoder
 
 M = TypeVar("M", bound=Any)
-
-_LOG = logging.getLogger(__name__)
 
 
 def train(
@@ -54,6 +50,7 @@ def train(
     *,
     progress: bool = True,
     calibrate: bool = True,
+    resume: bool | None = None,
 ) -> Mapping[str, float]:
     """Train on the train pairs of dataset folders, write the model to `out` and return its metrics on the eval pairs.
 
@@ -61,9 +58,12 @@ def train(
     `calibrate` it also holds the calibration of the best hits, fitted to the eval pairs. If these are too few, a
     `FallbackWarning` says so before the training.
 
-    Checkpoints are kept in `<out>.checkpoints` until the end. After an interruption, the same call resumes from the last one.
+    Checkpoints are kept in `<out>.checkpoints` until the end. With `resume` True training starts from the last one, with False
+    from the beginning, with None from the last one if there is one. If a launcher started several processes, the first writes
+    the model; the others return no metrics.
+
     Raises `ModelError` if the base cannot be loaded, `CorpusError` if there are too few pairs, `InputError` if the checkpoints
-    belong to another run.
+    belong to another run or there is none to resume from, or if the device lacks the precision.
     """
     pairs, samples = read_training(datasets, config)
     check_labels(pairs, datasets)
@@ -74,40 +74,55 @@ def train(
         )
     out = Path(out).resolve()
     check_replaceable(out, "config.json")
-    check_checkpoints(out, config, pairs)
-    held_out = find_held_out(read_pairs(datasets, "eval"), out) if calibrate else None
-    try:
-        from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
-        from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
-        from sentence_transformers.cross_encoder.losses import BinaryCrossEntropyLoss
-    except ImportError as error:
-        raise MissingExtraError("training", "train") from error
-    model = load_cross_encoder(config)
-    name_datasets(model, datasets)
-    checkpoints = open_checkpoints(out, config, pairs)
-    loss: Any
-    if lists:
-        from ragqa.training.losses import ListwiseLoss
-
-        dataset, loss = list_dataset(lists), ListwiseLoss(model)
-    else:
-        dataset, loss = pair_dataset(pairs), BinaryCrossEntropyLoss(model)
-    evaluator = CrossEncoderRerankingEvaluator(samples, at_k=10, name="eval", write_csv=False)
-    trainer = CrossEncoderTrainer(
-        model=model,
-        args=CrossEncoderTrainingArguments(**arguments(config, checkpoints, len(dataset), progress)),
-        train_dataset=dataset,
-        loss=loss,
-        evaluator=evaluator,
-    )
-    fit(trainer, resume_from=find_checkpoint(checkpoints))
-    metrics: Any = evaluator(model)
+    check_checkpoints(out, config, pairs, resume)
+    check_trackers(config)
+    held_out = find_held_out(read_pairs(datasets, "eval"), out) if calibrate and is_main_process() else None
+    trainer = _make_trainer(lists or pairs, samples, datasets, out, config, progress)
+    checkpoints = open_checkpoints(out, config, pairs, resume)
+    fit(trainer, resume_from=find_checkpoint(checkpoints, trainer.args))
+    if not is_main_process():
+        return {}
+    metrics: Any = trainer.evaluator(trainer.model)
     with replace_folder(out, "config.json") as new:
-        save_model(model, new, datasets)
+        save_model(trainer.model, new, datasets, config)
         _add_openvino(new, out, pairs)
         calibrate_new(new, out, held_out, progress=progress)
     shutil.rmtree(checkpoints)
     return {name.removeprefix("eval_"): value for name, value in metrics.items()}
+
+
+def _make_trainer(
+    rows: Sequence[Any],
+    samples: Sequence[dict[str, Any]],
+    datasets: Sequence[str | Path],
+    out: Path,
+    config: TrainConfig,
+    progress: bool,
+) -> Any:
+    """Load the base and return its trainer, for pairs or, if `config.list_size` is above 0, for rows of `draw_lists`."""
+    try:
+        from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
+        from sentence_transformers.cross_encoder.evaluation import CrossEncoderRerankingEvaluator
+
+        from ragqa.training.callbacks import add_callbacks
+        from ragqa.training.losses import cross_encoder_loss
+    except ImportError as error:
+        raise MissingExtraError("training", "train") from error
+    check_device(config)
+    model = load_cross_encoder(config)
+    describe_datasets(model, datasets)
+    settings = arguments(config, checkpoint_folder(out), len(rows), progress)
+    # torch does not see the scores in the output of a CrossEncoder, and would take all parameters for unused
+    settings["ddp_find_unused_parameters"] = False
+    trainer = CrossEncoderTrainer(
+        model=model,
+        args=CrossEncoderTrainingArguments(**settings),
+        train_dataset=list_dataset(rows) if config.list_size else pair_dataset(rows),
+        loss=cross_encoder_loss(config.loss_name, model),
+        evaluator=CrossEncoderRerankingEvaluator(list(samples), at_k=10, name="eval", write_csv=False),
+    )
+    add_callbacks(trainer, config, len(rows), out)
+    return trainer
 
 
 def _add_openvino(folder: Path, out: Path, pairs: Sequence[Pair]) -> None:
@@ -128,7 +143,8 @@ def load_cross_encoder(config: TrainConfig) -> "CrossEncoder":
     from sentence_transformers.cross_encoder import CrossEncoderModelCardData
     from torch.nn import Identity
 
-    card = CrossEncoderModelCardData(language="en", model_name="ragqa reranker", tags=["ragqa"])
+    card = CrossEncoderModelCardData(model_name="ragqa reranker")
+    card.add_tags("ragqa")
     own = {"num_labels": 1, "activation_fn": Identity()}
     model: CrossEncoder = load_base(partial(CrossEncoder, model_card_data=card, **own), config)
     model.max_seq_length = limit_positions(model, config.max_length)
@@ -160,37 +176,8 @@ def load_base(load: Callable[..., M], config: TrainConfig) -> M:
         if Path(config.base).is_dir():
             raise ModelError(f"the base model {config.base} cannot be loaded: {first_line(error)}") from error
         raise no_base(config.base, first_line(error)) from error
-    model.model_card_data.base_model = OFFLINE_NAME if config.base == OFFLINE_BASE else config.base
-    model.model_card_data.license = _read_licence(path)
+    describe_base(model, OFFLINE_NAME if config.base == OFFLINE_BASE else config.base, path)
     return model
-
-
-def _read_licence(source: str) -> str | None:
-    """Return the licence in a model's card, or None if it has none."""
-    from huggingface_hub.repocard import metadata_load
-    from sentence_transformers.util import load_file_path
-
-    try:
-        hub: Any = hub_options(source)
-        card = load_file_path(source, "README.md", **hub)
-        licence = (metadata_load(card) or {}).get("license") if card else None
-    except Exception:  # a damaged card or an error of the hub's library must not stop the training
-        return None
-    return licence if isinstance(licence, str) else None
-
-
-def name_datasets(model: Any, datasets: Sequence[str | Path]) -> None:
-    """Name the datasets in a model's card."""
-    names = [Path(folder).resolve().name for folder in datasets]
-    model.model_card_data.train_datasets = [{"name": ", ".join(names)}]
-    model.model_card_data.datasets = [re.sub(r"[^\w.-]+", "-", name) for name in names]
-
-
-def save_model(model: Any, folder: Path, datasets: Sequence[str | Path]) -> None:
-    """Write a trained model for sentence-transformers, with a card that names its datasets and their licences."""
-    model.save_pretrained(str(folder))
-    data = model.model_card_data
-    add_origins(folder / "README.md", str(data.base_model), data.license, datasets)
 
 
 def _check_outputs(path: str, base: str) -> None:
@@ -213,98 +200,15 @@ def _check_body(model: Any, path: str, base: str) -> None:
         raise ModelError(f"the weights of the base model {base} are incomplete: {missing[0]} is missing")
 
 
-def arguments(config: TrainConfig, checkpoints: Path, rows: int, progress: bool) -> dict[str, Any]:
-    """Return the training arguments for sentence-transformers, for a dataset with so many rows."""
-    import torch
-
-    steps = max(1, -(-rows // config.batch_size) // config.evaluations)
-    on_gpu = torch.cuda.is_available()
-    bf16 = has_bf16() if config.bf16 is None else config.bf16
-    return dict(
-        output_dir=str(checkpoints),
-        num_train_epochs=config.epochs,
-        per_device_train_batch_size=config.batch_size,
-        per_device_eval_batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        warmup_steps=config.warmup,
-        use_cpu=not on_gpu,
-        bf16=bf16,
-        fp16=config.bf16 is None and on_gpu and not bf16,
-        seed=config.seed,
-        eval_strategy="steps",
-        eval_steps=steps,
-        save_strategy="steps",
-        save_steps=steps,
-        save_total_limit=2,
-        load_best_model_at_end=True,
-        metric_for_best_model="eval_ndcg@10",
-        logging_steps=max(1, min(100, steps // 4)),
-        **({} if config.list_size else {"batch_sampler": _length_batches}),
-        report_to=[],
-        disable_tqdm=not progress,
-    )
-
-
-def _length_batches(dataset: "Dataset", batch_size: int, drop_last: bool, *, seed: int = 0, **others: Any) -> Any:
-    """Return a sampler of batches of pairs with similar lengths: less padding, and a third more pairs per second.
-
-    Batches come in random order. In each epoch the pairs are shuffled, and sorted by length only within runs of 50 batches.
-    """
-    import torch
-    from sentence_transformers.base.sampler import DefaultBatchSampler
-
-    lengths = torch.tensor([len(a) + len(b) for a, b in zip(dataset[COLUMNS[0]], dataset[COLUMNS[1]], strict=True)])
-
-    class LengthBatchSampler(DefaultBatchSampler):
-        def __iter__(self) -> Iterator[list[int]]:
-            generator = torch.Generator().manual_seed(seed + self.epoch)
-            shuffled = torch.randperm(len(lengths), generator=generator)
-            runs = [run[lengths[run].argsort(stable=True)] for run in torch.split(shuffled, batch_size * 50)]
-            batches = [
-                batch
-                for run in runs
-                for batch in torch.split(run, batch_size)
-                if len(batch) == batch_size or not drop_last
-            ]
-            for number in torch.randperm(len(batches), generator=generator).tolist():
-                yield batches[number].tolist()
-
-    return LengthBatchSampler(dataset, batch_size, drop_last, seed=seed, **others)
-
-
-def has_bf16() -> bool:
-    """Return True if the machine multiplies matrices in bfloat16: a recent GPU, or a CPU with AVX-512 BF16 or AMX."""
-    import torch
-
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported())
-
-
 def fit(trainer: Any, *, resume_from: Path | None = None) -> Mapping[str, float]:
     """Run a trainer of sentence-transformers, from a checkpoint if one is given, and return its metrics."""
     import torch
 
+    from ragqa.training.callbacks import StopAtNan
     from ragqa.training.dropout import QuickDropout
 
-    trainer.add_callback(_stop_at_nan())
-    trainer.add_callback(seal_checkpoints())
+    trainer.add_callback(StopAtNan())
     checkpoint = None if resume_from is None else str(resume_from)
     with without_cudnn_attention() if torch.cuda.is_available() else QuickDropout():
         metrics: Mapping[str, float] = trainer.train(resume_from_checkpoint=checkpoint).metrics
     return metrics
-
-
-def _stop_at_nan() -> Any:
-    """Return a trainer callback that stops a training whose gradients are not finite."""
-    from transformers import TrainerCallback
-
-    class StopAtNan(TrainerCallback):
-        def on_log(self, args: Any, state: Any, control: Any, **others: Any) -> None:
-            logs: Mapping[str, float] = others.get("logs", {})
-            if not math.isfinite(float(logs.get("grad_norm", 0.0))):
-                raise ModelError(
-                    f"the gradients are not finite at step {state.global_step}; use a lower --learning-rate"
-                )
-
-    return StopAtNan()

@@ -14,10 +14,13 @@ from ragqa.errors import CorpusError, InputError, MissingExtraError
 from ragqa.models.torch_models import limit_positions
 from ragqa.records import Pair
 from ragqa.storage.folders import check_replaceable, replace_folder
+from ragqa.training.arguments import arguments, check_device, check_trackers
 from ragqa.training.checkpoints import check_checkpoints, find_checkpoint, open_checkpoints
 from ragqa.training.config import TrainConfig
+from ragqa.training.model_card import describe_datasets, save_model
 from ragqa.training.pairs import draw_lists, read_training
-from ragqa.training.train import arguments, fit, load_base, name_datasets, save_model
+from ragqa.training.processes import is_main_process
+from ragqa.training.train import fit, load_base
 
 if TYPE_CHECKING:
     import torch
@@ -28,31 +31,41 @@ MARK = "modules.json"  # in every folder of a sentence-transformers bi-encoder
 
 
 def train_embedder(
-    datasets: Sequence[str | Path], out: str | Path, config: TrainConfig, *, progress: bool = True
+    datasets: Sequence[str | Path],
+    out: str | Path,
+    config: TrainConfig,
+    *,
+    progress: bool = True,
+    resume: bool | None = None,
 ) -> Mapping[str, float]:
     """Train a bi-encoder on the train pairs of dataset folders, write it to `out`, return its metrics on the eval pairs.
 
     Each question is compared with `config.list_size` passages of its own and with those of the other questions in the batch
-    (`losses.ContrastiveLoss`). Questions with fewer passages are left out. Resumes after an interruption and raises as `train`
-    does.
+    (`losses.ContrastiveLoss`). Questions with fewer passages are left out. Resumes, runs in several processes and raises as
+    `train` does.
     """
+    if config.loss:
+        raise InputError(f"loss is {config.loss}; an embedder is trained with a loss of its own, so leave out --loss")
     pairs, samples = read_training(datasets, config)
     lists = _full_lists(pairs, config)
     out = Path(out).resolve()
     check_replaceable(out, MARK)
-    check_checkpoints(out, config, pairs)
+    check_checkpoints(out, config, pairs, resume)
+    check_trackers(config)
     try:
         from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
         from sentence_transformers.base.sampler import BatchSamplers
         from sentence_transformers.sentence_transformer.evaluation import RerankingEvaluator
 
+        from ragqa.training.callbacks import add_callbacks
         from ragqa.training.losses import ContrastiveLoss
     except ImportError as error:
         raise MissingExtraError("training", "train") from error
+    check_device(config)
     dataset = _columns(lists, config)
     model = load_bi_encoder(config)
-    name_datasets(model, datasets)
-    checkpoints = open_checkpoints(out, config, pairs)
+    describe_datasets(model, datasets)
+    checkpoints = open_checkpoints(out, config, pairs, resume)
     evaluator = RerankingEvaluator(samples, at_k=10, name="eval", write_csv=False)
     trainer = SentenceTransformerTrainer(
         model=model,
@@ -65,11 +78,14 @@ def train_embedder(
         evaluator=evaluator,
     )
     base = {name: weights.detach().clone() for name, weights in model.state_dict().items()}
-    fit(trainer, resume_from=find_checkpoint(checkpoints))
+    add_callbacks(trainer, config, len(dataset), out)
+    fit(trainer, resume_from=find_checkpoint(checkpoints, trainer.args))
+    if not is_main_process():
+        return {}
     average(model, base)
     metrics: Any = evaluator(model)
     with replace_folder(out, MARK) as new:
-        save_model(model, new, datasets)
+        save_model(model, new, datasets, config)
     shutil.rmtree(checkpoints)
     return {name.removeprefix("eval_"): value for name, value in metrics.items()}
 
@@ -91,7 +107,8 @@ def load_bi_encoder(config: TrainConfig) -> "SentenceTransformer":
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer import SentenceTransformerModelCardData
 
-    card = SentenceTransformerModelCardData(language="en", model_name="ragqa embedder", tags=["ragqa"])
+    card = SentenceTransformerModelCardData(model_name="ragqa embedder")
+    card.add_tags("ragqa")
     model = load_base(partial(SentenceTransformer, model_card_data=card), config)
     model.max_seq_length = limit_positions(model, config.max_length)
     return model
