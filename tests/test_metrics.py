@@ -37,7 +37,8 @@ def test_the_least_grade_holds_for_map_mrr_and_recall() -> None:
     found = values(Definition(least_grade=2))
     names = ("AP(rel=2)", "RR(rel=2)@10", "nDCG@10", "R(rel=2)@10", "R(rel=2)@100")
     assert tuple(found) == names
-    assert (found["AP(rel=2)"], found["R(rel=2)@10"]) == (pytest.approx(1 / 3), 1.0)
+    assert found["AP(rel=2)"] == pytest.approx(1 / 3)
+    assert found["R(rel=2)@10"] == 1.0
     with pytest.raises(InputError, match="toy: no passage has grade 3 or above; the highest grade is 2"):
         values(Definition(least_grade=3))
 
@@ -60,7 +61,8 @@ def test_ndcg_is_that_of_the_published_example() -> None:
     judged = replace(JUDGED, relevance={"q": {"D1": 3, "D2": 2, "D3": 3, "D5": 1, "D6": 2, "D7": 3, "D8": 2}})
     run = {"q": {f"D{n}": 10.0 - n for n in range(1, 7)}}
     (found,) = measure_run(run, judged, [metric_names(judged, Definition(), 6)[2]])
-    assert (found.metric, found.mean) == ("nDCG@6", pytest.approx(0.785, abs=5e-4))
+    assert found.metric == "nDCG@6"
+    assert found.mean == pytest.approx(0.785, abs=5e-4)
 
 
 def test_a_grade_too_high_for_exponential_gain_is_named() -> None:
