@@ -11,7 +11,7 @@ PAGE = Path(__file__).with_suffix(".md")
 FILES = ("errors", "records", "progress", "process")
 ROOMS = (
     *("storage", "text", "models", "wiki", "index", "answers", "search"),
-    *("demo", "evaluation", "training", "recipes", "cli"),
+    *("demo", "evaluation", "training", "recipes", "cli", "integrations"),
 )
 ORDER = (*FILES, *ROOMS)
 DATA = ("assets",)

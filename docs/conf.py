@@ -15,7 +15,7 @@ import reference
 ROOT = Path(__file__).parent.parent
 GUIDE = (
     *("install", "ask", "demo", "serve", "corpus", "crawl", "dump", "reading"),
-    *("walkthrough", "reranker", "models", "evaluate", "books", "files"),
+    *("walkthrough", "reranker", "models", "evaluate", "books", "integrations", "files"),
 )
 ELSEWHERE = ("benchmarks/*.md", "benchmarks/results/README.md", "corpus/*/README.md", "ragqa/**/README.md")
 OTHERS = sorted(path.relative_to(ROOT).as_posix() for pattern in ELSEWHERE for path in ROOT.glob(pattern))

@@ -14,7 +14,7 @@ from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
 from ragqa.models.embedder import Embedder
 from ragqa.models.reranker import Reranker
-from ragqa.records import Answer, Hit, Page, Pair, Passage, Quote
+from ragqa.records import Answer, Hit, Page, Pair, Passage, Quote, RankedText
 from ragqa.search.retriever import Retriever
 from ragqa.text.passages import split
 
@@ -33,6 +33,7 @@ __all__ = [
     "Passage",
     "Quote",
     "RagqaError",
+    "RankedText",
     "Reranker",
     "Retriever",
     "split",

@@ -1,5 +1,6 @@
 """The records that all stages exchange: frozen dataclasses. Their `repr` shortens texts."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from textwrap import shorten
 
@@ -95,6 +96,24 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class RankedText:
+    """A text that the reranker scored for a question. Its rank is its position in the list of results, plus 1.
+
+    `position` is the position of the text in the input, from 0. `score` is the reranker's logit, unbounded. `probability`,
+    between 0 and 1, is the calibrated score; None if the reranker is not calibrated.
+    """
+
+    position: int
+    text: str
+    score: float
+    probability: float | None
+
+    def __repr__(self) -> str:
+        chance = "" if self.probability is None else f", {self.probability:.0%}"
+        return f"RankedText({self.position}, {self.score:.2f}{chance}, {_short(self.text)})"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Quote:
     """One to three adjoining sentences: `hits[hit].passage.text[start:end]`. `score` is the selector's logit, unbounded."""
 
@@ -154,6 +173,17 @@ class Answer:
         said = _short(self.text) if self.source else "no answer"
         origin = f" from {self.source.id!r}" if self.source else ""
         return f"Answer({_short(self.question)}: {said}{origin}, {len(self.hits)} hits)"
+
+
+def check_texts(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the texts as a tuple. Raise `InputError` for a single string, and for a text that is no string."""
+    if isinstance(texts, str):
+        raise InputError("texts is a single string; give a list of texts")
+    checked = tuple(texts)
+    for number, text in enumerate(checked):
+        if not isinstance(text, str):
+            raise InputError(f"texts[{number}] is {type(text).__name__}, not str")
+    return checked
 
 
 def _short(text: str) -> str:

@@ -20,6 +20,8 @@ from ragqa.records import Page, Passage
 from ragqa.text.pages import read_pages, starter_folder
 from ragqa.text.passages import split
 
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"  # read on import; tests reach no other host
+
 # the files of the named suites, which have a target each in the Makefile; `make test` runs all others
 SUITES = {
     "stress": "concurrency crawl_faults damage demo_connections determinism faults fuzz growth processes".split(),

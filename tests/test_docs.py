@@ -63,6 +63,7 @@ DRAWINGS = ("",)  # languages of blocks that show no code
 SERVED = "http://127.0.0.1:7860/"  # blocks with this address run against a small chat of the tests
 # options of gunicorn, curl, dumpBackup.php and torchrun
 OTHER_PROGRAMS = {"--preload", "--user-agent", "--current", "--full", "--nproc-per-node"}
+FRAMEWORKS = {"haystack": "haystack", "langchain": "langchain_core", "llama_index": "llama_index.core"}  # by adapter
 NUMBER = r"\d+(?:\.\d+)?"
 
 
@@ -179,6 +180,14 @@ def only_parsed(line: str) -> str | None:
     return next((start for start in ONLY_PARSED if line.startswith(start)), None)
 
 
+def skip_without_framework(code: str) -> None:
+    """Skip a block that uses an adapter whose framework is not installed."""
+    for adapter in re.findall(r"ragqa\.integrations\.(\w+)", code):
+        if adapter == "haystack" and sys.version_info < (3, 11):
+            pytest.skip("haystack-ai needs Python 3.11")
+        pytest.importorskip(FRAMEWORKS[adapter])
+
+
 def check_command(words: list[str]) -> None:
     """Check the arguments of ragqa, pip and make; leave other programs alone."""
     if words[:2] == ["accelerate", "launch"]:  # its last option before the module's is -m
@@ -203,6 +212,7 @@ def test_every_language_is_run_or_named_here() -> None:
 
 @pytest.mark.parametrize("block", blocks_in("python"), ids=str)
 def test_python_blocks_run(block: Block, workplace: Path, address: str) -> None:
+    skip_without_framework(block.code)
     code = block.code.replace(SERVED, address)
     served = code != block.code
     printed = run(

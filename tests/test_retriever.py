@@ -1,9 +1,12 @@
+import asyncio
 import json
 import locale
 import os
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -326,3 +329,85 @@ def test_starter_questions_are_answered_with_their_section_cited() -> None:
 def test_candidates_must_be_positive() -> None:
     with pytest.raises(InputError, match="candidates is 0"):
         Retriever(Bm25Index.build(PASSAGES), None, candidates=0)
+
+
+TEXTS = [passage.text for passage in PASSAGES]
+
+
+def test_texts_are_searched_without_files_and_found_by_their_position() -> None:
+    texts, metadatas = list(TEXTS), [{"title": passage.title} for passage in PASSAGES]
+    retriever = Retriever.from_texts(texts, metadatas)
+    assert (texts, metadatas) == (TEXTS, [{"title": passage.title} for passage in PASSAGES])
+    hits = retriever.search("how does dropout work while a network is trained?")
+    assert (hits[0].passage.id, hits[0].passage.title) == ("0", "Dropout")
+    assert [TEXTS[int(hit.passage.id)] for hit in hits] == [hit.passage.text for hit in hits]
+    assert retriever.ask("What is R?").text == "R is a language for statistics."
+
+
+def test_texts_give_the_hits_of_their_passages() -> None:
+    metadatas = [{"title": passage.title, "section": passage.section} for passage in PASSAGES]
+    made = Retriever.from_texts(TEXTS, metadatas, ids=[passage.id for passage in PASSAGES])
+    built = Retriever(Bm25Index.build(PASSAGES), made.reranker, dense=DenseIndex.build(PASSAGES, Embedder.load()))
+    found, expected = (
+        [(hit.passage.id, hit.score, hit.probability) for hit in retriever.search("models trained at random")]
+        for retriever in (made, built)
+    )
+    assert found == expected
+
+
+def test_texts_can_be_searched_by_bm25_alone() -> None:
+    retriever = Retriever.from_texts(iter(TEXTS), reranker=None, dense=False)
+    assert [hit.passage.id for hit in retriever.search("resampled data")] == ["2"]
+
+
+def test_texts_in_another_script_are_told_like_those_of_an_index() -> None:
+    with pytest.warns(FallbackWarning, match="most letters of the passages are not Latin"):
+        Retriever.from_texts(["Переобучение модели", "Случайный лес"], reranker=None)
+
+
+def test_equal_texts_keep_their_order() -> None:
+    retriever = Retriever.from_texts(["Ferrets eat meat."] * 12, reranker=None, dense=False)
+    assert [int(hit.passage.id) for hit in retriever.search("ferrets", k=12)] == list(range(12))
+
+
+def test_searches_and_answers_run_beside_the_event_loop(retriever: Retriever) -> None:
+    questions = ["how does dropout work", "what is R?", "why average models"]
+
+    async def work() -> list[object]:
+        searches = (retriever.asearch(question, k=2) for question in questions)
+        answers = (retriever.aask(question, k=2, threshold=0.1) for question in questions)
+        return list(await asyncio.gather(*searches, *answers))
+
+    expected: list[object] = [retriever.search(question, k=2) for question in questions]
+    expected += [retriever.ask(question, k=2, threshold=0.1) for question in questions]
+    assert asyncio.run(work()) == expected
+
+
+def test_an_error_reaches_the_caller_through_the_event_loop(retriever: Retriever) -> None:
+    for call in (retriever.asearch, retriever.aask):
+        with pytest.raises(InputError, match="the question is empty"):
+            asyncio.run(call(""))
+
+
+def test_a_cancelled_search_ends_at_once_and_harms_nothing() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Waiting:
+        def logits(self, question: str, texts: Sequence[str]) -> np.ndarray:
+            begun.set()
+            assert go_on.wait(60)
+            return np.zeros(len(texts), dtype=np.float32)
+
+    retriever = Retriever(Bm25Index.build(PASSAGES), Reranker(Waiting(), "waiting"))
+
+    async def cancel() -> None:
+        search = asyncio.create_task(retriever.asearch("dropout"))
+        await asyncio.to_thread(begun.wait, 60)
+        search.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await search
+        assert not go_on.is_set()
+        go_on.set()
+        assert len(await retriever.asearch("dropout")) == 2
+
+    asyncio.run(cancel())

@@ -6,16 +6,17 @@ exported.
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ragqa.errors import ModelError, warn_of_fallback
+from ragqa.errors import InputError, ModelError, warn_of_fallback
 from ragqa.models.attention import without_cudnn_attention
 from ragqa.models.folders import check_source, find_exported, weights_identity
 from ragqa.models.openvino import OpenVinoModel, check_finite
 from ragqa.models.torch_models import open_cross_encoder
+from ragqa.records import RankedText, check_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,6 +112,30 @@ class Reranker:
         scores = self._engine.logits(question, texts) if texts else np.zeros(0, dtype=np.float32)
         check_finite(scores, self.name)
         return scores
+
+    def rank(self, question: str, texts: Iterable[str], k: int | None = None) -> list[RankedText]:
+        """Return the texts as records with their scores, best first, ties in input order. With `k` only the `k` best.
+
+        Scores are those of `score`. `probability` is calibrated for scores that contain a BM25 score; there is none here, so
+        it is a little low.
+
+        Raises `InputError` for `k` below 1 and for a text that is no string, `ModelError` as `score` does.
+        """
+        texts = check_texts(texts)
+        if k is not None and k < 1:
+            raise InputError(f"k is {k}; at least 1 is needed")
+        scores = self.score(question, texts).tolist()
+        order = sorted(range(len(texts)), key=lambda position: -scores[position])[:k]
+        return [RankedText(i, texts[i], scores[i], self.probability(scores[i])) for i in order]
+
+    async def arank(self, question: str, texts: Iterable[str], k: int | None = None) -> list[RankedText]:
+        """Do what `rank` does, in a thread, while the event loop goes on.
+
+        A cancelled call raises `asyncio.CancelledError` at once; the thread finishes its work in the background.
+        """
+        from asyncio import to_thread
+
+        return await to_thread(self.rank, question, check_texts(texts), k)
 
     def probability(self, score: float, *, fused: bool = False) -> float | None:
         """Return the probability, between 0 and 1, that a best hit with this score is relevant.

@@ -5,16 +5,16 @@ of 1 / (60 + rank) over the rankings that contain it. The final score is the rer
 score, plus (with an embedder) `COSINE_WEIGHT` times the cosine of question and passage. The three make different mistakes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ragqa.answers.answer import THRESHOLD, answer
 from ragqa.errors import InputError, warn_of_fallback
 from ragqa.index.bm25 import Bm25Index, best
 from ragqa.index.dense import DenseIndex
-from ragqa.index.folder import open_index
+from ragqa.index.folder import open_index, warn_of_language
 from ragqa.index.starter import open_starter, open_starter_vectors
 from ragqa.models.embedder import Embedder
 from ragqa.models.reranker import Reranker
@@ -24,6 +24,7 @@ from ragqa.search.language import is_foreign, refusal
 from ragqa.search.question import check_question
 from ragqa.search.spelling import Speller
 from ragqa.text.passages import full_text
+from ragqa.text.texts import passages_from_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +37,11 @@ FUSION_RANK = 60  # the constant of the paper
 
 
 class Retriever:
-    """Finds the passages that answer a question. Can be shared between threads."""
+    """Finds the passages that answer a question. Can be shared between threads.
+
+    It can also be used in a forked child and be pickled. What was opened from files is opened again there, and a pickle holds
+    the paths; if a file has changed since, `IndexStoreError` or `ModelError` says so. What is in memory is pickled as it is.
+    """
 
     def __init__(
         self,
@@ -98,8 +103,53 @@ class Retriever:
                 index, loading.result(), dense=vectors, candidates=candidates, correct=correct, selector=selector
             )
         if flaw := calibration_flaw(opened):
-            warn_of_fallback(f"{flaw}, so its probabilities may be wrong, and `ask` may abstain wrongly")
+            warn_of_fallback(_doubt(flaw))
         return opened
+
+    @classmethod
+    def from_texts(
+        cls,
+        texts: Iterable[str],
+        metadatas: Iterable[Mapping[str, Any]] | None = None,
+        *,
+        ids: Iterable[str] | None = None,
+        reranker: Reranker | str | Path | None = "bundled",
+        dense: bool = True,
+        embedder: Embedder | None = None,
+        candidates: int = CANDIDATES,
+        correct: bool = True,
+        selector: Selector | None = None,
+    ) -> "Retriever":
+        """Index texts in memory, each as one passage, and open a reranker. Nothing is saved, and no input is changed.
+
+        `metadatas` holds one mapping for each text; its keys are fields of a passage (title, section, start, url, about). The
+        models read title and section too. `ids`, unique strings, become the ids of the passages. By default the id is the
+        position of the text, from 0, padded with zeros: `texts[int(hit.passage.id)] == hit.passage.text`. Hits with equal
+        scores are in the order of their ids, and thus of the texts.
+
+        Texts are not cut, and models read at most 512 tokens; cut longer texts with `split`. `dense`: whether to embed the
+        texts, which is most of the work; `embedder` is the model for it, by default the bundled one. The other arguments are
+        those of `open`.
+
+        Raises `InputError`, which names the text, if something is not as described, `CorpusError` if there is no text with a
+        word, and `ModelError`.
+        """
+        passages = passages_from_texts(texts, metadatas, ids)
+        index = Bm25Index.build(passages)
+        used = (embedder or Embedder.load()) if dense else None
+        warn_of_language(passages, used)
+        vectors = DenseIndex.build(passages, used) if used else None
+        made = cls(
+            index,
+            _load_reranker(reranker),
+            dense=vectors,
+            candidates=candidates,
+            correct=correct,
+            selector=selector,
+        )
+        if flaw := calibration_flaw(made):
+            warn_of_fallback(_doubt(flaw))
+        return made
 
     def corrected(self, question: str) -> str:
         """Return the question that is searched for: on one line and, unless `correct` is false, without typing errors.
@@ -176,6 +226,22 @@ class Retriever:
         found = replace(found, typed="" if typed == asked else typed)
         return refusal(found) if self.refuses(asked) else found
 
+    async def asearch(self, question: str, k: int = 10) -> list[Hit]:
+        """Do what `search` does, in a thread, while the event loop goes on.
+
+        A cancelled call raises `asyncio.CancelledError` at once; the thread finishes its work in the background, and the
+        retriever can be used as before.
+        """
+        from asyncio import to_thread  # slow to import
+
+        return await to_thread(self.search, question, k)
+
+    async def aask(self, question: str, k: int = 10, *, threshold: float = THRESHOLD) -> Answer:
+        """Do what `ask` does, in a thread, as `asearch` does."""
+        from asyncio import to_thread
+
+        return await to_thread(self.ask, question, k, threshold=threshold)
+
 
 def _open_sources(
     folder: str | Path | None, dense: bool | None, embedder: Embedder | None
@@ -196,6 +262,10 @@ def calibration_flaw(retriever: Retriever) -> str:
     if retriever.dense is not None and retriever.dense.embedder.identity != basis.embedder:
         return "the reranker is calibrated for another embedder"
     return ""
+
+
+def _doubt(flaw: str) -> str:
+    return f"{flaw}, so its probabilities may be wrong, and `ask` may abstain wrongly"
 
 
 def _load_reranker(source: Reranker | str | Path | None) -> Reranker | None:

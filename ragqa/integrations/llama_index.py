@@ -1,0 +1,116 @@
+"""LlamaIndex: a retriever (`BaseRetriever`) and a reranker (`BaseNodePostprocessor`)."""
+
+from collections.abc import Sequence
+
+from ragqa.errors import InputError, MissingExtraError
+from ragqa.integrations.metadata import NUMBERS, RELEVANCE, describe, relevance, text_to_rerank
+from ragqa.models.reranker import Reranker
+from ragqa.records import Hit, RankedText
+from ragqa.search.retriever import Retriever
+
+try:
+    from llama_index.core.base.base_retriever import BaseRetriever
+    from llama_index.core.bridge.pydantic import PrivateAttr
+    from llama_index.core.callbacks import CallbackManager
+    from llama_index.core.postprocessor.types import BaseNodePostprocessor
+    from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+except ImportError as error:
+    raise MissingExtraError("the adapter for LlamaIndex", "llama-index") from error
+
+RETRIEVAL_SCORE = "retrieval_score"
+
+
+class RagqaRetriever(BaseRetriever):
+    """Finds nodes with a `ragqa.Retriever`. `similarity_top_k` is the number of nodes.
+
+    The id of a node is that of its passage, and `score` that of the hit. The metadata are those of
+    `ragqa.integrations.metadata.describe`; language models and embedders are not shown the numbers. Raises as
+    `ragqa.Retriever.search` does.
+    """
+
+    def __init__(
+        self, retriever: Retriever, similarity_top_k: int = 10, callback_manager: CallbackManager | None = None
+    ) -> None:
+        super().__init__(callback_manager=callback_manager)
+        self.retriever = retriever
+        self.similarity_top_k = similarity_top_k
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return _nodes(self.retriever.search(query_bundle.query_str, self.similarity_top_k))
+
+    async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        return _nodes(await self.retriever.asearch(query_bundle.query_str, self.similarity_top_k))
+
+
+class RagqaReranker(BaseNodePostprocessor):
+    """Orders nodes with a `ragqa.Reranker`, by default the bundled one. `top_n` is the number to keep, by default all.
+
+    It returns copies, best first, ties in input order. `score` is the reranker's logit, unbounded. The metadata also have
+    `relevance_score` (the same), `relevance_probability` (0 to 1) and `retrieval_score` (the score before, if there was one).
+    The model reads the title and the section in the metadata too, if they are strings. Raises `InputError` without a query.
+    """
+
+    top_n: int | None = None
+    _reranker: Reranker = PrivateAttr()
+
+    def __init__(self, reranker: Reranker | None = None, top_n: int | None = None) -> None:
+        super().__init__(top_n=top_n)
+        self._reranker = reranker or Reranker.load()
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name that LlamaIndex saves."""
+        return "RagqaReranker"
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        return _reranked(nodes, self._reranker.rank(_query(query_bundle), _texts(nodes), self.top_n))
+
+    async def _apostprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        return _reranked(nodes, await self._reranker.arank(_query(query_bundle), _texts(nodes), self.top_n))
+
+
+def _query(bundle: QueryBundle | None) -> str:
+    if bundle is None:
+        raise InputError("reranking needs the query; give query_str or query_bundle")
+    query: str = bundle.query_str
+    return query
+
+
+def _nodes(hits: Sequence[Hit]) -> list[NodeWithScore]:
+    return [NodeWithScore(node=_node(hit), score=hit.score) for hit in hits]
+
+
+def _node(hit: Hit) -> TextNode:
+    passage, unread = hit.passage, list(NUMBERS)
+    return TextNode(
+        id_=passage.id,
+        text=passage.text,
+        metadata=describe(hit),
+        start_char_idx=passage.start,
+        end_char_idx=passage.end,
+        excluded_embed_metadata_keys=unread,
+        excluded_llm_metadata_keys=unread,
+    )
+
+
+def _texts(nodes: Sequence[NodeWithScore]) -> list[str]:
+    return [text_to_rerank(node.node.get_content(), node.node.metadata) for node in nodes]
+
+
+def _reranked(nodes: Sequence[NodeWithScore], ranking: Sequence[RankedText]) -> list[NodeWithScore]:
+    return [_scored(nodes[ranked.position], ranked) for ranked in ranking]
+
+
+def _scored(node: NodeWithScore, ranked: RankedText) -> NodeWithScore:
+    before = {} if node.score is None else {RETRIEVAL_SCORE: node.score}
+    own, added = node.node, [*RELEVANCE, RETRIEVAL_SCORE]
+    changes = {
+        "metadata": {**own.metadata, **before, **relevance(ranked)},
+        "excluded_embed_metadata_keys": [*own.excluded_embed_metadata_keys, *added],
+        "excluded_llm_metadata_keys": [*own.excluded_llm_metadata_keys, *added],
+    }
+    return NodeWithScore(node=own.model_copy(update=changes), score=ranked.score)

@@ -1,0 +1,42 @@
+"""A hit in, its metadata for another framework out; a text of another framework and its metadata in, the text to rerank out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ragqa.index.folder import revision
+from ragqa.records import Hit, Passage, RankedText
+from ragqa.text.passages import full_text
+
+NUMBERS = ("revision", "start", "end", "probability", "bm25_score", "bm25_rank")  # a language model need not read them
+RELEVANCE = ("relevance_score", "relevance_probability")
+
+
+def describe(hit: Hit) -> dict[str, Any]:
+    """Return the metadata of a hit, except its id, text and score. Empty and unknown values are left out.
+
+    The keys are title, section, url, about, revision (of the page, from the URL), start, end (offsets in the text of the page),
+    probability, bm25_score and bm25_rank.
+    """
+    passage = hit.passage
+    texts = {name: getattr(passage, name) for name in ("title", "section", "url", "about")}
+    numbers = {
+        "revision": revision(passage),
+        "start": passage.start,
+        "end": passage.end,
+        "probability": hit.probability,
+        "bm25_score": hit.bm25_score,
+        "bm25_rank": hit.bm25_rank,
+    }
+    return {name: value for name, value in {**texts, **numbers}.items() if value not in ("", None)}
+
+
+def relevance(ranked: RankedText) -> dict[str, float]:
+    """Return the metadata that reranking adds: `relevance_score` (a logit) and, if calibrated, `relevance_probability`."""
+    found = dict(zip(RELEVANCE, (ranked.score, ranked.probability), strict=True))
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def text_to_rerank(text: str, metadata: Mapping[str, Any]) -> str:
+    """Return the text below its title and section, as passages are read, if the metadata has these as strings."""
+    title, section = (value if isinstance(value := metadata.get(name), str) else "" for name in ("title", "section"))
+    return full_text(Passage("", title, section, text=text))
