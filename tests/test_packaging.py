@@ -29,6 +29,7 @@ EXTRAS_OF_ROOMS = {
     "models": {"train"},
     "process": {"demo"},
     "recipes": {"demo"},
+    "serve": {"serve"},
     "text": {"crawl", "dump"},  # wikitext
     "training": {"train"},
     "wiki": {"crawl", "dump"},
