@@ -19,14 +19,24 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        own = {"registry": self._registry}
-        self.requests = Counter("ragqa_requests", "Requests that were answered.", ["path", "status"], **own)
-        self.seconds = Histogram("ragqa_request_seconds", "Time to answer.", ["path"], buckets=SECONDS, **own)
-        self.open = Gauge("ragqa_requests_in_progress", "Requests being answered.", multiprocess_mode="livesum", **own)
-        self.run_texts = Histogram(
-            "ragqa_run_texts", "Texts that a model read in one run.", ["model"], buckets=TEXTS, **own
+        self.requests = Counter(
+            "ragqa_requests", "Requests that were answered.", ["path", "status"], registry=self._registry
         )
-        self.run_seconds = Histogram("ragqa_run_seconds", "Time of one run.", ["model"], buckets=SECONDS, **own)
+        self.seconds = Histogram(
+            "ragqa_request_seconds", "Time to answer.", ["path"], buckets=SECONDS, registry=self._registry
+        )
+        self.open = Gauge(
+            "ragqa_requests_in_progress",
+            "Requests being answered.",
+            multiprocess_mode="livesum",
+            registry=self._registry,
+        )
+        self.run_texts = Histogram(
+            "ragqa_run_texts", "Texts that a model read in one run.", ["model"], buckets=TEXTS, registry=self._registry
+        )
+        self.run_seconds = Histogram(
+            "ragqa_run_seconds", "Time of one run.", ["model"], buckets=SECONDS, registry=self._registry
+        )
 
     def observe_run(self, model: str, texts: int, seconds: float) -> None:
         """Count one run of a model."""
@@ -38,13 +48,13 @@ class Metrics:
         if not os.environ.get(FOLDER):
             return generate_latest(self._registry)
         everyone = CollectorRegistry()
-        MultiProcessCollector(everyone)
+        MultiProcessCollector(everyone)  # type: ignore[no-untyped-call,unused-ignore]
         return generate_latest(everyone)
 
     def close(self) -> None:
         """Drop the requests in progress of this worker."""
         if os.environ.get(FOLDER):
-            mark_process_dead(os.getpid())
+            mark_process_dead(os.getpid())  # type: ignore[no-untyped-call,unused-ignore]
 
 
 @contextmanager
