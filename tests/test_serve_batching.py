@@ -11,9 +11,8 @@ from demo_server import RelyingEngine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragqa.models.reranker import Reranker
+from ragqa.models.reranker import Engine, Reranker
 from ragqa.search.retriever import Retriever
-from ragqa.serve import batching
 from ragqa.serve.batching import DEADLINE, MOST_TEXTS, BatchingEngine, SharedRuns, pair_runner
 from ragqa.serve.limits import Refused
 from ragqa.text.passages import full_text
@@ -133,7 +132,9 @@ def test_a_closed_server_runs_nothing() -> None:
 
 def test_runs_are_observed() -> None:
     seen: list[tuple[int, float]] = []
-    runs = SharedRuns(lambda numbers: np.zeros(len(numbers)), lambda texts, seconds: seen.append((texts, seconds)))
+    runs: SharedRuns[int] = SharedRuns(
+        lambda numbers: np.zeros(len(numbers)), lambda texts, seconds: seen.append((texts, seconds))
+    )
     runs.run([1, 2, 3])
     runs.close()
     assert [texts for texts, _ in seen] == [3]
@@ -155,7 +156,7 @@ def test_the_bundled_reranker_gives_the_same_scores_alone_and_together(
     sizes: list[int] = []
     made: list[SharedRuns[tuple[str, str]]] = []
 
-    def join(engine: batching.Engine) -> batching.Engine:
+    def join(engine: Engine) -> Engine:
         made.append(SharedRuns(pair_runner(engine), lambda texts, _: sizes.append(texts), runners=1))
         return BatchingEngine(made[0])
 
