@@ -11,7 +11,7 @@ PAGE = Path(__file__).with_suffix(".md")
 FILES = ("errors", "records", "progress", "process")
 ROOMS = (
     *("storage", "text", "models", "wiki", "index", "answers", "search"),
-    *("demo", "evaluation", "training", "recipes", "cli", "integrations"),
+    *("serve", "demo", "evaluation", "training", "recipes", "cli", "integrations"),
 )
 ORDER = (*FILES, *ROOMS)
 DATA = ("assets",)
@@ -23,7 +23,7 @@ This page is made from the code by `python docs/architecture.py`; a test compare
 ```
 wiki ─ pages.jsonl ─ text ─ passages.jsonl ─┬─ training ─ pairs, models ── evaluation
                                             └─ index ─ index/ ─┐
-                                       question ─ search ──────┴─ hits ─ answers ─ answer ─ demo · cli · Python
+                                       question ─ search ──────┴─ hits ─ answers ─ answer ─ demo · serve · cli · Python
 ```
 
 A folder of `ragqa/` is a room. Imports run one way: a room imports only rooms above it in this table, and no modules import

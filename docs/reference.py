@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 # the public names by their modules; those of `ragqa` itself come from its `__all__`
-OTHERS = {"ragqa.demo": ("build_demo", "mount")}
+OTHERS = {"ragqa.demo": ("build_demo", "mount"), "ragqa.serve": ("ServeConfig", "read_keys", "serve")}
 _WIDTH = 88
 
 

@@ -28,6 +28,7 @@ _MODULES = {  # what each of these extras brings
     "crawl": ("hishel", "httpx", "mwparserfromhell", "wikipediaapi"),
     "demo": ("anyio", "fastapi", "gradio", "jinja2", "markupsafe", "pydantic", "starlette", "uvicorn"),
     "dump": ("mwparserfromhell", "mwxml"),
+    "serve": ("anyio", "fastapi", "prometheus_client", "pydantic", "starlette", "uvicorn"),
 }
 
 
@@ -120,7 +121,7 @@ class MissingExtraError(RagqaError, ImportError):
 
 
 def check_extra(activity: str, extra: str) -> None:
-    """Raise `MissingExtraError` unless all modules of the extra (`crawl`, `demo` or `dump`) are there. Imports none of them."""
+    """Raise `MissingExtraError` unless all modules of the extra (a key of `_MODULES`) are there. Imports none of them."""
     from importlib.util import find_spec
 
     if not all(map(find_spec, _MODULES[extra])):

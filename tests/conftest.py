@@ -24,7 +24,9 @@ os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"  # read on import; tests reac
 
 # the files of the named suites, which have a target each in the Makefile; `make test` runs all others
 SUITES = {
-    "stress": "concurrency crawl_faults damage demo_connections determinism faults fuzz growth processes".split(),
+    "stress": (
+        "concurrency crawl_faults damage demo_connections determinism faults fuzz growth processes serve_processes"
+    ).split(),
     "browser": "demo_crawling demo_mount demo_page demo_sites".split(),
     "wiki": "connection crawl dump login omissions".split(),
 }

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from ragqa.demo import connections, gate
 from ragqa.demo.gate import Gate
-from ragqa.demo.origin import Names
-from ragqa.demo.server import Server, address_of, bind
+from ragqa.demo.server import Server
 from ragqa.errors import InputError
+from ragqa.serve import bodies, connections
+from ragqa.serve.origin import Names
+from ragqa.serve.sockets import address_of, bind
 
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -41,7 +42,7 @@ def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, int]]:
     """A gate around `page` with short limits."""
     monkeypatch.setattr(connections, "HEAD_S", 1.0)
     monkeypatch.setattr(connections, "WRITE_S", 1.0)
-    monkeypatch.setattr(gate, "BODY_S", 1.0)
+    monkeypatch.setattr(bodies, "BODY_S", 1.0)
     listener = bind("127.0.0.1", None)
     server = Server(Gate(page, Names()), listener)
     server.start()
@@ -174,8 +175,8 @@ def test_the_connection_that_waits_longest_makes_room(place: tuple[str, int], mo
 
 
 def test_one_visitor_cannot_hold_all_the_memory(place: tuple[str, int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gate, "BODY_S", 60.0)
-    monkeypatch.setattr(gate, "HELD_BY_ONE", 50_000)
+    monkeypatch.setattr(bodies, "BODY_S", 60.0)
+    monkeypatch.setattr(bodies, "HELD_BY_ONE", 50_000)
     start = b"POST /gradio_api/queue/join HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40000\r\n\r\n" + b"1" * 30_000
     with socket.create_connection(place, timeout=10) as first:
         first.sendall(start)

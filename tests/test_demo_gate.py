@@ -12,9 +12,9 @@ import pytest
 from demo_server import QUESTION, running
 
 from ragqa.demo.gate import BODY_BYTES, LOGIN_BYTES, QUEUED_BYTES, safe_cookie
-from ragqa.demo.limits import MOST_DEPTH, MOST_VISITORS, Allowance, Refused, check_json, visitor_of
-from ragqa.demo.origin import Names, read_names
 from ragqa.errors import InputError
+from ragqa.serve.limits import MOST_DEPTH, MOST_VISITORS, Allowance, Refused, check_json, visitor_of
+from ragqa.serve.origin import Names, read_names
 
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

@@ -16,8 +16,9 @@ from test_demo_gate import request
 
 from ragqa.demo import ServerConfig, build_demo, mount
 from ragqa.demo.gate import HEADERS
-from ragqa.demo.server import Server, bind
+from ragqa.demo.server import Server
 from ragqa.errors import InputError
+from ragqa.serve.sockets import bind
 
 PROXIES = ("socks5h://127.0.0.1:9", "socks://127.0.0.1:9/", "http://127.0.0.1:9")
 

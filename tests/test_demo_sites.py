@@ -131,7 +131,7 @@ def test_a_name_that_leads_here_reads_nothing(browser: "Browser", port: str) -> 
     read = "async () => { const r = await fetch('/config'); return [r.status, await r.text()]; }"
     status, text = page.evaluate(read)
     assert status == 403
-    assert text.startswith("The chat is not served as evil.example.")
+    assert text.startswith("This server is not called evil.example.")
     context.close()
 
 

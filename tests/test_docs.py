@@ -52,6 +52,9 @@ ONLY_PARSED = {
     "hf upload": "it needs the network and an account",
     "accelerate launch": "it takes minutes to hours",
     "ragqa demo": "it serves until it is stopped",
+    "ragqa serve": "it serves until it is stopped",
+    "RAGQA_API_KEYS=": "it serves until it is stopped",
+    "curl http://127.0.0.1:8080": "it needs the server of `ragqa serve`",
     "ragqa train": "it takes minutes to hours",
     "ragqa export": "it needs the model that a training makes",
     "ragqa calibrate": "it needs the model that a training makes",
@@ -61,6 +64,7 @@ ONLY_PARSED = {
 }
 DRAWINGS = ("",)  # languages of blocks that show no code
 SERVED = "http://127.0.0.1:7860/"  # blocks with this address run against a small chat of the tests
+SERVED_API = "http://127.0.0.1:8080"  # Python blocks with this address run against a small API server of the tests
 # options of gunicorn, curl, dumpBackup.php and torchrun
 OTHER_PROGRAMS = {"--preload", "--user-agent", "--current", "--full", "--nproc-per-node"}
 FRAMEWORKS = {"haystack": "haystack", "langchain": "langchain_core", "llama_index": "llama_index.core"}  # by adapter
@@ -210,10 +214,21 @@ def test_every_language_is_run_or_named_here() -> None:
     assert {block.language for block in BLOCKS} == {"python", "console", "bash", "nginx", *DRAWINGS}
 
 
+@pytest.fixture(scope="module")
+def api_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    pytest.importorskip("prometheus_client", reason="pip install prometheus-client")
+    from serve_server import running
+
+    with running(tmp_path_factory.mktemp("api")) as server:
+        yield server.address
+
+
 @pytest.mark.parametrize("block", blocks_in("python"), ids=str)
-def test_python_blocks_run(block: Block, workplace: Path, address: str) -> None:
+def test_python_blocks_run(block: Block, workplace: Path, address: str, request: pytest.FixtureRequest) -> None:
     skip_without_framework(block.code)
     code = block.code.replace(SERVED, address)
+    if SERVED_API in code:
+        code = code.replace(SERVED_API, request.getfixturevalue("api_address"))
     served = code != block.code
     printed = run(
         [sys.executable, "-c", code.replace("Why does dropout help?", QUESTION) if served else code], workplace

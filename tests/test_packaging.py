@@ -31,6 +31,7 @@ EXTRAS_OF_ROOMS = {
     "models": {"train"},
     "process": {"demo"},
     "recipes": {"demo"},
+    "serve": {"serve"},
     "text": {"crawl", "dump"},  # wikitext
     "training": {"train"},
     "wiki": {"crawl", "dump"},

@@ -72,6 +72,7 @@ def test_a_corpus_of_ones_own_is_indexed(run: Run) -> None:
     ("command", "activity", "extra"),
     [
         ("demo --port 0", "the chat", "demo"),
+        ("serve --port 0", "the API server", "serve"),
         (CRAWL, "crawling", "crawl"),
         ("import-dump dump.xml --out pages.jsonl", "reading a dump", "dump"),
         ("evaluate --judged starter", "evaluating", "evaluate"),

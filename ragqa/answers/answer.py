@@ -1,6 +1,6 @@
 """Extractive answers: the sentences of the hits that answer best, or an abstention."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -91,7 +91,12 @@ def as_dict(answer: Answer) -> dict[str, Any]:
         own["rank"] = own.pop("hit") + 1
         own["source"] = {"title": passage.title, "section": passage.section, "url": passage.url, "about": passage.about}
         own["page_start"], own["page_end"] = passage.start + quote.start, passage.start + quote.end
-    return plain | {"hits": [{"rank": rank, **hit} for rank, hit in enumerate(plain["hits"], 1)]}
+    return plain | {"hits": hits_as_dicts(answer.hits)}
+
+
+def hits_as_dicts(hits: Iterable[Hit]) -> list[dict[str, Any]]:
+    """Return hits as plain data for JSON, each with its rank, from 1."""
+    return [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(hits, 1)]
 
 
 def quoted_spans(answer: Answer, rank: int) -> tuple[tuple[int, int], ...]:

@@ -120,6 +120,21 @@ def add_retriever(parser: argparse.ArgumentParser, *, several: bool = False) -> 
     add_candidates(parser)
 
 
+def add_writer(group: Any) -> None:
+    """Add the options that name a language model: `--llm-base-url` and `--llm-model`."""
+    group.add_argument(
+        "--llm-base-url",
+        metavar="URL",
+        help="base URL of an OpenAI-compatible server whose language model writes the answers, e.g. "
+        "http://localhost:11434/v1; the environment variable RAGQA_LLM_KEY holds its API key (default: answers are quoted)",
+    )
+    group.add_argument(
+        "--llm-model",
+        metavar="NAME",
+        help="language model to use on the server of --llm-base-url (default: the first one it lists)",
+    )
+
+
 def open_retriever(options: argparse.Namespace, index: str | None, reranker: "Reranker | None" = None) -> "Retriever":
     """Open an index with the models of `add_retriever`; a loaded `reranker` is used instead of `--model`."""
     from ragqa.models.named import BUNDLED_NAME, check_models, load_embedder

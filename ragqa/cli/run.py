@@ -18,6 +18,7 @@ from ragqa.cli.learning import add_commands as add_learning
 from ragqa.cli.options import AddOptions, Run
 from ragqa.cli.pages import add_commands as add_pages
 from ragqa.cli.searching import add_commands as add_searching
+from ragqa.cli.serving import add_commands as add_serving
 from ragqa.cli.terminal import logging_to_stderr, say
 from ragqa.errors import FallbackWarning, RagqaError
 from ragqa.process import OFFLINE
@@ -150,7 +151,7 @@ def _parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"ragqa {ragqa.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     command = partial(_command, commands)
-    for add in (add_pages, add_learning, add_searching):
+    for add in (add_pages, add_learning, add_searching, add_serving):
         add(command)
     if not arguments or arguments[0] not in commands.choices:
         from ragqa.recipes import load_recipe, recipe_names

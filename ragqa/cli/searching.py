@@ -8,7 +8,17 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ragqa.cli.options import Command, add_built_with, add_embedder, add_retriever, open_retriever, real, share, whole
+from ragqa.cli.options import (
+    Command,
+    add_built_with,
+    add_embedder,
+    add_retriever,
+    add_writer,
+    open_retriever,
+    real,
+    share,
+    whole,
+)
 from ragqa.cli.terminal import printable, wrap
 from ragqa.errors import InputError
 from ragqa.progress import counter
@@ -145,17 +155,7 @@ def _add_chat_options(group: Any) -> None:
     group.add_argument(
         "--feedback", metavar="FILE", help="file to append likes and dislikes to (default: a file in the cache folder)"
     )
-    group.add_argument(
-        "--llm-base-url",
-        metavar="URL",
-        help="base URL of an OpenAI-compatible server whose language model writes the answers, e.g. "
-        "http://localhost:11434/v1; the environment variable RAGQA_LLM_KEY holds its API key (default: answers are quoted)",
-    )
-    group.add_argument(
-        "--llm-model",
-        metavar="NAME",
-        help="language model to use on the server of --llm-base-url (default: the first one it lists)",
-    )
+    add_writer(group)
 
 
 def _add_crawl_options(group: Any) -> None:

@@ -8,8 +8,8 @@ Text from passages, questions and models reaches the page only through `escaping
     messages, movement, panel, rendering    turns into Markdown and HTML; templates, style and scripts are in `templates/`
     crawling, votes                         pages crawled from the page; likes and dislikes
     chat, corpus_tab, endpoints, page       the components of the page and their events
-    limits, origin, gate                    the checks that every request passes first
-    mounting, connections, server           the page within an app, and the server
+    gate                                    the checks that every request passes first, with those of `serve`
+    mounting, server                        the page within an app, and the server
 """
 
 from ragqa.demo.corpora import Corpus, begin_folder
@@ -17,8 +17,9 @@ from ragqa.demo.crawling import Crawler
 from ragqa.demo.examples import EXAMPLES
 from ragqa.demo.mounting import ServerConfig, mount, read_auth
 from ragqa.demo.page import Features, build_demo
-from ragqa.demo.server import check_free, launch, serve
+from ragqa.demo.server import launch, serve
 from ragqa.demo.votes import find_feedback
+from ragqa.serve.sockets import check_free
 
 __all__ = [
     "EXAMPLES",

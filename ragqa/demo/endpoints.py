@@ -3,12 +3,11 @@
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import asdict
 from functools import wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from ragqa.answers.answer import THRESHOLD, as_dict
+from ragqa.answers.answer import THRESHOLD, as_dict, hits_as_dicts
 from ragqa.demo.corpora import Corpus
 from ragqa.demo.respond import LEAST_RESULTS, MOST_RESULTS, RESULTS, check_results
 from ragqa.errors import InputError, RagqaError
@@ -59,7 +58,7 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
             Hits: rank, passage (title, section, text, url, about), score, probability, score and rank by BM25.
         """
         hits = find(corpus).retriever.search(*check(question, k))
-        return [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(hits, 1)]
+        return hits_as_dicts(hits)
 
     def ask(question: str, k: int = RESULTS, corpus: str = "", threshold: float = THRESHOLD) -> dict[str, Any]:
         """Answer a question about machine learning with the sentences of the corpus that answer it best.

@@ -11,13 +11,13 @@ Responses get `HEADERS`, lose CORS headers, and their cookies stay on this site.
 import logging
 import math
 import re
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from ragqa.demo.limits import Allowance, Refused, check_json, visitor_of
-from ragqa.demo.origin import Names, check_origin, values
 from ragqa.errors import first_line
+from ragqa.serve.bodies import Bodies, replay
+from ragqa.serve.limits import Allowance, Refused, check_json, visitor_of
+from ragqa.serve.origin import Names, check_origin, values
 
 _LOG = logging.getLogger(__name__)
 KIB = 1024
@@ -27,9 +27,6 @@ QUEUED_BYTES, QUEUED_VALUES = (
     25_000,
 )  # the longest conversation has 550 KB and 15,000 values; 256 requests may wait
 BODY_BYTES, BODY_VALUES = 4096 * KIB, 120_000  # all chats: a browser stores at most 5 MB
-HELD_BYTES = 32 * 1024 * KIB  # of all requests being read or answered
-HELD_BY_ONE = 12 * 1024 * KIB  # of one visitor
-BODY_S = 20.0  # to send the body of a request
 SIGN_INS, SIGN_IN_EVERY_S = 5, 30.0
 
 _FILES = r"theme\.css|favicon\.ico|manifest\.json|robots\.txt|(?:assets|static|svelte)/.+"
@@ -85,7 +82,7 @@ class Gate:
         self._app, self._names, self._signed_in = app, names, signed_in
         self._tools, self._root_path = tools, root_path
         self._sign_ins = Allowance(SIGN_INS, SIGN_IN_EVERY_S)
-        self._held: Counter[str] = Counter()  # bytes of request bodies, by visitor
+        self._bodies = Bodies()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Let the app answer a request, or refuse it."""
@@ -103,7 +100,7 @@ class Gate:
             path = self._check(scope)
             if scope["method"] == "POST":
                 most_bytes, most_values = limits_of(path)
-                await self._read(visitor, most_bytes, scope, receive, body)
+                await self._bodies.read(visitor, most_bytes, scope, receive, body)
                 check_body(scope, body, most_values)
                 receive = replay(bytes(body), receive)
             if scope["method"] == "POST" and path.startswith("/login"):
@@ -113,8 +110,7 @@ class Gate:
         else:
             await self._pass_on(scope, receive, send)
         finally:
-            self._held[visitor] -= len(body)
-            self._held += Counter()  # drops the zeros
+            self._bodies.release(visitor, body)
 
     async def _pass_on(self, scope: Any, receive: Any, send: Any) -> None:
         """Let the app answer; log an exception in one line, since strangers can make Gradio raise."""
@@ -134,32 +130,6 @@ class Gate:
         if not OPEN.fullmatch(path) and not self._signed_in(scope):
             raise Refused(401, "Sign in first.")
         return path
-
-    async def _read(self, visitor: str, limit: int, scope: Any, receive: Any, body: bytearray) -> None:
-        """Read the body of a request. Raises `Refused` if it is too large or too slow, or if too much is being read already."""
-        from anyio import fail_after
-
-        if any(not length.isdecimal() or int(length[:20]) > limit for length in values(scope, b"content-length")):
-            raise Refused(413, f"A request may have at most {limit:,} bytes.")
-        try:
-            with fail_after(BODY_S):
-                more = True
-                while more:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise Refused(400, "The request is incomplete.")
-                    self._hold(visitor, message.get("body", b""), limit, body)
-                    more = message.get("more_body", False)
-        except TimeoutError as error:
-            raise Refused(408, f"The request was not sent within {BODY_S:.0f} seconds.") from error
-
-    def _hold(self, visitor: str, part: bytes, limit: int, body: bytearray) -> None:
-        if len(body) + len(part) > limit:
-            raise Refused(413, f"A request may have at most {limit:,} bytes.")
-        body += part
-        self._held[visitor] += len(part)
-        if self._held[visitor] > HELD_BY_ONE or self._held.total() > HELD_BYTES:
-            raise Refused(503, "Too many large requests at once; try again.", 1.0)
 
     def _slow_down(self, visitor: str, send: Any) -> Any:
         """Count an attempt to sign in, unless it succeeds. Raises `Refused` after too many."""
@@ -204,16 +174,6 @@ def check_body(scope: Any, body: bytearray, most_values: int) -> None:
     if any("form" in kind.lower() for kind in values(scope, b"content-type")):
         raise Refused(415, "Send JSON; nothing is uploaded here.")
     check_json(body, most_values)
-
-
-def replay(body: bytes, receive: Any) -> Any:
-    """Return a `receive` that repeats the body, and then continues with `receive`."""
-    messages = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive_again() -> Any:
-        return messages.pop() if messages else await receive()
-
-    return receive_again
 
 
 def safe_send(scope: Any, send: Any) -> Any:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ragqa.demo.endpoints import MCP_PATH, Tools
 from ragqa.demo.gate import Gate
-from ragqa.demo.origin import read_names, values
 from ragqa.demo.rendering import HEAD, theme
 from ragqa.errors import InputError, MissingExtraError, check_extra
 from ragqa.process import is_own_host
+from ragqa.serve.origin import read_names, values
 
 if TYPE_CHECKING:
     import gradio as gr

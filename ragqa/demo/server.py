@@ -1,6 +1,5 @@
 """The HTTP server of the page, on a socket that is bound before the server starts."""
 
-import errno
 import socket
 import threading
 import time
@@ -10,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from ragqa.demo.corpora import Corpus
 from ragqa.demo.endpoints import MCP_PATH
 from ragqa.demo.mounting import ServerConfig, mount_as
-from ragqa.demo.origin import WILDCARDS
 from ragqa.demo.page import Features, build_demo
-from ragqa.errors import InputError, RagqaError
+from ragqa.errors import RagqaError
 from ragqa.search.retriever import Retriever
+from ragqa.serve.sockets import address_of, bind
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -60,37 +59,13 @@ def launch(demo: "gr.Blocks", config: ServerConfig) -> str:
     return address_of(config.host, listener)
 
 
-def bind(host: str, port: int | None) -> socket.socket:
-    """Return a socket that listens on the host and port; None takes a free port. Raises `InputError`."""
-    if not 0 <= (port or 0) <= 65535:
-        raise InputError(f"port {port} is not between 0 and 65535")
-    try:
-        family, _, _, _, address = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0]
-        return socket.create_server((str(address[0]), port or 0), family=family)
-    except (OSError, UnicodeError) as error:
-        in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
-        reason = "is in use" if in_use else f"cannot be listened on ({error})"
-        raise InputError(f"{host}:{port} {reason}; choose another host or port") from error
-
-
-def check_free(host: str, port: int | None) -> None:
-    """Raise `InputError` if a server cannot listen on the host and port."""
-    bind(host, port).close()
-
-
-def address_of(host: str, listener: socket.socket) -> str:
-    """Return the URL of the page for a browser on this machine."""
-    name = "localhost" if host in WILDCARDS else f"[{host}]" if ":" in host else host
-    return f"http://{name}:{listener.getsockname()[1]}/"
-
-
 class Server:
     """An HTTP server in a thread. If `proxied`, it believes what a reverse proxy on this machine says about visitors."""
 
     def __init__(self, app: Any, listener: socket.socket, *, proxied: bool = False) -> None:
         import uvicorn
 
-        from ragqa.demo.connections import TimedProtocol
+        from ragqa.serve.connections import TimedProtocol
 
         config = uvicorn.Config(
             app,

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragqa.demo.corpora import Corpus
-from ragqa.demo.limits import Allowance, visitor_of
 from ragqa.demo.messages import turn_of
 from ragqa.demo.turns import Turn, from_data
 from ragqa.errors import InputError, RagqaError
 from ragqa.records import Hit
 from ragqa.search.feedback import save_feedback
+from ragqa.serve.limits import Allowance, visitor_of
 from ragqa.storage.files import cache_folder
 from ragqa.storage.json_lines import check_appendable
 

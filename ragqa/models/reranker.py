@@ -6,10 +6,10 @@ exported.
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ragqa.errors import InputError, ModelError, warn_of_fallback
 from ragqa.models.attention import without_cudnn_attention
@@ -32,6 +32,14 @@ class Engine(Protocol):
 
     def logits(self, question: str, texts: Sequence[str]) -> "np.ndarray":
         """Return logits in the order of the texts: float32, shape (len(texts),)."""
+
+
+@runtime_checkable
+class PairEngine(Engine, Protocol):
+    """Runs a cross-encoder, also for pairs with different questions."""
+
+    def pair_logits(self, pairs: Sequence[tuple[str, str]]) -> "np.ndarray":
+        """Return logits in the order of the pairs (question, text): float32, shape (len(pairs),)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +103,10 @@ class Reranker:
             check_source(source)
         name = str(source)
         return cls(SentenceTransformersEngine(name, device), name, _fitting_calibrations(Path(name)))
+
+    def with_engine(self, wrap: "Callable[[Engine], Engine]") -> "Reranker":
+        """Return the same model, run by the engine that `wrap` makes from the present one."""
+        return Reranker(wrap(self._engine), self.name, self.calibrations)
 
     @property
     def is_calibrated(self) -> bool:
@@ -185,7 +197,11 @@ class OpenVinoEngine:
 
     def logits(self, question: str, texts: Sequence[str]) -> "np.ndarray":
         """Return logits in the order of the texts: float32, shape (len(texts),)."""
-        return self._model.run([(question, text) for text in texts]).reshape(-1)
+        return self.pair_logits([(question, text) for text in texts])
+
+    def pair_logits(self, pairs: Sequence[tuple[str, str]]) -> "np.ndarray":
+        """Return logits in the order of the pairs (question, text): float32, shape (len(pairs),)."""
+        return self._model.run(pairs).reshape(-1)
 
 
 class SentenceTransformersEngine:
@@ -204,13 +220,16 @@ class SentenceTransformersEngine:
 
     def logits(self, question: str, texts: Sequence[str]) -> "np.ndarray":
         """Return logits in the order of the texts: float32, shape (len(texts),)."""
+        return self.pair_logits([(question, text) for text in texts])
+
+    def pair_logits(self, pairs: Sequence[tuple[str, str]]) -> "np.ndarray":
+        """Return logits in the order of the pairs (question, text): float32, shape (len(pairs),)."""
         import numpy as np
         from torch.nn import Identity
 
-        pairs = [(question, text) for text in texts]
         with without_cudnn_attention():
             # `Identity` gives logits even if the model's configuration asks for another activation
             scores = self._model.predict(
-                pairs, batch_size=self._batch_size, activation_fn=Identity(), show_progress_bar=False
+                list(pairs), batch_size=self._batch_size, activation_fn=Identity(), show_progress_bar=False
             )
         return np.asarray(scores, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Where a request comes from: the page itself and programs may send requests, pages of other sites may not.
+"""Where a request comes from: the server's own page and programs may send requests, pages of other sites may not.
 
 A browser sends requests of other sites' pages with all cookies. It names the sender in `Origin` and `Sec-Fetch-Site`, which a
 page cannot change. A site may also point its own name to this machine (DNS rebinding); then `Host` contains that name.
@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from ragqa.demo.limits import Refused
 from ragqa.errors import InputError
+from ragqa.serve.limits import Refused
 
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "[::1]"})
 WILDCARDS = frozenset({"0.0.0.0", "::"})  # noqa: S104
@@ -82,7 +82,7 @@ def _check_hosts(scope: Any, names: Names) -> list[str]:
         found = _HOST.fullmatch(host)
         if found is None or not names.hold(found[1], (scope.get("server") or ("",))[0]):
             name = found[1] if found else "this name"
-            raise Refused(403, f"The chat is not served as {name}. Start it with --allow-host NAME to allow a name.")
+            raise Refused(403, f"This server is not called {name}. Start it with --allow-host NAME to allow a name.")
     return hosts
 
 
