@@ -14,17 +14,17 @@ _NOT_A_PHRASE = re.compile(
     r"how|after|before|around|beyond|toward|towards|between|until|unlike|compared|based|given|due|only|just|even|instead|"
     r"a|an|the|elsewhere|now|today|later|again|perhaps|maybe|either|neither|yet|once|rather|per|let|see|using|being|having|"
     r"various|different|much|certain|during|among|across|within|without|under|over|through|via|whenever|despite|throughout|"
-    r"inside|outside|like|about|sometimes|often|usually|typically|generally|similarly|likewise|besides|except|versus|vs)\b",
+    r"inside|outside|like|about|sometimes|often|usually|typically|generally|similarly|likewise|nothing|everything|something|anything|below|whereas|numerous|besides|except|versus|vs)\b",
     re.IGNORECASE,
 )
 _CLAUSE = re.compile(
     r"\b(?:is|are|was|were|be|been|has|have|had|that|which|who|whose|can|may|might|will|would|should|must|if|because|when|how|"
     r"what|why|where|there|it|its|they|their|this|these|those|we|our|you|your|his|her|not|does|do|did|than|as|so|then|"
-    r"only|also|alone|itself|themselves|i|cannot)\b",
+    r"only|also|alone|whereas|shows|suggests|itself|themselves|i|cannot)\b",
     re.IGNORECASE,
 )
 _VAGUE_FIRST = re.compile(  # adjectives that say nothing of themselves or point at what was said before
-    r"^(?:resulting|final|first|second|third|new|newer|above|given|same|other|corresponding|proposed|current|previous|"
+    r"^(?:resulting|final|first|second|third|fourth|fifth|new|newer|above|given|same|other|corresponding|proposed|current|previous|"
     r"original|whole|entire|latter|former|only|main|key|major|primary|notable|important|simple|simpler|simplest|single|typical|"
     r"common|popular|classic|classical|good|better|best|worst|naive|recent|early|earlier|later|related|similar|particular|"
     r"specific|general|following|obvious|usual|next|last|further|additional|practical|famous|modern|larger|smaller|"

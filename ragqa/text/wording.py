@@ -51,6 +51,7 @@ _VOWEL_SOUND = re.compile(
     r"(?!(?:uni(?!n|m)|us[aeiu]|eu|one|once|ubi|uti|ura)[a-z])[aeiou]|hour|honest|heir", re.IGNORECASE
 )
 _NO_NAME = re.compile(r"(?:ing|tion|sion|ity|ness|ism|ment|ance|ence|ology)s?$")
+_NAME_WITH_HYPHEN = re.compile(r"\w+[–-][A-Z]")  # "Barnes–Hut tree", "Self-Consistency"
 _SPELT = re.compile(r"[A-Z](?:[A-Z\d]+s?(?![a-z])|-|$)")  # read letter by letter: an "SVM", an "n-gram"
 _VOWEL_LETTERS = "AEFHILMNORSX"
 _READ_AS_WORD = re.compile(
@@ -106,7 +107,7 @@ class Wording:
     def inside(self, phrase: str) -> str:
         """Return a phrase as it is written inside a sentence: in lower case unless it begins with a name."""
         first, *others = re.findall(r"[^\s–-]+", phrase) or [""]
-        if self.is_name(phrase) or not re.fullmatch(r"[A-Z][a-z’']+", first):
+        if self.is_name(phrase) or not re.fullmatch(r"[A-Z][a-z’']+", first) or _NAME_WITH_HYPHEN.match(phrase):
             return phrase
         word = first.lower()
         unseen = not self._capital[word] and (bool(others) or bool(_NO_NAME.search(word)))
