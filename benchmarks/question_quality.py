@@ -1,10 +1,12 @@
 """How good generated questions are: a sheet of fresh ones to read, and what the lint says of labelled ones.
 
     python benchmarks/question_quality.py sheet --data ../shared/data --out sheet.md
+    python benchmarks/question_quality.py negatives --data ../shared/data --out negatives.md
     python benchmarks/question_quality.py lint --data ../shared/data
 
 `sheet` draws questions from the half of the pages that the rules were not written on (`is_aside`): machine-learning pages, and
 as many from the starter corpus and from other pages. They passed the same check as those of `ragqa dataset`.
+`negatives` draws as many pairs of such questions and passages that a dataset has as negatives.
 `lint` compares the lint with `question_labels.jsonl`: questions of the old and the new generator, read by one reader.
 """
 
@@ -13,14 +15,15 @@ import gzip
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ragqa.models.reranker import Reranker
 from ragqa.records import Page, Passage
 from ragqa.text.pages import read_pages, starter_folder
 from ragqa.text.passages import full_text, split
-from ragqa.training.dataset import Example, ExampleSet, check_questions, from_passages
+from ragqa.training.dataset import ExampleSet, PairConfig, build, check_questions, from_passages
 from ragqa.training.lint import ASPECTS, QuestionReader
 
 LABELS = Path(__file__).with_name("question_labels.jsonl")
@@ -44,30 +47,46 @@ def passages_of(pages: Sequence[Page]) -> tuple[Passage, ...]:
     return tuple(passage for page in pages for passage in split(page))
 
 
-def fresh(pages: Sequence[Page], count: int, seed: int, reranker: Reranker) -> list[Example]:
+def fresh(pages: Sequence[Page], count: int, seed: int, reranker: Reranker) -> ExampleSet:
     """Draw checked questions from pages."""
     source = from_passages(passages_of(pages))
     drawn = random.Random(seed).sample(source.examples, min(2 * count, len(source.examples)))
     kept, dropped = check_questions(ExampleSet(source.passages, tuple(drawn), reranker=reranker))
     print(f"{len(source.examples)} questions of {len(pages)} pages; of {len(drawn)} drawn, dropped: {dropped}")
-    return list(kept.examples[:count])
+    return replace(kept, examples=kept.examples[:count])
 
 
-def sheet(data: Path, count: int, seed: int) -> str:
-    """Questions to read, numbered and shuffled, each with its positives."""
+def draw(data: Path, count: int, seed: int) -> list[ExampleSet]:
+    """Draw questions from machine-learning pages, half of them, and from the starter corpus and other pages."""
     rng, reranker = random.Random(seed), Reranker.load()
     ml = [page for page in read_wikipedia(data, ml=True) if is_aside(page.title)]
     others = [page for page in read_wikipedia(data, ml=False) if is_aside(page.title)]
     starter = [page for page in read_pages(starter_folder()) if is_aside(page.title)]
-    examples = fresh(ml, count // 2, seed, reranker)
-    examples += fresh(starter, count // 4, seed, reranker)
-    examples += fresh(rng.sample(others, OTHER_PAGES), count - len(examples), seed, reranker)
-    rng.shuffle(examples)
-    return "\n".join(f"{n}. **{e.question}**\n\n{_quote(e.positives)}\n" for n, e in enumerate(examples, 1))
+    return [
+        fresh(ml, count // 2, seed, reranker),
+        fresh(starter, count // 4, seed, reranker),
+        fresh(rng.sample(others, OTHER_PAGES), count - count // 2 - count // 4, seed, reranker),
+    ]
 
 
-def _quote(positives: Sequence[Passage]) -> str:
-    return "\n".join(f"   > {' '.join(full_text(passage).split())}" for passage in positives[:1])
+def sheet(data: Path, count: int, seed: int) -> str:
+    """Questions to read, numbered and shuffled, each with its first positive."""
+    examples = [example for drawn in draw(data, count, seed) for example in drawn.examples]
+    random.Random(seed).shuffle(examples)
+    return _numbered((e.question, full_text(e.positives[0])) for e in examples)
+
+
+def negatives(data: Path, count: int, seed: int) -> str:
+    """Questions and negatives of a dataset with default settings, numbered and shuffled."""
+    config = PairConfig(parts=(1.0, 0.0, 0.0), seed=seed)
+    sets = draw(data, -(-count // config.negatives), seed)
+    pairs = [pair for pair in build(sets, config)["train"] if pair.label == 0]
+    random.Random(seed).shuffle(pairs)
+    return _numbered((pair.question, pair.passage) for pair in pairs[:count])
+
+
+def _numbered(rows: Iterable[tuple[str, str]]) -> str:
+    return "\n".join(f"{n}. **{q}**\n\n   > {' '.join(text.split())}\n" for n, (q, text) in enumerate(rows, 1))
 
 
 def compare_lint(data: Path | None) -> dict[str, dict[str, float]]:
@@ -104,7 +123,7 @@ def _agreement(pairs: Sequence[tuple[bool, bool]]) -> dict[str, float]:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("sheet", "lint"))
+    parser.add_argument("what", choices=("sheet", "negatives", "lint"))
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--count", type=int, default=300)
@@ -114,8 +133,9 @@ def main() -> None:
         print(json.dumps(compare_lint(options.data), indent=1))
         return
     if options.data is None or options.out is None:
-        parser.error("sheet needs --data and --out")
-    options.out.write_text(sheet(options.data, options.count, options.seed), encoding="utf8")
+        parser.error(f"{options.what} needs --data and --out")
+    made = {"sheet": sheet, "negatives": negatives}[options.what]
+    options.out.write_text(made(options.data, options.count, options.seed), encoding="utf8")
 
 
 if __name__ == "__main__":

@@ -303,20 +303,23 @@ def choose_splits(sets: Iterable[ExampleSet], config: PairConfig) -> Mapping[str
     return _choose(pages, questions, config)
 
 
-def _choose(pages: Iterable[str], questions: Counter[str], config: PairConfig) -> Mapping[str, str]:
+def _choose(
+    pages: Iterable[str], questions: Counter[str], config: PairConfig, least: float = _LEAST_SHARE
+) -> Mapping[str, str]:
+    """Choose the split of every page; if one has no more than `least` of its proportion of the questions, cut them anew."""
     wanted = {split: part / sum(config.parts) for split, part in zip(SPLITS, config.parts, strict=True) if part}
     positions = {page: _position(page, config) for page in pages}
     splits = {page: _split_at(position, config) for page, position in positions.items()}
-    if not _is_balanced(questions, splits, wanted):
+    if not _is_balanced(questions, splits, wanted, least):
         splits = _cut(sorted(positions, key=lambda page: (positions[page], page)), questions, wanted)
     return splits
 
 
-def _is_balanced(questions: Counter[str], splits: Mapping[str, str], wanted: Mapping[str, float]) -> bool:
+def _is_balanced(questions: Counter[str], splits: Mapping[str, str], wanted: Mapping[str, float], least: float) -> bool:
     found: Counter[str] = Counter()
     for page, count in questions.items():
         found[splits[page]] += count
-    return all(found[split] >= _LEAST_SHARE * share * questions.total() for split, share in wanted.items())
+    return all(found[split] > least * share * questions.total() for split, share in wanted.items())
 
 
 def _cut(pages: Sequence[str], questions: Counter[str], wanted: Mapping[str, float]) -> dict[str, str]:
@@ -374,7 +377,7 @@ def build_reference(windows: Iterable[Passage], config: PairConfig) -> dict[str,
     """Make pairs as the reference model did: a question from each raw window, and one random window as its negative."""
     windows = tuple(windows)
     questions = Counter(map(_page, windows))
-    chosen = _choose(questions, questions, config)
+    chosen = _choose(questions, questions, config, least=0)  # as published, unless a split is empty
     by_split: dict[str, list[Passage]] = {split: [] for split in SPLITS}
     for window in windows:
         by_split[chosen[_page(window)]].append(window)

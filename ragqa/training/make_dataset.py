@@ -110,7 +110,7 @@ def make_dataset(config: DatasetConfig) -> dict[str, Any]:
         sources=[*(f"{origin.name}; licence: {origin.licence}" for origin in origins), *_models_used(config)],
         licence=config.licence or join_licences(origins),
         config=config.pairs,
-        more_lint=dropped | _inspect(pairs, reranker),
+        more_lint=dropped | _inspect(pairs, reranker if config.style == "reference" else None),
     )
 
 
@@ -151,7 +151,7 @@ def _check_splits(pairs: Mapping[str, Sequence[Pair]], config: PairConfig) -> No
 
 
 def _inspect(pairs: Mapping[str, Sequence[Pair]], reranker: Reranker | None) -> dict[str, Any]:
-    """Read the questions and warn of rates that are low."""
+    """Read the questions and warn of rates that are low. The check has asked the reranker already, except for raw windows."""
     report = inspect_questions(pairs, reranker)
     low = [f"{report[aspect]:.0%} {aspect}" for aspect in ASPECTS if report[aspect] < _LEAST_RATE]
     if low:
