@@ -13,12 +13,12 @@ from ragqa.training.card import (
     Origin,
     add_origins,
     join_licences,
-    lint,
     origin_of,
     read_origin,
     write_dataset,
 )
 from ragqa.training.dataset import SPLITS, PairConfig
+from ragqa.training.lint import lint
 
 PAIRS = {
     "train": [

@@ -1,11 +1,13 @@
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 
+import numpy as np
 import pytest
 
 from ragqa.errors import CorpusError, InputError
 from ragqa.evaluation.judged import Judged, read_starter
 from ragqa.models.embedder import Embedder
+from ragqa.models.reranker import Reranker
 from ragqa.records import Page, Pair, Passage
 from ragqa.text.passages import full_text, split_windows
 from ragqa.text.questions import reference_question
@@ -16,8 +18,11 @@ from ragqa.training.dataset import (
     PairConfig,
     build,
     build_reference,
+    check_questions,
+    choose_splits,
     from_judged,
     from_passages,
+    keep_apart,
     split_by_page,
     split_of,
 )
@@ -299,3 +304,113 @@ def test_passages_without_a_title_are_pages_of_their_own() -> None:
     judged = Judged("toy", passages, {"q": "kernel number3"}, {"q": {"d3": 1}}, {})
     for shares in ((0, 0, 1), (0, 1, 0)):
         assert len(_only_negatives(from_judged(judged), shares=shares, negatives=5)) == 5
+
+
+def test_the_rest_of_a_section_is_never_a_negative() -> None:
+    passages = [
+        Passage(f"{n}", "Robot", section, text=f"A robot has {section.lower() or 'parts'}, part {n}.")
+        for n, section in enumerate(["", "History", "History", "History", "Legs", "Arms"])
+    ]
+    source = from_passages(passages)
+    (example,) = [e for e in source.examples if e.question == "What is the history of robots?"]
+    assert [p.id for p in example.positives] == ["1"]
+    assert [p.id for p in example.left_out] == ["2", "3"]
+    for seed in range(10):
+        negatives = _only_negatives(ExampleSet(source.passages, (example,)), shares=(1, 1, 1), seed=seed, negatives=5)
+        assert negatives
+        assert not any(text.startswith("Robot - History") for text in negatives)
+
+
+def test_a_near_copy_of_the_positive_is_no_negative() -> None:
+    text = "The learning rate sets the size of each step that gradient descent takes along the slope of a loss."
+    positive = Passage("1", "Learning rate", text=text)
+    copy = Passage("2", "Step size", text=text.replace("sets", "gives"))
+    other = Passage("3", "Cats", text="Cats sleep most of the day, and hunt most of the night, wherever they live.")
+    source = ExampleSet((positive, copy, other), (Example("what is it?", (positive,)),))
+    assert set(_only_negatives(source, shares=(1, 1, 1), negatives=6, skip=0)) == {full_text(other)}
+
+
+def test_a_page_with_too_few_passages_takes_negatives_from_sibling_pages() -> None:
+    passages = _pages(30)
+    wanted = Passage("x", "Trees", text="a kernel trick")
+    near = [Passage(f"n{n}", "Forests", text=f"a kernel trick {n}") for n in range(8)]
+    source = ExampleSet((*passages, wanted, *near), (Example("kernel trick?", (wanted,)),))
+    negatives = _only_negatives(source, shares=(0, 1, 0), negatives=3)
+    assert len(negatives) == 3
+    assert all(text.startswith("Forests: ") for text in negatives)
+
+
+class _Judge:
+    """Takes a passage with the word "yes" for an answer."""
+
+    def logits(self, question: str, texts: Sequence[str]) -> np.ndarray:
+        return np.array([2.0 if "yes" in text else -2.0 for text in texts], dtype=np.float32)
+
+
+def test_a_passage_that_the_reranker_takes_for_an_answer_is_no_negative() -> None:
+    wanted = Passage("x", "Trees", text="yes, a kernel")
+    others = [Passage(f"{n}", f"Page {n}", text=f"{'yes' if n % 2 else 'no'}, kernel {n}") for n in range(12)]
+    source = ExampleSet((wanted, *others), (Example("kernel?", (wanted,)),), reranker=Reranker(_Judge(), "judge"))
+    negatives = _only_negatives(source, shares=(1, 1, 1), negatives=5, skip=0)
+    assert negatives
+    assert not any("yes" in text for text in negatives)
+
+
+def test_questions_that_do_not_find_their_passage_are_dropped() -> None:
+    passages = _pages(10)
+    found = Passage("x", "Trees", text="yes, a decision tree splits")
+    source = ExampleSet(
+        (*passages, found, Passage("y", "Cats", text="no, a cat")),
+        (
+            Example("what does a decision tree do?", (found,)),
+            Example("what is a dog?", (passages[0],)),
+            Example("what is a cat?", (Passage("y", "Cats", text="no, a cat"),)),
+        ),
+        reranker=Reranker(_Judge(), "judge"),
+    )
+    seen: list[Example] = []
+    kept, dropped = check_questions(source, seen.append)
+    assert [example.question for example in kept.examples] == ["what does a decision tree do?"]
+    assert dropped == {"not_found": 1, "not_answered": 1}
+    assert len(seen) == 3
+    with pytest.raises(CorpusError, match="no generated question finds its own passage"):
+        check_questions(ExampleSet(source.passages, source.examples[1:2]))
+
+
+@pytest.mark.parametrize("pages", [3, 4, 5, 8])
+def test_few_pages_give_every_split_a_page_with_questions(pages: int) -> None:
+    passages = _pages(pages)
+    source = ExampleSet(tuple(passages), tuple(Example(f"q{p.id}", (p,)) for p in passages))
+    for seed in range(20):
+        config = PairConfig(seed=seed, negatives=1)
+        made = split_by_page(source, config)
+        assert set(made) == set(SPLITS)
+        assert len(made["train"].examples) == max(len(own.examples) for own in made.values())
+
+
+def test_splits_are_balanced_by_questions_not_by_pages() -> None:
+    passages = _pages(20)
+    questions = [Example(f"q{n}", (passages[0],)) for n in range(100)] + [
+        Example(f"r{n}", (passages[6 * n],)) for n in range(1, 20)
+    ]
+    source = ExampleSet(tuple(passages), tuple(questions))
+    config = PairConfig(parts=(1, 1, 1), seed=3)
+    splits = choose_splits([source], config)
+    assert set(splits.values()) == set(SPLITS)
+    assert splits == choose_splits([source], config)
+
+
+def test_a_text_that_two_pages_share_stays_in_one_split() -> None:
+    one, other = Pair("a?", "Same text.", 1.0), Pair("b?", "Other text.", 0.0)
+    kept = keep_apart({"train": [one], "eval": [Pair("c?", "same TEXT.", 1.0), other], "test": []})
+    assert kept == {"train": [one], "eval": [other], "test": []}
+    with pytest.raises(CorpusError, match="every passage of the eval split is in another split too"):
+        keep_apart({"train": [one], "eval": [Pair("c?", "same text.", 1.0)], "test": []})
+
+
+def test_the_reference_style_has_no_text_in_two_splits() -> None:
+    windows = [Passage(f"{n}", f"Page {n}", text="the same window" if n % 3 == 0 else f"window {n}") for n in range(60)]
+    pairs = build_reference(windows, PairConfig(parts=(1, 1, 1)))
+    texts = {split: {pair.passage for pair in pairs[split]} for split in SPLITS}
+    assert all(texts.values())
+    assert all(not texts[one] & texts[other] for one, other in combinations(SPLITS, 2))

@@ -1,10 +1,11 @@
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ragqa.errors import InputError, ModelError
+from ragqa.errors import CorpusError, InputError, ModelError
+from ragqa.records import Passage
 from ragqa.storage.json_lines import read_rows, write_json_lines
 from ragqa.text.make_passages import PassagesConfig, make_passages
 from ragqa.training.dataset import PairConfig
@@ -61,3 +62,17 @@ def test_a_dataset_comes_from_passages_and_judged_questions(tmp_path: Path) -> N
     assert "- few.jsonl: the starter corpus of ragqa; licence: cc0-1.0" in card
     assert "- starter: the starter corpus of ragqa; licence: cc0-1.0" in card
     assert "- `negatives`: 1" in card
+    assert lint["dropped_not_found"] < 40
+    assert lint["questions_read"] <= 500
+    assert lint["grammatical"] > 0.9
+    assert f"- `grammatical`: {lint['grammatical']}" in card
+
+
+def test_too_few_pages_for_the_splits_are_refused(tmp_path: Path) -> None:
+    write_json_lines(
+        tmp_path / "one.jsonl",
+        [asdict(Passage(f"{n}", "Dropout", s, text="Dropout is a method.")) for n, s in enumerate(["", "History"])],
+    )
+    with pytest.raises(CorpusError, match=r"the eval split has no question, because too few pages have questions"):
+        make_dataset(DatasetConfig(out=tmp_path / "out", passages=tmp_path / "one.jsonl", check=False))
+    assert not (tmp_path / "out").exists()

@@ -120,6 +120,13 @@ def _add_pair_options(group: Any) -> None:
         help='embedder that finds hard negatives in addition to BM25: folder, hub id or "bundled" (default: BM25 alone)',
     )
     group.add_argument(
+        "--no-check",
+        dest="check",
+        action="store_const",
+        const=False,
+        help="keep generated questions that do not find their own passage, and negatives that the reranker takes for answers",
+    )
+    group.add_argument(
         "--style",
         choices=STYLES,
         help="reference makes pairs as the published reference model did: one question and one random negative per passage "

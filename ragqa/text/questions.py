@@ -95,9 +95,7 @@ class QuestionGenerator:
 
     def __init__(self, passages: Iterable[Passage], forms: Iterable[str] = ("what",)) -> None:
         """Raise `InputError` for a form that is not in `FORMS`."""
-        self.forms = tuple(forms)
-        if unknown := [form for form in self.forms if form not in FORMS]:
-            raise InputError(f"question form {unknown[0]!r} is unknown; there are {', '.join(FORMS)}")
+        self.forms = check_forms(forms)
         passages = tuple(passages)
         self._lower, self._capital = _count_cases(passages)
         self._first = _first_of_sections(passages)
@@ -118,7 +116,7 @@ class QuestionGenerator:
 
     def topic(self, title: str) -> str:
         """Return a title as it is written inside a sentence: without parenthesis, in lower case unless it is a name."""
-        return self._decapitalize(_PARENTHESIS.sub("", title).strip())
+        return self._decapitalize(without_parenthesis(title))
 
     def _from_title(self, passage: Passage) -> Iterator[Question]:
         if re.match(r"(?:list|glossary|outline|timeline|index) of", passage.title, re.IGNORECASE):
@@ -132,7 +130,7 @@ class QuestionGenerator:
         yield Question(topic, "keyword")
 
     def _from_heading(self, passage: Passage) -> Iterator[Question]:
-        heading = _PARENTHESIS.sub("", passage.section).strip()
+        heading = without_parenthesis(passage.section)
         topic = self.topic(passage.title)
         if usual := _usual_heading(heading):
             form, template = usual
@@ -185,6 +183,19 @@ class QuestionGenerator:
 
     def _is_common(self, word: str) -> bool:
         return self._lower[word.lower()] > self._capital[word.lower()]
+
+
+def check_forms(forms: Iterable[str]) -> tuple[str, ...]:
+    """Return the forms as a tuple. Raise `InputError` for one that is not in `FORMS`."""
+    forms = tuple(forms)
+    if unknown := [form for form in forms if form not in FORMS]:
+        raise InputError(f"question form {unknown[0]!r} is unknown; there are {', '.join(FORMS)}")
+    return forms
+
+
+def without_parenthesis(title: str) -> str:
+    """Return a title or heading without the parenthesis at its end."""
+    return _PARENTHESIS.sub("", title).strip()
 
 
 def _first_of_sections(passages: Sequence[Passage]) -> frozenset[str]:

@@ -6,10 +6,8 @@ The card names the sources of the texts and their licences, as far as they are k
 import json
 import re
 import statistics
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -18,9 +16,9 @@ from ragqa.errors import CorpusError, MissingExtraError, warn_of_fallback
 from ragqa.records import PARTLY, Pair, Passage
 from ragqa.storage.folders import DATASET_MARK, replace_folder
 from ragqa.storage.json_lines import write_json_lines
-from ragqa.text.analyzer import Analyzer
 from ragqa.text.pages import read_pages, starter_folder
 from ragqa.training.dataset import SPLITS
+from ragqa.training.lint import lint
 
 if TYPE_CHECKING:
     import pyarrow
@@ -64,8 +62,11 @@ def write_dataset(
     config: Config,
     about: str = ABOUT,
     add: Callable[[Path], object] | None = None,
+    more_lint: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Write the splits as `.jsonl` and `.parquet`, a card, the lint report and checksums; return the lint report.
+
+    `more_lint` is added to the report.
 
     `licence` is one of the hub's identifiers, or several separated by ", ". `about` is the first paragraph of the card. `add`
     writes more files into the new folder. Issues a `FallbackWarning` if the eval split is empty or all train pairs have one
@@ -80,7 +81,7 @@ def write_dataset(
         raise MissingExtraError("writing Parquet", "train") from error
     if not pairs["train"]:
         raise CorpusError("there are no pairs to train on; give more pages or another seed")
-    report = lint(pairs)
+    report = lint(pairs) | dict(more_lint or {})
     _warn_of_gaps(pairs, out)
     with replace_folder(out, DATASET_MARK) as new:
         for split in SPLITS:
@@ -145,58 +146,6 @@ def add_origins(card: Path, base: str, base_licence: str | None, datasets: Itera
     card.write_text(f"{before}{section}{heading}{details}", encoding="utf8")
 
 
-def lint(pairs: Mapping[str, Sequence[Pair]]) -> dict[str, Any]:
-    """Compute figures that show flaws of a dataset.
-
-    - `template_share`: fraction of the questions that begin with the most frequent two words.
-    - `overlap_shortcut`: how often the number of shared terms alone ranks a positive above a negative of its question (ties
-      count half). 0.5 means no shortcut; near 1 the pairs teach little else.
-    - `leaking_passages`, `leaking_questions`: number in eval and test that are in train too.
-    - `duplicate_pairs`, `contradictions`: number of repeated pairs, and of pairs with several labels.
-    """
-    everything = [pair for split in SPLITS for pair in pairs[split]]
-    questions = list(dict.fromkeys(pair.question for pair in everything))
-    starts = Counter(" ".join(re.findall(r"\w+", question.lower())[:2]) for question in questions)
-    labels: dict[tuple[str, str], set[float]] = {}
-    for pair in everything:
-        labels.setdefault((pair.question, pair.passage), set()).add(pair.label)
-    (template, count), *_ = starts.most_common(1)
-    return {
-        "pairs": {split: len(pairs[split]) for split in SPLITS},
-        "positives": {split: sum(p.label >= PARTLY for p in pairs[split]) for split in SPLITS},
-        "questions": len(questions),
-        "template": template,
-        "template_share": round(count / len(questions), 4),
-        "overlap_shortcut": round(_overlap_shortcut(everything), 4),
-        "leaking_passages": len(_leaking(pairs, "passage")),
-        "leaking_questions": len(_leaking(pairs, "question")),
-        "duplicate_pairs": len(everything) - len(labels),
-        "contradictions": sum(len(found) > 1 for found in labels.values()),
-    }
-
-
-def _leaking(pairs: Mapping[str, Sequence[Pair]], field: str) -> set[str]:
-    train = {getattr(pair, field).casefold() for pair in pairs["train"]}
-    return {
-        getattr(pair, field)
-        for split in SPLITS[1:]
-        for pair in pairs[split]
-        if getattr(pair, field).casefold() in train
-    }
-
-
-def _overlap_shortcut(pairs: Sequence[Pair]) -> float:
-    analyzer = Analyzer()
-    asked = cache(lambda question: frozenset(analyzer.question_terms(question)))
-    told = cache(lambda passage: frozenset(analyzer.terms(passage)))
-    shared: dict[str, tuple[list[int], list[int]]] = {}
-    for pair in pairs:
-        overlap = len(asked(pair.question) & told(pair.passage))
-        shared.setdefault(pair.question, ([], []))[pair.label >= PARTLY].append(overlap)
-    wins = [(p > n) + (p == n) / 2 for negatives, positives in shared.values() for p in positives for n in negatives]
-    return statistics.mean(wins) if wins else 0.5
-
-
 def _row(pair: Pair) -> tuple[str, str, float]:
     return pair.question, pair.passage, float(pair.label)
 
@@ -256,7 +205,8 @@ def _card(
             "",
             "## Lint",
             "",
-            *(f"- `{name}`: {value}" for name, value in report.items() if not isinstance(value, dict)),
+            *(f"- `{name}`: {value}" for name, value in report.items() if not isinstance(value, dict | list)),
+            *_worst(report.get("worst", ())),
             "",
             "## Samples",
             "",
@@ -266,6 +216,12 @@ def _card(
             "",
         ]
     )
+
+
+def _worst(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the lines of the card on the questions with the most faults."""
+    listed = [f"- {_cell(row['question'])} ({'; '.join(row['faults'])})" for row in rows]
+    return ["", "The questions with the most faults:", "", *listed] if listed else []
 
 
 def _as_yaml(names: Sequence[str]) -> str:

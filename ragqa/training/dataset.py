@@ -5,27 +5,42 @@ In a dataset, `sentence_0` is the question, `sentence_1` the passage as the rera
 """
 
 import hashlib
+import logging
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any
+
+from rapidfuzz import fuzz
 
 from ragqa.errors import CorpusError, InputError
 from ragqa.evaluation.judged import Judged
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
 from ragqa.models.embedder import Embedder
+from ragqa.models.reranker import Reranker
 from ragqa.records import PARTLY, Pair, Passage
+from ragqa.text.natural_questions import NaturalQuestions
 from ragqa.text.passages import full_text
-from ragqa.text.questions import QuestionGenerator, reference_question
+from ragqa.text.questions import reference_question
 
 SPLITS = ("train", "eval", "test")
 NEGATIVE_KINDS = ("random", "page", "hard")
 
+_LOG = logging.getLogger(__name__)
+
+ANSWERING = 0.0  # logit of the reranker from which a passage counts as an answer
+UNANSWERED = -0.3  # logit below which it does not answer at all
+
+_FOUND_WITHIN = 5  # a generated question must find its section among so many passages of each ranking
 _HARD_CANDIDATES = 30
+_COPY = 85  # per cent of equal characters from which two texts are copies...
+_LEAST_COPIED = 80  # ...of at least so many characters; shorter ones may differ in the word that matters
+_LEAST_SHARE = 0.5  # of its proportion of the questions; with fewer, a split is made again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +94,8 @@ def check_weights(name: str, weights: Sequence[float], kinds: Sequence[str]) -> 
 class Example:
     """A question and the passages that answer it: at least one, best first.
 
-    `labels` are the labels of the positives; if empty, all are 1. `rejected` passages were judged not to answer. No negative
-    may contain one of the texts in `answers`.
+    `labels` are the labels of the positives; if empty, all are 1. `rejected` passages were judged not to answer. `left_out`
+    passages may answer, so they are neither positives nor negatives. No negative may contain one of the texts in `answers`.
     """
 
     question: str
@@ -88,15 +103,20 @@ class Example:
     answers: tuple[str, ...] = ()
     labels: tuple[float, ...] = ()
     rejected: tuple[Passage, ...] = ()
+    left_out: tuple[Passage, ...] = ()
 
 
 @dataclass(frozen=True)
 class ExampleSet:
-    """Examples, and the passages that their negatives are drawn from. `embedder` finds hard negatives in addition to BM25."""
+    """Examples, and the passages that their negatives are drawn from. `embedder` finds hard negatives in addition to BM25.
+
+    With a `reranker`, a passage that it takes for an answer is no negative (Qu et al., "RocketQA", 2021).
+    """
 
     passages: tuple[Passage, ...]
     examples: tuple[Example, ...]
     embedder: Embedder | None = None
+    reranker: Reranker | None = None
     by_page: Mapping[str, list[Passage]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -132,17 +152,21 @@ class ExampleSet:
 def from_passages(passages: Iterable[Passage], forms: Sequence[str] = ("what",)) -> ExampleSet:
     """Generate questions from passages.
 
-    If several passages of a page answer a question, all are positives. Questions that passages of different pages answer are
-    left out, because either page may be a wrong answer. Raises `CorpusError` if no question can be generated.
+    If several passages of a page answer a question, all are positives. The other passages of their sections are left out: a
+    section goes on to answer what its first passage answers. Questions that passages of different pages answer are left out,
+    because either page may be a wrong answer. Raises `CorpusError` if no question can be generated.
     """
     passages = tuple(passages)
-    generator = QuestionGenerator(passages, forms)
+    generator = NaturalQuestions(passages, forms)
+    sections: dict[tuple[str, str], list[Passage]] = {}
+    for passage in passages:
+        sections.setdefault((_page(passage), passage.section), []).append(passage)
     answering: dict[str, tuple[str, list[Passage]]] = {}
     for passage in passages:
         for question in generator.questions(passage):
             answering.setdefault(question.text.casefold(), (question.text, []))[1].append(passage)
     examples = tuple(
-        Example(question, tuple(positives))
+        Example(question, tuple(positives), left_out=_rest_of_sections(positives, sections))
         for question, positives in answering.values()
         if len({p.title for p in positives}) == 1
     )
@@ -151,6 +175,49 @@ def from_passages(passages: Iterable[Passage], forms: Sequence[str] = ("what",))
             "no question can be generated; the passages need titles, headings or definitions to ask about"
         )
     return ExampleSet(passages, examples)
+
+
+def _rest_of_sections(
+    positives: Sequence[Passage], sections: Mapping[tuple[str, str], Sequence[Passage]]
+) -> tuple[Passage, ...]:
+    """Return the passages that share a section with a positive, without the positives."""
+    ids = {passage.id for passage in positives}
+    keys = dict.fromkeys((_page(passage), passage.section) for passage in positives)
+    return tuple(passage for key in keys for passage in sections[key] if passage.id not in ids)
+
+
+def check_questions(
+    source: ExampleSet, progress: Callable[[Example], None] | None = None
+) -> tuple[ExampleSet, dict[str, int]]:
+    """Keep the questions that find their own section, and count the others by the reason why they are dropped.
+
+    A question must find a positive, or a passage of the same section, among the first five of BM25 or of the embedder
+    (`not_found`). With a reranker, it must take a positive for an answer (`not_answered`).
+    """
+    dropped = {"not_found": 0, "not_answered": 0}
+    kept = []
+    for example in source.examples:
+        reason = _reason_to_drop(example, source)
+        if reason is None:
+            kept.append(example)
+        else:
+            dropped[reason] += 1
+        if progress:
+            progress(example)
+    if not kept:
+        raise CorpusError("no generated question finds its own passage; give more passages, or leave the check out")
+    return replace(source, examples=tuple(kept)), dropped
+
+
+def _reason_to_drop(example: Example, source: ExampleSet) -> str | None:
+    own = {passage.id for passage in (*example.positives, *example.left_out)}
+    rankings = 1 if source.embedder is None else 2  # `hard` takes from them in turn
+    if own.isdisjoint(passage.id for passage in source.hard[example.question][: _FOUND_WITHIN * rankings]):
+        return "not_found"
+    texts = [full_text(passage) for passage in example.positives]
+    if source.reranker and max(source.reranker.score(example.question, texts)) < UNANSWERED:
+        return "not_answered"
+    return None
 
 
 def from_judged(judged: Judged) -> ExampleSet:
@@ -208,16 +275,96 @@ def build(
 ) -> dict[str, list[Pair]]:
     """Make labelled pairs, by split. No page has passages in two splits, neither positives nor negatives.
 
-    Deterministic: the same example sets and configuration give the same pairs in the same order.
+    No text of a passage is in two splits either. Deterministic: the same example sets and configuration give the same pairs
+    in the same order.
     """
+    sets = tuple(sets)
+    split_by = choose_splits(sets, config)
     pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
     for whole in sets:
-        for split, source in split_by_page(whole, config).items():
+        for split, source in split_by_page(whole, config, split_by).items():
             for example in source.examples:
                 pairs[split] += _pairs(example, source, config)
                 if progress:
                     progress(example)
-    return {split: _deduplicate(made) for split, made in pairs.items()}
+    return keep_apart({split: _deduplicate(made) for split, made in pairs.items()})
+
+
+def choose_splits(sets: Iterable[ExampleSet], config: PairConfig) -> Mapping[str, str]:
+    """Return the split of every page.
+
+    It is that of `split_of`, so that a page stays in its split when others are added. If that leaves a split with less than
+    half of its proportion of the questions, as it may with few pages, the pages are cut into splits in the same order by
+    their number of questions.
+    """
+    pages: set[str] = set()
+    questions: Counter[str] = Counter()
+    for source in sets:
+        pages.update(map(_page, source.passages))
+        for example in source.examples:
+            pages.update(map(_page, (*example.positives, *example.rejected)))
+            questions[_page(example.positives[0])] += 1
+    return _choose(pages, questions, config)
+
+
+def _choose(
+    pages: Iterable[str], questions: Counter[str], config: PairConfig, least: float = _LEAST_SHARE
+) -> Mapping[str, str]:
+    """Choose the split of every page; if one has no more than `least` of its proportion of the questions, cut them anew."""
+    wanted = {split: part / sum(config.parts) for split, part in zip(SPLITS, config.parts, strict=True) if part}
+    positions = {page: _position(page, config) for page in pages}
+    splits = {page: _split_at(position, config) for page, position in positions.items()}
+    if not _is_balanced(questions, splits, wanted, least):
+        splits = _cut(sorted(positions, key=lambda page: (positions[page], page)), questions, wanted)
+    return splits
+
+
+def _is_balanced(questions: Counter[str], splits: Mapping[str, str], wanted: Mapping[str, float], least: float) -> bool:
+    found: Counter[str] = Counter()
+    for page, count in questions.items():
+        found[splits[page]] += count
+    return all(found[split] > least * share * questions.total() for split, share in wanted.items())
+
+
+def _cut(pages: Sequence[str], questions: Counter[str], wanted: Mapping[str, float]) -> dict[str, str]:
+    """Cut pages in order into splits by their number of questions; each page goes where most of its questions lie.
+
+    Every split gets a page with questions while there are enough of them.
+    """
+    asked = [page for page in pages if questions[page]]
+    splits, names, before = {}, list(wanted), 0
+    ends = [sum(list(wanted.values())[: n + 1]) * questions.total() for n in range(len(names))]
+    number = 0
+    for position, page in enumerate(asked):
+        middle = before + questions[page] / 2
+        opened = any(splits.get(other) == names[number] for other in asked[:position])
+        others = len(names) - 1 - number  # splits that still need a page
+        if opened and others and (middle >= ends[number] or len(asked) - position <= others):
+            number += 1
+        splits[page] = names[number]
+        before += questions[page]
+    return {page: splits.get(page, names[0]) for page in pages}
+
+
+def keep_apart(pairs: Mapping[str, list[Pair]]) -> dict[str, list[Pair]]:
+    """Leave out the pairs whose passage is in an earlier split already, in any case of its letters, and say how many.
+
+    Raises `CorpusError` if that leaves a split without pairs.
+    """
+    home: dict[str, str] = {}
+    kept: dict[str, list[Pair]] = {split: [] for split in SPLITS}
+    for split in SPLITS:
+        for pair in pairs[split]:
+            if home.setdefault(pair.passage.casefold(), split) == split:
+                kept[split].append(pair)
+        if pairs[split] and not kept[split]:
+            raise CorpusError(
+                f"every passage of the {split} split is in another split too; remove the copies of pages, or give more pages"
+            )
+    lost = sum(map(len, pairs.values())) - sum(map(len, kept.values()))
+    if lost:
+        _LOG.warning("left out %d pairs whose passages are in another split too: some pages share a text", lost)
+    return kept
 
 
 def _deduplicate(pairs: Iterable[Pair]) -> list[Pair]:
@@ -232,15 +379,20 @@ def _deduplicate(pairs: Iterable[Pair]) -> list[Pair]:
 
 def build_reference(windows: Iterable[Passage], config: PairConfig) -> dict[str, list[Pair]]:
     """Make pairs as the reference model did: a question from each raw window, and one random window as its negative."""
+    windows = tuple(windows)
+    questions = Counter(map(_page, windows))
+    chosen = _choose(questions, questions, config, least=0)  # as published, unless a split is empty
     by_split: dict[str, list[Passage]] = {split: [] for split in SPLITS}
     for window in windows:
-        by_split[split_of(window, config)].append(window)
+        by_split[chosen[_page(window)]].append(window)
     if len(by_split["train"]) < 2:
         raise CorpusError("the reference style needs at least two windows in the train split; give more pages")
-    return {
-        split: [pair for n in range(len(own)) for pair in _reference_pairs(own, n, config)]
-        for split, own in by_split.items()
-    }
+    return keep_apart(
+        {
+            split: [pair for n in range(len(own)) for pair in _reference_pairs(own, n, config)]
+            for split, own in by_split.items()
+        }
+    )
 
 
 def _reference_pairs(windows: Sequence[Passage], number: int, config: PairConfig) -> Iterator[Pair]:
@@ -252,30 +404,45 @@ def _reference_pairs(windows: Sequence[Passage], number: int, config: PairConfig
         yield Pair(question, windows[other + (other >= number)].text, 0.0)
 
 
-def split_by_page(source: ExampleSet, config: PairConfig) -> dict[str, ExampleSet]:
-    """Split examples and passages by page. Positives whose page is in another split are left out."""
+def split_by_page(
+    source: ExampleSet, config: PairConfig, split_by: Mapping[str, str] | None = None
+) -> dict[str, ExampleSet]:
+    """Split examples and passages by page. Positives whose page is in another split are left out.
+
+    `split_by` is the result of `choose_splits`, by default for this set alone.
+    """
+    chosen = split_by or choose_splits([source], config)
     passages: dict[str, list[Passage]] = {split: [] for split in SPLITS}
     examples: dict[str, list[Example]] = {split: [] for split in SPLITS}
     for passage in source.passages:
-        passages[split_of(passage, config)].append(passage)
+        passages[chosen[_page(passage)]].append(passage)
     for example in source.examples:
-        split = split_of(example.positives[0], config)
-        own = [n for n, p in enumerate(example.positives) if split_of(p, config) == split]
+        split = chosen[_page(example.positives[0])]
+        own = [n for n, p in enumerate(example.positives) if chosen[_page(p)] == split]
         kept = replace(
             example,
             positives=tuple(example.positives[n] for n in own),
             labels=tuple(example.labels[n] for n in own if example.labels),
-            rejected=tuple(p for p in example.rejected if split_of(p, config) == split),
+            rejected=tuple(p for p in example.rejected if chosen[_page(p)] == split),
         )
         examples[split].append(kept)
     return {s: replace(source, passages=tuple(passages[s]), examples=tuple(examples[s])) for s in SPLITS if examples[s]}
 
 
 def split_of(passage: Passage, config: PairConfig) -> str:
-    """Return the split of a passage's page. It depends on nothing but the page and the seed."""
-    position = keyed_random(config.seed, _page(passage)).random() * sum(config.parts)
+    """Return the split of a passage's page, if splits need no balance. It depends on nothing but the page and the seed."""
+    return _split_at(_position(_page(passage), config), config)
+
+
+def _split_at(position: float, config: PairConfig) -> str:
     train, evaluation, _ = config.parts
-    return "train" if position < train else "eval" if position < train + evaluation else "test"
+    scaled = position * sum(config.parts)
+    return "train" if scaled < train else "eval" if scaled < train + evaluation else "test"
+
+
+def _position(page: str, config: PairConfig) -> float:
+    """Return a random number from 0 to 1 that depends on nothing but the page and the seed."""
+    return keyed_random(config.seed, page).random()
 
 
 def _pairs(example: Example, source: ExampleSet, config: PairConfig) -> Iterator[Pair]:
@@ -290,9 +457,10 @@ def _pairs(example: Example, source: ExampleSet, config: PairConfig) -> Iterator
 
 def _negatives(example: Example, source: ExampleSet, config: PairConfig, rng: random.Random) -> list[Passage]:
     chosen: dict[str, Passage] = {}
-    offered = {"page": _from_page(example, source, rng), "hard": _hard_negatives(example, source, config.skip)}
+    hard = [*_hard_negatives(example, source, config.skip)]
+    offered = {"page": chain(_from_page(example, source, rng), _from_siblings(hard, source, rng)), "hard": iter(hard)}
     for kind in rng.choices(NEGATIVE_KINDS, config.shares, k=config.negatives):
-        allowed = (p for p in offered.get(kind, ()) if p.id not in chosen and _is_negative(p, example))
+        allowed = (p for p in offered.get(kind, ()) if p.id not in chosen and _is_negative(p, example, source.reranker))
         negative = next(allowed, None) or _random_negative(example, source, chosen, rng)
         if negative is not None:
             chosen[negative.id] = negative
@@ -302,6 +470,12 @@ def _negatives(example: Example, source: ExampleSet, config: PairConfig, rng: ra
 def _from_page(example: Example, source: ExampleSet, rng: random.Random) -> Iterator[Passage]:
     page = source.by_page[_page(example.positives[0])]
     yield from rng.sample(page, len(page))
+
+
+def _from_siblings(hard: Sequence[Passage], source: ExampleSet, rng: random.Random) -> Iterator[Passage]:
+    """Yield passages of the pages on which the hardest negatives are, for a page that has too few of its own."""
+    for title in dict.fromkeys(map(_page, hard)):
+        yield from rng.sample(source.by_page[title], len(source.by_page[title]))
 
 
 def _hard_negatives(example: Example, source: ExampleSet, skip: int) -> Iterator[Passage]:
@@ -317,20 +491,33 @@ def _random_negative(
 ) -> Passage | None:
     for _ in range(20):  # a corpus of near copies may offer none
         passage = rng.choice(source.passages)
-        if passage.id not in chosen and _is_negative(passage, example):
+        if passage.id not in chosen and _is_negative(passage, example, source.reranker):
             return passage
     return None
 
 
-def _is_negative(passage: Passage, example: Example) -> bool:
-    """Return True unless the passage contains an answer, or its text is that of a judged passage or overlaps with one."""
+def _is_negative(passage: Passage, example: Example, reranker: Reranker | None = None) -> bool:
+    """Return True unless the passage may answer.
+
+    It may if it contains an answer, is left out, is judged, overlaps with a judged passage or is nearly the same text, or if
+    the reranker takes it for an answer.
+    """
     text = passage.text.casefold()
-    return not any(answer.casefold() in text for answer in example.answers) and not any(
-        passage.id == p.id
-        or text == p.text.casefold()
-        or (_share_offsets(passage, p) and passage.start < p.end and p.start < passage.end)
-        for p in (*example.positives, *example.rejected)
+    judged = (*example.positives, *example.rejected)
+    return not (
+        any(answer.casefold() in text for answer in example.answers)
+        or any(passage.id == p.id for p in (*judged, *example.left_out))
+        or any(_is_same(passage, p) for p in judged)
+        or (reranker is not None and reranker.score(example.question, [full_text(passage)])[0] >= ANSWERING)
     )
+
+
+def _is_same(one: Passage, other: Passage) -> bool:
+    """Return True for passages that overlap in one page, and for texts of which one is nearly a copy of the other."""
+    if _share_offsets(one, other) and one.start < other.end and other.start < one.end:
+        return True
+    a, b = one.text.casefold(), other.text.casefold()
+    return a == b or (min(len(a), len(b)) >= _LEAST_COPIED and fuzz.ratio(a, b, score_cutoff=_COPY) > 0)
 
 
 def _page(passage: Passage) -> str:

@@ -1,14 +1,15 @@
 """Passages, judged questions and feedback in, a dataset folder out: what `ragqa dataset` does."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ragqa.errors import InputError
+from ragqa.errors import CorpusError, InputError
 from ragqa.evaluation.judged import STARTER_SETS, Judged, read_judged
 from ragqa.models.named import check_models, load_embedder
+from ragqa.models.reranker import Reranker
 from ragqa.progress import counter
 from ragqa.records import Pair, Passage
 from ragqa.search.feedback import read_feedback
@@ -17,17 +18,22 @@ from ragqa.storage.folders import DATASET_MARK, check_replaceable
 from ragqa.storage.json_lines import read_json_lines
 from ragqa.training.card import UNKNOWN, Origin, join_licences, origin_of, write_dataset
 from ragqa.training.dataset import (
+    SPLITS,
     ExampleSet,
     PairConfig,
     build,
     build_reference,
+    check_questions,
     from_feedback,
     from_judged,
     from_passages,
 )
+from ragqa.training.lint import ASPECTS, inspect_questions
 from ragqa.training.soft_labels import soften
 
 STYLES = ("ragqa", "reference")
+
+_LEAST_RATE = 0.85  # of questions without a fault; below it, the command warns
 
 _LOG = logging.getLogger(__name__)
 
@@ -39,8 +45,9 @@ class DatasetConfig:
     Questions are generated for the `passages` of a file; `judged` names BEIR folders (`split` is the split of their judgments)
     or sets of `STARTER_SETS`; `feedback` is a file of votes from the chat. `miner` is a bi-encoder that finds hard negatives
     in addition to BM25. `teachers` are bi-encoders that soften the labels of the train split, with `teacher_weight` from 0 to
-    1. The style "reference" is the recipe of the published model and takes only `passages`. A `licence` of None is derived
-    from the URLs of the pages.
+    1. `check` drops generated questions that do not find their own passage, and negatives that answer by the
+    bundled reranker. The style "reference" is the recipe of the published model and takes only `passages`. A `licence` of
+    None is derived from the URLs of the pages.
 
     Raises `InputError` for settings that do not go together.
     """
@@ -54,6 +61,7 @@ class DatasetConfig:
     miner: str | None = None
     teachers: tuple[str, ...] = ()
     teacher_weight: float = 0.25
+    check: bool = True
     style: str = "ragqa"
     title: str = "Questions and passages"
     licence: str | None = None
@@ -83,10 +91,14 @@ def make_dataset(config: DatasetConfig) -> dict[str, Any]:
     check_inputs(config.passages, config.feedback, *(name for name in config.judged if name not in STARTER_SETS))
     passages = tuple(read_json_lines(config.passages, Passage)) if config.passages else ()
     judged = [read_judged(name, config.split) for name in config.judged]
+    reranker = Reranker.load() if config.check and config.passages else None
+    dropped: dict[str, int] = {}
     if config.style == "reference":
         pairs = build_reference(passages, config.pairs)
     else:
-        pairs = _build(_example_sets(config, passages, judged), config)
+        sets, dropped = _example_sets(config, passages, judged, reranker)
+        pairs = _build(sets, config)
+    _check_splits(pairs, config.pairs)
     if config.teachers:
         _LOG.info("softening the labels of %d pairs", len(pairs["train"]))
         pairs["train"] = soften(pairs["train"], [*map(load_embedder, config.teachers)], config.teacher_weight)
@@ -98,18 +110,57 @@ def make_dataset(config: DatasetConfig) -> dict[str, Any]:
         sources=[*(f"{origin.name}; licence: {origin.licence}" for origin in origins), *_models_used(config)],
         licence=config.licence or join_licences(origins),
         config=config.pairs,
+        more_lint=dropped | _inspect(pairs, reranker if config.style == "reference" else None),
     )
 
 
-def _example_sets(config: DatasetConfig, passages: tuple[Passage, ...], judged: Iterable[Judged]) -> list[ExampleSet]:
-    sets = [from_passages(passages, config.pairs.forms)] if config.passages else []
-    sets += map(from_judged, judged)
+def _example_sets(
+    config: DatasetConfig, passages: tuple[Passage, ...], judged: Iterable[Judged], reranker: Reranker | None
+) -> tuple[list[ExampleSet], dict[str, int]]:
+    """Return the sets of questions, and the number of generated questions that were dropped, by reason."""
+    miner = load_embedder(config.miner) if config.miner else None
+    sets, dropped = [], {}
+    if config.passages:
+        generated = replace(from_passages(passages, config.pairs.forms), embedder=miner, reranker=reranker)
+        if config.check:
+            generated, dropped = _check(generated)
+        sets.append(generated)
+    sets += [replace(from_judged(one), embedder=miner) for one in judged]
     if config.feedback:
-        sets.append(from_feedback(read_feedback(config.feedback), passages))
-    if config.miner:
-        miner = load_embedder(config.miner)
-        sets = [replace(examples, embedder=miner) for examples in sets]
-    return sets
+        sets.append(replace(from_feedback(read_feedback(config.feedback), passages), embedder=miner))
+    return sets, dropped
+
+
+def _check(generated: ExampleSet) -> tuple[ExampleSet, dict[str, int]]:
+    _LOG.info("checking %d generated questions", len(generated.examples))
+    with counter(len(generated.examples), "questions") as counted:
+        kept, dropped = check_questions(generated, lambda _: counted.update())
+    for reason, count in dropped.items():
+        _LOG.info("dropped %d of %d generated questions: %s", count, len(generated.examples), reason.replace("_", " "))
+    return kept, {f"dropped_{reason}": count for reason, count in dropped.items()}
+
+
+def _check_splits(pairs: Mapping[str, Sequence[Pair]], config: PairConfig) -> None:
+    """Raise `CorpusError` for a split that is empty although it should have some of the pages."""
+    for split, part in zip(SPLITS, config.parts, strict=True):
+        if part and not pairs[split]:
+            raise CorpusError(
+                f"the {split} split has no question, because too few pages have questions; give more pages, or set its "
+                "proportion in --parts to 0"
+            )
+
+
+def _inspect(pairs: Mapping[str, Sequence[Pair]], reranker: Reranker | None) -> dict[str, Any]:
+    """Read the questions and warn of rates that are low. The check has asked the reranker already, except for raw windows."""
+    report = inspect_questions(pairs, reranker)
+    low = [f"{report[aspect]:.0%} {aspect}" for aspect in ASPECTS if report[aspect] < _LEAST_RATE]
+    if low:
+        _LOG.warning(
+            "of %d questions read by rules, only %s; lint.json lists the worst",
+            report["questions_read"],
+            ", ".join(low),
+        )
+    return report
 
 
 def _build(sets: Sequence[ExampleSet], config: DatasetConfig) -> dict[str, list[Pair]]:
