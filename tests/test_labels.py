@@ -9,8 +9,8 @@ from ragqa.evaluation.judged import Judged
 from ragqa.models.embedder import Embedder
 from ragqa.records import PARTLY, Pair, Passage
 from ragqa.training.calibrate import judged_pairs
-from ragqa.training.card import lint
 from ragqa.training.dataset import from_judged
+from ragqa.training.lint import lint
 from ragqa.training.pairs import reranking_samples
 from ragqa.training.soft_labels import soften
 

@@ -56,7 +56,7 @@ def test_a_good_question_has_no_fault(reader: QuestionReader, question: str, pas
 
 
 def test_the_report_has_a_rate_for_each_aspect_and_the_worst_questions() -> None:
-    pairs = {split: [] for split in SPLITS} | {
+    pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS} | {
         "train": [
             Pair("What is a language model?", full_text(PAGE[0]), 1.0),
             Pair("What is language model?", full_text(PAGE[0]), 1.0),

@@ -332,7 +332,8 @@ def _cut(pages: Sequence[str], questions: Counter[str], wanted: Mapping[str, flo
     Every split gets a page with questions while there are enough of them.
     """
     asked = [page for page in pages if questions[page]]
-    splits, names, before = {}, list(wanted), 0
+    splits: dict[str, str] = {}
+    names, before = list(wanted), 0
     ends = [sum(list(wanted.values())[: n + 1]) * questions.total() for n in range(len(names))]
     number = 0
     for position, page in enumerate(asked):

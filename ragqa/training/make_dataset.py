@@ -119,7 +119,8 @@ def _example_sets(
 ) -> tuple[list[ExampleSet], dict[str, int]]:
     """Return the sets of questions, and the number of generated questions that were dropped, by reason."""
     miner = load_embedder(config.miner) if config.miner else None
-    sets, dropped = [], {}
+    sets: list[ExampleSet] = []
+    dropped: dict[str, int] = {}
     if config.passages:
         generated = replace(from_passages(passages, config.pairs.forms), embedder=miner, reranker=reranker)
         if config.check:
