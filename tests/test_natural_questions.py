@@ -18,8 +18,8 @@ def _ask(text: str, title: str = "Robot", section: str = "Parts", forms: tuple[s
         ("A decision tree is a model of choices.", ["What is a decision tree?"]),
         ("Feature hashing is a way of turning words into numbers.", ["What is feature hashing?"]),
         (
-            "Gradient clipping reduces the step. It is also known as norm scaling.",
-            ["What does gradient clipping reduce?", "What is gradient clipping also known as?"],
+            "Gradient clipping prevents the steps from growing. It is also known as norm scaling.",
+            ["What does gradient clipping prevent?", "What is gradient clipping also known as?"],
         ),
         ("Support vectors are points that lie on the margin.", ["What are support vectors?"]),
         ("Word embeddings are used to compare words.", ["What are word embeddings used for?"]),
@@ -52,6 +52,9 @@ def test_a_sentence_is_asked_for_what_it_says(text: str, questions: list[str]) -
         "Decision trees are a popular method.",
         "Boundary measures such as these are rare.",
         "During training a large network computes the loss.",
+        "Random search uses a budget.",  # nobody asks what it uses
+        "In 2019, Acme Robotics announced a robot.",  # one of many
+        "There are three kinds of attention heads, all of them small:",  # the next passage has them
     ],
 )
 def test_what_cannot_be_understood_alone_is_not_asked(text: str) -> None:
@@ -120,8 +123,8 @@ def test_a_name_in_passing_is_no_topic() -> None:
 
 def test_the_company_stands_for_the_page() -> None:
     lead = Passage("1", "Acme", text="Acme is a company that makes anvils.")
-    later = Passage("2", "Acme", "Later", text="In 2004, the company acquired a foundry.")
-    assert [q.text for q in NaturalQuestions([lead, later]).questions(later)] == ["What did Acme acquire in 2004?"]
+    later = Passage("2", "Acme", "Later", text="In 2004, the company introduced an anvil.")
+    assert [q.text for q in NaturalQuestions([lead, later]).questions(later)] == ["What did Acme introduce in 2004?"]
 
 
 def test_every_question_of_the_starter_corpus_is_well_formed(starter_passages: tuple[Passage, ...]) -> None:

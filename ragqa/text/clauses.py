@@ -70,7 +70,7 @@ _SAID = (  # what a sentence says after "is" or "are", and the question for it
 )
 _ALIAS = re.compile(r"(?:also|sometimes|often|commonly) (?:known as|called|referred to as) ")
 _LEADING_ADVERB = re.compile(r"(?:also|often|thus|then|still|sometimes|therefore|(?!only)\w+ly) ")
-ACTIVE = {  # verbs that are asked about by themselves, some with a preposition; the others by "do"
+ACTIVE = {  # verbs that say something of their subject, some with a preposition
     verb: preposition
     for preposition, verbs in {
         "": "measure describe represent predict assume require compute estimate indicate specify combine determine control "
@@ -86,7 +86,12 @@ ACTIVE = {  # verbs that are asked about by themselves, some with a preposition;
     }.items()
     for verb in verbs.split()
 }
-DO = frozenset(
+# of these, the verbs that people ask about; "What does bagging use?" and the like read as if cut from a sentence
+_ASKED = frozenset(
+    "measure predict assume require compute estimate determine minimize maximize minimise maximise prevent lead result suffer "
+    "consist differ".split()
+)
+DO = frozenset(  # verbs that are asked about by "do"
     "add apply assign average build choose compare convert cut decide detect discard discover divide encode ensure extend "
     "extract find fit group keep map multiply normalize pick pull remove report scale select send shrink solve split spread "
     "tabulate take transform treat turn update allow enable help aim let make attempt try analyze consider manage protect "
@@ -155,7 +160,7 @@ def ask_of_action(noun: Noun, verb: str, rest: str) -> Iterator[Question]:
         yield Question(fill("How {does} {topic} work?", noun), "how")
     elif base in ("occur", "happen") and rest.startswith(("when ", "if ")):
         yield Question(fill(f"When {{does}} {{topic}} {base}?", noun), "what")
-    elif base in ACTIVE and (rest.startswith(f"{ACTIVE[base]} ") if ACTIVE[base] else _OBJECT.match(rest)):
+    elif base in _ASKED and (rest.startswith(f"{ACTIVE[base]} ") if ACTIVE[base] else _OBJECT.match(rest)):
         yield Question(fill(f"What {{does}} {{topic}} {f'{base} {ACTIVE[base]}'.strip()}?", noun), "what")
     elif base in DO and _OBJECT.match(rest):
         yield Question(fill("What {does} {topic} do?", noun), "what")

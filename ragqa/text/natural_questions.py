@@ -64,18 +64,14 @@ _MADE_NOUN = re.compile(r"(?:ing|tion|ity|ism|ness|ment|ence|ance)$")
 _CONTRAST = re.compile(
     r"\b(?:difference|distinction)s? between (\w[\w -]{1,40}?) and (\w[\w -]{1,40}?)(?= is| are| was| lies| can|[.,;:])"
 )
-_PAST = {  # past forms and base forms
+_PAST = {  # past forms and base forms of what people are known for; companies announce, launch and sign too much to be asked
     past: base
     for base, past in (
         pair.split(":")
         for pair in (
-            "acquire:acquired launch:launched release:released introduce:introduced announce:announced publish:published "
-            "propose:proposed develop:developed receive:received win:won create:created build:built demonstrate:demonstrated "
-            "show:showed join:joined found:founded open:opened start:started report:reported invent:invented present:presented "
-            "describe:described discover:discovered establish:established coin:coined prove:proved write:wrote sell:sold "
-            "achieve:achieved adopt:adopted complete:completed deploy:deployed form:formed issue:issued produce:produced "
-            "purchase:purchased raise:raised reveal:revealed sign:signed suggest:suggested unveil:unveiled "
-            "implement:implemented organize:organized patent:patented award:awarded"
+            "introduce:introduced propose:proposed develop:developed invent:invented describe:described discover:discovered "
+            "establish:established coin:coined prove:proved found:founded demonstrate:demonstrated suggest:suggested "
+            "patent:patented"
         ).split()
     )
 }
@@ -127,6 +123,8 @@ class NaturalQuestions:
             return
         topic = self._topic(passage.title)
         if passage.section:
+            if _is_cut_off(passage.text):
+                return
             yield from self._from_heading(passage, topic)
         elif topic is not None:
             yield from self._from_title(passage, topic)
@@ -185,7 +183,7 @@ class NaturalQuestions:
             for words, short in expansions(sentence):
                 yield Question(f"What does {short} stand for?", "abbreviation")
                 yield Question(f"{short} {words}", "keyword")
-            if sentence[-1:] not in '.:)”"':
+            if sentence[-1:] not in '.:)”"' or (_is_cut_off(sentence) and not passage.text[end:].strip()):
                 before = None
                 continue
             yield from self._from_parts(sentence, passage)
@@ -352,7 +350,7 @@ class NaturalQuestions:
         """Add "in" and the topic, if the page is short enough to name, shares no word with the noun, and can have things in."""
         topic, plain = self._topic(title), self._wording.inside(without_parenthesis(title))
         alone = None if noun.text.startswith("the ") else noun.text
-        if topic is None or set(phrase.lower().split()) & set(plain.lower().split()):
+        if topic is None or _stems(phrase) & _stems(plain):
             return alone
         if topic.text[:1].isupper() and f" in {topic.text}" not in self._wording.page(title):
             return alone
@@ -389,3 +387,12 @@ class NaturalQuestions:
             return None
         text = f"{article} {inner}" if article else inner
         return Noun(text, is_plural(inner))
+
+
+def _stems(phrase: str) -> set[str]:
+    return {stem(word) for word in phrase.lower().split()}
+
+
+def _is_cut_off(text: str) -> bool:
+    """Return True for a text that ends by announcing what follows it."""
+    return text.rstrip().endswith(":")
