@@ -24,9 +24,7 @@ from ragqa.storage.json_lines import read_json_lines, write_json_lines
 from ragqa.text import analyzer
 
 PREPOSITIONS = {"of", "for", "from", "with", "on", "in", "to", "by", "that"}  # a help text needs the noun before them
-COMMANDS = (
-    "crawl import-dump clean passages dataset train export calibrate evaluate index update verify ask demo".split()
-)
+COMMANDS = "crawl import-dump clean passages dataset train export calibrate evaluate index update verify ask demo serve".split()
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -161,7 +159,8 @@ def test_evaluate_measures_a_run_names_the_split_and_goes_on_after_a_bad_questio
     assert out.startswith(
         "beir (dev): 3 questions, 2 passages\n1 of 3 questions cannot be asked; each counts as 0: q3\n"
     )
-    means = {line.split(" | ")[0].strip("| "): line.split(" | ")[2][:5] for line in out.splitlines() if "0." in line}
+    cells = [line.split(" | ") for line in out.splitlines() if line.startswith("| ") and "0." in line]
+    means = {row[0].strip("| "): row[2][:5] for row in cells}
     assert means == {"other.trec": "0.167", "BM25": "0.667", "BM25 → reranker": "0.667"}
     assert run("evaluate", "--judged", beir, "--split", "test")[0] == 1
 
@@ -271,7 +270,7 @@ def test_dataset_from_starter_passages_and_questions(tmp_path: Path, run: Run) -
     passages, out = tmp_path / "passages.jsonl", tmp_path / "dataset"
     assert run("passages", "--pages", "starter", "--out", passages)[0] == 0
     code, report, _ = run(
-        "dataset", "--passages", passages, "--judged", "starter", "--forms", "what", "how", "--out", out
+        "dataset", "--passages", passages, "--judged", "starter", "--forms", "what", "how", "--no-check", "--out", out
     )
     assert code == 0
     assert json.loads(report)["pairs"]["train"] > 500
@@ -513,7 +512,7 @@ def test_seed_and_shares_of_a_dataset_are_heeded(tmp_path: Path, run: Run) -> No
         "random": ("--shares", "1", "0", "0"),
         "bm25": ("--shares", "0", "0", "1"),
     }.items():
-        assert run("dataset", "--passages", passages, "--out", tmp_path / name, *options)[0] == 0
+        assert run("dataset", "--passages", passages, "--no-check", "--out", tmp_path / name, *options)[0] == 0
         rows[name] = (tmp_path / name / "train.jsonl").read_bytes()
         rows[name + " lint"] = (tmp_path / name / "lint.json").read_bytes()
     assert rows["a"] != rows["b"]

@@ -60,8 +60,7 @@ _SAID = (  # what a sentence says after "is" or "are", and the question for it
     (r"used (?:to|for|in|as|when)\b", "What {is} {topic} used for?"),
     (r"based (?:up)?on\b", "What {is} {topic} based on?"),
     (r"(?:designed|intended|meant) to\b", "What {is} {topic} designed to do?"),
-    (r"(?:similar|equivalent|analogous|identical) to\b", "What {is} {topic} {0}?"),
-    (r"(?:related|applied) to\b", "What {is} {topic} {0}?"),
+    (r"applied to\b", "What {is} {topic} {0}?"),
     (r"(?:composed|made up) of\b", "What {is} {topic} {0}?"),
     (r"(?:concerned with|part of|named after|written in)\b", "What {is} {topic} {0}?"),
     (r"(?:located|headquartered|based) in\b", "Where {is} {topic} located?"),
@@ -89,7 +88,7 @@ ACTIVE = {  # verbs that say something of their subject, some with a preposition
 # of these, the verbs that people ask about; "What does bagging use?" and the like read as if cut from a sentence
 _ASKED = frozenset(
     "measure predict assume require compute estimate determine minimize maximize minimise maximise prevent lead result suffer "
-    "consist differ".split()
+    "consist".split()
 )
 DO = frozenset(  # verbs that are asked about by "do"
     "add apply assign average build choose compare convert cut decide detect discard discover divide encode ensure extend "

@@ -47,7 +47,6 @@ _HEADINGS = (
     Heading(r"definitions?|formal definition", "what", "What is the definition of {topic}?"),
     Heading(r"examples?", "what", "What are some examples of {topics}?"),
     Heading(r"(?:desirable )?properties", "what", "What are the properties of {topic}?"),
-    Heading(r"implementations?|software|libraries", "what", "What software implements {topic}?"),
     Heading(r"etymology|origin of the name|name", "what", "Where does the name of {topic} come from?"),
     Heading(r"acquisitions", "what", "What has {topic} acquired?"),
     Heading(r"awards(?: and .*)?|recognition", "what", "What awards has {topic} received?"),

@@ -10,10 +10,11 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain, zip_longest
-from typing import Any
+from typing import Any, TypeVar
 
 from rapidfuzz import fuzz
 
@@ -30,6 +31,8 @@ from ragqa.text.questions import reference_question
 
 SPLITS = ("train", "eval", "test")
 NEGATIVE_KINDS = ("random", "page", "hard")
+
+T = TypeVar("T")
 
 _LOG = logging.getLogger(__name__)
 
@@ -196,8 +199,7 @@ def check_questions(
     """
     dropped = {"not_found": 0, "not_answered": 0}
     kept = []
-    for example in source.examples:
-        reason = _reason_to_drop(example, source)
+    for example, reason in _in_threads(source, lambda example: _reason_to_drop(example, source)):
         if reason is None:
             kept.append(example)
         else:
@@ -207,6 +209,14 @@ def check_questions(
     if not kept:
         raise CorpusError("no generated question finds its own passage; give more passages, or leave the check out")
     return replace(source, examples=tuple(kept)), dropped
+
+
+def _in_threads(source: ExampleSet, work: Callable[[Example], T]) -> Iterator[tuple[Example, T]]:
+    """Yield each example with its result, in order. The reranker reads a passage or two for each, too few for all cores."""
+    if not source.hard:  # made here, once for all threads; empty without examples
+        return
+    with ThreadPoolExecutor() as pool:
+        yield from zip(source.examples, pool.map(work, source.examples), strict=True)
 
 
 def _reason_to_drop(example: Example, source: ExampleSet) -> str | None:
@@ -283,8 +293,8 @@ def build(
     pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS}
     for whole in sets:
         for split, source in split_by_page(whole, config, split_by).items():
-            for example in source.examples:
-                pairs[split] += _pairs(example, source, config)
+            for example, own in _in_threads(source, partial(_pairs, source=source, config=config)):
+                pairs[split] += own
                 if progress:
                     progress(example)
     return keep_apart({split: _deduplicate(made) for split, made in pairs.items()})
@@ -446,14 +456,14 @@ def _position(page: str, config: PairConfig) -> float:
     return keyed_random(config.seed, page).random()
 
 
-def _pairs(example: Example, source: ExampleSet, config: PairConfig) -> Iterator[Pair]:
-    for negative in example.rejected:
-        yield Pair(example.question, full_text(negative), 0.0)
+def _pairs(example: Example, source: ExampleSet, config: PairConfig) -> list[Pair]:
+    made = [Pair(example.question, full_text(negative), 0.0) for negative in example.rejected]
     for positive, label in zip(example.positives, example.labels or [1.0] * len(example.positives), strict=True):
         rng = keyed_random(config.seed, example.question, positive.id)
-        yield Pair(example.question, full_text(positive), label)
-        for negative in _negatives(example, source, config, rng):
-            yield Pair(example.question, full_text(negative), 0.0, drawn=True)
+        made.append(Pair(example.question, full_text(positive), label))
+        drawn = _negatives(example, source, config, rng)
+        made += [Pair(example.question, full_text(negative), 0.0, drawn=True) for negative in drawn]
+    return made
 
 
 def _negatives(example: Example, source: ExampleSet, config: PairConfig, rng: random.Random) -> list[Passage]:

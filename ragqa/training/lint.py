@@ -31,7 +31,7 @@ _FOUND_WITHIN = 5
 _LONGEST = 14  # words of a natural question
 _LEAST_COVERED = 0.6  # fraction of a question's terms that its passage has
 _WHAT_IS = re.compile(
-    r"What (?P<verb>is|are) (?P<article>an?|the|) ?(?P<phrase>[^?]+?)(?: in (?P<page>[^?]+))?\?", re.IGNORECASE
+    r"What (?P<verb>is|are) (?:(?P<article>an?|the) )?(?P<phrase>[^?]+?)(?: in (?P<page>[^?]+))?\?", re.IGNORECASE
 )
 
 
@@ -152,7 +152,7 @@ class QuestionReader:
         match = _WHAT_IS.fullmatch(question)
         if match is None:
             return
-        verb, article, phrase = match["verb"].lower(), match["article"].lower(), match["phrase"]
+        verb, article, phrase = match["verb"].lower(), (match["article"] or "").lower(), match["phrase"]
         if starts_wrong(phrase):
             yield f"“{phrase}” is no noun phrase"
             return
@@ -190,9 +190,9 @@ class QuestionReader:
         title = without_parenthesis(passage.title)
         if is_vague(phrase) and phrase.casefold() not in self._titles and " of " not in phrase:
             yield f"“{phrase}” does not tell what is meant"
-        if page and (is_list_page(passage.title) or (" " in phrase and match["article"].lower() != "the")):
+        if page and (is_list_page(passage.title) or (" " in phrase and (match["article"] or "").lower() != "the")):
             yield f"“in {page}” is not needed"
-        alone = match["article"].lower() == "the" and not page and " of " not in phrase
+        alone = (match["article"] or "").lower() == "the" and not page and " of " not in phrase
         if alone and phrase.casefold() not in title.casefold() and phrase.islower():
             yield f"“the {phrase}” points to something said before"
 

@@ -1,7 +1,7 @@
 """Passages, judged questions and feedback in, a dataset folder out: what `ragqa dataset` does."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -95,8 +95,10 @@ def make_dataset(config: DatasetConfig) -> dict[str, Any]:
     dropped: dict[str, int] = {}
     if config.style == "reference":
         pairs = build_reference(passages, config.pairs)
+        generated = {pair.question for own in pairs.values() for pair in own}
     else:
         sets, dropped = _example_sets(config, passages, judged, reranker)
+        generated = {example.question for example in sets[0].examples} if config.passages else set()
         pairs = _build(sets, config)
     _check_splits(pairs, config.pairs)
     if config.teachers:
@@ -110,7 +112,7 @@ def make_dataset(config: DatasetConfig) -> dict[str, Any]:
         sources=[*(f"{origin.name}; licence: {origin.licence}" for origin in origins), *_models_used(config)],
         licence=config.licence or join_licences(origins),
         config=config.pairs,
-        more_lint=dropped | _inspect(pairs, reranker if config.style == "reference" else None),
+        more_lint=dropped | _inspect(pairs, generated, reranker if config.style == "reference" else None),
     )
 
 
@@ -151,9 +153,15 @@ def _check_splits(pairs: Mapping[str, Sequence[Pair]], config: PairConfig) -> No
             )
 
 
-def _inspect(pairs: Mapping[str, Sequence[Pair]], reranker: Reranker | None) -> dict[str, Any]:
-    """Read the questions and warn of rates that are low. The check has asked the reranker already, except for raw windows."""
-    report = inspect_questions(pairs, reranker)
+def _inspect(pairs: Mapping[str, Sequence[Pair]], generated: Set[str], reranker: Reranker | None) -> dict[str, Any]:
+    """Read the generated questions, not those of people, and warn of rates that are low.
+
+    The check has asked the reranker already, except for raw windows.
+    """
+    if not generated:
+        return {}
+    own = {split: [pair for pair in made if pair.question in generated] for split, made in pairs.items()}
+    report = inspect_questions(own, reranker)
     low = [f"{report[aspect]:.0%} {aspect}" for aspect in ASPECTS if report[aspect] < _LEAST_RATE]
     if low:
         _LOG.warning(
