@@ -56,6 +56,7 @@ ONLY_PARSED = {
     "RAGQA_API_KEYS=": "it serves until it is stopped",
     "curl http://127.0.0.1:8080": "it needs the server of `ragqa serve`",
     "ragqa train": "it takes minutes to hours",
+    'ragqa ask "What is cluster analysis?"': "it needs the model that a training makes",
     "ragqa export": "it needs the model that a training makes",
     "ragqa calibrate": "it needs the model that a training makes",
     "ragqa evaluate --judged starter": "it takes minutes to an hour, depending on the CPU",
