@@ -28,7 +28,7 @@ SUITES = {
         "concurrency crawl_faults damage demo_connections determinism faults fuzz growth processes serve_processes"
     ).split(),
     "browser": "demo_crawling demo_mount demo_page demo_sites".split(),
-    "wiki": "connection crawl dump login omissions".split(),
+    "wiki": "connection crawl dump login omissions walkthrough".split(),
 }
 
 # a busy machine makes single examples slow without anything being wrong; the same examples every time

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from demo_server import ANSWER, PASSAGES, QUESTION
 from llm_server import run_llm
@@ -119,9 +120,15 @@ def test_openai_lists_models_and_reads_errors(client: Any, server: Running) -> N
         other.models.list()
 
 
-def test_cohere_ranks(server: Running) -> None:
+@pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    with httpx.Client() as http:  # cohere's clients do not close their own
+        yield http
+
+
+def test_cohere_ranks(server: Running, http: httpx.Client) -> None:
     cohere = pytest.importorskip("cohere", reason="pip install cohere")
-    client = cohere.ClientV2(KEY, base_url=server.address)
+    client = cohere.ClientV2(KEY, base_url=server.address, httpx_client=http)
     spans = {"mode": "enabled", "threshold": 0.3}
     found = client.rerank(model="rerank-v4.0", query="why?", documents=DOCUMENTS, top_n=2, relevant_spans=spans)
     assert [(result.index, result.relevance_score) for result in found.results] == [
@@ -132,20 +139,22 @@ def test_cohere_ranks(server: Running) -> None:
     with pytest.raises(cohere.UnprocessableEntityError, match=r"query is empty\."):
         client.rerank(model="x", query=" ", documents=DOCUMENTS)
     with pytest.raises(cohere.UnauthorizedError, match="valid API key"):
-        cohere.ClientV2("wrong", base_url=server.address).rerank(model="x", query="x", documents=["y"])
-    old = cohere.Client(KEY, base_url=server.address)
+        cohere.ClientV2("wrong", base_url=server.address, httpx_client=http).rerank(
+            model="x", query="x", documents=["y"]
+        )
+    old = cohere.Client(KEY, base_url=server.address, httpx_client=http)
     assert [result.index for result in old.rerank(model="x", query="why?", documents=DOCUMENTS).results] == [1, 0, 2]
 
 
 def test_huggingface_hub_speaks_to_the_tei_endpoints(server: Running) -> None:
     hub = pytest.importorskip("huggingface_hub")
-    client = hub.InferenceClient(model=f"{server.address}/embed", token=KEY)
-    vectors = client.feature_extraction(["a b", "c"])
-    assert vectors.shape == (2, 64)
+    with hub.InferenceClient(model=f"{server.address}/embed", token=KEY) as client:
+        assert client.feature_extraction(["a b", "c"]).shape == (2, 64)
     asked = {"query": "why?", "texts": DOCUMENTS, "return_text": True}
     found = hub.get_session().post(
         f"{server.address}/rerank", headers=hub.utils.build_hf_headers(token=KEY), json=asked
     )
+    hub.close_session()
     assert next((rank["index"], rank["text"]) for rank in found.json()) == (1, DOCUMENTS[1])
 
 

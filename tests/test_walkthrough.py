@@ -16,7 +16,7 @@ from wiki import Wiki
 from ragqa.index.verify import verify
 from ragqa.text.pages import read_pages, starter_folder
 
-pytestmark = [pytest.mark.wiki, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 PAGE = Path(__file__).parent.parent / "docs" / "walkthrough.md"
 CATEGORY = "Cluster analysis"
