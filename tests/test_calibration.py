@@ -12,14 +12,14 @@ from ragqa.evaluation.calibration import (
     Outcome,
     calibrate_best_hits,
     fit,
-    fit_platt,
+    fit_logistic,
     halve,
     reliability,
     reliability_table,
 )
 from ragqa.evaluation.judged import Judged
 from ragqa.models.embedder import Embedder
-from ragqa.models.reranker import sigmoid
+from ragqa.models.reranker import Calibration, sigmoid
 from ragqa.search.retriever import BM25_WEIGHT, COSINE_WEIGHT
 
 pytest.importorskip("sklearn", reason="pip install '.[train]'")
@@ -65,7 +65,7 @@ def test_covered_and_uncovered_outcomes_weigh_alike() -> None:
 
 def test_the_figures_are_of_questions_that_were_left_out_of_the_fit() -> None:
     outcomes = drawn(100, 0.3, 0.0)
-    calibration = fit_platt([o.score for o in outcomes], [o.right for o in outcomes], [1.0] * 100)
+    calibration = Calibration(*fit_logistic([[o.score] for o in outcomes], [o.right for o in outcomes], [1.0] * 100))
     seen = sum((calibration.probability(o.score) - o.right) ** 2 for o in outcomes) / 100
     assert fit(outcomes).brier > seen
 

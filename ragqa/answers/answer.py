@@ -82,7 +82,7 @@ def as_dict(answer: Answer) -> dict[str, Any]:
 
     Each hit also gets its rank, from 1, and each quote its place in the page.
     """
-    plain = asdict(answer)
+    plain = asdict(replace(answer, hits=())) | {"hits": hits_as_dicts(answer.hits)}
     for name in ("typed", "note"):
         if not plain[name]:
             del plain[name]
@@ -91,7 +91,7 @@ def as_dict(answer: Answer) -> dict[str, Any]:
         own["rank"] = own.pop("hit") + 1
         own["source"] = {"title": passage.title, "section": passage.section, "url": passage.url, "about": passage.about}
         own["page_start"], own["page_end"] = passage.start + quote.start, passage.start + quote.end
-    return plain | {"hits": hits_as_dicts(answer.hits)}
+    return plain
 
 
 def hits_as_dicts(hits: Iterable[Hit]) -> list[dict[str, Any]]:

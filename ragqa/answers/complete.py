@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-Span = tuple[int, int]
+from ragqa.text.passages import Span
 
 _INTRODUCES = (":", "：")
 _EXPLAINS = ("where ", "with ", "here ", "Here ")  # at the beginning of a line below a formula
@@ -18,7 +18,7 @@ def complete(text: str, sentences: Sequence[Span], first: int, last: int) -> Spa
     """
 
     def introduces(number: int) -> bool:
-        return text[: sentences[number][1]].endswith(_INTRODUCES)
+        return text.endswith(_INTRODUCES, 0, sentences[number][1])
 
     if _explains(text, sentences, first):
         first -= 2 if first > 1 and introduces(first - 2) else 1

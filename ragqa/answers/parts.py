@@ -1,11 +1,11 @@
 """A question in, the parts of it that are answered one by one out: the two things it compares, or the questions it asks."""
 
 import re
-from collections.abc import Set
 
 from ragqa.text.analyzer import QUESTION_WORDS, STOP_WORDS, usual_analyzer
 
-_NAME = r"(?<![\w’'-])([\w’'*+/.-]+(?: [\w’'*+/-]+){0,3})"  # followed by what ends it
+_MORE_WORDS = r"(?: [\w’'*+/-]+){0,3}"
+_NAME = rf"(?<![\w’'-])([\w’'*+/.-]+{_MORE_WORDS})"  # followed by what ends it
 _THING = r"[^,;:.?]{1,40}?"
 _END = r"(?= (?:in|for|when|with|if)\b| *(?:[?,.;:]|$))"
 _COMPARED = (
@@ -16,19 +16,19 @@ _PAIRS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"\bbetween ({_THING}) and ({_THING}){_END}",
-        rf"{_NAME} (?:vs\.?|versus) ([\w’'*+/-]+(?: [\w’'*+/-]+){{0,3}})",
+        rf"{_NAME} (?:vs\.?|versus) ([\w’'*+/-]+{_MORE_WORDS})",
         rf"^how do(?:es)? ({_THING}) (?:differ from|compare (?:to|with)) ({_THING}){_END}",
         rf"^(?:how|when|why) do ({_THING}) and ({_THING}) (?:differ|compare)\b",
         rf"^(?:(?:how|when|why) )?(?:is|are|does|do) ({_THING}) {_COMPARED} than ({_THING}){_END}",
         rf"^which [^,;:.?]{{1,60}}, ({_THING}) or ({_THING}){_END}",
     )
 )
-_CHOICE = re.compile(rf"{_NAME} or ([\w’'*+/.-]+(?: [\w’'*+/-]+){{0,3}})", re.IGNORECASE)
+_CHOICE = re.compile(rf"{_NAME} or ([\w’'*+/.-]+{_MORE_WORDS})", re.IGNORECASE)
 _ASKS = r"(?:what|how|why|when|where|which|who|is|are|does|do|can|should)"
 _NEXT_QUESTION = re.compile(rf"\?\s+(?=\w)|,?\s+and\s+(?={_ASKS}\b\s+\w)", re.IGNORECASE)
 _LEAST_WORDS = 2  # of a part that is a question
-ARTICLES = frozenset({"a", "an", "the"})
 _LIGHT = STOP_WORDS | QUESTION_WORDS
+_LIGHT_BEFORE = _LIGHT - {"a", "an", "the"}  # an article may begin a name
 
 
 def compared(question: str) -> tuple[str, str] | None:
@@ -42,16 +42,16 @@ def pair_in(question: str) -> tuple[str, str] | None:
 
 
 def _pair(found: re.Match[str] | None) -> tuple[str, str] | None:
-    first, second = (trim(part, _LIGHT, ARTICLES) for part in found.groups()) if found else ("", "")
+    first, second = map(_trim, found.groups()) if found else ("", "")
     return (first, second) if first and second else None
 
 
-def trim(phrase: str, light: Set[str], articles: Set[str] = frozenset()) -> str:
-    """Return a phrase without the `light` words at its ends. `articles` stay at its beginning."""
-    words = phrase.split()
-    while words and words[0].lower() in light - articles:
+def _trim(name: str) -> str:
+    """Return a name without the words at its ends that only ask."""
+    words = name.split()
+    while words and words[0].lower() in _LIGHT_BEFORE:
         words.pop(0)
-    while words and words[-1].lower() in light:
+    while words and words[-1].lower() in _LIGHT:
         words.pop()
     return " ".join(words)
 

@@ -5,16 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ragqa.errors import CorpusError
-from ragqa.evaluation.calibration import (
-    Reliability,
-    brier,
-    check_both,
-    constant_brier,
-    cross_validate,
-    fit_logistic,
-    reliability,
-    weigh,
-)
+from ragqa.evaluation.calibration import Reliability, fit_scores
 from ragqa.evaluation.marks import Marks, answers
 from ragqa.models.selector import AnswerCalibration
 from ragqa.search.retriever import Retriever
@@ -72,28 +63,13 @@ def fit_answers(quoted: Sequence[Quoted]) -> AnswerFit:
 
     Raises `CorpusError` if there are too few right or wrong answers, or if right ones do not score higher.
     """
-    right, weights = [own.right for own in quoted], weigh([own.covered for own in quoted])
-    check_both(right, "answers")
-    rows = [AnswerCalibration.features(own.logit, own.hit) for own in quoted]
-
-    def fit_to(positions: Sequence[int]) -> AnswerCalibration:
-        own = ([rows[n] for n in positions], [right[n] for n in positions], [weights[n] for n in positions])
-        return AnswerCalibration(*fit_logistic(*own))
-
-    def predict(positions: Sequence[int]) -> Callable[[int], float]:
-        fitted = fit_to(positions)
-        return lambda n: fitted.probability(quoted[n].logit, quoted[n].hit)
-
-    calibration = fit_to(range(len(quoted)))
-    if calibration.quote <= 0:
-        raise CorpusError("right answers do not score higher than wrong ones")
-    probabilities = cross_validate([own.question for own in quoted], predict)
+    found = fit_scores([AnswerCalibration.features(own.logit, own.hit) for own in quoted], quoted, "answers")
     covered = sum(own.covered for own in quoted)
     return AnswerFit(
-        calibration,
+        AnswerCalibration(*found.numbers),
         covered,
         len(quoted) - covered,
-        brier(probabilities, right, weights),
-        constant_brier(right, weights),
-        reliability(probabilities, right, weights),
+        found.brier,
+        found.constant_brier,
+        found.reliability,
     )

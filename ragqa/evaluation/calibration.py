@@ -7,7 +7,7 @@ the score to whether it is right.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ragqa.answers.answer import THRESHOLD
 from ragqa.errors import CorpusError, MissingExtraError
@@ -16,7 +16,7 @@ from ragqa.evaluation.metrics import find_unaskable
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
 from ragqa.models.embedder import Embedder
-from ragqa.models.reranker import CALIBRATED, Calibration, Reranker
+from ragqa.models.reranker import CALIBRATED, Calibration, Reranker, sigmoid
 from ragqa.records import Passage
 from ragqa.search.retriever import Retriever
 
@@ -157,29 +157,73 @@ def fit(outcomes: Sequence[Outcome]) -> Fit:
 
     Raises `CorpusError` if there are fewer than `LEAST` right or wrong outcomes, or if right ones do not score higher.
     """
-    right, weights = [outcome.right for outcome in outcomes], weigh([outcome.covered for outcome in outcomes])
-    check_both(right, "best hits")
-
-    def fit_to(own: Sequence[int]) -> Calibration:
-        return fit_platt([outcomes[n].score for n in own], [right[n] for n in own], [weights[n] for n in own])
-
-    def predict(own: Sequence[int]) -> Callable[[int], float]:
-        fitted = fit_to(own)
-        return lambda n: fitted.probability(outcomes[n].score)
-
-    calibration = fit_to(range(len(outcomes)))
-    if calibration.scale <= 0:
-        raise CorpusError("right best hits do not score higher than wrong ones")
-    probabilities = cross_validate([outcome.question for outcome in outcomes], predict)
+    found = fit_scores([[outcome.score] for outcome in outcomes], outcomes, "best hits")
     covered = sum(outcome.covered for outcome in outcomes)
     return Fit(
-        calibration,
+        Calibration(*found.numbers),
         covered,
         len(outcomes) - covered,
+        found.brier,
+        found.constant_brier,
+        _abstained(found.probabilities, outcomes, covered=True),
+        _abstained(found.probabilities, outcomes, covered=False),
+        found.reliability,
+    )
+
+
+class Judgment(Protocol):
+    """What a fit needs to know of an outcome beside its scores."""
+
+    @property
+    def question(self) -> str:
+        """The question that was asked."""
+
+    @property
+    def right(self) -> bool:
+        """Whether the outcome was right."""
+
+    @property
+    def covered(self) -> bool:
+        """Whether the corpus answers the question."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A logistic regression: a factor for each score, then the bias, and the figures of its cross-validation."""
+
+    numbers: tuple[float, ...]
+    probabilities: tuple[float, ...]
+    brier: float
+    constant_brier: float
+    reliability: tuple[Reliability, ...]
+
+
+def fit_scores(scores: Sequence[Sequence[float]], judged: Sequence[Judgment], things: str) -> Fitted:
+    """Fit to the scores of judged outcomes, and cross-validate. Covered and uncovered outcomes weigh alike.
+
+    `things` is what the outcomes are, for messages. Raises `CorpusError` if there are fewer than `LEAST` right or wrong
+    outcomes, or if right ones do not have a higher first score.
+    """
+    right, weights = [one.right for one in judged], _weigh([one.covered for one in judged])
+    if min(sum(right), len(right) - sum(right)) < LEAST:
+        raise CorpusError(
+            f"calibrating needs at least {LEAST} right and {LEAST} wrong {things}, and there are {sum(right)} and "
+            f"{len(right) - sum(right)}"
+        )
+
+    def fit_to(own: Sequence[int]) -> tuple[float, ...]:
+        return fit_logistic([scores[n] for n in own], [right[n] for n in own], [weights[n] for n in own])
+
+    numbers = fit_to(range(len(scores)))
+    if numbers[0] <= 0:
+        raise CorpusError(f"right {things} do not score higher than wrong ones")
+    probabilities = _cross_validate(scores, [one.question for one in judged], fit_to)
+    share = sum(weight for weight, is_right in zip(weights, right, strict=True) if is_right) / sum(weights)
+    return Fitted(
+        numbers,
+        tuple(probabilities),
         brier(probabilities, right, weights),
-        constant_brier(right, weights),
-        _abstained(probabilities, outcomes, covered=True),
-        _abstained(probabilities, outcomes, covered=False),
+        brier([share] * len(right), right, weights),
         reliability(probabilities, right, weights),
     )
 
@@ -190,31 +234,10 @@ def brier(probabilities: Sequence[float], right: Sequence[bool], weights: Sequen
     return sum(weight * (probability - is_right) ** 2 for probability, is_right, weight in rows) / sum(weights)
 
 
-def constant_brier(right: Sequence[bool], weights: Sequence[float]) -> float:
-    """Return the Brier score of one probability for all: the weighted share of right outcomes."""
-    share = sum(weight for weight, is_right in zip(weights, right, strict=True) if is_right) / sum(weights)
-    return brier([share] * len(right), right, weights)
-
-
-def check_both(right: Sequence[bool], things: str) -> None:
-    """Raise `CorpusError` if there are too few right, or too few wrong, outcomes to fit to."""
-    if min(sum(right), len(right) - sum(right)) < LEAST:
-        raise CorpusError(
-            f"calibrating needs at least {LEAST} right and {LEAST} wrong {things}, and there are {sum(right)} and "
-            f"{len(right) - sum(right)}"
-        )
-
-
 def _abstained(probabilities: Sequence[float], outcomes: Sequence[Outcome], *, covered: bool) -> float:
     """Return the fraction of the covered, or uncovered, outcomes for which `ask` abstains."""
     own = [p < THRESHOLD for p, outcome in zip(probabilities, outcomes, strict=True) if outcome.covered == covered]
     return sum(own) / max(1, len(own))
-
-
-def fit_platt(scores: Sequence[float], right: Sequence[bool], weights: Sequence[float]) -> Calibration:
-    """Fit scale and bias to one score for each outcome (`fit_logistic`)."""
-    scale, bias = fit_logistic([[score] for score in scores], right, weights)
-    return Calibration(scale, bias)
 
 
 def fit_logistic(
@@ -242,21 +265,24 @@ def fit_logistic(
     return tuple(round(float(number), 4) for number in (*found.coef_[0], found.intercept_[0]))
 
 
-def weigh(covered: Sequence[bool]) -> list[float]:
+def _weigh(covered: Sequence[bool]) -> list[float]:
     """Return a weight for each outcome, so that covered and uncovered ones weigh alike; the mean weight is 1."""
     counts = {kind: covered.count(kind) for kind in set(covered)}
     return [len(covered) / (len(counts) * counts[kind]) for kind in covered]
 
 
-def cross_validate(questions: Sequence[str], fit_to: Callable[[Sequence[int]], Callable[[int], float]]) -> list[float]:
-    """Return the probability of each outcome by a fit to the outcomes of other questions.
-
-    `questions` are those of the outcomes. `fit_to` fits to the outcomes with these positions and returns the function that
-    gives the probability of the outcome with another position.
-    """
+def _cross_validate(
+    scores: Sequence[Sequence[float]], questions: Sequence[str], fit_to: Callable[[Sequence[int]], tuple[float, ...]]
+) -> list[float]:
+    """Return the probability of each outcome by a fit to the outcomes of other questions, whose positions `fit_to` gets."""
     folds = {question: n % FOLDS for n, question in enumerate(dict.fromkeys(questions))}
     fits = [fit_to([n for n, question in enumerate(questions) if folds[question] != fold]) for fold in range(FOLDS)]
-    return [fits[folds[question]](n) for n, question in enumerate(questions)]
+    return [_probability(fits[folds[question]], own) for question, own in zip(questions, scores, strict=True)]
+
+
+def _probability(numbers: Sequence[float], scores: Sequence[float]) -> float:
+    *factors, bias = numbers
+    return sigmoid(sum(factor * score for factor, score in zip(factors, scores, strict=True)) + bias)
 
 
 def reliability(

@@ -24,9 +24,11 @@ from ragqa.text.headings import HEADING_ASPECT, usual_heading
 from ragqa.text.passages import sentences
 from ragqa.text.phrases import is_list_page, is_term, names_itself, starts_wrong, stem, without_article
 from ragqa.text.questions import (
+    CONTRAST,
     Question,
     check_forms,
     expansions,
+    first_of_sections,
     is_well_formed,
     without_parenthesis,
 )
@@ -61,9 +63,6 @@ _NAMED = re.compile(
     r"(?:(?P<article>an?|the) )?(?P<phrase>[a-zA-Z][^,.;:()“”\"]+?)(?= \(|[.,;]|$| and (?:is|are|can)\b)"
 )
 _MADE_NOUN = re.compile(r"(?:ing|tion|ity|ism|ness|ment|ence|ance)$")
-_CONTRAST = re.compile(
-    r"\b(?:difference|distinction)s? between (\w[\w -]{1,40}?) and (\w[\w -]{1,40}?)(?= is| are| was| lies| can|[.,;:])"
-)
 _PAST = {  # past forms and base forms of what people are known for; companies announce, launch and sign too much to be asked
     past: base
     for base, past in (
@@ -108,7 +107,7 @@ class NaturalQuestions:
         self.forms = check_forms(forms)
         passages = tuple(passages)
         self._wording = Wording(passages)
-        self._first = frozenset({(p.title, p.section): p.id for p in reversed(passages)}.values())
+        self._first = first_of_sections(passages)
         self._kinds: dict[str, str | None] = {}
         self._titles = {without_parenthesis(p.title).casefold() for p in passages}
 
@@ -204,7 +203,7 @@ class NaturalQuestions:
             named = match["article"] or " " in phrase or not phrase.islower() or _MADE_NOUN.search(phrase)
             if named and self._is_term(phrase) and not is_plural(phrase):
                 yield from self._what_is(phrase, match["article"] or "", passage)
-        for one, other in _CONTRAST.findall(sentence) if " between " in sentence else ():
+        for one, other in CONTRAST.findall(sentence) if " between " in sentence else ():
             if all(self._is_term(side) or (not starts_wrong(side)) for side in (one, other)):
                 yield Question(f"What is the difference between {one} and {other}?", "difference")
                 yield Question(f"{one} vs {other}", "keyword")

@@ -37,7 +37,7 @@ _HAS_CLAUSE = re.compile(
 _SHORT_FORM = re.compile(r" \(([A-Z][A-Za-z]{1,6}s?)\)")
 _WORDS_BEFORE = re.compile(r"(?:[A-Za-z][\w’']*[ -]){0,6}[A-Za-z][\w’']*$")
 _LONGEST_FORM = 120  # characters
-_CONTRAST = re.compile(
+CONTRAST = re.compile(
     r"\b(?:difference|distinction)s? between (\w[\w -]{1,40}?) and (\w[\w -]{1,40}?)(?= is| are| was| lies| can|[.,;:])"
 )
 _ARTICLE = re.compile(r"\b(an?|the) $", re.IGNORECASE)
@@ -97,13 +97,13 @@ class QuestionGenerator:
         """Raise `InputError` for a form that is not in `FORMS`."""
         self.forms = check_forms(forms)
         passages = tuple(passages)
-        self._lower, self._capital = _count_cases(passages)
-        self._first = _first_of_sections(passages)
+        self._lower, self._capital = count_cases(passages)
+        self._first = first_of_sections(passages)
 
     def narrowed(self, passages: Sequence[Passage]) -> "QuestionGenerator":
         """Return a generator for these passages, which are whole pages. It keeps the names that this generator has found."""
         other = copy(self)
-        other._first = _first_of_sections(passages)
+        other._first = first_of_sections(passages)
         return other
 
     def questions(self, passage: Passage) -> list[Question]:
@@ -155,7 +155,7 @@ class QuestionGenerator:
             for words, short in expansions(sentence):
                 yield Question(f"What does {short} stand for?", "abbreviation")
                 yield Question(f"{short} {words}", "keyword")
-            for one, other in _CONTRAST.findall(sentence) if " between " in sentence else ():
+            for one, other in CONTRAST.findall(sentence) if " between " in sentence else ():
                 if any(_HAS_CLAUSE.search(side) or _NOT_A_TERM.match(side) for side in (one, other)):
                     continue
                 yield Question(f"What is the difference between {one} and {other}?", "difference")
@@ -198,7 +198,7 @@ def without_parenthesis(title: str) -> str:
     return _PARENTHESIS.sub("", title).strip()
 
 
-def _first_of_sections(passages: Sequence[Passage]) -> frozenset[str]:
+def first_of_sections(passages: Sequence[Passage]) -> frozenset[str]:
     """Return the ids of the passages that come first below their headings."""
     return frozenset({(p.title, p.section): p.id for p in reversed(passages)}.values())
 
@@ -241,7 +241,7 @@ def _usual_heading(heading: str) -> tuple[str, str] | None:
     return None
 
 
-def _count_cases(passages: Sequence[Passage]) -> tuple[Counter[str], Counter[str]]:
+def count_cases(passages: Sequence[Passage]) -> tuple[Counter[str], Counter[str]]:
     """Count each word in lower case, and each word with a capital inside a sentence."""
     lower: Counter[str] = Counter()
     for chunk, count in Counter(chain.from_iterable(passage.text.split() for passage in passages)).items():

@@ -7,13 +7,11 @@ noun. If a page does not show it, the other uses of the last word decide: "a …
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import NamedTuple
 
 from ragqa.records import Passage
+from ragqa.text.questions import count_cases
 
-_LOWER = re.compile(r"\b[a-z]+\b")
-_CAPITAL = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+\b")
 _PARENTHESES = re.compile(r" ?\([^()]*\)")
 _PREPOSITION = re.compile(r" (?:of|to|in|on|from|for|between|with|by|as|under|without|via|at|over)\b")
 _ENDS_PHRASE = (
@@ -170,16 +168,6 @@ class Wording:
         if _MASS.search(word):
             return False
         return True if _COUNT.search(word) or with_a > bare + 1 else None
-
-
-def count_cases(passages: Sequence[Passage]) -> tuple[Counter[str], Counter[str]]:
-    """Count each word in lower case, and each word with a capital inside a sentence."""
-    lower: Counter[str] = Counter()
-    for chunk, count in Counter(chain.from_iterable(passage.text.split() for passage in passages)).items():
-        for word in _LOWER.findall(chunk):
-            lower[word] += count
-    capital = Counter(word.lower() for passage in passages for word in _CAPITAL.findall(passage.text))
-    return lower, capital
 
 
 def count_articles(phrase: str, text: str) -> "Counter[str | None]":

@@ -1,5 +1,6 @@
 """A trained model in, its folder out, with a card that names base, data, licences and the settings used."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from ragqa.process import hub_options
 from ragqa.training.card import add_origins
 from ragqa.training.config import TrainConfig
 from ragqa.training.processes import process_count
+
+_LOG = logging.getLogger(__name__)
 
 # of all arguments of the trainer, those that bear on the weights
 _USED = (
@@ -63,7 +66,8 @@ def _read_card(source: str) -> tuple[str | None, str | list[str] | None]:
         hub: Any = hub_options(source)
         card = load_file_path(source, "README.md", **hub)
         named = (metadata_load(card) if card else None) or {}
-    except Exception:  # a damaged card or an error of the hub's library must not stop the training
+    except Exception as error:  # a damaged card or an error of the hub's library must not stop the training
+        _LOG.warning("the card of %s cannot be read, so the new card names no licence and language: %s", source, error)
         return None, None
     licence, language = named.get("license"), named.get("language")
     return licence if isinstance(licence, str) else None, language if isinstance(language, str | list) else None
