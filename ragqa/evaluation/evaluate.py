@@ -35,7 +35,18 @@ from ragqa.wiki.seeds import read_seeds
 
 _LOG = logging.getLogger(__name__)
 
-_NEED_PASSAGES = ("judged", "split", "titles", "compare", "answers", "save_run", "save_qrels", "model", "candidates")
+_NEED_PASSAGES = (
+    "judged",
+    "split",
+    "titles",
+    "compare",
+    "answers",
+    "save_run",
+    "save_qrels",
+    "model",
+    "embedder",
+    "candidates",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -48,8 +48,8 @@ def open_checkpoints(out: Path, config: TrainConfig, pairs: Sequence[Pair], resu
     """
     folder = checkpoint_folder(out)
     if is_main_process():
-        if resume is False:
-            shutil.rmtree(folder, ignore_errors=True)
+        if resume is False and folder.exists():
+            shutil.rmtree(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with replace_file(folder / _RUN) as file:
             file.write(_run(config, pairs))
