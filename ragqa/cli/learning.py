@@ -226,8 +226,8 @@ def _add_settings(group: Any) -> None:
         "--loss",
         choices=(*PAIR_LOSSES, *LIST_LOSSES),
         metavar="NAME",
-        help=f"loss of a reranker, of sentence-transformers or (ListwiseLoss) of ragqa. For single pairs: "
-        f"{', '.join(PAIR_LOSSES)}; for lists: {', '.join(LIST_LOSSES)} (default: the first)",
+        help=f"loss function of a reranker. For single pairs: {', '.join(PAIR_LOSSES)}; for lists: {', '.join(LIST_LOSSES)} "
+        "(default: the first of its list)",
     )
     group.add_argument(
         "--max-length",
@@ -270,7 +270,7 @@ def _add_optimizer(group: Any) -> None:
     group.add_argument(
         "--precision",
         choices=PRECISIONS,
-        help="numbers to compute in (default: bf16 if the CPU or GPU has it, fp16 on other GPUs, else fp32)",
+        help="floating-point format to train in (default: bf16 if the CPU or GPU has it, fp16 on other GPUs, else fp32)",
     )
 
 
@@ -284,7 +284,7 @@ def _add_steps(group: Any) -> None:
         help="number of evaluations in each epoch; the best model is kept (default: from the recipe)",
     )
     group.add_argument(
-        "--eval-steps", type=whole(1), metavar="N", help="evaluate every N steps instead (default: see --evaluations)"
+        "--eval-steps", type=whole(1), metavar="N", help="evaluate every N steps; overrides --evaluations"
     )
     group.add_argument(
         "--save-steps",

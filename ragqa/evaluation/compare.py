@@ -71,8 +71,8 @@ class Report:
 
     `passages` is 0 if only runs are measured, without the passages. `unasked` are the ids of questions that cannot be asked,
     such as empty ones; they count as 0 for ragqa's own systems. `definition` says what the metrics count. `depth` is the number
-    of hits that are measured. `highest_grade` is that of a passage. `unreachable` is the number of questions without a passage
-    that MRR counts.
+    of hits that are measured. `highest_grade` is the highest grade in the judgments. `unreachable` is the number of questions
+    without a passage that MRR counts.
     """
 
     judged: str
@@ -158,8 +158,8 @@ def compare_runs(
 ) -> Report:
     """Measure what systems found, as `compare` does. `depth` is the number of hits they were asked for.
 
-    The hits of `found` are in order; those of `runs` are sorted by their scores, ties as in trec_eval. Recall is measured no
-    deeper than the shortest of the runs, but at 10 in any case.
+    The hits of `found` are in order; those of `runs` are sorted by their scores, ties as in trec_eval. The second recall
+    is no deeper than the longest list of any run, and never less than 10 unless `depth` is.
     """
     if not judged.questions:
         raise InputError("no question is left to measure with")

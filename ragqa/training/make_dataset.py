@@ -45,9 +45,9 @@ class DatasetConfig:
     Questions are generated for the `passages` of a file; `judged` names BEIR folders (`split` is the split of their judgments)
     or sets of `STARTER_SETS`; `feedback` is a file of votes from the chat. `miner` is a bi-encoder that finds hard negatives
     in addition to BM25. `teachers` are bi-encoders that soften the labels of the train split, with `teacher_weight` from 0 to
-    1. `check` drops generated questions that do not find their own passage, and negatives that answer by the
-    bundled reranker. The style "reference" is the recipe of the published model and takes only `passages`. A `licence` of
-    None is derived from the URLs of the pages.
+    1. `check` drops generated questions that do not find their own passage, and negatives that the bundled reranker takes for
+    answers. The style "reference" is the recipe of the published model and takes only `passages`. A `licence` of None is
+    derived from the URLs of the pages.
 
     Raises `InputError` for settings that do not go together.
     """
