@@ -16,7 +16,7 @@ from ragqa.records import Passage
 
 BEST, ANSWERS, PARTLY, WRONG = 3, 2, 1, 0  # grades: the best answer, another answer, a part of one, none
 
-COVERED, SHARED = 0.9, 0.5  # shares of characters from which a quote holds a marked answer, or is like one
+_COVERED, _SHARED = 0.9, 0.5  # shares of characters from which a quote holds a marked answer, or is like one
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ def is_like(start: int, end: int, marked: tuple[int, int]) -> bool:
     """
     shared = min(end, marked[1]) - max(start, marked[0])
     either = max(end, marked[1]) - min(start, marked[0])
-    return shared > 0 and (shared >= COVERED * (marked[1] - marked[0]) or shared >= SHARED * either)
+    return shared > 0 and (shared >= _COVERED * (marked[1] - marked[0]) or shared >= _SHARED * either)
 
 
 def answers(start: int, end: int, marks: Iterable[Mark]) -> bool:

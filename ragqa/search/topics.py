@@ -8,8 +8,8 @@ from ragqa.answers.parts import pair_in
 from ragqa.records import Answer, Hit
 from ragqa.search.vocabulary import ASPECTS, EMPTY, HELPERS, LIGHT, spans_of_words, words_of
 from ragqa.text.analyzer import STOP_WORDS, usual_analyzer
+from ragqa.text.questions import without_parenthesis
 
-_PARENTHESIS = re.compile(r"(?<!\s)\s*\([^()]*\)\s*$")
 _GERUND = re.compile("[A-Z][a-z]+ing")
 _ARTICLE = re.compile(r"\b(?:an?|the) $", re.IGNORECASE)
 _LONGEST = 5  # most words of a topic
@@ -33,7 +33,7 @@ def topic_of(answer: Answer) -> Topic | None:
     if pair := pair_in(answer.question):
         return Topic(f"{pair[0]} and {pair[1]}", pair)
     hits = answer.hits[: len(_WEIGHTS)]
-    title = _PARENTHESIS.sub("", hits[0].passage.title)
+    title = without_parenthesis(hits[0].passage.title)
     phrases = [(_evidence(answer.question[a:b], a, hits), -a, a, b) for a, b in _phrases(answer.question)]
     score, _, start, end = max(phrases, default=(0.0, 0, 0, 0))
     if not score:
@@ -96,7 +96,7 @@ def in_titles(phrase: str, hits: Sequence[Hit]) -> bool:
 
 
 def _names(hit: Hit) -> tuple[str, ...]:
-    return _PARENTHESIS.sub("", hit.passage.title), *hit.passage.aliases
+    return without_parenthesis(hit.passage.title), *hit.passage.aliases
 
 
 def is_name(phrase: str, hits: Sequence[Hit]) -> bool:

@@ -73,9 +73,8 @@ ACTIVE = {  # verbs that say something of their subject, some with a preposition
     verb: preposition
     for preposition, verbs in {
         "": "measure describe represent predict assume require compute estimate indicate specify combine determine control "
-        "learn "
-        "need minimize maximize minimise maximise mean include contain involve provide support offer encompass cover study "
-        "generate produce return store reduce increase improve prevent replace use define express",
+        "learn need minimize maximize minimise maximise mean include contain involve provide support offer encompass cover "
+        "study generate produce return store reduce increase improve prevent replace use define express",
         "on": "depend rely focus",
         "to": "lead",
         "in": "result",

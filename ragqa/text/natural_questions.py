@@ -29,10 +29,11 @@ from ragqa.text.questions import (
     check_forms,
     expansions,
     first_of_sections,
-    is_well_formed,
+    occurrences,
+    select,
     without_parenthesis,
 )
-from ragqa.text.wording import Noun, Wording, head, is_plural, occurrences, with_article
+from ragqa.text.wording import Noun, Wording, head, is_plural, with_article
 
 _OF_MANY = re.compile(r"(?:examples|types) of")  # which a name does not have
 _HOLLOW = ("approach", "case", "choice", "example", "way")  # "the simplest approach": to what?
@@ -114,8 +115,7 @@ class NaturalQuestions:
     def questions(self, passage: Passage) -> list[Question]:
         """Return the questions that this passage answers, each once, in the chosen forms; often none."""
         made = [*self._from_place(passage), *self._from_sentences(passage)]
-        kept = [q for q in made if q.form in self.forms and (q.form == "keyword" or is_well_formed(q.text))]
-        return list({q.text.casefold(): q for q in reversed(kept)}.values())[::-1]
+        return select(made, self.forms)
 
     def _from_place(self, passage: Passage) -> Iterator[Question]:
         if passage.id not in self._first:
@@ -129,7 +129,7 @@ class NaturalQuestions:
             yield from self._from_title(passage, topic)
 
     def _topic(self, title: str) -> Noun | None:
-        """Return what a page is about, as a noun; None if its title is not one or the page does not show its article."""
+        """Return what a page is about, as a noun; None if its title is no noun phrase, or if nothing shows its article."""
         phrase = self._wording.inside(without_parenthesis(title))
         if not phrase or is_list_page(title) or starts_wrong(phrase.removeprefix("The ")):
             return None
@@ -256,7 +256,7 @@ class NaturalQuestions:
         )
 
     def _is_outsider(self, name: str) -> bool:
-        """Return True for a plain name that is no title: of a person or company that a page says something of in passing."""
+        """Return True for a one-word name that is not a page title, such as a person or company mentioned in passing."""
         return bool(re.fullmatch(r"[A-Z][a-z]+", name)) and name.casefold() not in self._titles
 
     def _meant(self, subject: str, passage: Passage, before: Noun | None = None) -> Noun | None:
@@ -346,7 +346,11 @@ class NaturalQuestions:
         return " " in phrase and len([*occurrences(f"the {phrase}", self._wording.page(title))]) > 1
 
     def _with_topic(self, noun: Noun, phrase: str, title: str) -> str | None:
-        """Add "in" and the topic, if the page is short enough to name, shares no word with the noun, and can have things in."""
+        """Return the noun, with "in" and the topic of the page where that helps; None if it cannot be understood alone.
+
+        The topic is left out if noun and title share a word, or if the page never says "in" before a topic that is a name. A
+        noun with "the" then becomes None, as does any noun of a page with a title of more than four words.
+        """
         topic, plain = self._topic(title), self._wording.inside(without_parenthesis(title))
         alone = None if noun.text.startswith("the ") else noun.text
         if topic is None or _stems(phrase) & _stems(plain):

@@ -111,8 +111,7 @@ class QuestionGenerator:
         made = list(self._from_sentences(passage))
         if passage.id in self._first and self.topic(passage.title):
             made += self._from_heading(passage) if passage.section else self._from_title(passage)
-        kept = [q for q in made if q.form in self.forms and (q.form == "keyword" or is_well_formed(q.text))]
-        return list({q.text.casefold(): q for q in reversed(kept)}.values())[::-1]
+        return select(made, self.forms)
 
     def topic(self, title: str) -> str:
         """Return a title as it is written inside a sentence: without parenthesis, in lower case unless it is a name."""
@@ -183,6 +182,12 @@ class QuestionGenerator:
 
     def _is_common(self, word: str) -> bool:
         return self._lower[word.lower()] > self._capital[word.lower()]
+
+
+def select(made: Iterable[Question], forms: Sequence[str]) -> list[Question]:
+    """Return the well-formed questions in these forms, in order, each once."""
+    kept = [q for q in made if q.form in forms and (q.form == "keyword" or is_well_formed(q.text))]
+    return list({q.text.casefold(): q for q in reversed(kept)}.values())[::-1]
 
 
 def check_forms(forms: Iterable[str]) -> tuple[str, ...]:
@@ -260,14 +265,14 @@ def _is_plural(phrase: str) -> bool:
 
 def _article(phrase: str, text: str) -> str:
     """Return the article that a text puts before a phrase, with a space after it, or "": "a " for "perceptron"."""
-    for start in _occurrences(phrase, text):
+    for start in occurrences(phrase, text):
         before = _ARTICLE.search(text, max(0, start - _LONGEST_ARTICLE), start)
         if before and _AFTER_A_TERM.match(text, start + len(phrase)):
             return before[1].lower() + " "
     return "the " if _WORD_OF.match(phrase) and not _is_plural(phrase) else ""
 
 
-def _occurrences(phrase: str, text: str) -> Iterator[int]:
+def occurrences(phrase: str, text: str) -> Iterator[int]:
     """Yield the offsets of a phrase in a text, in any case."""
     phrase, text = phrase.lower(), text.lower()
     start = text.find(phrase)

@@ -8,7 +8,7 @@ from ragqa.errors import InputError
 from ragqa.records import Passage, check_texts
 from ragqa.storage.json_lines import construct
 
-METADATA = ("title", "section", "start", "url", "about")  # fields of a passage that a caller may set
+_METADATA = ("title", "section", "start", "url", "about")  # fields of a passage that a caller may set
 
 
 def passages_from_texts(
@@ -30,8 +30,8 @@ def passages_from_texts(
 def _passage(number: int, name: Any, text: str, metadata: Mapping[str, Any]) -> Passage:
     if not isinstance(metadata, Mapping):
         raise InputError(f"metadatas[{number}] is {type(metadata).__name__}, not a mapping")
-    if unknown := [key for key in metadata if key not in METADATA]:
-        raise InputError(f"metadatas[{number}] has the key {unknown[0]!r}; possible keys are {', '.join(METADATA)}")
+    if unknown := [key for key in metadata if key not in _METADATA]:
+        raise InputError(f"metadatas[{number}] has the key {unknown[0]!r}; possible keys are {', '.join(_METADATA)}")
     try:
         passage = construct(Passage, {"title": "", **metadata, "id": name, "text": text})
     except InputError as error:

@@ -6,11 +6,11 @@ noun. If a page does not show it, the other uses of the last word decide: "a …
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ragqa.records import Passage
-from ragqa.text.questions import count_cases
+from ragqa.text.questions import count_cases, occurrences
 
 _PARENTHESES = re.compile(r" ?\([^()]*\)")
 _PREPOSITION = re.compile(r" (?:of|to|in|on|from|for|between|with|by|as|under|without|via|at|over)\b")
@@ -84,7 +84,7 @@ class Noun(NamedTuple):
 
 
 class Wording:
-    """Words noun phrases as the passages do that it was made from."""
+    """Gives noun phrases the letter case, number and article that they have in the passages."""
 
     def __init__(self, passages: Sequence[Passage]) -> None:
         self._lower, self._capital = count_cases(passages)
@@ -205,15 +205,6 @@ def _opening_article(phrase: str, page: str) -> str | None:
     """Return the article with which a page begins, if the phrase follows: "a", "the" or ""; None for another beginning."""
     match = re.match(rf"(?:(an?|the) )?{re.escape(phrase)}\b", page, re.IGNORECASE)
     return None if match is None else {"the": "the", "": ""}.get((match[1] or "").lower(), "a")
-
-
-def occurrences(phrase: str, text: str) -> Iterator[int]:
-    """Yield the offsets of a phrase in a text, in any case."""
-    phrase, text = phrase.lower(), text.lower()
-    start = text.find(phrase)
-    while start >= 0:
-        yield start
-        start = text.find(phrase, start + max(1, len(phrase)))
 
 
 def head(phrase: str) -> str:

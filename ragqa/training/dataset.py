@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
-from itertools import chain, zip_longest
+from functools import cache, cached_property, partial
+from itertools import accumulate, chain, zip_longest
 from typing import Any, TypeVar
 
 from rapidfuzz import fuzz
@@ -39,7 +39,7 @@ _LOG = logging.getLogger(__name__)
 ANSWERING = 0.0  # logit of the reranker from which a passage counts as an answer
 UNANSWERED = -0.3  # logit below which it does not answer at all
 
-_FOUND_WITHIN = 5  # a generated question must find its section among so many passages of each ranking
+FOUND_WITHIN = 5  # a generated question must find its section among so many passages of each ranking
 _HARD_CANDIDATES = 30
 _COPY = 85  # per cent of equal characters from which two texts are copies...
 _LEAST_COPIED = 80  # ...of at least so many characters; shorter ones may differ in the word that matters
@@ -195,7 +195,7 @@ def check_questions(
     """Keep the questions that find their own section, and count the others by the reason why they are dropped.
 
     A question must find a positive, or a passage of the same section, among the first five of BM25 or of the embedder
-    (`not_found`). With a reranker, it must take a positive for an answer (`not_answered`).
+    (`not_found`). With a reranker, at least one positive must score `UNANSWERED` or more (`not_answered`).
     """
     dropped = {"not_found": 0, "not_answered": 0}
     kept = []
@@ -222,7 +222,7 @@ def _in_threads(source: ExampleSet, work: Callable[[Example], T]) -> Iterator[tu
 def _reason_to_drop(example: Example, source: ExampleSet) -> str | None:
     own = {passage.id for passage in (*example.positives, *example.left_out)}
     rankings = 1 if source.embedder is None else 2  # `hard` takes from them in turn
-    if own.isdisjoint(passage.id for passage in source.hard[example.question][: _FOUND_WITHIN * rankings]):
+    if own.isdisjoint(passage.id for passage in source.hard[example.question][: FOUND_WITHIN * rankings]):
         return "not_found"
     texts = [full_text(passage) for passage in example.positives]
     if source.reranker and max(source.reranker.score(example.question, texts)) < UNANSWERED:
@@ -343,14 +343,12 @@ def _cut(pages: Sequence[str], questions: Counter[str], wanted: Mapping[str, flo
     """
     asked = [page for page in pages if questions[page]]
     splits: dict[str, str] = {}
-    names, before = list(wanted), 0
-    ends = [sum(list(wanted.values())[: n + 1]) * questions.total() for n in range(len(names))]
-    number = 0
+    names, ends = list(wanted), [end * questions.total() for end in accumulate(wanted.values())]
+    number = before = 0
     for position, page in enumerate(asked):
-        middle = before + questions[page] / 2
-        opened = any(splits.get(other) == names[number] for other in asked[:position])
         others = len(names) - 1 - number  # splits that still need a page
-        if opened and others and (middle >= ends[number] or len(asked) - position <= others):
+        is_full = before + questions[page] / 2 >= ends[number] or len(asked) - position <= others
+        if position and others and is_full:
             number += 1
         splits[page] = names[number]
         before += questions[page]
@@ -457,22 +455,29 @@ def _position(page: str, config: PairConfig) -> float:
 
 
 def _pairs(example: Example, source: ExampleSet, config: PairConfig) -> list[Pair]:
+    is_negative = cache(lambda passage: _is_negative(passage, example, source.reranker))  # for all positives
     made = [Pair(example.question, full_text(negative), 0.0) for negative in example.rejected]
     for positive, label in zip(example.positives, example.labels or [1.0] * len(example.positives), strict=True):
         rng = keyed_random(config.seed, example.question, positive.id)
         made.append(Pair(example.question, full_text(positive), label))
-        drawn = _negatives(example, source, config, rng)
+        drawn = _negatives(example, source, config, rng, is_negative)
         made += [Pair(example.question, full_text(negative), 0.0, drawn=True) for negative in drawn]
     return made
 
 
-def _negatives(example: Example, source: ExampleSet, config: PairConfig, rng: random.Random) -> list[Passage]:
+def _negatives(
+    example: Example,
+    source: ExampleSet,
+    config: PairConfig,
+    rng: random.Random,
+    is_negative: Callable[[Passage], bool],
+) -> list[Passage]:
     chosen: dict[str, Passage] = {}
     hard = [*_hard_negatives(example, source, config.skip)]
     offered = {"page": chain(_from_page(example, source, rng), _from_siblings(hard, source, rng)), "hard": iter(hard)}
     for kind in rng.choices(NEGATIVE_KINDS, config.shares, k=config.negatives):
-        allowed = (p for p in offered.get(kind, ()) if p.id not in chosen and _is_negative(p, example, source.reranker))
-        negative = next(allowed, None) or _random_negative(example, source, chosen, rng)
+        allowed = (p for p in offered.get(kind, ()) if p.id not in chosen and is_negative(p))
+        negative = next(allowed, None) or _random_negative(source, chosen, rng, is_negative)
         if negative is not None:
             chosen[negative.id] = negative
     return list(chosen.values())
@@ -498,11 +503,11 @@ def _hard_negatives(example: Example, source: ExampleSet, skip: int) -> Iterator
 
 
 def _random_negative(
-    example: Example, source: ExampleSet, chosen: Mapping[str, Passage], rng: random.Random
+    source: ExampleSet, chosen: Mapping[str, Passage], rng: random.Random, is_negative: Callable[[Passage], bool]
 ) -> Passage | None:
     for _ in range(20):  # a corpus of near copies may offer none
         passage = rng.choice(source.passages)
-        if passage.id not in chosen and _is_negative(passage, example, source.reranker):
+        if passage.id not in chosen and is_negative(passage):
             return passage
     return None
 

@@ -21,13 +21,12 @@ from ragqa.text.passages import from_full_text, full_text
 from ragqa.text.phrases import is_list_page, is_vague, starts_wrong
 from ragqa.text.questions import is_well_formed, without_parenthesis
 from ragqa.text.wording import Wording, count_articles, is_plural, with_article
-from ragqa.training.dataset import SPLITS, UNANSWERED
+from ragqa.training.dataset import FOUND_WITHIN, SPLITS, UNANSWERED
 
 ASPECTS = ("grammatical", "natural", "answerable", "found")  # of a question, each a rate in the report
 
 _SAMPLE = 500  # questions that are read, evenly spaced
 _WORST = 10
-_FOUND_WITHIN = 5
 _LONGEST = 14  # words of a natural question
 _LEAST_COVERED = 0.6  # fraction of a question's terms that its passage has
 _WHAT_IS = re.compile(
@@ -141,7 +140,7 @@ class QuestionReader:
         made += [Fault("natural", reason) for reason in self._naturalness(question, positives[0])]
         made += [Fault("answerable", reason) for reason in self._answer(question, positives)]
         ids = {passage.id for passage in positives}
-        if ids.isdisjoint(passage.id for passage, _ in self._index.search(question, _FOUND_WITHIN)):
+        if ids.isdisjoint(passage.id for passage, _ in self._index.search(question, FOUND_WITHIN)):
             made.append(Fault("found", "BM25 does not find its passage"))
         return made
 
