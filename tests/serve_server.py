@@ -75,13 +75,15 @@ class Running:
     log: Path
 
     def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
-        return CLIENT.post(f"{self.address}{path}", json=body, headers=headers)
+        """Sent as ASCII, so that half of a surrogate pair can be sent too."""
+        return self.post_bytes(path, json.dumps(body).encode("ascii"), **headers)
 
     def get(self, path: str, **headers: str) -> httpx.Response:
         return CLIENT.get(f"{self.address}{path}", headers=headers)
 
-    def post_bytes(self, path: str, body: bytes) -> httpx.Response:
-        return CLIENT.post(f"{self.address}{path}", content=body, headers={"Content-Type": "application/json"})
+    def post_bytes(self, path: str, body: bytes, **headers: str) -> httpx.Response:
+        headers = {"Content-Type": "application/json", **headers}
+        return CLIENT.post(f"{self.address}{path}", content=body, headers=headers)
 
     def lines(self) -> list[dict[str, Any]]:
         """The lines that the server has logged; each must be a JSON object."""

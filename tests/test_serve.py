@@ -16,6 +16,8 @@ pytest.importorskip("prometheus_client", reason="pip install prometheus-client")
 from serve_server import BAD, DOCUMENTS, GOOD, Running, open_small, running
 
 from ragqa.answers.answer import as_dict, hits_as_dicts
+from ragqa.search.retriever import Retriever
+from ragqa.serve.answering import reply
 
 NEW = "/v1/chat/completions"
 
@@ -207,9 +209,17 @@ def test_a_follow_up_is_understood_from_the_conversation(tmp_path: Path, server:
     assert alone["annotations"]
 
 
+def test_thanks_are_no_topic_of_a_follow_up(starter: Retriever) -> None:
+    question, follow_up = "What is dropout?", "what about its disadvantages?"
+    alone = reply(starter, [question, follow_up])
+    assert alone.citations
+    assert reply(starter, ["hi", question, "thank you", follow_up]) == alone
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
+        ({"messages": [{"role": "user", "content": "a \ud800 b?"}]}, "messages[0] holds half of a surrogate pair"),
         ({"messages": []}, "messages: List should have at least 1 item"),
         ({"messages": [{"role": "system", "content": "x"}]}, "There is no message of the user."),
         ({"messages": [{"role": "user", "content": ""}]}, "the question is empty"),

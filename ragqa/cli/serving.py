@@ -22,15 +22,15 @@ def add_commands(command: Command) -> None:
 
 
 def _add_serve_options(parser: argparse.ArgumentParser) -> None:
-    from ragqa.serve.config import MOST_DOCUMENTS, MOST_REQUESTS, PORT, TIMEOUT_S
+    from ragqa.serve.config import LOOPBACK, MOST_DOCUMENTS, MOST_REQUESTS, PORT, TIMEOUT_S
 
     add_retriever(parser)
     group = parser.add_argument_group("server")
     group.add_argument(
         "--host",
-        default="127.0.0.1",
+        default=LOOPBACK,
         help="address to listen on; addresses that other machines can reach need RAGQA_API_KEYS or --no-auth (default: "
-        "127.0.0.1)",
+        f"{LOOPBACK})",
     )
     group.add_argument(
         "--port", type=whole(0, 65535), default=PORT, help=f"port to listen on; 0 picks a free one (default: {PORT})"
@@ -43,7 +43,8 @@ def _add_serve_options(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="another host name of a server without keys; may be repeated (localhost and --host are always allowed)",
+        help="another host name that requests may use, with --no-auth; may be repeated (localhost and --host are always "
+        "allowed; with keys, names are not checked)",
     )
     group.add_argument(
         "--workers", type=whole(1), default=1, metavar="N", help="number of processes that answer (default: 1)"
@@ -81,16 +82,16 @@ def _serve(options: argparse.Namespace) -> None:
     from ragqa import serve
 
     config = serve.ServeConfig(  # all options are checked before anything is loaded
-        options.host,
-        options.port,
-        serve.read_keys(os.environ.get(serve.VARIABLE, "")),
-        options.no_auth,
-        tuple(options.allow_host),
-        options.workers,
-        options.max_documents,
-        options.max_requests,
-        options.timeout,
-        options.llm_base_url,
-        options.llm_model,
+        host=options.host,
+        port=options.port,
+        keys=serve.read_keys(os.environ.get(serve.VARIABLE, "")),
+        open_to_all=options.no_auth,
+        names=tuple(options.allow_host),
+        workers=options.workers,
+        max_documents=options.max_documents,
+        max_requests=options.max_requests,
+        timeout_s=options.timeout,
+        llm_base_url=options.llm_base_url,
+        llm_model=options.llm_model,
     )
     serve.serve(partial(open_retriever, options, options.index), config)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from ragqa.errors import InputError, MissingExtraError
-from ragqa.integrations.metadata import describe, relevance, text_to_rerank
+from ragqa.integrations.metadata import RETRIEVAL_SCORE, describe, relevance, text_to_rerank
 from ragqa.models.reranker import Reranker
 from ragqa.records import Hit, RankedText
 from ragqa.search.retriever import Retriever
@@ -136,5 +136,5 @@ def _reranked(documents: Sequence[Document], ranking: Sequence[RankedText]) -> l
 
 
 def _scored(document: Document, ranked: RankedText) -> Document:
-    before = {} if document.score is None else {"retrieval_score": document.score}
+    before = {} if document.score is None else {RETRIEVAL_SCORE: document.score}
     return replace(document, score=ranked.score, meta={**document.meta, **before, **relevance(ranked)})

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ragqa.errors import InputError, MissingExtraError
-from ragqa.integrations.metadata import NUMBERS, RELEVANCE, describe, relevance, text_to_rerank
+from ragqa.integrations.metadata import NUMBERS, RELEVANCE, RETRIEVAL_SCORE, describe, relevance, text_to_rerank
 from ragqa.models.reranker import Reranker
 from ragqa.records import Hit, RankedText
 from ragqa.search.retriever import Retriever
@@ -16,8 +16,6 @@ try:
     from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
 except ImportError as error:
     raise MissingExtraError("the adapter for LlamaIndex", "llama-index") from error
-
-RETRIEVAL_SCORE = "retrieval_score"
 
 
 class RagqaRetriever(BaseRetriever):

@@ -8,6 +8,7 @@ from ragqa.records import Hit, Passage, RankedText
 from ragqa.text.passages import full_text
 
 NUMBERS = ("revision", "start", "end", "probability", "bm25_score", "bm25_rank")  # a language model need not read them
+RETRIEVAL_SCORE = "retrieval_score"  # the score before reranking
 RELEVANCE = ("relevance_score", "relevance_probability")
 
 

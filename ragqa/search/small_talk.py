@@ -19,7 +19,7 @@ _KINDS: tuple[tuple[str, str, str], ...] = (  # kind, phrases, reply; the first 
         "greeting",
         r"hi+|hey+|hello+|hiya|howdy|greetings|good (?:morning|afternoon|evening|day)|"
         r"how(?: are|['’]s| is) (?:you|things|it going)(?: doing)?|what['’]?s up|nice to meet you",
-        "Hello! Ask a question, or try one of these:",
+        "Hello! Ask a question whenever you like.",
     ),
     (
         "understood",

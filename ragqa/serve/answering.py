@@ -12,7 +12,7 @@ from ragqa.records import Answer, Hit, Passage
 from ragqa.search.conversation import standalone
 from ragqa.search.retriever import Retriever
 from ragqa.search.small_talk import reply_to
-from ragqa.text.passages import WRITTEN_FOR_RAGQA, heading_path, source_line
+from ragqa.text.passages import WRITTEN_FOR_RAGQA, heading_path, is_written_for_ragqa, source_line
 
 HITS = 5  # passages that an answer is taken from
 EARLIER = 8  # questions of a conversation that are read for the topic
@@ -54,7 +54,7 @@ def reply(retriever: Retriever, questions: Sequence[str], writer: Writer | None 
 def _with_topic(retriever: Retriever, earlier: Sequence[str], question: str) -> str:
     """Return a question that can be understood without the earlier ones."""
     answers: list[Answer] = []
-    for typed in earlier[-EARLIER:]:
+    for typed in [typed for typed in earlier if not reply_to(typed)][-EARLIER:]:  # thanks and the like are no topic
         with suppress(InputError):  # an earlier question that cannot be asked gives no topic
             asked = standalone(retriever.corrected(typed), answers)
             hits = tuple(retriever.find(asked, _TOPIC_HITS)[0][:_TOPIC_HITS])
@@ -98,7 +98,9 @@ def _cite(start: int, end: int, passage: Passage) -> tuple[Citation, ...]:
     Text written for ragqa has no address of its own; the address is that of its topic, and the title says so.
     """
     url = passage.url or passage.about
-    title = heading_path(passage) if passage.url else f"{heading_path(passage)} ({WRITTEN_FOR_RAGQA})"
+    title = heading_path(passage)
+    if is_written_for_ragqa(passage):
+        title = f"{title} ({WRITTEN_FOR_RAGQA})"
     return (Citation(start, end, title, url),) if url else ()
 
 

@@ -1,8 +1,9 @@
-"""Dynamic batching: what several requests want a model to read at the same time, it reads in one run.
+"""Dynamic batching: one run of a model reads the texts of several requests.
 
 While the model is busy, the texts of new requests wait; the next run takes all of them. So a request that is alone waits for
 nobody, and many together fill batches of texts of similar length. Two runs may overlap, so that one is tokenized while the
-model works on the other. Results do not depend on what else is in a run.
+model works on the other. With OpenVINO, results do not depend on what else is in a
+run.
 """
 
 import time
@@ -12,6 +13,8 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from threading import Condition, Thread
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -33,7 +36,10 @@ Run = Callable[[Sequence[Text]], "np.ndarray"]
 
 @dataclass
 class _Job(Generic[Text]):
-    """The texts of one request; `taken` of them are in a run, and `rows` holds the results so far by their first text."""
+    """The texts of one request.
+
+    The first `taken` texts were given to runs. `rows` maps the position of a run's first text to its results.
+    """
 
     texts: Sequence[Text]
     taken: int = 0
@@ -71,7 +77,7 @@ class SharedRuns(Generic[Text]):
         job = _Job(texts)
         with self._changed:
             if self._closed:
-                raise _closing()
+                raise closing()
             self._waiting.append(job)
             self._changed.notify()
         try:
@@ -94,7 +100,7 @@ class SharedRuns(Generic[Text]):
             if self._observe:
                 self._observe(sum(len(part.texts) for part in parts), time.perf_counter() - started)
         for job in self._waiting:
-            self._fail(job, _closing())
+            self._fail(job, closing())
 
     def _take(self) -> list[_Part[Text]]:
         """Wait for texts and return those of the next run, a slice of each request in turn; nothing once closed."""
@@ -156,7 +162,8 @@ def too_late() -> Refused:
     return Refused(504, "The request took too long; send fewer or shorter texts.")
 
 
-def _closing() -> Refused:
+def closing() -> Refused:
+    """Return the error for a request that comes too late to be answered before the server ends."""
     return Refused(503, "The server is shutting down.", 1.0)
 
 
@@ -178,9 +185,11 @@ class BatchingEngine:
 
 
 def pair_runner(engine: Engine) -> Run[tuple[str, str]]:
-    """Return a function that scores pairs with an engine; one that takes a single question at a time scores pair by pair."""
+    """Return a function that scores pairs with an engine; one that takes a question at a time runs for each question."""
     import numpy as np
 
     if isinstance(engine, PairEngine):
         return engine.pair_logits
-    return lambda pairs: np.concatenate([engine.logits(question, [text]) for question, text in pairs])
+    return lambda pairs: np.concatenate(
+        [engine.logits(question, [text for _, text in own]) for question, own in groupby(pairs, key=itemgetter(0))]
+    )

@@ -72,11 +72,10 @@ def _answer_openai(service: Service, request: OpenAiEmbeddings, texts: list[str]
         {"object": "embedding", "index": index, "embedding": encode(vector)} for index, vector in enumerate(vectors)
     ]
     tokens = token_counts.count(texts)
-    name = service.models()[-1]
     return {
         "object": "list",
         "data": data,
-        "model": name,
+        "model": service.embedder_name,
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
     }
 

@@ -72,7 +72,10 @@ class Entry:
             self._bodies.release(visitor, body)
 
     def _check(self, scope: Any, visitor: str) -> None:
-        """Raise `Refused` if this visitor may not ask. With keys, `Host` is not checked: a page of another site has none."""
+        """Raise `Refused` if this visitor may not ask.
+
+        With keys, `Host` and `Origin` are not checked, because a page of another site has no key.
+        """
         if scope["path"] in OPEN:
             return
         if not self._config.keys:

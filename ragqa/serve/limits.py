@@ -15,7 +15,7 @@ _STEP = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
 
 class Refused(Exception):  # noqa: N818
-    """A request to answer with an HTTP status and one line, which the visitor sees; it never leaves the gate."""
+    """A request to answer with an HTTP status and one line, which the visitor sees."""
 
     def __init__(self, status: int, reason: str, retry_after_s: float = 0.0) -> None:
         super().__init__(reason)

@@ -13,6 +13,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from ragqa.models.reranker import sigmoid
+from ragqa.models.tokens import MAX_TOKENS
 from ragqa.serve import token_counts
 from ragqa.serve.limits import Refused
 from ragqa.serve.service import Service, Span
@@ -20,11 +21,10 @@ from ragqa.serve.sizes import check_query, check_texts
 from ragqa.serve.work import Work
 
 SPAN_THRESHOLD = 0.1  # Cohere's default
-TEI_LIMIT = 512  # tokens of query and text
 
 
 class RelevantSpans(BaseModel):
-    """Whether to return the sentences that are relevant, the score from which they are, and how many of each document."""
+    """Options for relevant sentences: only those with a score above `threshold`, at most `max_spans` for each document."""
 
     mode: Literal["enabled", "disabled"]
     threshold: float | None = None
@@ -132,7 +132,7 @@ def _answer_jina(service: Service, request: JinaRerank) -> dict[str, Any]:
 def _answer_tei(service: Service, request: TeiRerank) -> list[dict[str, Any]]:
     if request.truncate is False and (cut := token_counts.too_long(request.query, request.texts)):
         raise Refused(
-            413, f"texts[{cut[0]}] and the query have more than {TEI_LIMIT} tokens; shorten it or set truncate."
+            413, f"texts[{cut[0]}] and the query have more than {MAX_TOKENS} tokens; shorten it or set truncate."
         )
     results: list[dict[str, Any]] = []
     for index, logit in _order(service, request.query, request.texts):

@@ -21,7 +21,7 @@ class Search(BaseModel):
 
 
 class Ask(Search):
-    """Also the probability of the best hit below which there is no answer."""
+    """A search with a threshold: there is no answer if the best hit's probability is below it."""
 
     threshold: float = Field(THRESHOLD, ge=0, le=1)
 

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from ragqa.errors import InputError
-from ragqa.models.embedder import Embedder
 from ragqa.models.reranker import Engine, Reranker, sigmoid
-from ragqa.models.selector import Selector, bundled_selector
+from ragqa.models.selector import bundled_selector
 from ragqa.search.retriever import Retriever
 from ragqa.serve.batching import BatchingEngine, SharedRuns, pair_runner
 from ragqa.text.passages import sentences
@@ -32,16 +32,27 @@ class Span(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A retriever whose reranker and embedder join the texts of several requests. Safe to share between threads.
+    """A retriever whose reranker scores the pairs of several requests together. Safe to share between threads.
 
-    `reranker`, `selector` and `embedder` are None if the retriever has none.
+    `embed` does the same for texts. Searches and the selector run their models for each request alone.
     """
 
     retriever: Retriever
-    reranker: Reranker | None
-    selector: Selector | None
-    embedder: Embedder | None
-    _runs: tuple[SharedRuns[tuple[str, str]] | None, SharedRuns[str] | None]
+    _pair_runs: SharedRuns[tuple[str, str]] | None
+    _text_runs: SharedRuns[str] | None
+
+    @property
+    def reranker(self) -> Reranker | None:
+        """The reranker; None if the retriever has none."""
+        return self.retriever.reranker
+
+    @property
+    def embedder_name(self) -> str | None:
+        """The name of the embedder, never a path of this machine; None if the retriever has none."""
+        if self.retriever.dense is None:
+            return None
+        source = self.retriever.dense.embedder.source
+        return (Path(source).name if Path(source).is_absolute() else source) or "embedder"
 
     def rank(self, query: str, texts: Sequence[str]) -> "np.ndarray":
         """Return a logit for each text, in input order. Raises `InputError` without a reranker."""
@@ -51,10 +62,9 @@ class Service:
 
     def embed(self, texts: Sequence[str]) -> "np.ndarray":
         """Return a unit vector for each text, in input order. Raises `InputError` without an embedder."""
-        runs = self._runs[1]
-        if runs is None:
+        if self._text_runs is None:
             raise InputError("this server has no embedder; start it without --no-dense and --bm25-only")
-        return runs.run(texts)
+        return self._text_runs.run(texts)
 
     def spans(self, query: str, texts: Sequence[str]) -> list[list[Span]]:
         """Return the sentences of each text, best first; those beyond the model's limit are left out.
@@ -62,9 +72,9 @@ class Service:
         The score is the sigmoid of the selector's logit.
         """
         own = [sentences(text) for text in texts]
-        if self.selector is None:
+        if self.retriever.selector is None:
             raise InputError(NO_RERANKER)
-        scored = self.selector.score(query, texts, own)
+        scored = self.retriever.selector.score(query, texts, own)
         found = [
             [Span(*spans[one.first], sigmoid(one.score)) for one in runs if one.first == one.last]
             for spans, runs in zip(own, scored, strict=True)
@@ -73,12 +83,12 @@ class Service:
 
     def models(self) -> list[str]:
         """Return the names of the models: what answers from the corpus, the reranker, the embedder."""
-        embedder = [] if self.embedder is None else [self.embedder.source or "embedder"]
-        return [ANSWERS, *([] if self.reranker is None else [self.reranker.name]), *embedder]
+        reranker = None if self.reranker is None else self.reranker.name
+        return [ANSWERS, *filter(None, (reranker, self.embedder_name))]
 
     def close(self) -> None:
         """End the threads of the models."""
-        for runs in self._runs:
+        for runs in (self._pair_runs, self._text_runs):
             if runs is not None:
                 runs.close()
 
@@ -104,4 +114,4 @@ def open_service(retriever: Retriever, observe: Observe) -> Service:
         selector=selector,
         correct=retriever.correct,
     )
-    return Service(joined, reranker, selector, embedder, (runs[0] if runs else None, embedding))
+    return Service(joined, runs[0] if runs else None, embedding)

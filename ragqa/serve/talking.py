@@ -1,15 +1,15 @@
 """Conversations in OpenAI's formats in, answers from the corpus out: `/v1/chat/completions` and `/v1/responses`.
 
 The text is quoted from passages, or written by a language model; each quote, or each sentence that its passages support, has an
-annotation `url_citation`. Instructions, tools, temperatures and other
-settings of a language model are accepted and have no effect.
+annotation `url_citation`. Instructions, tools, temperatures and other settings of a language model are accepted and have no
+effect.
 """
 
 import json
 import re
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import uuid4
 
 from fastapi import APIRouter
@@ -17,10 +17,12 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 
 from ragqa.answers.written import Writer
+from ragqa.search.retriever import Retriever
 from ragqa.serve import token_counts
-from ragqa.serve.answering import Said, reply
+from ragqa.serve.answering import Citation, Said, reply
 from ragqa.serve.limits import Refused
 from ragqa.serve.service import ANSWERS, Service
+from ragqa.serve.sizes import check_texts
 from ragqa.serve.work import Work
 
 _PIECE = re.compile(r"\s*\S+\s*")  # a word, as a stream sends it
@@ -76,8 +78,7 @@ def add_talking(router: APIRouter, service: Service, work: Work, writer: Writer 
         if request.n not in (None, 1):
             raise Refused(422, f"n is {request.n}; there is one answer to a question.")
         questions = _questions(request.messages)
-        said = await work.run(reply, service.retriever, questions, writer)
-        completion = _Completion(said, questions)
+        completion = _Completion(*await work.run(_reply, service.retriever, questions, writer))
         if request.stream:
             usage = bool(request.stream_options and request.stream_options.include_usage)
             return _stream(completion.chunks(usage=usage))
@@ -89,17 +90,31 @@ def add_talking(router: APIRouter, service: Service, work: Work, writer: Writer 
             raise Refused(422, "Responses are not stored; send the whole conversation in input.")
         asked = [Message(role="user", content=request.input)] if isinstance(request.input, str) else request.input
         questions = _questions(asked)
-        said = await work.run(reply, service.retriever, questions, writer)
-        response = _Response(said, questions)
+        response = _Response(*await work.run(_reply, service.retriever, questions, writer))
         return _stream(response.events()) if request.stream else JSONResponse(response.whole("completed"))
 
 
+class _Tokens(NamedTuple):
+    """The numbers of tokens of the questions and of the answer."""
+
+    read: int
+    written: int
+
+
+def _reply(retriever: Retriever, questions: Sequence[str], writer: Writer | None) -> tuple[Said, _Tokens]:
+    """Answer, and count the tokens, which takes long for a long conversation."""
+    said = reply(retriever, questions, writer)
+    return said, _Tokens(token_counts.count(questions), token_counts.count([said.text]))
+
+
 def _questions(messages: Sequence[Message]) -> list[str]:
-    """Return what the user said. Raises `Refused` if the last of it is not text."""
+    """Return what the user said. Raises `Refused` if the last of it is not text, and for texts that are too long."""
     asked = [message for message in messages if message.role == "user"]
     if not asked:
         raise Refused(422, "There is no message of the user.")
-    return [*filter(None, map(_text, asked[:-1])), _question(asked[-1])]
+    questions = [*filter(None, map(_text, asked[:-1])), _question(asked[-1])]
+    check_texts("messages", questions, len(questions))
+    return questions
 
 
 def _question(message: Message) -> str:
@@ -122,8 +137,8 @@ def _stream(lines: Iterator[str]) -> StreamingResponse:
 class _Completion:
     """A chat completion, as a whole and in chunks."""
 
-    def __init__(self, said: Said, questions: Sequence[str]) -> None:
-        self._said, self._questions = said, questions
+    def __init__(self, said: Said, tokens: _Tokens) -> None:
+        self._said, self._tokens = said, tokens
         self._head = {"id": f"chatcmpl-{uuid4().hex}", "created": int(time.time()), "model": ANSWERS}
 
     def whole(self) -> dict[str, Any]:
@@ -158,15 +173,15 @@ class _Completion:
         return [{"type": "url_citation", "url_citation": _place(citation)} for citation in self._said.citations]
 
     def _usage(self) -> dict[str, int]:
-        read, written = token_counts.count(self._questions), token_counts.count([self._said.text])
+        read, written = self._tokens
         return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
 class _Response:
     """A response, as a whole and as events."""
 
-    def __init__(self, said: Said, questions: Sequence[str]) -> None:
-        self._said, self._questions = said, questions
+    def __init__(self, said: Said, tokens: _Tokens) -> None:
+        self._said, self._tokens = said, tokens
         self._id, self._item, self._created = f"resp_{uuid4().hex}", f"msg_{uuid4().hex}", time.time()
         self._number = 0
 
@@ -231,7 +246,7 @@ class _Response:
         return {"type": "output_text", "text": self._said.text, "annotations": annotations, "logprobs": []}
 
     def _usage(self) -> dict[str, Any]:
-        read, written = token_counts.count(self._questions), token_counts.count([self._said.text])
+        read, written = self._tokens
         return {
             "input_tokens": read,
             "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
@@ -241,7 +256,7 @@ class _Response:
         }
 
 
-def _place(citation: Any) -> dict[str, Any]:
+def _place(citation: Citation) -> dict[str, Any]:
     return {
         "start_index": citation.start,
         "end_index": citation.end,

@@ -27,7 +27,7 @@ def cut(texts: Sequence[str], most: int) -> list[str]:
 
 
 def too_long(question: str, texts: Sequence[str]) -> list[int]:
-    """Return the positions of the texts that the model would not read to their end together with the question."""
+    """Return the positions of the texts that exceed the bundled reranker's limit together with the question."""
     encoded = _tokenizer().encode_batch([(question, text) for text in texts])
     return [position for position, own in enumerate(encoded) if own.overflowing]
 

@@ -8,7 +8,7 @@ from contextvars import copy_context
 from threading import Lock
 from typing import Any, TypeVar
 
-from ragqa.serve.batching import DEADLINE, too_late
+from ragqa.serve.batching import DEADLINE, closing, too_late
 from ragqa.serve.limits import Refused
 
 AT_ONCE = 32  # requests that are worked on together; the model's runs join their texts
@@ -44,7 +44,7 @@ class Work:
             future = self._threads.submit(copy_context().run, function, *arguments)
         except RuntimeError as error:
             self._release()
-            raise Refused(503, "The server is shutting down.", RETRY_AFTER_S) from error
+            raise closing() from error
         finally:
             DEADLINE.reset(token)
         future.add_done_callback(lambda _: self._release())
