@@ -49,7 +49,7 @@ ONLY_PARSED = {
     "pip install": "it would change this environment",
     "make": "it installs packages, or measures for minutes to hours",
     "ragqa crawl": "it needs the network",
-    "hf upload": "it needs the network and an account",
+    "ragqa publish": "it needs the network and an account",
     "accelerate launch": "it takes minutes to hours",
     "ragqa demo": "it serves until it is stopped",
     "ragqa serve": "it serves until it is stopped",

@@ -1,4 +1,4 @@
-"""Commands that train and measure: `dataset`, `train`, `export`, `calibrate`, `evaluate`."""
+"""Commands that train, publish and measure: `dataset`, `train`, `export`, `calibrate`, `publish`, `evaluate`."""
 
 import argparse
 import json
@@ -39,6 +39,11 @@ def add_commands(command: Command) -> None:
         "calibrate", _calibrate, "fit the probabilities of a reranker's best hits to judged questions",
         "ragqa calibrate reranker/ --dataset dataset/",
         _add_calibrate_options,
+    )  # fmt: skip
+    command(
+        "publish", _publish, "upload a dataset or a model to the Hugging Face hub",
+        "ragqa publish dataset/ your-name/questions --dry-run",
+        _add_publish_options,
     )  # fmt: skip
     command(
         "evaluate", _evaluate, "measure rankings and answers on judged questions",
@@ -368,6 +373,18 @@ def _add_calibrate_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_publish_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", metavar="FOLDER", help="folder made by ragqa dataset, train or export")
+    parser.add_argument("repository", metavar="OWNER/NAME", help="repository of the hub, made if it does not exist")
+    parser.add_argument("--dry-run", action="store_true", help="check the folder and print what would be uploaded")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
+    parser.add_argument(
+        "--benchmark",
+        metavar="OWNER/NAME",
+        help="dataset of the hub that is registered as a benchmark: add the metrics of the model's card as results on it",
+    )
+
+
 def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
     from ragqa.evaluation.judged import STARTER_SETS
 
@@ -509,6 +526,19 @@ def _export(options: argparse.Namespace) -> None:
     )
     if summary := read_summary(options.out):
         print(f"{options.out}: {summary}")
+
+
+def _publish(options: argparse.Namespace) -> None:
+    from ragqa.training.publish import plan, publish
+
+    upload = plan(options.folder, options.repository, benchmark=options.benchmark)
+    for name, size in upload.files.items():
+        print(f"{size / 1e3:12,.1f} kB  {name}")
+    print(f"{sum(upload.files.values()) / 1e3:12,.1f} kB  {upload.kind}, licence: {', '.join(upload.licences)}")
+    if options.dry_run:
+        print(f"nothing was uploaded; without --dry-run it goes to {upload.url}")
+    else:
+        print(publish(upload, private=options.private))
 
 
 def _calibrate(options: argparse.Namespace) -> None:

@@ -34,6 +34,7 @@ It lies between if the passage answers in part, or if a bi-encoder named under S
 Made by `ragqa dataset`. Split by page: no page has passages in two splits."""
 
 _SAMPLES = 3
+_SHARE_ALIKE = re.compile(r"^cc-by(-nc)?-sa|gpl|gfdl|^odbl")  # in the hub's identifiers of licences
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +84,14 @@ def write_dataset(
         raise CorpusError("there are no pairs to train on; give more pages or another seed")
     report = lint(pairs) | dict(more_lint or {})
     _warn_of_gaps(pairs, out)
+    tables = {split: _table(pairs[split]) for split in SPLITS}
     with replace_folder(out, DATASET_MARK) as new:
         for split in SPLITS:
             write_json_lines(new / f"{split}.jsonl", (dict(zip(COLUMNS, _row(p), strict=True)) for p in pairs[split]))
-            pyarrow.parquet.write_table(_table(pairs[split]), new / f"{split}.parquet")
+            pyarrow.parquet.write_table(tables[split], new / f"{split}.parquet")
         (new / DATASET_MARK).write_text(json.dumps(report, indent=1) + "\n", encoding="utf8")
-        (new / "README.md").write_text(_card(pairs, report, title, sources, licence, config, about), encoding="utf8")
+        card = _card(pairs, report, title, sources, licence, config, about, _dataset_info(tables, new))
+        (new / "README.md").write_text(card, encoding="utf8")
         if add:
             add(new)
     return report
@@ -127,6 +130,18 @@ def join_licences(origins: Iterable[Origin]) -> str:
     return UNKNOWN if UNKNOWN in licences else ", ".join(licences)
 
 
+def licence_of_model(base: str | None, datasets: Iterable[str | Path]) -> str | None:
+    """Return the licence of a model trained on datasets: the only share-alike licence of base and data, else the base's.
+
+    Returns "other" for several share-alike licences, of which none can be chosen, and None if a licence is not stated.
+    """
+    stated = {licence for folder in datasets for licence in read_origin(folder).licence.split(", ")}
+    if base is None or UNKNOWN in stated | {base}:
+        return None
+    share_alike = sorted(licence for licence in stated | {base} if _SHARE_ALIKE.search(licence.lower()))
+    return "other" if len(share_alike) > 1 else share_alike[0] if share_alike else base
+
+
 def read_origin(folder: str | Path) -> Origin:
     """Read the title and the licence of a dataset folder from its card."""
     path = Path(folder) / "README.md"
@@ -158,6 +173,21 @@ def _table(pairs: Sequence[Pair]) -> "pyarrow.Table":
     return pyarrow.table({n: pyarrow.array(c, k) for n, c, k in zip(COLUMNS, columns, kinds, strict=True)})
 
 
+def _dataset_info(tables: Mapping[str, "pyarrow.Table"], folder: Path) -> dict[str, Any]:
+    """Return columns and sizes in bytes and rows, in the hub's form. The card lists only splits with rows."""
+    filled = {split: table for split, table in tables.items() if table.num_rows}
+    splits = [
+        {"name": name, "num_bytes": table.nbytes, "num_examples": table.num_rows} for name, table in filled.items()
+    ]
+    columns = zip(COLUMNS, ("string", "string", "float64"), strict=True)
+    return {
+        "features": [{"name": name, "dtype": dtype} for name, dtype in columns],
+        "splits": splits,
+        "download_size": sum((folder / f"{split}.parquet").stat().st_size for split in filled),
+        "dataset_size": sum(table.nbytes for table in filled.values()),
+    }
+
+
 def _card(
     pairs: Mapping[str, Sequence[Pair]],
     report: Mapping[str, Any],
@@ -166,6 +196,7 @@ def _card(
     licence: str,
     config: Config,
     about: str,
+    info: Mapping[str, Any],
 ) -> str:
     return "\n".join(
         [
@@ -179,6 +210,7 @@ def _card(
             "- config_name: default",
             "  data_files:",
             *(f"  - {{split: {split}, path: {split}.parquet}}" for split in SPLITS if pairs[split]),
+            f"dataset_info: {json.dumps(info)}",
             "---",
             "",
             f"# {' '.join(title.split())}",

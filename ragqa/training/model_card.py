@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ragqa.process import hub_options
-from ragqa.training.card import add_origins
+from ragqa.training.card import add_origins, licence_of_model
 from ragqa.training.config import TrainConfig
 from ragqa.training.processes import process_count
 
@@ -37,13 +37,14 @@ def describe_datasets(model: Any, datasets: Sequence[str | Path]) -> None:
 def save_model(model: Any, folder: Path, datasets: Sequence[str | Path], config: TrainConfig) -> None:
     """Write a trained model for sentence-transformers. Its card names the settings used, and the licences of base and data."""
     data = model.model_card_data
+    base_licence, data.license = data.license, licence_of_model(data.license, datasets)
     data.all_hyperparameters = _used(data.all_hyperparameters) | _own(config)
     data.non_default_hyperparameters = _used(data.non_default_hyperparameters) | _own(config)
     data.training_logs = [
         row for row in data.training_logs if row["Step"] >= 0
     ]  # not the evaluation after the training
     model.save_pretrained(str(folder))
-    add_origins(folder / "README.md", str(data.base_model), data.license, datasets)
+    add_origins(folder / "README.md", str(data.base_model), base_licence, datasets)
 
 
 def _used(settings: Mapping[str, Any]) -> dict[str, Any]:
