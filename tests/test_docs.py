@@ -6,6 +6,7 @@ block runs in a folder with small files of the names that the pages use, except 
 
 import bz2
 import gzip
+import json
 import math
 import os
 import re
@@ -53,6 +54,8 @@ ONLY_PARSED = {
     "accelerate launch": "it takes minutes to hours",
     "ragqa demo": "it serves until it is stopped",
     "ragqa serve": "it serves until it is stopped",
+    "ragqa mcp": "it serves until it is stopped",
+    "claude mcp add": "it needs Claude Code",
     "RAGQA_API_KEYS=": "it serves until it is stopped",
     "curl http://127.0.0.1:8080": "it needs the server of `ragqa serve`",
     "ragqa train": "it takes minutes to hours",
@@ -212,7 +215,7 @@ def check_command(words: list[str]) -> None:
 
 
 def test_every_language_is_run_or_named_here() -> None:
-    assert {block.language for block in BLOCKS} == {"python", "console", "bash", "nginx", *DRAWINGS}
+    assert {block.language for block in BLOCKS} == {"python", "console", "bash", "nginx", "json", *DRAWINGS}
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +269,13 @@ def test_commands_of_the_measurements_are_checked(block: Block) -> None:
     for line in lines_of(block.code):
         for words in simple_commands(line):
             check_command(words)
+
+
+@pytest.mark.parametrize("block", blocks_in("json"), ids=str)
+def test_json_blocks_name_commands_that_exist(block: Block) -> None:
+    (servers,) = json.loads(block.code).values()
+    for server in servers.values():
+        check_command([server["command"], *server["args"]])
 
 
 @pytest.mark.parametrize("block", blocks_in("nginx"), ids=str)
