@@ -57,6 +57,11 @@ ONLY_PARSED = {
     "ragqa mcp": "it serves until it is stopped",
     "claude mcp add": "it needs Claude Code",
     "RAGQA_API_KEYS=": "it serves until it is stopped",
+    "docker": "it needs a container builder and a registry; tests/test_deploy.py checks the files",
+    "printf '%s\\n' \"$(openssl": "it makes a key",
+    'curl -H "Authorization: Bearer $(cat deploy/api-keys)"': "it needs the container",
+    "python3 -m venv /opt/ragqa": "it would change this machine",
+    "install -": "it would change this machine",
     "curl http://127.0.0.1:8080": "it needs the server of `ragqa serve`",
     "ragqa train": "it takes minutes to hours",
     'ragqa ask "What is cluster analysis?"': "it needs the model that a training makes",
@@ -69,8 +74,8 @@ ONLY_PARSED = {
 DRAWINGS = ("",)  # languages of blocks that show no code
 SERVED = "http://127.0.0.1:7860/"  # blocks with this address run against a small chat of the tests
 SERVED_API = "http://127.0.0.1:8080"  # Python blocks with this address run against a small API server of the tests
-# options of gunicorn, curl, dumpBackup.php and torchrun
-OTHER_PROGRAMS = {"--preload", "--user-agent", "--current", "--full", "--nproc-per-node"}
+# options of gunicorn, curl, dumpBackup.php, torchrun and podman
+OTHER_PROGRAMS = {"--preload", "--user-agent", "--current", "--full", "--nproc-per-node", "--format"}
 FRAMEWORKS = {"haystack": "haystack", "langchain": "langchain_core", "llama_index": "llama_index.core"}  # by adapter
 NUMBER = r"\d+(?:\.\d+)?"
 
