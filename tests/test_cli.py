@@ -24,7 +24,9 @@ from ragqa.storage.json_lines import read_json_lines, write_json_lines
 from ragqa.text import analyzer
 
 PREPOSITIONS = {"of", "for", "from", "with", "on", "in", "to", "by", "that"}  # a help text needs the noun before them
-COMMANDS = "crawl import-dump clean passages dataset train export calibrate evaluate index update verify ask demo serve".split()
+COMMANDS = (
+    "crawl import-dump clean passages dataset train export calibrate evaluate index update verify ask demo serve mcp"
+).split()
 README = Path(__file__).parent.parent / "README.md"
 
 

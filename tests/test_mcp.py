@@ -26,11 +26,12 @@ from serve_server import Running, open_small, start  # noqa: E402
 
 import ragqa  # noqa: E402
 from ragqa.answers.answer import as_dict, hits_as_dicts  # noqa: E402
-from ragqa.errors import IndexStoreError  # noqa: E402
+from ragqa.errors import IndexStoreError, warn_of_fallback  # noqa: E402
 from ragqa.index.folder import build_index  # noqa: E402
 from ragqa.records import Page  # noqa: E402
 from ragqa.search.retriever import Retriever  # noqa: E402
 from ragqa.serve import serve_stdio  # noqa: E402
+from ragqa.serve.tools import Tool, build_server, log_fallbacks  # noqa: E402
 from ragqa.text.passages import split  # noqa: E402
 
 WIKI = "https://en.wikipedia.org/wiki"
@@ -249,6 +250,24 @@ def test_an_index_that_cannot_be_opened_is_an_error_of_each_call() -> None:
             return await call_all(session, [("ask", {"question": QUESTION}), ("read_page", {"title": "Dropout"})])
 
     assert [(r.isError, r.content[0].text) for r in asyncio.run(run())] == [(True, "the index has gone")] * 2
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_fallback_during_a_call_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    from mcp.shared.memory import create_connected_server_and_client_session
+
+    def warn(question: str) -> str:
+        warn_of_fallback(f"a slower path for {question}")
+        return question
+
+    async def run() -> Any:
+        server = build_server([Tool("warn", "Warn.", {"question": "Any."}, warn)])
+        async with create_connected_server_and_client_session(server) as session:
+            return await session.call_tool("warn", {"question": "this"})
+
+    with log_fallbacks():
+        assert asyncio.run(run()).content[0].text == '"this"'
+    assert ("ragqa.serve.tools", "a slower path for this") in [(r.name, r.getMessage()) for r in caplog.records]
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ EXAMPLE = """ragqa serve --index index/
   curl http://127.0.0.1:8080/v1/rerank -H 'Content-Type: application/json' \\
     -d '{"query": "why does dropout help?", "documents": ["Dropout switches units off.", "Trees split."]}'"""
 
-MCP_EXAMPLE = """claude mcp add ragqa -- ragqa mcp --index index/
-  ragqa mcp --http --port 8000"""
+MCP_EXAMPLE = """ragqa mcp --http --port 8000
+  claude mcp add ragqa -- ragqa mcp --index index/"""
 
 
 def add_commands(command: Command) -> None:

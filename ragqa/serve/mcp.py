@@ -20,9 +20,8 @@ from ragqa.serve.corpus_tools import INSTRUCTIONS, corpus_tools
 from ragqa.serve.limits import Refused
 from ragqa.serve.logs import log_as_json
 from ragqa.serve.server import uvicorn_config
-from ragqa.serve.shapes import MCP_PATH, refusal
 from ragqa.serve.sockets import address_of, bind
-from ragqa.serve.tools import HttpTools, build_server
+from ragqa.serve.tools import HttpTools, build_server, log_fallbacks
 
 PORT = 8000
 _LOG = logging.getLogger(__name__)
@@ -50,8 +49,10 @@ def serve_http(open_retriever: Callable[[], Retriever], config: McpConfig | None
     """
     import uvicorn
 
+    from ragqa.serve.shapes import MCP_PATH
+
     config = config or McpConfig()
-    with closing(bind(config.host, config.port)) as listener, suppress(KeyboardInterrupt), _log_fallbacks():
+    with closing(bind(config.host, config.port)) as listener, suppress(KeyboardInterrupt), log_fallbacks():
         log_as_json()
         app = _build_app(open_retriever(), config)
         print(f"ragqa mcp on {address_of(config.host, listener)}{MCP_PATH[1:]} (Ctrl-C ends it)", flush=True)
@@ -61,6 +62,8 @@ def serve_http(open_retriever: Callable[[], Retriever], config: McpConfig | None
 def _build_app(retriever: Retriever, config: McpConfig) -> Any:
     from starlette.applications import Starlette
     from starlette.routing import Route
+
+    from ragqa.serve.shapes import MCP_PATH, refusal
 
     tools = HttpTools(corpus_tools(lambda: retriever), INSTRUCTIONS)
     route = Route(MCP_PATH, tools, methods=["POST"])  # there are no sessions, so there is nothing to GET or DELETE
@@ -89,7 +92,7 @@ def serve_stdio(open_retriever: Callable[[], Retriever]) -> None:
     from mcp.server.stdio import stdio_server
 
     # the retriever is opened after these slow imports, which would take longer meanwhile; the client waits for them
-    with ThreadPoolExecutor(1) as thread, _own_streams() as (requests, replies), _log_fallbacks():
+    with ThreadPoolExecutor(1) as thread, _own_streams() as (requests, replies), log_fallbacks():
         opening = thread.submit(open_retriever)
         opening.add_done_callback(_log_failure)
         anyio.run(_serve, opening, stdio_server, requests, replies)
@@ -114,26 +117,6 @@ def _own_streams() -> Iterator[tuple[IO[str], IO[bytes]]]:
             sys.stdout.flush()
             os.dup2(replies.fileno(), _STDOUT)
             os.dup2(requests.fileno(), _STDIN)
-
-
-@contextmanager
-def _log_fallbacks() -> Iterator[None]:
-    """Log `FallbackWarning`s, which the SDK records while a request is handled, and logs as information."""
-    logger, handler = logging.getLogger("mcp.server.lowlevel.server"), _FallbackHandler()
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-
-
-class _FallbackHandler(logging.Handler):
-    def emit(self, record: logging.LogRecord) -> None:
-        if isinstance(record.args, tuple) and record.args[:1] == ("FallbackWarning",):
-            _LOG.warning("%s", record.args[1])
 
 
 async def _serve(opening: "Future[Retriever]", transport: Any, requests: IO[str], replies: IO[bytes]) -> None:

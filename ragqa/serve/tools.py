@@ -2,8 +2,8 @@
 
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +115,26 @@ def call(tools: Mapping[str, Tool], name: str, arguments: Mapping[str, Any]) -> 
     except Exception as error:
         _LOG.exception("the tool %s failed", name)
         raise ValueError(f"{name} failed; the log of the server says why") from error
+
+
+@contextmanager
+def log_fallbacks() -> Iterator[None]:
+    """Log `FallbackWarning`s, which the SDK records while a request is handled, and logs as information."""
+    logger, handler = logging.getLogger("mcp.server.lowlevel.server"), _FallbackHandler()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _FallbackHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        if isinstance(record.args, tuple) and record.args[:1] == ("FallbackWarning",):
+            _LOG.warning("%s", record.args[1])
 
 
 def _listed(names: list[str]) -> str:
