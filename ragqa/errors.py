@@ -28,6 +28,7 @@ _MODULES = {  # what each of these extras brings
     "crawl": ("hishel", "httpx", "mwparserfromhell", "wikipediaapi"),
     "demo": ("anyio", "fastapi", "gradio", "jinja2", "markupsafe", "pydantic", "starlette", "uvicorn"),
     "dump": ("mwparserfromhell", "mwxml"),
+    "mcp": ("anyio", "mcp", "starlette", "uvicorn"),
     "serve": ("anyio", "fastapi", "prometheus_client", "pydantic", "starlette", "uvicorn"),
 }
 

@@ -110,7 +110,7 @@ def start(command: list[str], folder: Path, variables: Mapping[str, str] | None 
         try:
             assert process.stdout
             line = process.stdout.readline()
-            address = re.fullmatch(r"ragqa serve on (http://\S+:\d+)/ \(Ctrl-C ends it\)\n", line)
+            address = re.fullmatch(r"ragqa (?:serve|mcp) on (http://\S+:\d+)/(?:mcp)? \(Ctrl-C ends it\)\n", line)
             if address is None:
                 process.kill()
                 pytest.fail(line + log.read_text(encoding="utf8"))

@@ -6,6 +6,7 @@ block runs in a folder with small files of the names that the pages use, except 
 
 import bz2
 import gzip
+import json
 import math
 import os
 import re
@@ -53,7 +54,14 @@ ONLY_PARSED = {
     "accelerate launch": "it takes minutes to hours",
     "ragqa demo": "it serves until it is stopped",
     "ragqa serve": "it serves until it is stopped",
+    "ragqa mcp": "it serves until it is stopped",
+    "claude mcp add": "it needs Claude Code",
     "RAGQA_API_KEYS=": "it serves until it is stopped",
+    "docker": "it needs a container builder and a registry; tests/test_deploy.py checks the files",
+    "printf '%s\\n' \"$(openssl": "it makes a key",
+    'curl -H "Authorization: Bearer $(cat deploy/api-keys)"': "it needs the container",
+    "python3 -m venv /opt/ragqa": "it would change this machine",
+    "install -": "it would change this machine",
     "curl http://127.0.0.1:8080": "it needs the server of `ragqa serve`",
     "ragqa train": "it takes minutes to hours",
     'ragqa ask "What is cluster analysis?"': "it needs the model that a training makes",
@@ -66,8 +74,8 @@ ONLY_PARSED = {
 DRAWINGS = ("",)  # languages of blocks that show no code
 SERVED = "http://127.0.0.1:7860/"  # blocks with this address run against a small chat of the tests
 SERVED_API = "http://127.0.0.1:8080"  # Python blocks with this address run against a small API server of the tests
-# options of gunicorn, curl, dumpBackup.php and torchrun
-OTHER_PROGRAMS = {"--preload", "--user-agent", "--current", "--full", "--nproc-per-node"}
+# options of gunicorn, curl, dumpBackup.php, torchrun and podman
+OTHER_PROGRAMS = {"--preload", "--user-agent", "--current", "--full", "--nproc-per-node", "--format"}
 FRAMEWORKS = {"haystack": "haystack", "langchain": "langchain_core", "llama_index": "llama_index.core"}  # by adapter
 NUMBER = r"\d+(?:\.\d+)?"
 
@@ -212,7 +220,7 @@ def check_command(words: list[str]) -> None:
 
 
 def test_every_language_is_run_or_named_here() -> None:
-    assert {block.language for block in BLOCKS} == {"python", "console", "bash", "nginx", *DRAWINGS}
+    assert {block.language for block in BLOCKS} == {"python", "console", "bash", "nginx", "json", *DRAWINGS}
 
 
 @pytest.fixture(scope="module")
@@ -266,6 +274,13 @@ def test_commands_of_the_measurements_are_checked(block: Block) -> None:
     for line in lines_of(block.code):
         for words in simple_commands(line):
             check_command(words)
+
+
+@pytest.mark.parametrize("block", blocks_in("json"), ids=str)
+def test_json_blocks_name_commands_that_exist(block: Block) -> None:
+    (servers,) = json.loads(block.code).values()
+    for server in servers.values():
+        check_command([server["command"], *server["args"]])
 
 
 @pytest.mark.parametrize("block", blocks_in("nginx"), ids=str)

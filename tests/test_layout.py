@@ -104,7 +104,7 @@ def test_importing_and_asking_for_help_load_nothing_heavy() -> None:
         assert done.stdout.splitlines()[-1] == "loaded []"
 
 
-@pytest.mark.parametrize("command", ["ask", "demo", "serve"])
+@pytest.mark.parametrize("command", ["ask", "demo", "mcp", "serve"])
 def test_commands_that_serve_load_nothing_that_trains_or_measures(command: str) -> None:
     assert_loads_nothing_that_trains(command)
 

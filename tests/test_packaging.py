@@ -31,7 +31,7 @@ EXTRAS_OF_ROOMS = {
     "models": {"train"},
     "process": {"demo"},
     "recipes": {"demo"},
-    "serve": {"serve"},
+    "serve": {"mcp", "serve"},
     "text": {"crawl", "dump"},  # wikitext
     "training": {"train"},
     "wiki": {"crawl", "dump"},

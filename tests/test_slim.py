@@ -73,6 +73,8 @@ def test_a_corpus_of_ones_own_is_indexed(run: Run) -> None:
     [
         ("demo --port 0", "the chat", "demo"),
         ("serve --port 0", "the API server", "serve"),
+        ("mcp", "the MCP server", "mcp"),
+        ("mcp --http --port 0", "the MCP server", "mcp"),
         (CRAWL, "crawling", "crawl"),
         ("import-dump dump.xml --out pages.jsonl", "reading a dump", "dump"),
         ("evaluate --judged starter", "evaluating", "evaluate"),

@@ -135,15 +135,22 @@ def add_writer(group: Any) -> None:
     )
 
 
-def open_retriever(options: argparse.Namespace, index: str | None, reranker: "Reranker | None" = None) -> "Retriever":
-    """Open an index with the models of `add_retriever`; a loaded `reranker` is used instead of `--model`."""
-    from ragqa.models.named import BUNDLED_NAME, check_models, load_embedder
-    from ragqa.search.retriever import Retriever
+def check_sources(options: argparse.Namespace, index: str | None) -> None:
+    """Raise `RagqaError` if there is no such index, or if a model of `add_retriever` cannot be one; load nothing."""
+    from ragqa.models.named import check_models
     from ragqa.storage.generations import current
 
     if index is not None:
         current(index)
     check_models(options.model, options.embedder)
+
+
+def open_retriever(options: argparse.Namespace, index: str | None, reranker: "Reranker | None" = None) -> "Retriever":
+    """Open an index with the models of `add_retriever`; a loaded `reranker` is used instead of `--model`."""
+    from ragqa.models.named import BUNDLED_NAME, load_embedder
+    from ragqa.search.retriever import Retriever
+
+    check_sources(options, index)
     dense = False if options.no_dense or options.bm25_only else None
     return Retriever.open(
         index,

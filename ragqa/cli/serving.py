@@ -1,15 +1,20 @@
-"""The command that serves an index to other programs: `serve`."""
+"""The commands that serve an index to other programs: `serve` and `mcp`."""
 
 import argparse
 import os
 from functools import partial
+from typing import Any
 
-from ragqa.cli.options import Command, add_retriever, add_writer, open_retriever, real, whole
+from ragqa.cli.options import Command, add_retriever, add_writer, check_sources, open_retriever, real, whole
+from ragqa.errors import InputError
 
 EXAMPLE = """ragqa serve --index index/
   RAGQA_API_KEYS=@keys.txt ragqa serve --index index/ --host 0.0.0.0 --workers 2
   curl http://127.0.0.1:8080/v1/rerank -H 'Content-Type: application/json' \\
     -d '{"query": "why does dropout help?", "documents": ["Dropout switches units off.", "Trees split."]}'"""
+
+MCP_EXAMPLE = """ragqa mcp --http --port 8000
+  claude mcp add ragqa -- ragqa mcp --index index/"""
 
 
 def add_commands(command: Command) -> None:
@@ -19,33 +24,20 @@ def add_commands(command: Command) -> None:
         EXAMPLE,
         _add_serve_options,
     )  # fmt: skip
+    command(
+        "mcp", _mcp, "serve search, answers and pages as tools for language models (MCP), over stdio or HTTP",
+        MCP_EXAMPLE,
+        _add_mcp_options,
+    )  # fmt: skip
 
 
 def _add_serve_options(parser: argparse.ArgumentParser) -> None:
-    from ragqa.serve.config import LOOPBACK, MOST_DOCUMENTS, MOST_REQUESTS, PORT, TIMEOUT_S
+    from ragqa.serve.access import LOOPBACK
+    from ragqa.serve.config import MOST_DOCUMENTS, MOST_REQUESTS, PORT, TIMEOUT_S
 
     add_retriever(parser)
     group = parser.add_argument_group("server")
-    group.add_argument(
-        "--host",
-        default=LOOPBACK,
-        help="address to listen on; addresses that other machines can reach need RAGQA_API_KEYS or --no-auth (default: "
-        f"{LOOPBACK})",
-    )
-    group.add_argument(
-        "--port", type=whole(0, 65535), default=PORT, help=f"port to listen on; 0 picks a free one (default: {PORT})"
-    )
-    group.add_argument(
-        "--no-auth", action="store_true", help="let everyone who can reach the host use the server without a key"
-    )
-    group.add_argument(
-        "--allow-host",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="another host name that requests may use, with --no-auth; may be repeated (localhost and --host are always "
-        "allowed; with keys, names are not checked)",
-    )
+    _add_access(group, LOOPBACK, PORT)
     group.add_argument(
         "--workers", type=whole(1), default=1, metavar="N", help="number of processes that answer (default: 1)"
     )
@@ -72,21 +64,77 @@ def _add_serve_options(parser: argparse.ArgumentParser) -> None:
         help=f"longest time to answer a request, in seconds (default: {TIMEOUT_S:g})",
     )
     add_writer(group)
-    parser.epilog = (
-        f"{parser.epilog}\n\nenvironment:\n  RAGQA_API_KEYS  API keys, separated by commas, or @FILE; every request needs "
-        "one of them"
+    _add_environment(parser)
+
+
+def _add_access(group: Any, host: str, port: int) -> None:
+    """Add the options that say where a server listens and who may use it. `options.host` and `options.port` default to None."""
+    group.add_argument(
+        "--host",
+        help="address to listen on; addresses that other machines can reach need RAGQA_API_KEYS or --no-auth (default: "
+        f"{host})",
     )
+    group.add_argument("--port", type=whole(0, 65535), help=f"port to listen on; 0 picks a free one (default: {port})")
+    group.add_argument(
+        "--no-auth", action="store_true", help="let everyone who can reach the host use the server without a key"
+    )
+    group.add_argument(
+        "--allow-host",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="another host name that requests may use, with --no-auth; may be repeated (localhost and --host are always "
+        "allowed; with keys, names are not checked)",
+    )
+
+
+def _add_environment(parser: argparse.ArgumentParser, when: str = "") -> None:
+    parser.epilog = (
+        f"{parser.epilog}\n\nenvironment:\n  RAGQA_API_KEYS  API keys{when}, separated by commas, or @FILE; every request "
+        "needs one of them"
+    )
+
+
+def _access(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the options of `_add_access` and the keys as the arguments of `Access`, without those that were not given."""
+    from ragqa.serve import VARIABLE, read_keys
+
+    placed = {name: getattr(options, name) for name in ("host", "port") if getattr(options, name) is not None}
+    keys = read_keys(os.environ.get(VARIABLE, ""))
+    return {**placed, "keys": keys, "open_to_all": options.no_auth, "names": tuple(options.allow_host)}
+
+
+def _add_mcp_options(parser: argparse.ArgumentParser) -> None:
+    from ragqa.serve.access import LOOPBACK
+    from ragqa.serve.mcp import PORT
+
+    add_retriever(parser)
+    group = parser.add_argument_group("server")
+    group.add_argument(
+        "--http", action="store_true", help="serve over streamable HTTP (default: over stdin and stdout)"
+    )
+    _add_access(group, LOOPBACK, PORT)
+    _add_environment(parser, " of --http")
+
+
+def _mcp(options: argparse.Namespace) -> None:
+    from ragqa import serve
+
+    if options.http:
+        config = serve.McpConfig(**_access(options))
+        serve.serve_http(partial(open_retriever, options, options.index), config)
+        return
+    if options.host or options.port is not None or options.no_auth or options.allow_host:
+        raise InputError("--host, --port, --no-auth and --allow-host need --http")
+    check_sources(options, options.index)  # before the client is told that the server runs
+    serve.serve_stdio(partial(open_retriever, options, options.index))
 
 
 def _serve(options: argparse.Namespace) -> None:
     from ragqa import serve
 
     config = serve.ServeConfig(  # all options are checked before anything is loaded
-        host=options.host,
-        port=options.port,
-        keys=serve.read_keys(os.environ.get(serve.VARIABLE, "")),
-        open_to_all=options.no_auth,
-        names=tuple(options.allow_host),
+        **_access(options),
         workers=options.workers,
         max_documents=options.max_documents,
         max_requests=options.max_requests,

@@ -16,17 +16,15 @@ from ragqa.demo.respond import (
     BM25,
     BOTH,
     LEAST_CANDIDATES,
-    LEAST_RESULTS,
     MOST_CANDIDATES,
-    MOST_RESULTS,
     RERANKED,
-    RESULTS,
     Settings,
     respond,
 )
 from ragqa.demo.turns import MOST_TURNS, Turn, as_data, from_data
 from ragqa.demo.votes import connect_votes
 from ragqa.search.retriever import CANDIDATES
+from ragqa.serve.arguments import LEAST_RESULTS, MOST_RESULTS, RESULTS
 
 if TYPE_CHECKING:
     import gradio as gr

@@ -1,16 +1,13 @@
 """The corpora of the page: a retriever with a name each, which can be replaced while questions are answered."""
 
-import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
 from ragqa.errors import InputError
-from ragqa.index.bm25 import Bm25Index
-from ragqa.index.folder import PAGES, group_by_page, revision, save_index
-from ragqa.index.neighbours import neighbours
+from ragqa.index.folder import save_index
+from ragqa.index.pages import passages_of, read_pages
 from ragqa.index.starter import open_starter, open_starter_vectors
 from ragqa.records import Passage
 from ragqa.search.retriever import Retriever
@@ -60,18 +57,13 @@ class Corpus:
         """Return what the index holds; read once for each generation."""
         retriever, known = self.retriever, self._contents
         if known is None or known[0] is not retriever:
-            known = retriever, Contents(_read_pages(retriever.index), self._written())
+            known = retriever, Contents(read_pages(retriever.index), self._written())
             self._contents = known
         return known[1]
 
     def page(self, title: str) -> list[Passage]:
         """Return the passages of a page, in order."""
-        index = self.retriever.index
-        try:
-            first = index.passages[index.position(f"{title}#0")]
-        except InputError:  # ids of another kind
-            return [passage for passage in index.passages if passage.title == title]
-        return [first, *neighbours(index, first, 0, len(index.passages))]
+        return passages_of(self.retriever.index, title)
 
     def holds(self, passage: Passage) -> bool:
         """Return whether the current index holds exactly this passage."""
@@ -89,14 +81,6 @@ class Corpus:
             return datetime.fromtimestamp(generation.stat().st_mtime, tz=timezone.utc)
         except OSError:  # replaced by a later generation
             return None
-
-
-def _read_pages(index: Bm25Index) -> dict[str, int | None]:
-    """Return the pages as title to revision, from their own file if there is one: reading all passages is slow."""
-    with suppress(OSError, ValueError, TypeError):
-        if index.generation is not None:
-            return dict(json.loads((index.generation / PAGES).read_bytes()))
-    return {title: revision(own[0]) for title, own in group_by_page(index.passages).items()}
 
 
 def by_name(corpora: Sequence[Corpus]) -> dict[str, Corpus]:

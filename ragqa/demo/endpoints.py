@@ -1,32 +1,19 @@
 """The two public endpoints, `/search` and `/ask`: for programs and, as tools, for language models (MCP, streamable HTTP)."""
 
-import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from functools import wraps
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from ragqa.answers.answer import THRESHOLD, as_dict, hits_as_dicts
 from ragqa.demo.corpora import Corpus
-from ragqa.demo.respond import LEAST_RESULTS, MOST_RESULTS, RESULTS, check_results
 from ragqa.errors import InputError, RagqaError
+from ragqa.serve.arguments import RESULTS, check, check_threshold
+from ragqa.serve.tools import HttpTools, Tool
 
 if TYPE_CHECKING:
     import gradio as gr
-    from mcp import types
 
 MCP_PATH = "gradio_api/mcp/"
-AT_ONCE = 2  # tool calls answered at the same time
-WAITING = 64  # tool calls that may wait; more are refused
-
-# the arguments that the endpoints accept: null for a default, and 2.0 for 2, since JSON does not tell them apart
-PROPERTIES: Mapping[str, Mapping[str, Any]] = {
-    "question": {"type": "string"},
-    "k": {"type": ["integer", "null"], "minimum": LEAST_RESULTS, "maximum": MOST_RESULTS, "default": RESULTS},
-    "corpus": {"type": ["string", "null"], "default": ""},
-    "threshold": {"type": ["number", "null"], "minimum": 0, "maximum": 1, "default": THRESHOLD},
-}
 
 
 def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> None:
@@ -95,98 +82,30 @@ def _with_plain_errors(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def check(question: object, k: object) -> tuple[str, int]:
-    """Return the question and the number of passages; null means the default, and 2.0 means 2.
-
-    Raises `InputError` for other types, since programs may send anything.
-    """
-    if not isinstance(question, str):
-        raise InputError(f"question is {repr(question)[:40]}; text is needed")
-    if k is None:
-        return question, RESULTS
-    if isinstance(k, float) and k.is_integer():
-        k = int(k)
-    if not isinstance(k, int) or isinstance(k, bool):
-        raise InputError(f"k is {repr(k)[:40]}; a whole number is needed")
-    check_results(k)
-    return question, k
-
-
-def check_threshold(threshold: object) -> float:
-    """Return the threshold; null means the default. Raises `InputError` for anything but a number from 0 to 1."""
-    if threshold is None:
-        return THRESHOLD
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
-        raise InputError(f"threshold is {repr(threshold)[:40]}; a number from 0 to 1 is needed")
-    return float(threshold)
-
-
-class Tools:
+class Tools(HttpTools):
     """An ASGI app that serves the public endpoints of a page over MCP, while its `lifespan` is entered."""
 
     def __init__(self, demo: "gr.Blocks") -> None:
-        from mcp.server.lowlevel import Server
-        from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
-
         functions = {str(fn.api_name): fn.fn for fn in demo.fns.values() if fn.api_visibility == "public" and fn.fn}
-        server: Server[Any, Any] = Server("ragqa")
-        _register(server, functions)
-        self._manager = StreamableHTTPSessionManager(server, json_response=True, stateless=True)
-
-    @asynccontextmanager
-    async def lifespan(self, app: Any) -> AsyncIterator[None]:
-        """Serve in the meantime."""
-        async with self._manager.run():
-            yield
-
-    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one request."""
-        await self._manager.handle_request(scope, receive, send)
+        super().__init__(_tool(name, function) for name, function in functions.items())
 
 
-def _register(server: Any, functions: Mapping[str, Callable[..., Any]]) -> None:
-    from anyio import CapacityLimiter, to_thread
-    from mcp import types
-
-    described = [describe(name, function) for name, function in functions.items()]
-    limiter = CapacityLimiter(AT_ONCE)
-
-    async def list_tools() -> list[types.Tool]:
-        return described
-
-    async def call_tool(name: str, arguments: dict[str, Any]) -> list[types.TextContent]:
-        if limiter.statistics().tasks_waiting >= WAITING:
-            raise ValueError("too many questions at once; try again in a few seconds")
-        result = await to_thread.run_sync(call, functions, name, arguments, limiter=limiter)
-        return [types.TextContent(type="text", text=json.dumps(result, ensure_ascii=False))]
-
-    server.list_tools()(list_tools)
-    server.call_tool(validate_input=False)(call_tool)  # the endpoints' own messages say what to do
-
-
-def describe(name: str, function: Callable[..., Any]) -> "types.Tool":
-    """Return a tool with the descriptions of its docstring."""
+def _tool(name: str, function: Callable[..., Any]) -> Tool:
+    """Return the tool of an endpoint, with the descriptions of its docstring."""
     from gradio.utils import get_function_description
-    from mcp import types
 
     purpose, parameters, returns = get_function_description(function)
-    properties = {key: {**PROPERTIES[key], "description": parameters[key]} for key in signature(function).parameters}
-    schema = {"type": "object", "properties": properties, "required": ["question"], "additionalProperties": False}
-    return types.Tool(name=name, description=f"{purpose} Returns: {' '.join(returns)}", inputSchema=schema)
+    return Tool(name, f"{purpose} Returns: {' '.join(returns)}", parameters, _with_own_errors(function))
 
 
-def call(functions: Mapping[str, Callable[..., Any]], name: str, arguments: Mapping[str, Any]) -> Any:
-    """Return what an endpoint answers. Raises `ValueError` with the endpoint's message if it refuses."""
+def _with_own_errors(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let an endpoint report Gradio's errors as ragqa's."""
     import gradio as gr
 
-    if name not in functions:
-        raise ValueError(f"there is no tool {name[:40]!r}; there are: {', '.join(functions)}")
-    *most, last = signature(functions[name]).parameters
-    if unknown := [key for key in arguments if key not in (*most, last)]:
-        raise ValueError(f"{name} takes {', '.join(most)} and {last}, not {unknown[0]!r:.40}")
-    if "question" not in arguments:
-        raise ValueError("question is missing")
-    try:
-        return functions[name](**arguments)
-    except gr.Error as error:
-        raise ValueError(str(error.message)) from error
+    def call(**arguments: Any) -> Any:
+        try:
+            return function(**arguments)
+        except gr.Error as error:
+            raise RagqaError(str(error.message)) from error
+
+    return call

@@ -16,10 +16,10 @@ from ragqa.search.conversation import standalone, suggest
 from ragqa.search.language import refusal
 from ragqa.search.retriever import CANDIDATES, Retriever, rerank
 from ragqa.search.small_talk import reply_to
+from ragqa.serve.arguments import RESULTS, check_results
 from ragqa.text.passages import sentences
 
 RERANKED, BM25, BOTH = "BM25 + reranker", "BM25 only", "Side by side"
-RESULTS, LEAST_RESULTS, MOST_RESULTS = 5, 1, 20
 LEAST_CANDIDATES, MOST_CANDIDATES = 10, 100
 SUGGESTED = 3  # questions to ask instead of one without an answer
 ALIKE = 0.75  # similarity (difflib's ratio) of a word and its misspelling
@@ -145,12 +145,6 @@ def _with(retriever: Retriever, settings: Settings) -> Retriever:
         selector=retriever.selector,
         correct=retriever.correct,
     )
-
-
-def check_results(count: int) -> None:
-    """Raise `InputError` for more hits than the page shows."""
-    if count > MOST_RESULTS:
-        raise InputError(f"k is {count}; at most {MOST_RESULTS} passages are shown")
 
 
 def sentence_of(error: Exception) -> str:

@@ -7,20 +7,16 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
-from ragqa.serve.bodies import Bodies, replay
-from ragqa.serve.config import ServeConfig
-from ragqa.serve.keys import has_key
-from ragqa.serve.limits import Allowance, Refused, check_json, visitor_of
+from ragqa.serve.access import Access, Guard
+from ragqa.serve.limits import Refused
 from ragqa.serve.logs import LOGGER
 from ragqa.serve.metrics import Metrics
-from ragqa.serve.origin import check_origin, read_names, values
+from ragqa.serve.origin import values
 from ragqa.serve.shapes import refusal
-from ragqa.serve.sizes import BODY_BYTES, BODY_VALUES
 
 _LOG = logging.getLogger(LOGGER)
 OPEN = ("/health", "/ready")  # without a key
 QUIET = (*OPEN, "/metrics")  # not logged
-WRONG_KEYS, WRONG_KEY_EVERY_S = 20, 3.0  # of one address at once, then one each
 REQUEST_ID = "ragqa.request_id"  # its key in the scope
 _ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _HEADERS = {b"x-content-type-options": b"nosniff", b"cross-origin-resource-policy": b"same-origin"}
@@ -29,12 +25,10 @@ _HEADERS = {b"x-content-type-options": b"nosniff", b"cross-origin-resource-polic
 class Entry:
     """ASGI middleware around the whole server; `paths` are those it serves."""
 
-    def __init__(self, app: Any, config: ServeConfig, metrics: Metrics, paths: Iterable[str]) -> None:
-        self._app, self._config, self._metrics = app, config, metrics
+    def __init__(self, app: Any, access: Access, metrics: Metrics, paths: Iterable[str]) -> None:
+        self._app, self._metrics = app, metrics
         self._paths = frozenset(paths)
-        self._names = read_names(config.host, config.names)
-        self._bodies = Bodies(shared=True)
-        self._wrong = Allowance(WRONG_KEYS, WRONG_KEY_EVERY_S)
+        self._guard = Guard(app, access, OPEN)
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Let the app answer a request, or refuse it."""
@@ -57,34 +51,10 @@ class Entry:
             self._note(request)
 
     async def _pass_on(self, request: "_Request", receive: Any) -> None:
-        scope, body = request.scope, bytearray()
-        visitor = visitor_of(request.client)
         try:
-            self._check(scope, visitor)
-            if scope["method"] == "POST":
-                await self._bodies.read(visitor, BODY_BYTES, scope, receive, body)
-                check_json(body, BODY_VALUES)
-                receive = replay(bytes(body), receive)
-            await self._app(scope, receive, request.send)
+            await self._guard(request.scope, receive, request.send)
         except Refused as refused:
-            await refusal(request.path, refused)(scope, receive, request.send)
-        finally:
-            self._bodies.release(visitor, body)
-
-    def _check(self, scope: Any, visitor: str) -> None:
-        """Raise `Refused` if this visitor may not ask.
-
-        With keys, `Host` and `Origin` are not checked, because a page of another site has no key.
-        """
-        if scope["path"] in OPEN:
-            return
-        if not self._config.keys:
-            check_origin(scope, self._names, visit=False)
-        elif not has_key(values(scope, b"authorization"), self._config.keys):
-            wait_s = self._wrong.take(visitor)
-            if wait_s:
-                raise Refused(429, "Too many requests with a wrong key.", wait_s)
-            raise Refused(401, "Send a valid API key: Authorization: Bearer KEY.")
+            await refusal(request.path, refused)(request.scope, receive, request.send)
 
     def _note(self, request: "_Request") -> None:
         """Count and log a request."""

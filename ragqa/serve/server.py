@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ragqa.search.retriever import Retriever
+from ragqa.serve.access import Access
 from ragqa.serve.config import ServeConfig
 from ragqa.serve.logs import log_as_json
 from ragqa.serve.sockets import address_of, bind
@@ -42,7 +43,7 @@ def _run_alone(open_retriever: Callable[[], Retriever], config: ServeConfig, lis
 
     app = build_app(open_retriever(), config)
     _announce(config, listener)
-    uvicorn.Server(_uvicorn_config(app, config)).run([listener])
+    uvicorn.Server(uvicorn_config(app, config, workers=1)).run([listener])
 
 
 def _run_workers(open_retriever: Callable[[], Retriever], config: ServeConfig, listener: "socket.socket") -> None:
@@ -53,14 +54,16 @@ def _run_workers(open_retriever: Callable[[], Retriever], config: ServeConfig, l
     open_retriever()
     _announce(config, listener)
     with shared_numbers():
-        Supervisor(_uvicorn_config(Worker(open_retriever, config), config, factory=True), [listener]).run_to_end()
+        worker = Worker(open_retriever, config)
+        Supervisor(uvicorn_config(worker, config, workers=config.workers, factory=True), [listener]).run_to_end()
 
 
 def _announce(config: ServeConfig, listener: "socket.socket") -> None:
     print(f"ragqa serve on {address_of(config.host, listener)} (Ctrl-C ends it)", flush=True)
 
 
-def _uvicorn_config(app: Any, config: ServeConfig, **options: Any) -> "uvicorn.Config":
+def uvicorn_config(app: Any, access: Access, **options: Any) -> "uvicorn.Config":
+    """Return the settings of the HTTP server that serves an ASGI app."""
     import uvicorn
 
     from ragqa.serve.connections import TimedProtocol
@@ -72,8 +75,7 @@ def _uvicorn_config(app: Any, config: ServeConfig, **options: Any) -> "uvicorn.C
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=bool(config.names or config.keys),
-        workers=config.workers,
+        proxy_headers=bool(access.names or access.keys),
         timeout_graceful_shutdown=STOP_S,
         timeout_worker_healthcheck=ANSWER_S,
         **options,

@@ -7,14 +7,18 @@ from starlette.responses import JSONResponse
 
 from ragqa.serve.limits import Refused
 
+MCP_PATH = "/mcp"
+_INVALID_REQUEST = -32600  # JSON-RPC
 _TEI_TYPES = {413: "Validation", 422: "Validation", 429: "Overloaded"}
 _OPENAI_TYPES = {401: "authentication_error", 429: "rate_limit_error"}
 
 
 def error_body(path: str, status: int, message: str) -> dict[str, Any]:
-    """Return the body of an error at a path: of Cohere, Jina, TEI, or for all other paths OpenAI."""
+    """Return the body of an error at a path: of Cohere, Jina, TEI, MCP, or for all other paths OpenAI."""
     if path == "/v2/rerank":
         return {"message": message}
+    if path == MCP_PATH:
+        return {"jsonrpc": "2.0", "id": None, "error": {"code": _INVALID_REQUEST, "message": message}}
     if path == "/v1/rerank":  # Jina's clients read `detail`, Cohere's first client `message`
         return {"detail": message, "message": message}
     if path in ("/rerank", "/embed"):

@@ -16,6 +16,7 @@ from ragqa.errors import CorpusError, MissingExtraError, warn_of_fallback
 from ragqa.records import PARTLY, Pair, Passage
 from ragqa.storage.folders import DATASET_MARK, replace_folder
 from ragqa.storage.json_lines import write_json_lines
+from ragqa.text.licences import STARTER_LICENCE, WIKIPEDIA_LICENCE, is_wikipedia
 from ragqa.text.pages import read_pages, starter_folder
 from ragqa.training.dataset import SPLITS
 from ragqa.training.lint import lint
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 COLUMNS = ("sentence_0", "sentence_1", "label")
 
 UNKNOWN = "unknown"  # the hub's identifier for a licence that is not stated
-STARTER_LICENCE, WIKIPEDIA_LICENCE = "cc0-1.0", "cc-by-sa-4.0"
 
 ABOUT = """\
 Questions (`sentence_0`) and passages (`sentence_1`). `label` is 1.0 if the passage answers the question and 0.0 if not.
@@ -117,7 +117,7 @@ def origin_of(name: str, passages: Sequence[Passage]) -> Origin:
     hosts = sorted({urlsplit(p.url).hostname or "" for p in others})
     pages = len({(p.title, p.url.partition("#")[0]) for p in passages})
     known_hosts = ", ".join(hosts).strip(", ") or "unknown places"
-    on_wikipedia = all(f".{host}".endswith(".wikipedia.org") for host in hosts)
+    on_wikipedia = all(map(is_wikipedia, hosts))
     return Origin(
         f"{name}: {pages:,} {'page' if pages == 1 else 'pages'} of {known_hosts}",
         WIKIPEDIA_LICENCE if on_wikipedia else UNKNOWN,
