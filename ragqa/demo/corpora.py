@@ -20,10 +20,14 @@ STARTER = "starter corpus"
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The pages of an index, as title to revision, and the time at which it was written if it is in the user's folder."""
+    """The pages of an index, as title to revision, and the time at which it was written if it is in the user's folder.
+
+    `answering` are the titles of the pages that questions are answered from: all, or those with passages that meet the filter.
+    """
 
     pages: Mapping[str, int | None]
     written: datetime | None
+    answering: tuple[str, ...]
 
 
 class Corpus:
@@ -46,6 +50,7 @@ class Corpus:
             candidates=old.candidates,
             correct=old.correct,
             selector=old.selector,
+            where=old.where,
         )
 
     def own_folder(self) -> Path:
@@ -60,7 +65,8 @@ class Corpus:
         """Return what the index holds; read once for each generation."""
         retriever, known = self.retriever, self._contents
         if known is None or known[0] is not retriever:
-            known = retriever, Contents(_read_pages(retriever.index), self._written())
+            pages = _read_pages(retriever.index)
+            known = retriever, Contents(pages, self._written(), _answering(retriever) or tuple(pages))
             self._contents = known
         return known[1]
 
@@ -97,6 +103,12 @@ def _read_pages(index: Bm25Index) -> dict[str, int | None]:
         if index.generation is not None:
             return dict(json.loads((index.generation / PAGES).read_bytes()))
     return {title: revision(own[0]) for title, own in group_by_page(index.passages).items()}
+
+
+def _answering(retriever: Retriever) -> tuple[str, ...]:
+    """Return the titles of the pages with passages that meet the filter of a retriever; none if it has no filter."""
+    index, mask = retriever.index, retriever.index.mask(retriever.where)
+    return () if mask is None else tuple(dict.fromkeys(index.passages[i].title for i in mask.nonzero()[0].tolist()))
 
 
 def by_name(corpora: Sequence[Corpus]) -> dict[str, Corpus]:
