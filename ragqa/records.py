@@ -1,10 +1,92 @@
 """The records that all stages exchange: frozen dataclasses. Their `repr` shortens texts."""
 
-from collections.abc import Iterable
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from textwrap import shorten
+from typing import Any, NoReturn
 
 from ragqa.errors import InputError
+
+MetadataValue = str | int | float | bool | tuple[str, ...]
+
+_IN_FILTERS = frozenset("=<>!")  # characters of the operators
+
+
+class Metadata(dict[str, MetadataValue]):
+    """Metadata of a page: a dictionary that cannot be changed, so that records can be hashed and shared between threads.
+
+    A value is a string, a finite number, a bool, or strings (a list becomes a tuple). A key with the value None is left out.
+    A key may not be the name of a field of a passage, contain one of `=<>!`, or end in " in", since filters name both fields
+    and metadata. Raises `InputError` for other keys and values.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, values: Mapping[str, Any] | Iterable[tuple[str, Any]] = ()) -> None:
+        super().__init__(_checked_metadata(values))
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[type["Metadata"], tuple[dict[str, MetadataValue]]]:
+        return Metadata, (dict(self),)
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("metadata cannot be changed; make a new record with `dataclasses.replace`")
+
+    __setitem__ = __delitem__ = clear = pop = popitem = setdefault = update = __ior__ = _refuse
+
+
+def _checked_metadata(values: Mapping[str, Any] | Iterable[tuple[str, Any]]) -> Iterator[tuple[str, MetadataValue]]:
+    for key, value in values.items() if isinstance(values, Mapping) else values:
+        if flaw := flaw_of_key(key):
+            raise InputError(f"the metadata key {key!r} {flaw}")
+        if value is not None:
+            yield key, _checked_value(key, value)
+
+
+def flaw_of_key(key: Any) -> str:
+    """Return why a key cannot be metadata; an empty text if it can."""
+    if not isinstance(key, str):
+        return f"is {type(key).__name__}, not str"
+    if key in Passage.__dataclass_fields__:
+        return "is the name of a field of passages; choose another name"
+    if not key or key != key.strip() or not _IN_FILTERS.isdisjoint(key) or key.endswith(" in"):
+        return 'cannot be named in a filter; leave out spaces at its ends, "=", "<", ">", "!", and " in" at its end'
+    return ""
+
+
+def _checked_value(key: str, value: Any) -> MetadataValue:
+    if isinstance(value, (list, tuple)):
+        if other := next((type(item).__name__ for item in value if not isinstance(item, str)), ""):
+            raise InputError(f"metadata {key!r} holds {other}; only strings can be in a list")
+        return tuple(value)
+    if not isinstance(value, (str, int, float)):  # a bool is an int
+        raise InputError(f"metadata {key!r} is {type(value).__name__}, not str, int, float, bool or a list of str")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"metadata {key!r} is {value}; a finite number is needed")
+    return value
+
+
+def scalar(text: str) -> str | int | float | bool:
+    """Return the number or bool that a text spells as JSON does (`2024`, `0.5`, `true`), else the text itself."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    is_value = isinstance(value, (int, float)) and math.isfinite(value)
+    return value if is_value else text
+
+
+_NO_METADATA = Metadata()
+
+
+def _freeze_metadata(record: "Page | Passage") -> None:
+    """Replace the metadata of a new record by a copy that cannot be changed."""
+    if not isinstance(record.metadata, Metadata):
+        object.__setattr__(record, "metadata", Metadata(record.metadata) if record.metadata else _NO_METADATA)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -13,7 +95,8 @@ class Page:
 
     `url` is the address that the text comes from. `about` is set instead if the text was written for ragqa, as that of the
     starter corpus: the address of Wikipedia's article on the same topic. `aliases` are the titles that redirect to the page,
-    sorted; titles that redirect to one of its sections are left out.
+    sorted; titles that redirect to one of its sections are left out. `metadata` is free data to filter by (`Metadata`); its
+    passages get the same.
     """
 
     title: str
@@ -24,6 +107,10 @@ class Page:
     text: str = ""
     aliases: tuple[str, ...] = ()
     about: str = ""
+    metadata: Mapping[str, Any] = _NO_METADATA
+
+    def __post_init__(self) -> None:
+        _freeze_metadata(self)
 
     def __repr__(self) -> str:
         return f"Page({self.title!r}, {_short(self.text)})"
@@ -34,7 +121,8 @@ class Passage:
     """A piece of a page: `page.text[start:end] == text`.
 
     `id` is unique in a corpus. `section` is the nearest heading above the passage, empty in the lead of the page. `url` links
-    to the revision and the section; it is empty if the page has no URL. `title`, `aliases` and `about` are those of the page.
+    to the revision and the section; it is empty if the page has no URL. `title`, `aliases`, `about` and `metadata` are those of
+    the page. Models do not read the metadata.
     """
 
     id: str
@@ -46,6 +134,10 @@ class Passage:
     url: str = ""
     aliases: tuple[str, ...] = ()
     about: str = ""
+    metadata: Mapping[str, Any] = _NO_METADATA
+
+    def __post_init__(self) -> None:
+        _freeze_metadata(self)
 
     def __repr__(self) -> str:
         return f"Passage({self.id!r}, {_short(self.text)})"

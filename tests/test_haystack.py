@@ -125,3 +125,16 @@ def test_what_is_opened_later_is_told_when_it_is_opened(folder: Path, tmp_path: 
 def test_a_component_of_an_open_retriever_cannot_be_saved(retriever: Retriever) -> None:
     with pytest.raises(InputError, match="cannot be saved; give the folder of its index instead"):
         RagqaRetriever(retriever).to_dict()
+
+
+def test_filters_limit_what_is_found(retriever: Retriever) -> None:
+    bees = {"field": "meta.title", "operator": "==", "value": "Bee"}
+    others = {"field": "section", "operator": "not in", "value": ["Food"]}
+    both = {"operator": "AND", "conditions": [bees, others]}
+    for filters, ids in ((bees, {"Bee#0"}), (others, {"Ferret#0", "Bee#0", "Ferret#2"}), (both, {"Bee#0"})):
+        adapter = RagqaRetriever(retriever, filters=filters)
+        assert {document.id for document in adapter.run(QUESTION)["documents"]} == ids
+        assert RagqaRetriever(retriever).run(QUESTION, filters=filters) == adapter.run(QUESTION)
+    assert RagqaRetriever("index", filters=both).to_dict()["init_parameters"]["filters"] == both
+    with pytest.raises(InputError, match="filters: ragqa has no OR; it has AND, ==, in, not in"):
+        RagqaRetriever(retriever, filters={"operator": "OR", "conditions": [bees]})

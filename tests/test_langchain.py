@@ -120,3 +120,11 @@ def test_the_standard_tests_of_retrievers_pass_without_a_connection() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "5 passed" in done.stdout
     assert "skipped" not in done.stdout
+
+
+def test_a_filter_limits_what_is_found(retriever: Retriever) -> None:
+    adapter = RagqaRetriever(retriever=retriever, where={"title": "Ferret"})
+    assert {document.id for document in adapter.invoke(QUESTION)} == {"Ferret#0", "Ferret#1", "Ferret#2"}
+    assert [document.id for document in adapter.invoke(QUESTION, where={"section": "Food"})] == ["Ferret#1"]
+    found = asyncio.run(RagqaRetriever(retriever=retriever).ainvoke(QUESTION, where={"title": "Bee"}))
+    assert [document.id for document in found] == ["Bee#0"]

@@ -14,6 +14,7 @@ from llama_index.core.llms import MockLLM
 from llama_index.core.query_engine import RetrieverQueryEngine
 from llama_index.core.response_synthesizers import get_response_synthesizer
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle, TextNode
+from llama_index.core.vector_stores import FilterCondition, FilterOperator, MetadataFilter, MetadataFilters
 
 from ragqa.integrations.llama_index import RagqaReranker, RagqaRetriever
 
@@ -104,3 +105,21 @@ def test_both_work_in_a_query_engine(retriever: Retriever, reranker: RagqaRerank
         node_postprocessors=[reranker],
     )
     assert engine.query(QUESTION).source_nodes[0].node.node_id == PASSAGES[1].id
+
+
+def test_filters_limit_what_is_found(retriever: Retriever) -> None:
+    bees = MetadataFilter(key="title", value="Bee")
+    others = MetadataFilter(key="section", value=["Food"], operator=FilterOperator.NIN)
+    for filters, ids in (
+        ([bees], {"Bee#0"}),
+        ([others], {"Ferret#0", "Bee#0", "Ferret#2"}),
+        ([bees, others], {"Bee#0"}),
+    ):
+        adapter = RagqaRetriever(retriever, filters=MetadataFilters(filters=filters))
+        assert {node.node.node_id for node in adapter.retrieve(QUESTION)} == ids
+        assert {node.node.node_id for node in asyncio.run(adapter.aretrieve(QUESTION))} == ids
+    with pytest.raises(InputError, match="filters are joined by or; ragqa can join them by AND only"):
+        RagqaRetriever(retriever, filters=MetadataFilters(filters=[bees, others], condition=FilterCondition.OR))
+    contains = MetadataFilter(key="title", value="Bee", operator=FilterOperator.CONTAINS)
+    with pytest.raises(InputError, match="filters: ragqa has no contains; it has ==, in, nin"):
+        RagqaRetriever(retriever, filters=MetadataFilters(filters=[contains]))

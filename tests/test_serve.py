@@ -279,3 +279,18 @@ def test_a_server_without_models_says_so(plain: Running) -> None:
     assert message["content"] in {passage.text for passage in PASSAGES}
     assert message["annotations"][0]["url_citation"]["end_index"] == len(message["content"])
     assert [model["id"] for model in ok(plain.get("/v1/models"))["data"]] == ["ragqa"]
+
+
+def test_a_filter_limits_search_and_ask(server: Running) -> None:
+    retriever = open_small()
+    title = retriever.search(QUESTION, 1)[0].passage.title
+    for where in ({"title": title}, {"title!=": [title]}):
+        found = ok(server.post("/v1/search", {"question": QUESTION, "where": where}))
+        assert [hit["passage"]["id"] for hit in found["hits"]] == [
+            hit.passage.id for hit in retriever.search(QUESTION, where=where)
+        ]
+    nothing = ok(server.post("/v1/ask", {"question": QUESTION, "where": {"title": "No such page"}}))
+    assert (nothing["hits"], nothing["note"]) == ([], "No passage meets the filter: title = No such page.")
+    refused = server.post("/v1/search", {"question": QUESTION, "where": {"titel": title}})
+    assert refused.status_code == 422
+    assert "where: no passage has the key 'titel'; there are title" in refused.json()["error"]["message"]

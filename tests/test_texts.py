@@ -23,6 +23,13 @@ def test_metadata_become_fields_and_the_end_follows_from_the_start() -> None:
     assert passage == Passage("x", "T", "S", 7, 11, "text", "https://a.example", (), "https://b.example")
 
 
+def test_other_keys_become_metadata_and_the_input_stays_as_it_is() -> None:
+    row = {"title": "T", "year": 2024, "tags": ["a", "b"], "draft": False, "unknown": None}
+    (passage,) = passages_from_texts(["text"], [row])
+    assert passage.metadata == {"year": 2024, "tags": ("a", "b"), "draft": False}
+    assert row["tags"] == ["a", "b"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -33,7 +40,11 @@ def test_metadata_become_fields_and_the_end_follows_from_the_start() -> None:
         ((["a"], [None]), "metadatas[0] is NoneType, not a mapping"),
         (
             (["a", "b"], [{}, {"id": "x"}]),
-            "metadatas[1] has the key 'id'; possible keys are title, section, start, url, about",
+            "text 1: the metadata key 'id' is the name of a field of passages; choose another name",
+        ),
+        (
+            (["a"], [{"tags": {"x"}}]),
+            "text 0: metadata 'tags' is set, not str, int, float, bool or a list of str",
         ),
         ((["a"], [{"title": 3}]), "text 0: 'title' is int, not str"),
         ((["a"], None, [3]), "text 0: 'id' is int, not str"),

@@ -9,6 +9,7 @@ from ragqa.answers.parts import compared, questions_in
 from ragqa.models.reranker import Reranker
 from ragqa.models.selector import Scored, Selector, bundled_selector
 from ragqa.records import Answer, Hit, Quote
+from ragqa.storage.json_lines import as_row
 from ragqa.text.analyzer import usual_analyzer
 from ragqa.text.passages import full_text, heading_path, in_full_text, sentences
 
@@ -95,8 +96,8 @@ def as_dict(answer: Answer) -> dict[str, Any]:
 
 
 def hits_as_dicts(hits: Iterable[Hit]) -> list[dict[str, Any]]:
-    """Return hits as plain data for JSON, each with its rank, from 1."""
-    return [{"rank": rank, **asdict(hit)} for rank, hit in enumerate(hits, 1)]
+    """Return hits as plain data for JSON, each with its rank, from 1. Empty metadata are left out."""
+    return [{"rank": rank, **asdict(hit), "passage": as_row(hit.passage)} for rank, hit in enumerate(hits, 1)]
 
 
 def quoted_spans(answer: Answer, rank: int) -> tuple[tuple[int, int], ...]:

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ragqa.errors import InputError
+
 if TYPE_CHECKING:
+    from ragqa.index.filters import Filter
     from ragqa.models.reranker import Reranker
     from ragqa.search.retriever import Retriever
 
@@ -120,6 +123,32 @@ def add_retriever(parser: argparse.ArgumentParser, *, several: bool = False) -> 
     add_candidates(parser)
 
 
+def add_where(parser: argparse.ArgumentParser) -> None:
+    """Add `--where`."""
+    parser.add_argument(
+        "--where",
+        metavar="CONDITION",
+        action="append",
+        default=[],
+        help="search only passages whose metadata or fields meet a condition, such as category=physics, 'date>=2024' or "
+        "'language in en,de' (operators: =, !=, <, <=, >, >=, in); may be repeated: all must hold",
+    )
+
+
+def filter_of(options: argparse.Namespace) -> "Filter | None":
+    """Return the filter of `--where`, None without one. Raises `InputError` for text that is no condition."""
+    from ragqa.index.filters import Filter
+
+    return Filter.parse(options.where) if options.where else None
+
+
+def check_met(retriever: "Retriever") -> None:
+    """Raise `InputError` if no passage meets the filter of a retriever."""
+    mask = retriever.index.mask(retriever.where)
+    if mask is not None and not mask.any():
+        raise InputError(f"--where: no passage meets {retriever.where}; give another condition")
+
+
 def add_writer(group: Any) -> None:
     """Add the options that name a language model: `--llm-base-url` and `--llm-model`."""
     group.add_argument(
@@ -145,7 +174,13 @@ def check_sources(options: argparse.Namespace, index: str | None) -> None:
     check_models(options.model, options.embedder)
 
 
-def open_retriever(options: argparse.Namespace, index: str | None, reranker: "Reranker | None" = None) -> "Retriever":
+def open_retriever(
+    options: argparse.Namespace,
+    index: str | None,
+    reranker: "Reranker | None" = None,
+    *,
+    where: "Filter | None" = None,
+) -> "Retriever":
     """Open an index with the models of `add_retriever`; a loaded `reranker` is used instead of `--model`."""
     from ragqa.models.named import BUNDLED_NAME, load_embedder
     from ragqa.search.retriever import Retriever
@@ -159,4 +194,5 @@ def open_retriever(options: argparse.Namespace, index: str | None, reranker: "Re
         embedder=load_embedder(options.embedder) if options.embedder and dense is None else None,
         candidates=options.candidates,
         correct=not options.no_correct,
+        where=where,
     )

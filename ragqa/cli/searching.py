@@ -13,7 +13,10 @@ from ragqa.cli.options import (
     add_built_with,
     add_embedder,
     add_retriever,
+    add_where,
     add_writer,
+    check_met,
+    filter_of,
     open_retriever,
     real,
     share,
@@ -107,6 +110,7 @@ def _add_ask_options(parser: argparse.ArgumentParser) -> None:
         help=f"do not answer if the best passage is less likely than this to be relevant, 0 to 1 (default: {THRESHOLD})",
     )
     add_retriever(parser)
+    add_where(parser)
     parser.epilog = (
         f"{parser.epilog}\n\nexit status:\n  0 answered, {NO_GOOD_ANSWER} no good answer, 1 error, 2 bad usage"
     )
@@ -114,6 +118,7 @@ def _add_ask_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_demo_options(parser: argparse.ArgumentParser) -> None:
     add_retriever(parser, several=True)
+    add_where(parser)
     _add_server_options(parser.add_argument_group("server"))
     _add_chat_options(parser.add_argument_group("chat"))
     _add_crawl_options(parser.add_argument_group("crawling from the page"))
@@ -232,7 +237,10 @@ def _ask(options: argparse.Namespace) -> int:
     from ragqa.search.question import check_question
 
     check_question(options.question)
-    answer = open_retriever(options, options.index).ask(options.question, options.k, threshold=options.threshold)
+    where = filter_of(options)
+    answer = open_retriever(options, options.index, where=where).ask(
+        options.question, options.k, threshold=options.threshold
+    )
     print(json.dumps(as_dict(answer), ensure_ascii=False, indent=1) if options.json else _as_text(answer))
     return NO_GOOD_ANSWER if answer.abstained else 0
 
@@ -297,11 +305,13 @@ def _demo(options: argparse.Namespace) -> None:
     demo.check_free(config.host, config.port)
     feedback, notice = demo.find_feedback(options.feedback)
     writer = None if options.llm_base_url is None else Writer(options.llm_base_url, options.llm_model)
+    where = filter_of(options)
     crawler = _open_crawler(options)
     corpora: list[demo.Corpus] = []
     for folder in options.index or [None]:
         reranker = corpora[0].retriever.reranker if corpora else None
-        opened = open_retriever(options, folder, reranker)
+        opened = open_retriever(options, folder, reranker, where=where)
+        check_met(opened)
         corpora.append(demo.Corpus(opened, folder))
     if writer:
         writer.reranker = corpora[0].retriever.reranker

@@ -17,10 +17,14 @@ STARTER = "starter corpus"
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """The pages of an index, as title to revision, and the time at which it was written if it is in the user's folder."""
+    """The pages of an index, as title to revision, and the time at which it was written if it is in the user's folder.
+
+    `answering` are the titles of the pages that questions are answered from: all, or those with passages that meet the filter.
+    """
 
     pages: Mapping[str, int | None]
     written: datetime | None
+    answering: tuple[str, ...]
 
 
 class Corpus:
@@ -43,6 +47,7 @@ class Corpus:
             candidates=old.candidates,
             correct=old.correct,
             selector=old.selector,
+            where=old.where,
         )
 
     def own_folder(self) -> Path:
@@ -57,7 +62,8 @@ class Corpus:
         """Return what the index holds; read once for each generation."""
         retriever, known = self.retriever, self._contents
         if known is None or known[0] is not retriever:
-            known = retriever, Contents(read_pages(retriever.index), self._written())
+            pages = read_pages(retriever.index)
+            known = retriever, Contents(pages, self._written(), _answering(retriever) or tuple(pages))
             self._contents = known
         return known[1]
 
@@ -81,6 +87,12 @@ class Corpus:
             return datetime.fromtimestamp(generation.stat().st_mtime, tz=timezone.utc)
         except OSError:  # replaced by a later generation
             return None
+
+
+def _answering(retriever: Retriever) -> tuple[str, ...]:
+    """Return the titles of the pages with passages that meet the filter of a retriever; none if it has no filter."""
+    index, mask = retriever.index, retriever.index.mask(retriever.where)
+    return () if mask is None else tuple(dict.fromkeys(index.passages[i].title for i in mask.nonzero()[0].tolist()))
 
 
 def by_name(corpora: Sequence[Corpus]) -> dict[str, Corpus]:

@@ -32,17 +32,18 @@ LONGEST = 60  # characters of an example
 def examples_of(corpus: Corpus) -> tuple[str, ...]:
     """Return `EXAMPLES` for an index in memory or with the pages that answer them; else as many made from its pages.
 
-    Each made question is short and finds its own page first. There are fewer if the corpus gives fewer, and none for an empty
-    one. Deterministic.
+    With a filter they are made from the pages that meet it. Each made question is short and finds its own page first. There are
+    fewer if the corpus gives fewer, and none for an empty one. Deterministic.
     """
-    if corpus.retriever.index.generation is None or corpus.contents().pages.keys() >= ANSWERED_BY:
+    has_all = corpus.retriever.index.generation is None or corpus.contents().pages.keys() >= ANSWERED_BY
+    if has_all and corpus.retriever.where is None:
         return EXAMPLES
     return tuple(islice(_made_from(corpus), len(EXAMPLES)))
 
 
 def _made_from(corpus: Corpus) -> Iterator[str]:
     """Yield one good question for each page, in turn one of each form: "What is", "How does", "Why is", "What are"."""
-    titles = sorted(corpus.contents().pages)
+    titles = sorted(corpus.contents().answering)
     forms: dict[str, list[tuple[str, str]]] = {}
     for title in titles[:: -(-len(titles) // READ_PAGES) or 1]:
         for question in filter(partial(_is_good, corpus, title), ask_of_page(corpus, title)):
@@ -60,5 +61,5 @@ def _made_from(corpus: Corpus) -> Iterator[str]:
 def _is_good(corpus: Corpus, title: str, question: str) -> bool:
     if len(question) > LONGEST or " in " in question:  # "What are the numeric variables in feature engineering?"
         return False
-    found = corpus.retriever.index.search(question, 1)
+    found = corpus.retriever.index.search(question, 1, where=corpus.retriever.where)
     return bool(found) and found[0][0].title == title

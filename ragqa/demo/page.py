@@ -92,4 +92,5 @@ def describe(corpora: Mapping[str, Corpus], notice: str = "") -> str:
 def _describe(corpus: Corpus) -> str:
     passages = corpus.retriever.index.passages
     pages = len(corpus.contents().pages)
-    return f"{escape_markdown(corpus.name)}, {pages:,} pages, {len(passages):,} passages"
+    only = "" if corpus.retriever.where is None else f", only those with {escape_markdown(str(corpus.retriever.where))}"
+    return f"{escape_markdown(corpus.name)}, {pages:,} pages, {len(passages):,} passages{only}"

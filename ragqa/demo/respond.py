@@ -71,7 +71,10 @@ def _steps(turn: Turn, corpus: Corpus, settings: Settings, earlier: Sequence[Tur
     yield turn
     if settings.ranking == BOTH:
         turn = replace(
-            turn, bm25=tuple(Retriever(retriever.index, None, correct=False).search(asked, settings.results))
+            turn,
+            bm25=tuple(
+                Retriever(retriever.index, None, correct=False, where=retriever.where).search(asked, settings.results)
+            ),
         )
     if retriever.reranker is not None:
         hits = rerank(retriever.reranker, asked, hits, cosines)
@@ -97,7 +100,7 @@ def _offered(earlier: Sequence[Turn]) -> tuple[str, ...]:
 
 def _suggest_next(corpus: Corpus, retriever: Retriever, answered: Answer) -> tuple[str, ...]:
     """Return questions that follow from the answer or, if there is none, questions to ask instead."""
-    following = tuple(suggest(answered, retriever.index))
+    following = tuple(suggest(answered, retriever.index, where=retriever.where))
     if not answered.abstained:
         return following
     asked = answered.question
@@ -107,14 +110,14 @@ def _suggest_next(corpus: Corpus, retriever: Retriever, answered: Answer) -> tup
 
 def suggest_instead(corpus: Corpus, asked: str) -> tuple[str, ...]:
     """Return questions that the corpus answers: about pages with titles like the question's words, else with short titles."""
-    titles = sorted(corpus.contents().pages, key=lambda title: (len(title), title))
+    titles = sorted(corpus.contents().answering, key=lambda title: (len(title), title))
     return _ask_of(corpus, near_titles(corpus, asked) or titles[:SUGGESTED])
 
 
 def near_titles(corpus: Corpus, asked: str) -> list[str]:
     """Return the first few titles that contain a word of the question spelled almost the same."""
     titles: dict[str, list[str]] = {}
-    for title in corpus.contents().pages:
+    for title in corpus.contents().answering:
         for word in title.casefold().split():
             titles.setdefault(word.strip("(),.:"), []).append(title)
     words = (word.strip("?!.,") for word in asked.casefold().split())
@@ -130,7 +133,8 @@ def _ask_of(corpus: Corpus, titles: Iterable[str]) -> tuple[str, ...]:
 def ask_of_page(corpus: Corpus, title: str) -> list[str]:
     """Return the questions that are suggested after the last passage of a page, shortest first."""
     end = Hit(corpus.page(title)[-1], 0.0, None, 0.0, 1)
-    found = suggest(Answer("which", "", (end,), (), abstained=True), corpus.retriever.index)
+    retriever = corpus.retriever
+    found = suggest(Answer("which", "", (end,), (), abstained=True), retriever.index, where=retriever.where)
     return sorted(found, key=len)
 
 
@@ -144,6 +148,7 @@ def _with(retriever: Retriever, settings: Settings) -> Retriever:
         candidates=settings.candidates,
         selector=retriever.selector,
         correct=retriever.correct,
+        where=retriever.where,
     )
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex
 
 from ragqa.errors import CorpusError, IndexStoreError, InputError, rebuild, update
+from ragqa.index.columns import Columns
+from ragqa.index.filters import Filter, Where
 from ragqa.index.postings import NO_WORDS, VOCABULARY, Postings
 from ragqa.index.stored_passages import LINE_SUMS, LINES, StoredPassages, save_passages
 from ragqa.records import Passage
@@ -74,6 +76,7 @@ class Bm25Index:
         self._scorer = scorer
         self._analyzer = analyzer
         self._abbreviations = abbreviations
+        self._columns = Columns(passages)
         self._texts_digest: str | None = None
         self._positions_by_id: np.ndarray | None = None
         self.generation: Path | None = None  # the folder that this index was opened from
@@ -158,14 +161,24 @@ class Bm25Index:
             self._positions_by_id = np.argsort(self.ranks).astype(np.int32)
         return self._positions_by_id
 
-    def search(self, question: str, k: int = 100) -> list[tuple[Passage, float]]:
+    def mask(self, where: Where | None) -> "np.ndarray | None":
+        """Return which passages meet a filter, in index order: bool, shape (passages,); None without conditions.
+
+        The first filter reads all passages. Raises `InputError` for what is no filter (`Filter.of`), for a key that no passage
+        has, and for a value of another type than all values of its key.
+        """
+        wanted = None if where is None else Filter.of(where)
+        return self._columns.mask(wanted) if wanted and wanted.conditions else None
+
+    def search(self, question: str, k: int = 100, *, where: Where | None = None) -> list[tuple[Passage, float]]:
         """Return at most `k` passages that share a term with the question, with scores, best first, ties by passage id.
 
-        A question without letters or digits finds nothing. Raises `InputError` for `k` below 1.
+        Only passages that meet the filter `where` are found; scores do not depend on it. A question without letters or digits
+        finds nothing. Raises `InputError` for `k` below 1, and as `mask` does.
         """
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is needed")
-        scores = self.scores(question)
+        scores = only(self.mask(where), self.scores(question), 0.0)
         found = best(scores, self.ranks, k, above=0.0)
         return [(self.passages[i], score) for i, score in zip(found.tolist(), scores[found].tolist(), strict=True)]
 
@@ -322,6 +335,15 @@ def _reopen(generation: Path) -> Bm25Index:
     if not generation.is_dir():
         raise IndexStoreError(f"{generation} has been replaced since it was opened; open {generation.parent} again")
     return Bm25Index.open_generation(generation)
+
+
+def only(mask: "np.ndarray | None", scores: "np.ndarray", other: float) -> "np.ndarray":
+    """Return scores (float32, shape (passages,)) with `other` for the passages outside a mask; the same without a mask."""
+    if mask is None:
+        return scores
+    import numpy as np
+
+    return np.where(mask, scores, np.float32(other))
 
 
 def best(scores: "np.ndarray", ranks: "np.ndarray", k: int, *, above: float = -math.inf) -> "np.ndarray":

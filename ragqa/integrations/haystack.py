@@ -1,11 +1,12 @@
 """Haystack: a retriever and a ranker (components with `run` and `run_async`)."""
 
 from asyncio import to_thread
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from ragqa.errors import InputError, MissingExtraError
+from ragqa.index.filters import Condition, Filter
 from ragqa.integrations.metadata import RETRIEVAL_SCORE, describe, relevance, text_to_rerank
 from ragqa.models.reranker import Reranker
 from ragqa.records import Hit, RankedText
@@ -16,6 +17,8 @@ try:
 except ImportError as error:
     raise MissingExtraError("the adapter for Haystack", "haystack") from error
 
+_OPERATORS = {"==": "=", "in": "=", "not in": "!=", **{sign: sign for sign in ("!=", "<", "<=", ">", ">=")}}
+
 
 @component
 class RagqaRetriever:
@@ -25,13 +28,21 @@ class RagqaRetriever:
     `ragqa.integrations.metadata.describe`.
     """
 
-    def __init__(self, index: str | Retriever | None = None, top_k: int = 10, reranker: str | None = "bundled") -> None:
+    def __init__(
+        self,
+        index: str | Retriever | None = None,
+        top_k: int = 10,
+        reranker: str | None = "bundled",
+        filters: dict[str, Any] | None = None,
+    ) -> None:
         """`index` is the folder of an index, by default the bundled starter corpus; `reranker` as in `Retriever.open`.
 
         A folder is opened by `warm_up`, or by the first `run`. `index` may also be an open `ragqa.Retriever`, which has its
-        own reranker; such a component cannot be saved. `top_k` is the number of documents.
+        own reranker; such a component cannot be saved. `top_k` is the number of documents. `filters` are those of Haystack,
+        with the operators AND, ==, !=, >, >=, <, <=, in and not in; `InputError` for others.
         """
-        self.index, self.top_k, self.reranker = index, top_k, reranker
+        self.index, self.top_k, self.reranker, self.filters = index, top_k, reranker, filters
+        _where(filters)
         self._retriever = index if isinstance(index, Retriever) else None
 
     def warm_up(self) -> None:
@@ -44,21 +55,30 @@ class RagqaRetriever:
         return self._retriever
 
     @component.output_types(documents=list[Document])
-    def run(self, query: str, top_k: int | None = None) -> dict[str, list[Document]]:
-        """Return the `documents` found, best first. Raises as `ragqa.Retriever.search` does."""
-        hits = self._open().search(query, self.top_k if top_k is None else top_k)
+    def run(
+        self, query: str, top_k: int | None = None, filters: dict[str, Any] | None = None
+    ) -> dict[str, list[Document]]:
+        """Return the `documents` found, best first. `filters` replace those of the component.
+
+        Raises as `ragqa.Retriever.search` does.
+        """
+        where = _where(self.filters if filters is None else filters)
+        hits = self._open().search(query, self.top_k if top_k is None else top_k, where=where)
         return {"documents": [_document(hit) for hit in hits]}
 
     @component.output_types(documents=list[Document])
-    async def run_async(self, query: str, top_k: int | None = None) -> dict[str, list[Document]]:
+    async def run_async(
+        self, query: str, top_k: int | None = None, filters: dict[str, Any] | None = None
+    ) -> dict[str, list[Document]]:
         """Do what `run` does, in a thread, while the event loop goes on."""
-        return await to_thread(self.run, query, top_k)
+        return await to_thread(self.run, query, top_k, filters)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the arguments of the component. Raises `InputError` if it was made from an open retriever."""
         if isinstance(self.index, Retriever):
             raise InputError("a component of an open Retriever cannot be saved; give the folder of its index instead")
-        saved: dict[str, Any] = default_to_dict(self, index=self.index, top_k=self.top_k, reranker=self.reranker)
+        own = {"index": self.index, "top_k": self.top_k, "reranker": self.reranker, "filters": self.filters}
+        saved: dict[str, Any] = default_to_dict(self, **own)
         return saved
 
     @classmethod
@@ -118,6 +138,24 @@ class RagqaRanker:
         """Create a component from what `to_dict` returned."""
         made: RagqaRanker = default_from_dict(cls, data)
         return made
+
+
+def _where(filters: Mapping[str, Any] | None) -> Filter | None:
+    return Filter(tuple(_conditions(filters))) if filters else None
+
+
+def _conditions(filters: Mapping[str, Any]) -> Iterator[Condition]:
+    sign = filters.get("operator")
+    if sign == "AND":
+        for own in filters.get("conditions", ()):
+            yield from _conditions(own)
+    elif sign in _OPERATORS and "field" in filters:
+        key = str(filters["field"]).removeprefix("meta.")
+        yield from Filter.of({f"{key} {_OPERATORS[sign]}": filters.get("value")}).conditions
+    else:
+        raise InputError(
+            f"filters: ragqa has no {sign or 'filter without operator'}; it has AND, {', '.join(_OPERATORS)}"
+        )
 
 
 def _document(hit: Hit) -> Document:

@@ -1,9 +1,10 @@
 """LangChain: a retriever (`BaseRetriever`) and a reranker (`BaseDocumentCompressor`)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ragqa.errors import MissingExtraError
+from ragqa.index.filters import Filter, Where, both
 from ragqa.integrations.metadata import describe, relevance, text_to_rerank
 from ragqa.models.reranker import Reranker
 from ragqa.records import Hit, RankedText
@@ -23,7 +24,9 @@ except ImportError as error:
 
 
 class RagqaRetriever(BaseRetriever):
-    """Finds documents with a `ragqa.Retriever`. `k` is the number of documents, and can also be given to `invoke`.
+    """Finds documents with a `ragqa.Retriever`. `k` is the number of documents, `where` a filter as in `Retriever.search`.
+
+    Both can also be given to `invoke`; its filter applies in addition to this one.
 
     The id of a document is that of its passage. Its metadata are `score` and those of `ragqa.integrations.metadata.describe`.
     Raises as `ragqa.Retriever.search` does.
@@ -31,16 +34,30 @@ class RagqaRetriever(BaseRetriever):
 
     retriever: Retriever
     k: int = 10
+    where: Mapping[str, Any] | Filter | None = None
 
     def _get_relevant_documents(
-        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, k: int | None = None
+        self,
+        query: str,
+        *,
+        run_manager: CallbackManagerForRetrieverRun,
+        k: int | None = None,
+        where: Where | None = None,
     ) -> list[Document]:
-        return _documents(self.retriever.search(query, self.k if k is None else k))
+        return _documents(self.retriever.search(query, self.k if k is None else k, where=self._filter(where)))
 
     async def _aget_relevant_documents(
-        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, k: int | None = None
+        self,
+        query: str,
+        *,
+        run_manager: AsyncCallbackManagerForRetrieverRun,
+        k: int | None = None,
+        where: Where | None = None,
     ) -> list[Document]:
-        return _documents(await self.retriever.asearch(query, self.k if k is None else k))
+        return _documents(await self.retriever.asearch(query, self.k if k is None else k, where=self._filter(where)))
+
+    def _filter(self, where: Where | None) -> Filter | None:
+        return both(None if self.where is None else Filter.of(self.where), where)
 
 
 class RagqaReranker(BaseDocumentCompressor):

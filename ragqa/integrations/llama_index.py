@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from ragqa.errors import InputError, MissingExtraError
+from ragqa.index.filters import Filter
 from ragqa.integrations.metadata import NUMBERS, RELEVANCE, RETRIEVAL_SCORE, describe, relevance, text_to_rerank
 from ragqa.models.reranker import Reranker
 from ragqa.records import Hit, RankedText
@@ -14,12 +15,17 @@ try:
     from llama_index.core.callbacks import CallbackManager
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
     from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
+    from llama_index.core.vector_stores import FilterCondition, MetadataFilters
 except ImportError as error:
     raise MissingExtraError("the adapter for LlamaIndex", "llama-index") from error
+
+_OPERATORS = {"==": "=", "in": "=", "nin": "!=", **{sign: sign for sign in ("!=", "<", "<=", ">", ">=")}}
 
 
 class RagqaRetriever(BaseRetriever):
     """Finds nodes with a `ragqa.Retriever`. `similarity_top_k` is the number of nodes.
+
+    `filters` are conditions joined by AND with the operators ==, !=, <, <=, >, >=, in and nin; `InputError` for others.
 
     The id of a node is that of its passage, and `score` that of the hit. The metadata are those of
     `ragqa.integrations.metadata.describe`; language models and embedders are not shown the numbers. Raises as
@@ -27,17 +33,22 @@ class RagqaRetriever(BaseRetriever):
     """
 
     def __init__(
-        self, retriever: Retriever, similarity_top_k: int = 10, callback_manager: CallbackManager | None = None
+        self,
+        retriever: Retriever,
+        similarity_top_k: int = 10,
+        callback_manager: CallbackManager | None = None,
+        filters: MetadataFilters | None = None,
     ) -> None:
         super().__init__(callback_manager=callback_manager)
         self.retriever = retriever
         self.similarity_top_k = similarity_top_k
+        self._where = None if filters is None else _where(filters)
 
     def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return _nodes(self.retriever.search(query_bundle.query_str, self.similarity_top_k))
+        return _nodes(self.retriever.search(query_bundle.query_str, self.similarity_top_k, where=self._where))
 
     async def _aretrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
-        return _nodes(await self.retriever.asearch(query_bundle.query_str, self.similarity_top_k))
+        return _nodes(await self.retriever.asearch(query_bundle.query_str, self.similarity_top_k, where=self._where))
 
 
 class RagqaReranker(BaseNodePostprocessor):
@@ -69,6 +80,18 @@ class RagqaReranker(BaseNodePostprocessor):
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
         return _reranked(nodes, await self._reranker.arank(_query(query_bundle), _texts(nodes), self.top_n))
+
+
+def _where(filters: MetadataFilters) -> Filter:
+    if filters.condition not in (None, FilterCondition.AND) and len(filters.filters) != 1:
+        raise InputError(f"filters are joined by {filters.condition.value}; ragqa can join them by AND only")
+    wanted = Filter(())
+    for own in filters.filters:
+        sign = getattr(own, "operator", "a nested filter")
+        if sign not in _OPERATORS:
+            raise InputError(f"filters: ragqa has no {getattr(sign, 'value', sign)}; it has {', '.join(_OPERATORS)}")
+        wanted &= Filter.of({f"{own.key} {_OPERATORS[sign]}": own.value})
+    return wanted
 
 
 def _query(bundle: QueryBundle | None) -> str:

@@ -16,7 +16,8 @@ def describe(hit: Hit) -> dict[str, Any]:
     """Return the metadata of a hit, except its id, text and score. Empty and unknown values are left out.
 
     The keys are title, section, url, about, revision (of the page, from the URL), start, end (offsets in the text of the page),
-    probability, bm25_score and bm25_rank.
+    probability, bm25_score and bm25_rank, and those of the passage's own metadata that have none of these names. Strings are in
+    lists, not in tuples.
     """
     passage = hit.passage
     texts = {name: getattr(passage, name) for name in ("title", "section", "url", "about")}
@@ -28,7 +29,9 @@ def describe(hit: Hit) -> dict[str, Any]:
         "bm25_score": hit.bm25_score,
         "bm25_rank": hit.bm25_rank,
     }
-    return {name: value for name, value in {**texts, **numbers}.items() if value not in ("", None)}
+    own = {name: list(value) if isinstance(value, tuple) else value for name, value in passage.metadata.items()}
+    known = {name: value for name, value in {**texts, **numbers}.items() if value not in ("", None)}
+    return {**{name: value for name, value in own.items() if name not in numbers}, **known}
 
 
 def relevance(ranked: RankedText) -> dict[str, float]:

@@ -11,6 +11,7 @@ from itertools import chain, islice, zip_longest
 from weakref import WeakKeyDictionary
 
 from ragqa.index.bm25 import Bm25Index
+from ragqa.index.filters import Where
 from ragqa.index.neighbours import neighbours
 from ragqa.records import Answer, Passage
 from ragqa.search.followups import complete, rewrite
@@ -84,13 +85,13 @@ def standalone(question: str, earlier: Sequence[Answer]) -> str:
     )
 
 
-def suggest(answer: Answer, index: Bm25Index, count: int = 3) -> list[str]:
+def suggest(answer: Answer, index: Bm25Index, count: int = 3, *, where: Where | None = None) -> list[str]:
     """Suggest at most `count` next questions, generated from passages near the hits; none without hits.
 
     First come questions that other sections of the answering page answer, nearest sections first, then those of the pages of
     the other hits, which get at least one place if they have any. Each question finds its own page by BM25 and differs from
-    the question that was asked. The first call for an index reads up to 2,000 passages. Raises `InputError` for hits of
-    another index.
+    the question that was asked. Only passages that meet the filter `where` give or answer questions. The first call for an
+    index reads up to 2,000 passages. Raises `InputError` for hits of another index, and as `Bm25Index.mask` does.
     """
     if not answer.hits or count < 1:
         return []
@@ -98,8 +99,11 @@ def suggest(answer: Answer, index: Bm25Index, count: int = 3) -> list[str]:
     others = {hit.passage.title: hit.passage for hit in reversed(answer.hits) if hit.passage.title != best.title}
     taken = {frozenset(index.question_terms(answer.question))}
     words = f" {' '.join(words_of(answer.question))} "
-    own = list(islice(_fresh(_asked_nearby(best, index, words, answering=True), index, taken), count))
-    pages = [_fresh(_asked_nearby(passage, index, words), index, taken) for passage in reversed(others.values())]
+    own = list(islice(_fresh(_asked_nearby(best, index, words, where, answering=True), index, taken, where), count))
+    pages = [
+        _fresh(_asked_nearby(passage, index, words, where), index, taken, where)
+        for passage in reversed(others.values())
+    ]
     rounds = chain.from_iterable(
         zip_longest(*(islice(page, count) for page in pages))
     )  # one question of each page, then more
@@ -108,17 +112,20 @@ def suggest(answer: Answer, index: Bm25Index, count: int = 3) -> list[str]:
     return [*kept, *own[max(1, count - 1) :]][:count]
 
 
-def _fresh(asked: Iterable[tuple[str, Passage]], index: Bm25Index, taken: set[frozenset[str]]) -> Iterator[str]:
+def _fresh(
+    asked: Iterable[tuple[str, Passage]], index: Bm25Index, taken: set[frozenset[str]], where: Where | None
+) -> Iterator[str]:
     """Yield the questions that find their own page and do not repeat the terms of one in `taken`. Add them to `taken`."""
     for question, passage in asked:
         terms = frozenset(index.question_terms(question))
-        if terms not in taken and any(p.title == passage.title for p, _ in index.search(question, _FOUND_WITHIN)):
+        found = [] if terms in taken else index.search(question, _FOUND_WITHIN, where=where)
+        if any(p.title == passage.title for p, _ in found):
             taken.add(terms)
             yield question
 
 
 def _asked_nearby(
-    passage: Passage, index: Bm25Index, words: str, *, answering: bool = False
+    passage: Passage, index: Bm25Index, words: str, where: Where | None, *, answering: bool = False
 ) -> Iterator[tuple[str, Passage]]:
     """Yield questions that the page of a passage answers, with the passage that answers each, nearest passages first.
 
@@ -133,7 +140,9 @@ def _asked_nearby(
     opening = [question.text for question in generator.questions(page[0])]
     whole = _named_as_in(words, opening) or _with_article(topic, opening)
     shown = _inside_sentence(whole, page)
-    nearby = (near for _, _, near in sorted((abs(n - position), -n, p) for n, p in enumerate(page)))
+    mask = index.mask(where)
+    met = [n for n, p in enumerate(page) if mask is None or mask[index.position(p.id)]]
+    nearby = (near for _, _, near in sorted((abs(n - position), -n, page[n]) for n in met))
     others = [p for p in nearby if not answering or (p.id != passage.id and p.section != passage.section)]
     made = [
         (question.text, p)

@@ -5,6 +5,7 @@ of 1 / (60 + rank) over the rankings that contain it. The final score is the rer
 score, plus (with an embedder) `COSINE_WEIGHT` times the cosine of question and passage. The three make different mistakes.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from ragqa.answers.answer import THRESHOLD, answer
 from ragqa.errors import InputError, warn_of_fallback
-from ragqa.index.bm25 import Bm25Index, best
+from ragqa.index.bm25 import Bm25Index, best, only
 from ragqa.index.dense import DenseIndex
+from ragqa.index.filters import Filter, Where, both
 from ragqa.index.folder import open_index, warn_of_language
 from ragqa.index.starter import open_starter, open_starter_vectors
 from ragqa.models.embedder import Embedder
@@ -53,13 +55,15 @@ class Retriever:
         candidates: int = CANDIDATES,
         selector: Selector | None = None,
         correct: bool = True,
+        where: Where | None = None,
     ) -> None:
         """Create a retriever from an index and models that are already open; see `open` for the usual way.
 
         Candidates come from BM25 (unless `bm25` is false), from `dense` if given, or from both, fused. Without a reranker
         hits keep this order. `candidates` is the number of passages to rerank, at least 1; more are reranked if more hits are
         requested. `selector` chooses the sentences of an answer; by default the bundled one, which the first `ask` loads.
-        `correct`: whether to correct typing errors in questions (`ragqa.search.spelling`).
+        `correct`: whether to correct typing errors in questions (`ragqa.search.spelling`). `where`: a filter of all questions
+        (see `search`).
         """
         if candidates < 1:
             raise InputError(f"candidates is {candidates}; at least 1 is needed")
@@ -72,6 +76,8 @@ class Retriever:
         self.candidates = candidates
         self.selector = selector
         self.correct = correct
+        self.where = None if where is None else Filter.of(where)
+        index.mask(self.where)  # raises for an unknown key
         self._warned = False
 
     @classmethod
@@ -85,14 +91,15 @@ class Retriever:
         candidates: int = CANDIDATES,
         correct: bool = True,
         selector: Selector | None = None,
+        where: Where | None = None,
     ) -> "Retriever":
         """Open a saved index, by default the bundled starter corpus, and a reranker, by default the bundled one.
 
         `reranker` may also be a folder, a hub id, a loaded `Reranker`, or None for no reranking. `dense`: True requires
         vectors, False ignores them, None uses them if the index has them. `embedder` is the model that made the vectors; by
         default it is loaded from where it was then. `candidates` is the number of passages to rerank. `correct`: whether to
-        correct typing errors in questions. `selector` chooses the sentences of an answer, by default the bundled one. Raises
-        `IndexStoreError` and `ModelError`.
+        correct typing errors in questions. `selector` chooses the sentences of an answer, by default the bundled one. `where`
+        is a filter of all questions (see `search`). Raises `IndexStoreError`, `ModelError`, and `InputError` for the filter.
         """
         from concurrent.futures import ThreadPoolExecutor
 
@@ -100,7 +107,13 @@ class Retriever:
             loading = thread.submit(_load_reranker, reranker)
             index, vectors = _open_sources(folder, dense, embedder)
             opened = cls(
-                index, loading.result(), dense=vectors, candidates=candidates, correct=correct, selector=selector
+                index,
+                loading.result(),
+                dense=vectors,
+                candidates=candidates,
+                correct=correct,
+                selector=selector,
+                where=where,
             )
         if flaw := calibration_flaw(opened):
             warn_of_fallback(_doubt(flaw))
@@ -122,8 +135,9 @@ class Retriever:
     ) -> "Retriever":
         """Index texts in memory, each as one passage, and open a reranker. Nothing is saved, and no input is changed.
 
-        `metadatas` holds one mapping for each text; its keys are fields of a passage (title, section, start, url, about). The
-        models read title and section too. `ids`, unique strings, become the ids of the passages. By default the id is the
+        `metadatas` holds one mapping for each text. Its keys title, section, start, url and about are fields of a passage; all
+        others become its metadata, which `where` can filter by (values: str, int, float, bool, or a list of str). The models
+        read title and section too. `ids`, unique strings, become the ids of the passages. By default the id is the
         position of the text, from 0, padded with zeros: `texts[int(hit.passage.id)] == hit.passage.text`. Hits with equal
         scores are in the order of their ids, and thus of the texts.
 
@@ -167,52 +181,58 @@ class Retriever:
         reads_more = self.dense is not None and not self.dense.embedder.is_bundled
         return not reads_more and is_foreign(question, self.index)
 
-    def search(self, question: str, k: int = 10) -> list[Hit]:
+    def search(self, question: str, k: int = 10, *, where: Where | None = None) -> list[Hit]:
         """Return at most `k` hits, best first, ties by passage id. Typing errors in the question are corrected first.
 
-        Without vectors a hit shares at least one term with the question. Raises `InputError` for `k` below 1 and for a
-        question that is empty, has no letter or digit, or is longer than 2,000 characters.
-        """
-        return self._search(self.corrected(question), k)
+        `where` is a filter by metadata and fields, such as `{"category": "physics", "date>=": "2024-01-31"}`
+        (`ragqa.index.filters`): candidates are the best of the passages that meet it, and of those only. Scores do not depend
+        on the filter.
 
-    def _search(self, question: str, k: int) -> list[Hit]:
+        Without vectors a hit shares at least one term with the question. Raises `InputError` for `k` below 1, for a question
+        that is empty, has no letter or digit, or is longer than 2,000 characters, and for a filter with an unknown key or with
+        a value of the wrong type.
+        """
+        return self._search(self.corrected(question), k, where)
+
+    def _search(self, question: str, k: int, where: Where | None) -> list[Hit]:
         """Search for a question that needs no correction."""
-        hits, cosines = self._find(question, k)
+        hits, cosines = self._find(question, k, where)
         if self.reranker is not None:
             hits = rerank(self.reranker, question, hits, cosines)
         return hits[:k]
 
-    def find(self, question: str, k: int = 10) -> "tuple[list[Hit], np.ndarray | None]":
-        """Return the candidates for `rerank` in the order of their sources: at least `k`, if the index has that many.
+    def find(self, question: str, k: int = 10, *, where: Where | None = None) -> "tuple[list[Hit], np.ndarray | None]":
+        """Return the candidates for `rerank` in the order of their sources: at least `k`, if so many meet the filter `where`.
 
         The second value holds the cosines of the question with these passages, shape (hits,), or is None without vectors.
         Raises as `search` does.
         """
-        return self._find(self.corrected(question), k)
+        return self._find(self.corrected(question), k, where)
 
-    def _find(self, question: str, k: int) -> "tuple[list[Hit], np.ndarray | None]":
+    def _find(self, question: str, k: int, where: Where | None) -> "tuple[list[Hit], np.ndarray | None]":
         """Find the candidates for a question that needs no correction."""
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is needed")
         passages, ranks, count = self.index.passages, self.index.ranks, max(k, self.candidates)
-        depth = max(count, SOURCE_DEPTH)
-        bm25 = self.index.scores(question)
+        depth, mask = max(count, SOURCE_DEPTH), self.index.mask(both(self.where, where))
+        bm25 = only(mask, self.index.scores(question), 0.0)
         by_bm25 = best(bm25, ranks, depth, above=0.0).tolist()
         cosines, scores = None, {i: float(bm25[i]) for i in by_bm25}
         if self.dense is not None:
-            cosines = self.dense.scores(question)
+            cosines = only(mask, self.dense.scores(question), -math.inf)
             near = best(cosines, ranks, depth).tolist()
             scores = fuse(by_bm25, near) if self.bm25 else {i: float(cosines[i]) for i in near}
         found = sorted(scores, key=lambda i: (-scores[i], ranks[i]))[:count]
         hits = [Hit(passages[i], scores[i], None, float(bm25[i]), _rank(bm25, i, by_bm25)) for i in found]
         return hits, None if cosines is None else cosines[found]
 
-    def ask(self, question: str, k: int = 10, *, threshold: float = THRESHOLD) -> Answer:
+    def ask(self, question: str, k: int = 10, *, threshold: float = THRESHOLD, where: Where | None = None) -> Answer:
         """Answer with the best one to three adjoining sentences of the best hits.
 
         Abstain if the probability of the best hit is below `threshold`, or if the question is clearly not in English; `note`
         then says so. The answer also holds the `k` best hits. If the reranker is not calibrated, this does not abstain as long
-        as there are hits, and issues a `FallbackWarning` the first time. Raises as `search` does.
+        as there are hits, and issues a `FallbackWarning` the first time. Only passages that meet the filter `where` are
+        quoted; if there are none, `note` says so. Raises as `search` does.
         """
         if self.reranker is not None and not self.reranker.is_calibrated and not self._warned:
             self._warned = True
@@ -221,12 +241,18 @@ class Retriever:
                 "calibrate it with `ragqa calibrate`"
             )
         asked = self.corrected(question)
-        found = answer(asked, self._search(asked, k), self.reranker, self.selector, threshold=threshold)
+        found = answer(asked, self._search(asked, k, where), self.reranker, self.selector, threshold=threshold)
         typed = check_question(question)
-        found = replace(found, typed="" if typed == asked else typed)
+        found = replace(found, typed="" if typed == asked else typed, note=self._none_meets(where))
         return refusal(found) if self.refuses(asked) else found
 
-    async def asearch(self, question: str, k: int = 10) -> list[Hit]:
+    def _none_meets(self, where: Where | None) -> str:
+        """Say that no passage meets the filters; an empty text if one does."""
+        wanted = both(self.where, where)
+        mask = self.index.mask(wanted)
+        return "" if mask is None or mask.any() else f"No passage meets the filter: {wanted}."
+
+    async def asearch(self, question: str, k: int = 10, *, where: Where | None = None) -> list[Hit]:
         """Do what `search` does, in a thread, while the event loop goes on.
 
         A cancelled call raises `asyncio.CancelledError` at once; the thread finishes its work in the background, and the
@@ -234,13 +260,15 @@ class Retriever:
         """
         from asyncio import to_thread  # slow to import
 
-        return await to_thread(self.search, question, k)
+        return await to_thread(self.search, question, k, where=where)
 
-    async def aask(self, question: str, k: int = 10, *, threshold: float = THRESHOLD) -> Answer:
+    async def aask(
+        self, question: str, k: int = 10, *, threshold: float = THRESHOLD, where: Where | None = None
+    ) -> Answer:
         """Do what `ask` does, in a thread, as `asearch` does."""
         from asyncio import to_thread
 
-        return await to_thread(self.ask, question, k, threshold=threshold)
+        return await to_thread(self.ask, question, k, threshold=threshold, where=where)
 
 
 def _open_sources(

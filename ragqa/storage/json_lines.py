@@ -7,7 +7,7 @@ import os
 import re
 import types
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import MISSING, asdict, fields
 from functools import partial
@@ -20,6 +20,8 @@ from ragqa.storage.files import replace_file
 _BLOCK = 1 << 16  # bytes
 
 LONGEST_LINE = 1 << 24  # bytes; the longest article of Wikipedia has two million
+
+_METADATA = "metadata"
 
 _GZIP, _GZIP_MAGIC = ".gz", b"\x1f\x8b"
 
@@ -159,9 +161,17 @@ def cut_unfinished(path: Path) -> None:
 
 
 def json_line(record: Any) -> bytes:
-    """Return one record as a line of a JSON Lines file."""
-    row = record if isinstance(record, dict) else asdict(record)
+    """Return one record as a line of a JSON Lines file. Empty metadata of a record are left out."""
+    row = record if isinstance(record, dict) else as_row(record)
     return json.dumps(row, ensure_ascii=False).encode() + b"\n"
+
+
+def as_row(record: Any) -> dict[str, Any]:
+    """Return a record as plain data for JSON, without empty metadata: older files and programs do not know the field."""
+    row = asdict(record)
+    if not row.get(_METADATA, True):
+        del row[_METADATA]
+    return row
 
 
 def _parse(path: str | Path, number: int, line: bytes) -> dict[str, Any]:
@@ -209,6 +219,8 @@ def _schema(record: type[Any]) -> dict[str, tuple[tuple[type, ...], bool]]:
         kinds = get_args(hint) if get_origin(hint) in (types.UnionType, Union) else (hint,)
         if get_origin(hint) is tuple:
             kinds = (list,)  # a list of strings
+        if get_origin(hint) is Mapping:
+            kinds = (dict,)
         if float in kinds:
             kinds = (*kinds, int)
         schema[field.name] = (kinds, field.default is MISSING)

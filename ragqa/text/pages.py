@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ragqa.errors import CorpusError, InputError, RecordError
-from ragqa.records import Page
+from ragqa.records import MetadataValue, Page, flaw_of_key, scalar
 from ragqa.storage.json_lines import read_json_lines
 from ragqa.text.characters import unix_newlines
 
@@ -16,6 +16,7 @@ _MARKDOWN = (".md", ".markdown")
 _OTHER_FORMATS = frozenset(
     ".txt .html .htm .pdf .docx .doc .odt .rtf .epub .rst .tex .csv .tsv .xlsx .xml .bz2 .7z .zip .tar .tgz .zst".split()
 )
+_IGNORED = ("license",)  # of front matter
 _HEADING = re.compile(r"(#{1,6}) +(\S.*)")
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 
@@ -62,8 +63,9 @@ def _format(path: Path) -> str:
 def read_article(path: Path) -> Page:
     """Read a Markdown article: front matter between `---` lines, then the text with `##` headings.
 
-    The front matter has `title` and, if known, `url` or `about` (see `Page`); other keys are ignored. Without front matter the
-    title is the first `#` heading, or else the name of the file.
+    The front matter has `title` and, if known, `url` or `about` (see `Page`). Other keys become metadata: a value is a number,
+    `true`, `false`, a list `[a, b]` or a text. The key `license` and keys that cannot be metadata are ignored. Without front
+    matter the title is the first `#` heading, or else the name of the file.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -83,7 +85,15 @@ def read_article(path: Path) -> Page:
     if not fields.get("title"):
         raise RecordError(path, 1, "the front matter holds no title")
     text = _with_headings(lines[end + 1 :])
-    return Page(fields["title"], fields.get("url", ""), text=text, about=fields.get("about", ""))
+    metadata = {key: _value(text) for key, text in fields.items() if key not in _IGNORED and not flaw_of_key(key)}
+    return Page(fields["title"], fields.get("url", ""), text=text, about=fields.get("about", ""), metadata=metadata)
+
+
+def _value(text: str) -> MetadataValue | None:
+    """Return a value of front matter, or None for an empty one."""
+    if text.startswith("[") and text.endswith("]"):
+        return tuple(item.strip().strip("'\"") for item in text[1:-1].split(",") if item.strip())
+    return scalar(text) if text else None
 
 
 def _plain_article(path: Path, lines: list[str]) -> Page:

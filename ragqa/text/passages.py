@@ -193,7 +193,8 @@ def heading_path(passage: Passage, separator: str = " › ") -> str:
 
 def _passage(page: Page, number: int, section: str, start: int, end: int) -> Passage:
     text, url = page.text[start:end], cite(page, section)
-    return Passage(f"{page.title}#{number}", page.title, section, start, end, text, url, page.aliases, page.about)
+    shared = page.aliases, page.about, page.metadata
+    return Passage(f"{page.title}#{number}", page.title, section, start, end, text, url, *shared)
 
 
 def cite(page: Page, section: str = "") -> str:

@@ -8,7 +8,7 @@ from ragqa.errors import InputError
 from ragqa.records import Passage, check_texts
 from ragqa.storage.json_lines import construct
 
-_METADATA = ("title", "section", "start", "url", "about")  # fields of a passage that a caller may set
+_FIELDS = ("title", "section", "start", "url", "about")  # of a passage, which a caller may set; other keys are metadata
 
 
 def passages_from_texts(
@@ -16,10 +16,12 @@ def passages_from_texts(
 ) -> tuple[Passage, ...]:
     """Return a passage for each text, in order.
 
-    The keys of `metadatas` are fields of a passage: title, section, start, url, about. By default the id of a passage is the
-    position of its text, from 0, padded with zeros so that ids sort as positions do: `int(passage.id)` is the position.
+    The keys title, section, start, url and about in `metadatas` are fields of a passage; all others become its metadata
+    (`ragqa.records.Metadata`). By default the id of a passage is the position of its text, from 0, padded with zeros so that
+    ids sort as positions do: `int(passage.id)` is the position.
 
-    Raises `InputError` for a text that is no string, for metadata or ids of another number than texts, and for an unknown key.
+    Raises `InputError` for a text that is no string, for metadata or ids of another number than texts, and for keys and values
+    that cannot be metadata.
     """
     texts = check_texts(texts)
     rows = _as_many("metadatas", metadatas, texts) or [{}] * len(texts)
@@ -30,10 +32,10 @@ def passages_from_texts(
 def _passage(number: int, name: Any, text: str, metadata: Mapping[str, Any]) -> Passage:
     if not isinstance(metadata, Mapping):
         raise InputError(f"metadatas[{number}] is {type(metadata).__name__}, not a mapping")
-    if unknown := [key for key in metadata if key not in _METADATA]:
-        raise InputError(f"metadatas[{number}] has the key {unknown[0]!r}; possible keys are {', '.join(_METADATA)}")
+    own = {key: value for key, value in metadata.items() if key in _FIELDS}
+    free = {key: value for key, value in metadata.items() if key not in _FIELDS}
     try:
-        passage = construct(Passage, {"title": "", **metadata, "id": name, "text": text})
+        passage = construct(Passage, {"title": "", **own, "id": name, "text": text, "metadata": free})
     except InputError as error:
         raise InputError(f"text {number}: {error}") from error
     return replace(passage, end=passage.start + len(text))
