@@ -4,9 +4,9 @@ A sentence counts as supported if its cited passages hold most of its words and 
 clause there says the same with the opposite negation or about something else, and if the reranker, where there is one, takes a
 cited passage for an answer to the sentence.
 
-The check proves nothing. It misses swapped roles ("A trains B" for "B trains A"; comparisons are checked) and opposites that are neither
-negations nor among the antonyms below ("only once" for "k times"). It rejects paraphrases that share few words. Three in four
-sentences that it calls supported really are; benchmarks/README.md has the figures by kind of error.
+The check proves nothing. It misses swapped roles ("A trains B" for "B trains A"; comparisons are checked) and opposites that
+are neither negations nor among the antonyms below ("only once" for "k times"). It rejects paraphrases that share few words.
+Three in four sentences that it calls supported really are; benchmarks/README.md has the figures by kind of error.
 """
 
 import re
