@@ -123,6 +123,11 @@ class Handler(BaseHTTPRequestHandler):
         while not told.ended.wait(0.05):
             self.wfile.write(told.chunk("so "))
 
+    def do_repeating(self, told: LlmServer) -> None:
+        self.start_stream()
+        while not told.ended.wait(0.02):
+            self.wfile.write(told.chunk(told.pieces[0]))
+
     def do_endless(self, told: LlmServer) -> None:
         self.start_stream()
         while not told.ended.is_set():

@@ -5,9 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragqa import Passage, Reranker
-from ragqa.answers.citations import check_sentence, cited_numbers, without_citations
+from ragqa.answers.citations import check_sentence, cited_numbers, find_support, without_citations
 from ragqa.storage.files import text_hash
 from ragqa.storage.json_lines import read_rows
+from ragqa.text.passages import sentences
 
 PAIRS = Path(__file__).parent.parent / "benchmarks" / "support.jsonl"
 DROPOUT = Passage(
@@ -120,3 +121,39 @@ def test_the_check_is_as_good_as_was_measured(starter_passages: tuple[Passage, .
     assert right / sum(found) > 0.7
     assert right / sum(row["supported"] for row in rows) > 0.9
     assert not any(yes for row, yes in zip(rows, found, strict=True) if row["kind"] == "number")
+
+
+INVERTED = Passage(
+    "Dropout#9",
+    "Dropout",
+    text="Inverted dropout divides the kept activations by 1 − p during training. The L1 penalty seldom sets all weights "
+    "to zero. Boosting is slower to train than bagging on large data. Attention not only aligns words but speeds training.",
+)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "support"),
+    [
+        ("Inverted dropout divides the kept activations by 1 − p during training [1].", "supported"),
+        ("Inverted dropout scales the kept activations by 1 − p during training [1].", "unsupported"),
+        ("Inverted dropout multiplies activations by 1 − p [1].", "unsupported"),
+        ("The L1 penalty does not set all weights to zero [1].", "supported"),
+        ("Attention aligns words [1].", "supported"),
+        ("Boosting is slower to train than bagging [1].", "supported"),
+        ("Bagging is slower to train than boosting [1].", "unsupported"),
+    ],
+)
+def test_operations_hedges_and_sides_are_told_apart(sentence: str, support: str) -> None:
+    assert check_sentence(sentence, [INVERTED], None) == support
+
+
+def test_a_copy_of_a_passage_is_supported_whatever_the_rules_say(starter_passages: tuple[Passage, ...]) -> None:
+    for passage in starter_passages[::10]:
+        for start, end in sentences(passage.text):
+            assert check_sentence(f"{passage.text[start:end]} [1]", [passage], None) == "supported"
+
+
+def test_the_passage_that_supports_a_sentence_is_found() -> None:
+    passages = [*PASSAGES, INVERTED]
+    assert find_support("Boosting is slower to train than bagging [1].", passages, None) == len(passages)
+    assert find_support("Tides are caused by the Moon.", passages, None) is None

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from ragqa.answers.answer import abstention
 from ragqa.answers.citations import SUPPORTED
-from ragqa.answers.written import REFUSAL, Writer, Written
+from ragqa.answers.prompt import REFUSAL
+from ragqa.answers.written import Writer, Written
 from ragqa.errors import InputError
 from ragqa.records import Answer, Hit, Passage
 from ragqa.search.conversation import standalone
