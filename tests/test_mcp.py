@@ -99,19 +99,24 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
     ("search", {"question": QUESTION, "k": None}),
     ("ask", {"question": QUESTION}),
     ("ask", {"question": "zebra?"}),
+    ("search", {"question": QUESTION, "where": {"title": "Bagging"}}),
+    ("ask", {"question": QUESTION, "where": None}),
     ("read_page", {"title": "Dropout"}),
     ("read_page", {"title": "Bagging"}),
     ("read_page", {"title": "Notes"}),
 ]
+TITLE_KEY = "where: no passage has the key 'titel'; there are title, id, section, url, about, aliases"
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("search", {"question": QUESTION, "k": 21}, "k is 21; at most 20 passages are shown"),
     ("search", {"question": QUESTION, "k": 0}, "k is 0; at least 1 is needed"),
     ("search", {"question": QUESTION, "k": 1.5}, "k is 1.5; a whole number is needed"),
-    ("search", {"question": QUESTION, "top": 1}, "search takes question and k, not 'top'"),
+    ("search", {"question": QUESTION, "top": 1}, "search takes question, k and where, not 'top'"),
     ("search", {"k": 1}, "question is missing"),
     ("ask", {"question": None}, "question is None; text is needed"),
     ("ask", {"question": " "}, "the question is empty"),
-    ("ask", {"question": QUESTION, "k": 1}, "ask takes question, not 'k'"),
+    ("ask", {"question": QUESTION, "k": 1}, "ask takes question and where, not 'k'"),
+    ("ask", {"question": QUESTION, "where": "title"}, 'where is str; give a mapping such as {"category": "physics"}'),
+    ("search", {"question": QUESTION, "where": {"titel": "Dropout"}}, TITLE_KEY),
     ("read_page", {"title": 7}, "title is 7; text is needed"),
     ("read_page", {"title": "drop_outs"}, "there is no page 'drop_outs'; the nearest titles are: Dropout"),
     ("read_page", {"title": "qqqq"}, "there is no page 'qqqq'; search names the pages that there are"),
@@ -142,8 +147,8 @@ def test_the_tools_are_listed_with_schemas_and_say_that_they_change_nothing(used
     tools = {tool.name: tool for tool in used[0]}
     assert list(tools) == ["search", "ask", "read_page"]
     assert {name: list(tool.inputSchema["properties"]) for name, tool in tools.items()} == {
-        "search": ["question", "k"],
-        "ask": ["question"],
+        "search": ["question", "k", "where"],
+        "ask": ["question", "where"],
         "read_page": ["title"],
     }
     for tool in tools.values():
@@ -156,12 +161,15 @@ def test_the_tools_are_listed_with_schemas_and_say_that_they_change_nothing(used
 
 
 def test_the_results_are_those_of_the_retriever(used: tuple[Any, ...], index: Path) -> None:
-    _, (two, same, default, answered, empty, *_), _ = used
+    _, (two, same, default, answered, empty, filtered, unfiltered, *_), _ = used
     retriever = Retriever.open(index, reranker=None, dense=False)
     expected = json.loads(json.dumps(hits_as_dicts(retriever.search(QUESTION, 5))))
     assert two.structuredContent == same.structuredContent == {"question": QUESTION, "hits": expected[:2]}
     assert default.structuredContent["hits"] == expected
     assert answered.structuredContent == json.loads(json.dumps(as_dict(retriever.ask(QUESTION, 5))))
+    assert unfiltered.structuredContent == answered.structuredContent
+    found = retriever.search(QUESTION, 5, where={"title": "Bagging"})
+    assert filtered.structuredContent["hits"] == json.loads(json.dumps(hits_as_dicts(found)))
     assert (empty.structuredContent["abstained"], empty.structuredContent["hits"]) == (True, [])
 
 

@@ -5,7 +5,17 @@ import os
 from functools import partial
 from typing import Any
 
-from ragqa.cli.options import Command, add_retriever, add_writer, check_sources, open_retriever, real, whole
+from ragqa.cli.options import (
+    Command,
+    add_retriever,
+    add_where,
+    add_writer,
+    check_sources,
+    filter_of,
+    open_retriever,
+    real,
+    whole,
+)
 from ragqa.errors import InputError
 
 EXAMPLE = """ragqa serve --index index/
@@ -36,6 +46,7 @@ def _add_serve_options(parser: argparse.ArgumentParser) -> None:
     from ragqa.serve.config import MOST_DOCUMENTS, MOST_REQUESTS, PORT, TIMEOUT_S
 
     add_retriever(parser)
+    add_where(parser)
     group = parser.add_argument_group("server")
     _add_access(group, LOOPBACK, PORT)
     group.add_argument(
@@ -142,4 +153,4 @@ def _serve(options: argparse.Namespace) -> None:
         llm_base_url=options.llm_base_url,
         llm_model=options.llm_model,
     )
-    serve.serve(partial(open_retriever, options, options.index), config)
+    serve.serve(partial(open_retriever, options, options.index, where=filter_of(options)), config)

@@ -18,6 +18,7 @@ PROPERTIES: Mapping[str, Mapping[str, Any]] = {
     "corpus": {"type": ["string", "null"], "default": ""},
     "threshold": {"type": ["number", "null"], "minimum": 0, "maximum": 1, "default": THRESHOLD},
     "title": {"type": "string"},
+    "where": {"type": ["object", "null"], "default": None},
 }
 
 

@@ -27,6 +27,11 @@ SUGGESTED, ALIKE = 3, 75  # titles to suggest instead of an unknown one, and the
 
 _QUESTION = f"The question, in English, at most {MAX_QUESTION_CHARS:,} characters."
 
+_WHERE = (
+    'A filter by metadata or fields of the passages, such as {"title": "Dropout"} or {"date>=": "2024-01-31"}; a list of '
+    "values means any of them. An error names the keys that there are."
+)
+
 
 def _object(properties: Mapping[str, Any], *optional: str) -> dict[str, Any]:
     required = [name for name in properties if name not in optional]
@@ -41,7 +46,8 @@ _STRING, _WHOLE, _NUMBER = {"type": "string"}, {"type": "integer"}, {"type": "nu
 _CHANCE = {"type": ["number", "null"], "minimum": 0, "maximum": 1, "description": "null if it is not known"}
 _PLACE = {"title": _STRING, "section": _STRING, "url": _STRING, "about": _STRING}
 _SPAN = {"start": _WHOLE, "end": _WHOLE, "text": _STRING}
-_PASSAGE = _object({"id": _STRING, **_PLACE, **_SPAN, "aliases": _list(_STRING)})
+_METADATA = {"metadata": {"type": "object"}}
+_PASSAGE = _object({"id": _STRING, **_PLACE, **_SPAN, "aliases": _list(_STRING), **_METADATA}, "metadata")
 _RANK = {"type": "integer", "minimum": 1}
 _SCORES = {"score": _NUMBER, "probability": _CHANCE, "bm25_score": _NUMBER, "bm25_rank": _RANK}
 _HITS = _list(_object({"rank": _RANK, "passage": _PASSAGE, **_SCORES}))
@@ -67,12 +73,13 @@ PAGE = _object({
 def corpus_tools(get_retriever: Callable[[], Retriever]) -> list[Tool]:
     """Return the tools of a retriever. Each call gets it from `get_retriever`, which may wait until it is open."""
 
-    def search(question: object, k: object = None) -> dict[str, Any]:
+    def search(question: object, k: object = None, where: Any = None) -> dict[str, Any]:
         asked, count = check(question, k)
-        return {"question": check_question(asked), "hits": hits_as_dicts(get_retriever().search(asked, count))}
+        hits = get_retriever().search(asked, count, where=where)
+        return {"question": check_question(asked), "hits": hits_as_dicts(hits)}
 
-    def ask(question: object) -> dict[str, Any]:
-        return as_dict(get_retriever().ask(check_text("question", question), RESULTS))
+    def ask(question: object, where: Any = None) -> dict[str, Any]:
+        return as_dict(get_retriever().ask(check_text("question", question), RESULTS, where=where))
 
     @cache
     def titles() -> dict[str, int | None]:
@@ -89,7 +96,7 @@ def corpus_tools(get_retriever: Callable[[], Retriever]) -> list[Tool]:
         Tool(
             "search",
             "Find the passages that answer a question about machine learning, best first, with their sources.",
-            {"question": _QUESTION, "k": about_k},
+            {"question": _QUESTION, "k": about_k, "where": _WHERE},
             search,
             SEARCH,
         ),
@@ -97,7 +104,7 @@ def corpus_tools(get_retriever: Callable[[], Retriever]) -> list[Tool]:
             "ask",
             "Answer a question about machine learning with sentences quoted from the corpus, and their sources. `abstained` "
             "is true and `text` is empty if the corpus has no answer.",
-            {"question": _QUESTION},
+            {"question": _QUESTION, "where": _WHERE},
             ask,
             ANSWER,
         ),
