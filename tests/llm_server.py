@@ -97,6 +97,18 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"ffff\r\n" + told.chunk("Dropout"))
         self.close_connection = True
 
+    def do_loading(self, told: LlmServer) -> None:
+        if len(told.requests) > 3:
+            return self.do_well(told)
+        body = {
+            "error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}
+        }  # as llama.cpp's server
+        return self.reply(503, json.dumps(body).encode(), "application/json")
+
+    def do_always_loading(self, told: LlmServer) -> None:
+        told.requests.clear()
+        self.do_loading(told)
+
     def do_silent(self, told: LlmServer) -> None:
         told.ended.wait(20)
 

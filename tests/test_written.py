@@ -322,6 +322,27 @@ def test_no_server_can_hold_an_answer_up(server: LlmServer, behaviour: str) -> N
     server.ended.set()
 
 
+def test_a_server_that_loads_its_model_is_waited_for(server: LlmServer) -> None:
+    server.behaviour = "loading"
+    assert write(server, SAID, timeout_s=20)[-1].text == SAID
+    assert [path for path, _, _ in server.requests] == ["/v1/models", *["/v1/chat/completions"] * 3]
+
+
+def test_a_server_that_never_loads_its_model_is_named(server: LlmServer) -> None:
+    server.behaviour = "always-loading"
+    with pytest.raises(WriterError, match="answered with HTTP 503: Loading model"):
+        write(server, timeout_s=2)
+
+
+def test_a_whole_answer_may_have_a_limit_of_its_own(server: LlmServer) -> None:
+    server.behaviour = "drip-pieces"
+    with pytest.raises(WriterError, match="did not end its answer for 0.5 seconds"):
+        list(Writer(server.url, timeout_s=5, whole_s=0.5).write(QUESTION, HITS))
+    server.ended.set()
+    with pytest.raises(InputError, match="whole_s is -1; it must be above 0"):
+        Writer(server.url, whole_s=-1)
+
+
 def test_a_server_that_is_not_there_is_named() -> None:
     with run_llm() as gone:
         pass

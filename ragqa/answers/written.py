@@ -6,6 +6,7 @@ all markup, and `citations` marks sentences that no passage supports. It states 
 """
 
 import json
+import logging
 import os
 import queue
 import re
@@ -15,7 +16,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from ragqa.answers.citations import (
@@ -39,6 +41,9 @@ from ragqa.text.passages import sentences
 if TYPE_CHECKING:
     import openai
 
+_T = TypeVar("_T")
+_LOG = logging.getLogger(__name__)
+
 KEY, OPENAI_KEY = "RAGQA_LLM_KEY", "OPENAI_API_KEY"  # environment variables
 NO_KEY = "none"
 MAX_CHARS = 8000  # longest answer
@@ -46,7 +51,10 @@ MAX_THINKING_CHARS = 80_000  # longest output, reasoning included
 MAX_TOKENS = 4096  # longest output in tokens, reasoning included
 MOST_REPEATS = 3  # occurrences of a sentence at which the rest is not waited for
 MAX_LINE_BYTES = 10_000_000  # longest line of a server's stream
+FIRST_WORD_S, BETWEEN_WORDS_S = 120.0, 30.0  # longest waits; a model on a CPU reads the passages first
+CONNECT_S = 10.0
 PATIENCE = 4  # a whole answer may take this many times `timeout_s`
+LOADING, LOADING_POLL_S = 503, 0.5  # status of a server that still loads its model, and how often it is asked again
 _UNFINISHED = re.compile(  # may become a tag, a link or a citation
     r"(?:<[^<>\n]{0,20}|!?[\[【][^\[\]【】\n]{0,40})$"
 )
@@ -95,15 +103,17 @@ class Writer:
         model: str | None = None,
         *,
         key: str | None = None,
-        timeout_s: float = 30.0,
+        timeout_s: float = FIRST_WORD_S,
+        whole_s: float | None = None,
         reranker: Reranker | None = None,
     ) -> None:
         """Check the settings; nothing is sent yet.
 
         `base_url` usually ends in `/v1`. `model` defaults to the first model that the server lists. `key` defaults to
         `RAGQA_LLM_KEY`, then, for OpenAI and for servers on this machine, to `OPENAI_API_KEY`. `timeout_s` is the longest
-        wait in seconds for a connection or for the next piece of text; a whole answer may take four times as long. A
-        `reranker` takes part in the check of sentences.
+        wait in seconds for the first piece of text, while a server that loads its model (status 503) is asked again. The wait
+        for a later piece is 30 seconds, or `timeout_s` if that is less. A whole answer may take `whole_s`, by default four
+        times `timeout_s`. A `reranker` takes part in the check of sentences.
 
         Raises `InputError` for a `base_url` that is not an HTTP URL, `WriterError` for one that must not be used offline, and
         `MissingExtraError` if the client is not installed.
@@ -111,11 +121,13 @@ class Writer:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise InputError(f"{_shown(base_url)} is not the URL of a server; an example is http://localhost:11434/v1")
-        if not timeout_s > 0:
-            raise InputError(f"timeout_s is {timeout_s}; it must be above 0")
+        for name, seconds in (("timeout_s", timeout_s), ("whole_s", whole_s)):
+            if seconds is not None and not seconds > 0:
+                raise InputError(f"{name} is {seconds}; it must be above 0")
         self.model = model
         self.reranker = reranker
         self.timeout_s = timeout_s
+        self.whole_s = PATIENCE * timeout_s if whole_s is None else whole_s
         self._url = base_url.rstrip("/").removesuffix("/chat/completions")
         self._key = key or _find_key(base_url)
         if not (self._key.isascii() and self._key.isprintable()):
@@ -166,22 +178,24 @@ class Writer:
         arrived: queue.Queue[str | Exception | None] = queue.Queue()
         client = self._client()
         reading = threading.Thread(target=self._read, args=(client, asked, arrived.put), daemon=True)
-        ends = time.monotonic() + PATIENCE * self.timeout_s
+        ends, wait_s = time.monotonic() + self.whole_s, self.timeout_s
         reading.start()
         try:
             while True:
                 left = ends - time.monotonic()
                 try:
-                    piece = arrived.get(timeout=max(0.0, min(left, self.timeout_s)))
+                    piece = arrived.get(timeout=max(0.0, min(left, wait_s)))
                 except queue.Empty:
-                    raise WriterError(self._too_slow(ends)) from None
+                    raise WriterError(self._too_slow(ends, wait_s)) from None
                 if left < 0 and piece is not None:  # pieces may arrive faster than they are read
-                    raise WriterError(self._too_slow(ends))
+                    raise WriterError(self._too_slow(ends, wait_s))
                 if piece is None:
                     return
                 if isinstance(piece, Exception):
                     raise WriterError(self._reason(piece)) from None  # the original error may contain the key
-                yield piece
+                if piece:
+                    wait_s = min(self.timeout_s, BETWEEN_WORDS_S)
+                    yield piece
         finally:
             with suppress(Exception):
                 client.close()
@@ -198,10 +212,11 @@ class Writer:
             put(error)
 
     def _stream(self, client: "openai.OpenAI", asked: list[dict[str, str]]) -> Iterator[str]:
-        self.model = self.model or _first_model(client)
+        gives_up = time.monotonic() + self.timeout_s - 2 * LOADING_POLL_S  # in time to say that it still loads
+        self.model = self.model or _when_loaded(partial(_first_model, client), gives_up)
         options: Any = {"messages": asked, "temperature": 0.0, "max_tokens": MAX_TOKENS, "stream": True}
         finished: Any = ""
-        with client.chat.completions.create(model=self.model, **options) as stream:
+        with _when_loaded(partial(client.chat.completions.create, model=self.model, **options), gives_up) as stream:
             for chunk in _chunks(
                 stream.response
             ):  # the client's iterator hides "[DONE]" and answers that are not streamed
@@ -219,7 +234,7 @@ class Writer:
         import openai
 
         http = openai.DefaultHttpxClient(
-            timeout=self.timeout_s,
+            timeout=openai.Timeout(self.timeout_s, connect=min(self.timeout_s, CONNECT_S)),
             follow_redirects=False,  # a redirect may lead to another host
             trust_env=not is_loopback(self._url),  # no proxy for servers on this machine
             event_hooks={"request": [_strip_headers]},
@@ -230,9 +245,9 @@ class Writer:
         if not may_reach(self._url):
             raise WriterError(f"{_shown(self._url)} is not asked: {REASON}")
 
-    def _too_slow(self, ends: float) -> str:
+    def _too_slow(self, ends: float, wait_s: float) -> str:
         whole = time.monotonic() >= ends
-        waited = PATIENCE * self.timeout_s if whole else self.timeout_s
+        waited = self.whole_s if whole else wait_s
         return f"{_shown(self._url)} {'did not end its answer' if whole else 'sent nothing'} for {waited:g} seconds"
 
     def _reason(self, error: Exception) -> str:
@@ -284,8 +299,10 @@ def cite(sentence: WrittenSentence, passages: Sequence[Passage], reranker: Reran
     number = None if support == SUPPORTED else find_support(sentence.text, passages, reranker)
     if number is None:
         return replace(sentence, support=support)
-    words, mark = re.fullmatch(r"(.*?)([.!?。！？]*)", without_citations(sentence.text), re.DOTALL).groups()  # type: ignore[union-attr]
-    return replace(sentence, text=f"{words} [{number}]{mark}", cited=(number,), support=SUPPORTED)
+    said = without_citations(sentence.text)
+    words = said.rstrip(".!?。！？")
+    text = f"{words} [{number}]{said[len(words) :]}"
+    return replace(sentence, text=text, cited=(number,), support=SUPPORTED)
 
 
 def _join(question: str, text: str, said: Sequence[WrittenSentence]) -> Written:
@@ -357,6 +374,20 @@ def _find_key(url: str) -> str:
     host = urlsplit(url).hostname or ""
     names = [KEY, OPENAI_KEY] if is_loopback(url) or f".{host}".endswith(".openai.com") else [KEY]
     return next((os.environ[name] for name in names if os.environ.get(name)), NO_KEY)
+
+
+def _when_loaded(ask: Callable[[], _T], gives_up: float) -> _T:
+    """Return what a server answers; while it still loads its model, ask again until `gives_up` (on the monotonic clock)."""
+    import openai
+
+    while True:
+        try:
+            return ask()
+        except openai.APIStatusError as error:
+            if error.status_code != LOADING or time.monotonic() >= gives_up:
+                raise
+            _LOG.info("the server of the language model is not ready (HTTP %d); it is asked again", LOADING)
+        time.sleep(LOADING_POLL_S)
 
 
 def _first_model(client: "openai.OpenAI") -> str:

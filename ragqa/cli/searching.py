@@ -154,6 +154,8 @@ def _add_server_options(group: Any) -> None:
 
 
 def _add_chat_options(group: Any) -> None:
+    from ragqa.answers.written import BETWEEN_WORDS_S, FIRST_WORD_S
+
     group.add_argument(
         "--mcp", action="store_true", help="also serve search and ask as tools for language models (MCP)"
     )
@@ -161,6 +163,15 @@ def _add_chat_options(group: Any) -> None:
         "--feedback", metavar="FILE", help="file to append likes and dislikes to (default: a file in the cache folder)"
     )
     add_writer(group)
+    group.add_argument(
+        "--llm-timeout",
+        type=real(0),
+        default=FIRST_WORD_S,
+        metavar="SECONDS",
+        help="longest wait for the first word of the language model, in seconds, while its server loads the model too "
+        f"(default: {FIRST_WORD_S:g}); later words may take {BETWEEN_WORDS_S:g} seconds each, the whole answer four times "
+        "as long as the first",
+    )
 
 
 def _add_crawl_options(group: Any) -> None:
@@ -304,7 +315,11 @@ def _demo(options: argparse.Namespace) -> None:
     )
     demo.check_free(config.host, config.port)
     feedback, notice = demo.find_feedback(options.feedback)
-    writer = None if options.llm_base_url is None else Writer(options.llm_base_url, options.llm_model)
+    writer = (
+        None
+        if options.llm_base_url is None
+        else Writer(options.llm_base_url, options.llm_model, timeout_s=options.llm_timeout)
+    )
     where = filter_of(options)
     crawler = _open_crawler(options)
     corpora: list[demo.Corpus] = []
