@@ -277,8 +277,14 @@ def test_commands_of_the_measurements_are_checked(block: Block) -> None:
 
 
 @pytest.mark.parametrize("block", blocks_in("json"), ids=str)
-def test_json_blocks_name_commands_that_exist(block: Block) -> None:
-    (servers,) = json.loads(block.code).values()
+def test_json_blocks_name_commands_that_exist_or_are_pages(block: Block, tmp_path: Path) -> None:
+    shown = json.loads(block.code)
+    if "text" in shown:
+        (tmp_path / "pages.jsonl").write_text(block.code, encoding="utf8")
+        (page,) = read_pages(tmp_path / "pages.jsonl")
+        assert json.loads(json.dumps(dict(page.metadata))) == shown["metadata"]
+        return
+    (servers,) = shown.values()
     for server in servers.values():
         check_command([server["command"], *server["args"]])
 
