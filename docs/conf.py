@@ -14,7 +14,7 @@ import reference
 
 ROOT = Path(__file__).parent.parent
 GUIDE = (
-    *("install", "ask", "demo", "chat", "serve", "mcp", "deploy", "corpus", "crawl", "dump", "reading"),
+    *("install", "ask", "written", "demo", "chat", "serve", "mcp", "deploy", "corpus", "crawl", "dump", "reading"),
     *("walkthrough", "reranker", "models", "evaluate", "books", "integrations", "files"),
 )
 ELSEWHERE = ("benchmarks/*.md", "benchmarks/results/README.md", "corpus/*/README.md", "ragqa/**/README.md")

@@ -24,7 +24,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["p
 EXTRAS = PROJECT["optional-dependencies"]
 RECIPES = PROJECT["entry-points"]["ragqa.recipes"]
 EXTRAS_OF_ROOMS = {
-    "answers": {"llm"},
+    "answers": {"llm", "write"},
     "demo": {"demo", "mcp"},
     "evaluation": {"evaluate", "train"},  # calibrations are fitted by who trains
     "integrations": {"haystack", "langchain", "llama-index"},

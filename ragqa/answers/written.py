@@ -29,6 +29,7 @@ from ragqa.answers.citations import (
     find_support,
     without_citations,
 )
+from ragqa.answers.patience import BETWEEN_WORDS_S, CONNECT_S, FIRST_WORD_S, LOADING_POLL_S, WHOLE
 from ragqa.answers.plain_text import plain_text
 from ragqa.answers.prompt import REFUSAL, is_from_example, messages
 from ragqa.answers.refusals import is_refusal
@@ -51,10 +52,7 @@ MAX_THINKING_CHARS = 80_000  # longest output, reasoning included
 MAX_TOKENS = 4096  # longest output in tokens, reasoning included
 MOST_REPEATS = 3  # occurrences of a sentence at which the rest is not waited for
 MAX_LINE_BYTES = 10_000_000  # longest line of a server's stream
-FIRST_WORD_S, BETWEEN_WORDS_S = 120.0, 30.0  # longest waits; a model on a CPU reads the passages first
-CONNECT_S = 10.0
-PATIENCE = 4  # a whole answer may take this many times `timeout_s`
-LOADING, LOADING_POLL_S = 503, 0.5  # status of a server that still loads its model, and how often it is asked again
+LOADING = 503  # status of a server that still loads its model
 _UNFINISHED = re.compile(  # may become a tag, a link or a citation
     r"(?:<[^<>\n]{0,20}|!?[\[【][^\[\]【】\n]{0,40})$"
 )
@@ -127,7 +125,7 @@ class Writer:
         self.model = model
         self.reranker = reranker
         self.timeout_s = timeout_s
-        self.whole_s = PATIENCE * timeout_s if whole_s is None else whole_s
+        self.whole_s = WHOLE * timeout_s if whole_s is None else whole_s
         self._url = base_url.rstrip("/").removesuffix("/chat/completions")
         self._key = key or _find_key(base_url)
         if not (self._key.isascii() and self._key.isprintable()):
@@ -216,7 +214,8 @@ class Writer:
         self.model = self.model or _when_loaded(partial(_first_model, client), gives_up)
         options: Any = {"messages": asked, "temperature": 0.0, "max_tokens": MAX_TOKENS, "stream": True}
         finished: Any = ""
-        with _when_loaded(partial(client.chat.completions.create, model=self.model, **options), gives_up) as stream:
+        create: Callable[[], Any] = partial(client.chat.completions.create, model=self.model, **options)
+        with _when_loaded(create, gives_up) as stream:
             for chunk in _chunks(
                 stream.response
             ):  # the client's iterator hides "[DONE]" and answers that are not streamed

@@ -2,13 +2,16 @@
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ragqa.cli.terminal import say
 from ragqa.errors import InputError
 
 if TYPE_CHECKING:
+    from ragqa.answers.written import Writer
     from ragqa.index.filters import Filter
     from ragqa.models.reranker import Reranker
     from ragqa.search.retriever import Retriever
@@ -150,7 +153,7 @@ def check_met(retriever: "Retriever") -> None:
 
 
 def add_writer(group: Any) -> None:
-    """Add the options that name a language model: `--llm-base-url` and `--llm-model`."""
+    """Add the options that name a language model: `--llm-base-url`, `--llm-model` and `--llm-model-file`."""
     group.add_argument(
         "--llm-base-url",
         metavar="URL",
@@ -162,6 +165,50 @@ def add_writer(group: Any) -> None:
         metavar="NAME",
         help="language model to use on the server of --llm-base-url (default: the first one it lists)",
     )
+    group.add_argument(
+        "--llm-model-file",
+        metavar="FILE",
+        help="GGUF file of a chat model that writes the answers; it runs on this machine as long as the command does",
+    )
+
+
+@contextmanager
+def open_writer_url(options: argparse.Namespace) -> Iterator[str | None]:
+    """Yield the base URL of the server that writes answers, None without one; that of `--llm-model-file` runs meanwhile."""
+    if options.llm_model_file is None:
+        yield options.llm_base_url
+        return
+    if options.llm_base_url is not None:
+        raise InputError("--llm-base-url and --llm-model-file exclude each other")
+    from ragqa.answers.model_server import start_model
+
+    with start_model(options.llm_model_file) as server:
+        say(server.about)
+        yield server.url
+
+
+def add_llm_timeout(group: Any) -> None:
+    """Add `--llm-timeout`."""
+    from ragqa.answers.patience import BETWEEN_WORDS_S, FIRST_WORD_S
+
+    group.add_argument(
+        "--llm-timeout",
+        type=real(0),
+        default=FIRST_WORD_S,
+        metavar="SECONDS",
+        help="longest wait for the first word of the language model, in seconds, while its server loads the model too "
+        f"(default: {FIRST_WORD_S:g}); later words may take {BETWEEN_WORDS_S:g} seconds each, the whole answer four times "
+        "as long as the first",
+    )
+
+
+@contextmanager
+def open_writer(options: argparse.Namespace) -> "Iterator[Writer | None]":
+    """Yield what writes answers, None if they are quoted; with `--llm-model-file`, a model runs in the meantime."""
+    from ragqa.answers.written import Writer
+
+    with open_writer_url(options) as url:
+        yield None if url is None else Writer(url, options.llm_model, timeout_s=options.llm_timeout)
 
 
 def check_sources(options: argparse.Namespace, index: str | None) -> None:

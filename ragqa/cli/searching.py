@@ -6,18 +6,22 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ragqa.cli.options import (
     Command,
     add_built_with,
     add_embedder,
+    add_llm_timeout,
     add_retriever,
     add_where,
     add_writer,
     check_met,
     filter_of,
     open_retriever,
+    open_writer,
     real,
     share,
     whole,
@@ -29,8 +33,10 @@ from ragqa.records import Answer, Hit, Passage
 from ragqa.storage.json_lines import read_json_lines
 
 if TYPE_CHECKING:
+    from ragqa.answers.written import Writer, Written
     from ragqa.demo import Crawler
     from ragqa.index.folder import IndexReport
+    from ragqa.models.reranker import Reranker
 
 NO_GOOD_ANSWER = 3  # exit status of `ask`
 
@@ -111,6 +117,14 @@ def _add_ask_options(parser: argparse.ArgumentParser) -> None:
     )
     add_retriever(parser)
     add_where(parser)
+    group = parser.add_argument_group("written answers")
+    group.add_argument(
+        "--write",
+        action="store_true",
+        help="let a language model write the answer from the passages; give --llm-base-url or --llm-model-file",
+    )
+    add_writer(group)
+    add_llm_timeout(group)
     parser.epilog = (
         f"{parser.epilog}\n\nexit status:\n  0 answered, {NO_GOOD_ANSWER} no good answer, 1 error, 2 bad usage"
     )
@@ -154,8 +168,6 @@ def _add_server_options(group: Any) -> None:
 
 
 def _add_chat_options(group: Any) -> None:
-    from ragqa.answers.written import BETWEEN_WORDS_S, FIRST_WORD_S
-
     group.add_argument(
         "--mcp", action="store_true", help="also serve search and ask as tools for language models (MCP)"
     )
@@ -163,15 +175,7 @@ def _add_chat_options(group: Any) -> None:
         "--feedback", metavar="FILE", help="file to append likes and dislikes to (default: a file in the cache folder)"
     )
     add_writer(group)
-    group.add_argument(
-        "--llm-timeout",
-        type=real(0),
-        default=FIRST_WORD_S,
-        metavar="SECONDS",
-        help="longest wait for the first word of the language model, in seconds, while its server loads the model too "
-        f"(default: {FIRST_WORD_S:g}); later words may take {BETWEEN_WORDS_S:g} seconds each, the whole answer four times "
-        "as long as the first",
-    )
+    add_llm_timeout(group)
 
 
 def _add_crawl_options(group: Any) -> None:
@@ -249,17 +253,48 @@ def _ask(options: argparse.Namespace) -> int:
 
     check_question(options.question)
     where = filter_of(options)
-    answer = open_retriever(options, options.index, where=where).ask(
-        options.question, options.k, threshold=options.threshold
-    )
-    print(json.dumps(as_dict(answer), ensure_ascii=False, indent=1) if options.json else _as_text(answer))
+    if options.write and not (options.llm_base_url or options.llm_model_file):
+        raise InputError("--write needs a language model; give --llm-base-url or --llm-model-file")
+    with open_writer(options) if options.write else nullcontext() as writer:
+        retriever = open_retriever(options, options.index, where=where)
+        answer = retriever.ask(options.question, options.k, threshold=options.threshold)
+        written = _write(writer, answer, retriever.reranker) if writer and not answer.abstained else None
+    if options.json:
+        print(
+            json.dumps(as_dict(answer) | (_written_as_dict(written) if written else {}), ensure_ascii=False, indent=1)
+        )
+    else:
+        print(_as_text(answer, written))
     return NO_GOOD_ANSWER if answer.abstained else 0
 
 
-def _as_text(answer: Answer) -> str:
+def _write(writer: "Writer", answer: Answer, reranker: "Reranker | None") -> "Written":
+    writer.reranker = reranker
+    *_, written = writer.write(answer.question, answer.hits)
+    return written
+
+
+def _written_as_dict(written: "Written") -> dict[str, Any]:
+    return {"written": {"text": written.text, "sentences": [asdict(sentence) for sentence in written.sentences]}}
+
+
+def _written_as_text(written: "Written") -> str:
+    """Return a written answer; the sentences that no passage supports are marked as on the page."""
+    from ragqa.answers.citations import SUPPORTED
+
+    if not written.text:
+        return "The language model finds no answer in the passages. The quoted answer:"
+    marked = [f"{s.text}{'' if s.support == SUPPORTED else ' ⚠'}" for s in written.sentences]
+    doubtful = any(s.support != SUPPORTED for s in written.sentences)
+    note = "\n    ⚠ no passage supports this sentence" if doubtful else ""
+    return f"{wrap(printable(' '.join(marked)))}\n    — written by a language model from the passages below{note}"
+
+
+def _as_text(answer: Answer, written: "Written | None" = None) -> str:
     from ragqa.answers.answer import abstention, is_reranked, quoted_spans
 
     asked = [wrap(printable(f"Asked as: {answer.question}"))] if answer.typed else []
+    asked += [_written_as_text(written)] if written else []
     answered = answer.hits and not answer.abstained
     head = _quotes_as_text(answer) if answered else wrap(printable(abstention(answer)))
     hits = [
@@ -301,7 +336,6 @@ def _hit_as_text(rank: int, hit: Hit, spans: Sequence[tuple[int, int]], reranked
 
 def _demo(options: argparse.Namespace) -> None:
     from ragqa import demo
-    from ragqa.answers.written import Writer
 
     auth = options.auth if options.auth is not None else os.environ.get("RAGQA_AUTH") or None
     config = demo.ServerConfig(  # all options are checked before anything is loaded
@@ -315,22 +349,18 @@ def _demo(options: argparse.Namespace) -> None:
     )
     demo.check_free(config.host, config.port)
     feedback, notice = demo.find_feedback(options.feedback)
-    writer = (
-        None
-        if options.llm_base_url is None
-        else Writer(options.llm_base_url, options.llm_model, timeout_s=options.llm_timeout)
-    )
     where = filter_of(options)
     crawler = _open_crawler(options)
-    corpora: list[demo.Corpus] = []
-    for folder in options.index or [None]:
-        reranker = corpora[0].retriever.reranker if corpora else None
-        opened = open_retriever(options, folder, reranker, where=where)
-        check_met(opened)
-        corpora.append(demo.Corpus(opened, folder))
-    if writer:
-        writer.reranker = corpora[0].retriever.reranker
-    demo.serve(corpora, config, features=demo.Features(writer, feedback, crawler, notice, _recipe_tabs()))
+    with open_writer(options) as writer:
+        corpora: list[demo.Corpus] = []
+        for folder in options.index or [None]:
+            reranker = corpora[0].retriever.reranker if corpora else None
+            opened = open_retriever(options, folder, reranker, where=where)
+            check_met(opened)
+            corpora.append(demo.Corpus(opened, folder))
+        if writer:
+            writer.reranker = corpora[0].retriever.reranker
+        demo.serve(corpora, config, features=demo.Features(writer, feedback, crawler, notice, _recipe_tabs()))
 
 
 def _open_crawler(options: argparse.Namespace) -> "Crawler | None":

@@ -13,6 +13,7 @@ from ragqa.cli.options import (
     check_sources,
     filter_of,
     open_retriever,
+    open_writer_url,
     real,
     whole,
 )
@@ -144,13 +145,16 @@ def _mcp(options: argparse.Namespace) -> None:
 def _serve(options: argparse.Namespace) -> None:
     from ragqa import serve
 
-    config = serve.ServeConfig(  # all options are checked before anything is loaded
+    settings = {  # all are checked before anything is loaded
         **_access(options),
-        workers=options.workers,
-        max_documents=options.max_documents,
-        max_requests=options.max_requests,
-        timeout_s=options.timeout,
-        llm_base_url=options.llm_base_url,
-        llm_model=options.llm_model,
-    )
-    serve.serve(partial(open_retriever, options, options.index, where=filter_of(options)), config)
+        "workers": options.workers,
+        "max_documents": options.max_documents,
+        "max_requests": options.max_requests,
+        "timeout_s": options.timeout,
+        "llm_model": options.llm_model,
+    }
+    serve.ServeConfig(**settings)
+    where = filter_of(options)
+    with open_writer_url(options) as url:
+        config = serve.ServeConfig(**settings, llm_base_url=url)
+        serve.serve(partial(open_retriever, options, options.index, where=where), config)

@@ -45,5 +45,5 @@ class ServeConfig(Access):
         """Return what writes answers, or None if they are quoted; `reranker` takes part in the check of sentences."""
         if self.llm_base_url is None:
             return None
-        limits = {"timeout_s": self.timeout_s, "whole_s": self.timeout_s}  # it need not outlive the request
-        return Writer(self.llm_base_url, self.llm_model, reranker=reranker, **limits)
+        limit = self.timeout_s  # it need not outlive the request
+        return Writer(self.llm_base_url, self.llm_model, timeout_s=limit, whole_s=limit, reranker=reranker)
