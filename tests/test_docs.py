@@ -65,6 +65,7 @@ ONLY_PARSED = {
     "curl http://127.0.0.1:8080": "it needs the server of `ragqa serve`",
     "ragqa train": "it takes minutes to hours",
     'ragqa ask "What is cluster analysis?"': "it needs the model that a training makes",
+    "ragqa ask --write": "it needs a language model",
     "ragqa export": "it needs the model that a training makes",
     "ragqa calibrate": "it needs the model that a training makes",
     "ragqa evaluate --judged starter": "it takes minutes to an hour, depending on the CPU",
