@@ -40,6 +40,14 @@ def model() -> Path:
     return path
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Threads of llama.cpp that wait for each other are very slow while other tests use the cores."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model_server, "_cores", lambda: 1)
+        yield
+
+
 @pytest.fixture(scope="module")
 def server(model: Path) -> Iterator[ModelServer]:
     with start_model(model) as server:
@@ -181,6 +189,8 @@ def test_ask_marks_what_no_passage_supports(said: str, shown: str, capsys: pytes
 def test_writing_needs_one_language_model(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["ask", "what is dropout?", "--write"]) == 1
     assert "--write needs a language model; give --llm-base-url or --llm-model-file" in capsys.readouterr().err
+    assert main(["ask", "what is dropout?", "--llm-model-file", str(model)]) == 1
+    assert "a language model is named, but --write is missing, so it would not be used" in capsys.readouterr().err
     both = ["--llm-base-url", "http://127.0.0.1:1/v1", "--llm-model-file", str(model)]
     assert main(["ask", "what is dropout?", "--write", *both]) == 1
     assert "--llm-base-url and --llm-model-file exclude each other" in capsys.readouterr().err

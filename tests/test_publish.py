@@ -137,6 +137,12 @@ def test_a_hub_that_refuses_ends_in_one_line(dataset: Path, hub: Hub) -> None:
     assert "hf_other" not in done.stderr
 
 
+def test_a_missing_token_is_told_before_anything_is_sent(dataset: Path, hub: Hub, tmp_path: Path) -> None:
+    done = run(hub, dataset, "ada/toy", token="", HF_HOME=str(tmp_path))
+    assert (done.returncode, done.stderr) == (1, "ragqa: the hub needs a token: run `hf auth login` or set HF_TOKEN\n")
+    assert not hub.made
+
+
 def test_nothing_is_uploaded_offline(dataset: Path, hub: Hub) -> None:
     done = run(hub, dataset, "ada/toy", "--offline")
     assert done.returncode == 1

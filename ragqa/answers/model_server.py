@@ -174,6 +174,8 @@ def _run(path: str, threads: int) -> None:
     parameters.n_ctx, parameters.n_parallel = CONTEXT, 1
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
     server = xllamacpp.Server(parameters)
+    with Path(os.devnull).open("wb") as nowhere:  # the log tells why a model cannot be loaded; later it would only grow
+        os.dup2(nowhere.fileno(), sys.stderr.fileno())
     print(json.dumps({"address": server.listening_address}), flush=True)
     while True:
         time.sleep(3600)

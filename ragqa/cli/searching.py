@@ -253,8 +253,11 @@ def _ask(options: argparse.Namespace) -> int:
 
     check_question(options.question)
     where = filter_of(options)
-    if options.write and not (options.llm_base_url or options.llm_model_file):
+    named = options.llm_base_url or options.llm_model_file
+    if options.write and not named:
         raise InputError("--write needs a language model; give --llm-base-url or --llm-model-file")
+    if named and not options.write:
+        raise InputError("a language model is named, but --write is missing, so it would not be used")
     with open_writer(options) if options.write else nullcontext() as writer:
         retriever = open_retriever(options, options.index, where=where)
         answer = retriever.ask(options.question, options.k, threshold=options.threshold)

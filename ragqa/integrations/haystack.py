@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from ragqa.errors import InputError, MissingExtraError
-from ragqa.index.filters import Condition, Filter
-from ragqa.integrations.metadata import RETRIEVAL_SCORE, describe, relevance, text_to_rerank
+from ragqa.index.filters import Filter
+from ragqa.integrations.metadata import RETRIEVAL_SCORE, describe, join, operators, relevance, text_to_rerank
 from ragqa.models.reranker import Reranker
 from ragqa.records import Hit, RankedText
 from ragqa.search.retriever import Retriever
@@ -17,7 +17,7 @@ try:
 except ImportError as error:
     raise MissingExtraError("the adapter for Haystack", "haystack") from error
 
-_OPERATORS = {"==": "=", "in": "=", "not in": "!=", **{sign: sign for sign in ("!=", "<", "<=", ">", ">=")}}
+_OPERATORS = operators("not in")
 
 
 @component
@@ -141,17 +141,16 @@ class RagqaRanker:
 
 
 def _where(filters: Mapping[str, Any] | None) -> Filter | None:
-    return Filter(tuple(_conditions(filters))) if filters else None
+    return join(_conditions(filters)) if filters else None
 
 
-def _conditions(filters: Mapping[str, Any]) -> Iterator[Condition]:
+def _conditions(filters: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
     sign = filters.get("operator")
     if sign == "AND":
         for own in filters.get("conditions", ()):
             yield from _conditions(own)
     elif sign in _OPERATORS and "field" in filters:
-        key = str(filters["field"]).removeprefix("meta.")
-        yield from Filter.of({f"{key} {_OPERATORS[sign]}": filters.get("value")}).conditions
+        yield str(filters["field"]).removeprefix("meta."), _OPERATORS[sign], filters.get("value")
     else:
         raise InputError(
             f"filters: ragqa has no {sign or 'filter without operator'}; it has AND, {', '.join(_OPERATORS)}"

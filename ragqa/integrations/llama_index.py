@@ -1,10 +1,20 @@
 """LlamaIndex: a retriever (`BaseRetriever`) and a reranker (`BaseNodePostprocessor`)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from ragqa.errors import InputError, MissingExtraError
 from ragqa.index.filters import Filter
-from ragqa.integrations.metadata import NUMBERS, RELEVANCE, RETRIEVAL_SCORE, describe, relevance, text_to_rerank
+from ragqa.integrations.metadata import (
+    NUMBERS,
+    RELEVANCE,
+    RETRIEVAL_SCORE,
+    describe,
+    join,
+    operators,
+    relevance,
+    text_to_rerank,
+)
 from ragqa.models.reranker import Reranker
 from ragqa.records import Hit, RankedText
 from ragqa.search.retriever import Retriever
@@ -15,11 +25,11 @@ try:
     from llama_index.core.callbacks import CallbackManager
     from llama_index.core.postprocessor.types import BaseNodePostprocessor
     from llama_index.core.schema import NodeWithScore, QueryBundle, TextNode
-    from llama_index.core.vector_stores import FilterCondition, MetadataFilters
+    from llama_index.core.vector_stores import FilterCondition, MetadataFilter, MetadataFilters
 except ImportError as error:
     raise MissingExtraError("the adapter for LlamaIndex", "llama-index") from error
 
-_OPERATORS = {"==": "=", "in": "=", "nin": "!=", **{sign: sign for sign in ("!=", "<", "<=", ">", ">=")}}
+_OPERATORS = operators("nin")
 
 
 class RagqaRetriever(BaseRetriever):
@@ -85,13 +95,14 @@ class RagqaReranker(BaseNodePostprocessor):
 def _where(filters: MetadataFilters) -> Filter:
     if filters.condition not in (None, FilterCondition.AND) and len(filters.filters) != 1:
         raise InputError(f"filters are joined by {filters.condition.value}; ragqa can join them by AND only")
-    wanted = Filter(())
-    for own in filters.filters:
-        sign = getattr(own, "operator", "a nested filter")
-        if sign not in _OPERATORS:
-            raise InputError(f"filters: ragqa has no {getattr(sign, 'value', sign)}; it has {', '.join(_OPERATORS)}")
-        wanted &= Filter.of({f"{own.key} {_OPERATORS[sign]}": own.value})
-    return wanted
+    return join(map(_condition, filters.filters))
+
+
+def _condition(own: MetadataFilter | MetadataFilters) -> tuple[str, str, Any]:
+    sign = getattr(own, "operator", "a nested filter")
+    if isinstance(own, MetadataFilters) or sign not in _OPERATORS:
+        raise InputError(f"filters: ragqa has no {getattr(sign, 'value', sign)}; it has {', '.join(_OPERATORS)}")
+    return own.key, _OPERATORS[sign], own.value
 
 
 def _query(bundle: QueryBundle | None) -> str:

@@ -1,8 +1,9 @@
-"""A hit in, its metadata for another framework out; a text of another framework and its metadata in, the text to rerank out."""
+"""Between ragqa and frameworks: the metadata of a hit, the text to rerank of a framework's text and metadata, and filters."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ragqa.index.filters import Filter
 from ragqa.index.folder import revision
 from ragqa.records import Hit, Passage, RankedText
 from ragqa.text.passages import full_text
@@ -44,3 +45,14 @@ def text_to_rerank(text: str, metadata: Mapping[str, Any]) -> str:
     """Return the text below its title and section, as passages are read, if the metadata has these as strings."""
     title, section = (value if isinstance(value := metadata.get(name), str) else "" for name in ("title", "section"))
     return full_text(Passage("", title, section, text=text))
+
+
+def operators(none_of: str) -> dict[str, str]:
+    """Return a framework's operators of filters with those of `Filter.of`; `none_of` is its name for "not in"."""
+    return {"==": "=", "in": "=", none_of: "!=", **{sign: sign for sign in ("!=", "<", "<=", ">", ">=")}}
+
+
+def join(conditions: Iterable[tuple[str, str, Any]]) -> Filter:
+    """Return the filter that means all conditions: key, operator of `Filter.of`, and value or list of values."""
+    made = (Filter.of({f"{key} {sign}": value}) for key, sign, value in conditions)
+    return Filter(tuple(condition for own in made for condition in own.conditions))

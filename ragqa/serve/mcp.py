@@ -52,7 +52,7 @@ def serve_http(open_retriever: Callable[[], Retriever], config: McpConfig | None
     from ragqa.serve.shapes import MCP_PATH
 
     config = config or McpConfig()
-    with closing(bind(config.host, config.port)) as listener, suppress(KeyboardInterrupt), log_fallbacks():
+    with closing(bind(config.host, config.port)) as listener, suppress(KeyboardInterrupt):
         log_as_json()
         app = _build_app(open_retriever(), config)
         print(f"ragqa mcp on {address_of(config.host, listener)}{MCP_PATH[1:]} (Ctrl-C ends it)", flush=True)

@@ -74,8 +74,9 @@ class HttpTools:
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[None]:
         """Serve in the meantime."""
-        async with self._manager.run():
-            yield
+        with log_fallbacks():
+            async with self._manager.run():
+                yield
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""

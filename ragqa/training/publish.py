@@ -65,13 +65,16 @@ def publish(upload: Upload, *, private: bool = False) -> str:
     """Upload a folder in one commit, and return the address of the commit.
 
     Makes the repository if it does not exist; `private` is the visibility of a new one. The hub's library finds the token of
-    the user (`hf auth login` or `HF_TOKEN`). Raises `RagqaError` if the hub refuses or cannot be reached.
+    the user (`hf auth login` or `HF_TOKEN`). Raises `InputError` without one, and `RagqaError` if the hub refuses or cannot be
+    reached.
     """
     if is_offline():
         raise InputError(f"nothing can be uploaded: {REASON}")
-    from huggingface_hub import CommitOperationAdd, HfApi
-    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError
+    from huggingface_hub import CommitOperationAdd, HfApi, get_token
+    from huggingface_hub.errors import HfHubHTTPError
 
+    if get_token() is None:
+        raise InputError("the hub needs a token: run `hf auth login` or set HF_TOKEN")
     added = {name: upload.folder / name for name in upload.files if name != _RESULTS}
     operations = [CommitOperationAdd(name, path) for name, path in added.items()]
     if upload.results:
@@ -82,8 +85,6 @@ def publish(upload: Upload, *, private: bool = False) -> str:
         commit = hub.create_commit(
             upload.repository, operations, commit_message="Upload with ragqa", repo_type=upload.kind
         )
-    except LocalTokenNotFoundError as error:
-        raise InputError("the hub needs a token: run `hf auth login` or set HF_TOKEN") from error
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise RagqaError(f"{upload.url} was not written: {first_line(error)}") from error
     return str(commit.commit_url)
