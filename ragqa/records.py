@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from textwrap import shorten
 from typing import Any, NoReturn
 
@@ -83,6 +83,10 @@ def scalar(text: str) -> str | int | float | bool:
 _NO_METADATA = Metadata()
 
 
+def _no_metadata() -> Mapping[str, Any]:
+    return _NO_METADATA  # one for all records; Python 3.10 refuses it as a plain default
+
+
 def _freeze_metadata(record: "Page | Passage") -> None:
     """Replace the metadata of a new record by a copy that cannot be changed."""
     if not isinstance(record.metadata, Metadata):
@@ -107,7 +111,7 @@ class Page:
     text: str = ""
     aliases: tuple[str, ...] = ()
     about: str = ""
-    metadata: Mapping[str, Any] = _NO_METADATA
+    metadata: Mapping[str, Any] = field(default_factory=_no_metadata)
 
     def __post_init__(self) -> None:
         _freeze_metadata(self)
@@ -134,7 +138,7 @@ class Passage:
     url: str = ""
     aliases: tuple[str, ...] = ()
     about: str = ""
-    metadata: Mapping[str, Any] = _NO_METADATA
+    metadata: Mapping[str, Any] = field(default_factory=_no_metadata)
 
     def __post_init__(self) -> None:
         _freeze_metadata(self)
