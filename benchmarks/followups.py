@@ -1,19 +1,23 @@
 """Measure how well follow-up questions are rewritten: compare them with the intended questions, and count false rewrites.
 
 python benchmarks/followups.py [--seen] [--show]
+python benchmarks/followups.py --llm-base-url http://localhost:11434/v1 [--cases 60]    # as a language model rewrites them
 """
 
 import argparse
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ragqa import Retriever
+from ragqa.answers.language_model import LanguageModel
 from ragqa.records import Answer, Hit, Passage
 from ragqa.search.conversation import standalone
+from ragqa.search.restating import restate
 from ragqa.search.small_talk import reply_to
 from ragqa.storage.json_lines import read_rows
 from ragqa.text.analyzer import usual_analyzer
@@ -42,14 +46,17 @@ class Outcome(NamedTuple):
     found: bool | None
 
 
-def measure(retriever: Retriever, case: Case) -> Outcome:
+Rewrite = Callable[[str, Sequence[Answer]], str]
+
+
+def measure(retriever: Retriever, case: Case, rewrite: Rewrite = standalone) -> Outcome:
     """Have the conversation of a case and rate its last question."""
     earlier: list[Answer] = []
     *before, typed = case["turns"]
     for question in before:
         if not reply_to(question):
             earlier.append(_ask(retriever, standalone(question, earlier)))
-    rewritten = standalone(typed, earlier)
+    rewritten = rewrite(typed, earlier)
     if case["kind"] in SMALL_TALK:
         return Outcome(rewritten, float(rewritten == typed and bool(reply_to(typed))), None, None)
     likeness = None if case["intended"] is None else similarity(rewritten, case["intended"])
@@ -129,6 +136,22 @@ def _show(case: Case, outcome: Outcome) -> None:
     )
 
 
+def compare_with_model(retriever: Retriever, url: str, count: int, show: bool, seed: int = 42) -> None:
+    """Print a row for the rules and one for a language model, over cases that the rules take for follow-ups."""
+    cases = [json.loads(line) for line in FOLLOWUPS.read_text(encoding="utf8").splitlines()]
+    cases = [case for case in cases if case["kind"] not in SMALL_TALK and case["intended"] is not None]
+    random.Random(seed).shuffle(cases)
+    changed = (case for case in cases if measure(retriever, case).question != case["turns"][-1])
+    chosen = list(islice(changed, count))
+    print(f"| by | number | same | near | hit@{DEPTH} as asked | hit@{DEPTH} rewritten |\n|---|---|---|---|---|---|")
+    print(f"| rules {summarize([measure(retriever, case) for case in chosen])}")
+    outcomes = [measure(retriever, case, partial(restate, LanguageModel(url))) for case in chosen]
+    if show:
+        for case, outcome in zip(chosen, outcomes, strict=True):
+            _show(case, outcome)
+    print(f"| model {summarize(outcomes)}")
+
+
 def measure_false_rewrites(path: Path, show: bool, retriever: Retriever | None = None, seed: int = 42) -> None:
     """Print how many questions are changed when each is asked after another one, drawn at random.
 
@@ -154,8 +177,15 @@ def main() -> None:
         "--show", action="store_true", help="print every seen case, and every question that was changed"
     )
     parser.add_argument("--seen", action="store_true", help="measure only the seen cases")
+    parser.add_argument(
+        "--llm-base-url", metavar="URL", help="compare the rules with a language model, and nothing else"
+    )
+    parser.add_argument("--cases", type=int, default=60, help="number of cases to compare (default: 60)")
     arguments = parser.parse_args()
     retriever = Retriever.open(reranker=None)
+    if arguments.llm_base_url:
+        compare_with_model(retriever, arguments.llm_base_url, arguments.cases, arguments.show)
+        return
     measure_followups(retriever, [True] if arguments.seen else [True, False], arguments.show)
     for path in (STARTER, QUESTIONS):
         measure_false_rewrites(path, arguments.show)

@@ -12,10 +12,11 @@ import pytest
 from demo_server import ANSWER, PASSAGES, QUESTION, WIKI, closing_event_loops, environment, small_retriever
 from hypothesis import example, given
 from hypothesis import strategies as st
+from llm_server import run_llm
 from markdown_it import MarkdownIt
 
 from ragqa.answers.answer import NO_ANSWER, NOTHING_FOUND
-from ragqa.answers.written import Written, read_sentences
+from ragqa.answers.written import Writer, Written, read_sentences
 from ragqa.demo import Corpus, Features, ServerConfig, begin_folder, build_demo, find_feedback, read_auth
 from ragqa.demo.corpora import by_name
 from ragqa.demo.corpus_tab import find_titles, read_wanted, render_summary
@@ -221,6 +222,36 @@ def test_why_shows_terms_and_sentences() -> None:
 
 
 # A question into a turn
+
+
+def test_the_page_says_what_the_language_model_does() -> None:
+    with run_llm() as llm:
+        writer = Writer(llm.url, timeout_s=20)
+        llm.behaviour, llm.pieces = "loading", ["Dropout switches units off [1]."]
+        turns = [*respond(QUESTION, small(), Settings(write=True), (), writer)]
+        working = [turn.working for turn in turns if turn.working]
+        assert working == ["Writing with the language model…", *["small is still loading…"] * 2]
+        assert [f"*{line}*" in told(turn) for line, turn in zip(working, turns[3:], strict=False)] == [True] * 3
+        assert not turns[-1].working
+        assert "In a model’s words" in told(turns[-1])
+
+
+def test_a_language_model_completes_a_follow_up() -> None:
+    first = last("What is dropout?")
+    with run_llm() as llm:
+        writer = Writer(llm.url, "small", timeout_s=20)
+        llm.pieces = ["Why does dropout help?"]
+        turns = [*respond("and why does it help?", small(), Settings(write=True), (first,), writer)]
+        assert turns[0].working == "small is reading the question…"
+        assert "*small is reading the question…*" in told(turns[0])
+        assert turns[-1].answer
+        assert turns[-1].answer.question == "Why does dropout help?"
+        assert turns[-1].stages[0].startswith("read the question in ")
+        llm.behaviour = "500"
+        *_, turn = respond("and why does it help?", small(), Settings(write=True), (first,), writer)
+    by_rules = last("and why does it help?", earlier=(first,))
+    assert turn.answer == by_rules.answer
+    assert re.match("No written answer, and rules completed the question: .* answered with HTTP 500", turn.note)
 
 
 def test_each_step_is_told_with_the_time_it_took() -> None:

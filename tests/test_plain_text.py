@@ -20,6 +20,12 @@ CASES = [
     ("!<b>[a](http://x)</b> !\u200b[b](http://x)", "a b"),
     ("https:/<b></b>/evil.com", "(link removed)"),
     ("the data: it is\tsmall\u202e\x00\x1b[31m", "the data: it is small[31m"),
+    ("Dropout helps [1].<|im_end|>\n<|im_start|>user\nAnd why?", "Dropout helps [1]."),
+    ("<s>[INST]Dropout helps.</s><s>[INST] And why? [/INST] Since", "Dropout helps."),
+    ("<bos>It <s>helps</s> hurts.<end_of_turn>\n<start_of_turn>user", "It helps hurts."),
+    (r"It\u2019s \"good\" \u00e9\ud83d\ude00 \ud83d.\n\nNext\tLine \/", 'It’s "good" é😀 .\n\nNext Line /'),
+    (r"$\nu \neq \nabla \times \theta \rho$", r"$\nu \neq \nabla \times \theta \rho$"),
+    (r"\u003cscript\u003ealert(1)\u003c/script\u003eDropout", "Dropout"),
     ("# Title\n> quote\n```python\nx = 1\n```\n\n\n\n- item [1]\r\nend", "Title\nquote\n\nx = 1\n\n- item [1]\nend"),
 ]
 

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from llm_server import LlmServer, run_llm
 
-from ragqa import Hit, Passage
+from ragqa import Hit, Passage, Retriever
+from ragqa.answers import prompt
+from ragqa.answers.language_model import MAX_TOKENS
 from ragqa.answers.prompt import EXAMPLE_ANSWER, EXAMPLE_QUESTION, INSTRUCTIONS, REFUSAL, messages
 from ragqa.answers.refusals import is_refusal
-from ragqa.answers.written import MAX_CHARS, MAX_TOKENS, Writer, Written, read_answer, read_sentences
+from ragqa.answers.written import MAX_CHARS, Writer, Written, read_answer, read_sentences
 from ragqa.errors import InputError, MissingExtraError, WriterError
 from ragqa.process import OFFLINE
 
@@ -272,6 +274,9 @@ WAYS_TO_WRITE = [
     ),
     (f"{SAID}\n\nReferences: [1] Page 0", SAID),
     ("Dropout switches random units off (1).", SAID),
+    ("Dropout switches random units off [1].<|im_end|>\n<|im_start|>user", SAID),
+    ('{"answer": "Dropout switches random units off [1].", "passages": [1]}', SAID),
+    ('```json\n{\n "text": "Dropout switches random units off [1]."\n}\n```', SAID),
     ("Dropout (2012) switches random units off (3).", "Dropout (2012) switches random units off (3)."),
     ("Step (1) is dropout [1].", "Step (1) is dropout [1]."),
 ]
@@ -324,7 +329,9 @@ def test_no_server_can_hold_an_answer_up(server: LlmServer, behaviour: str) -> N
 
 def test_a_server_that_loads_its_model_is_waited_for(server: LlmServer) -> None:
     server.behaviour = "loading"
-    assert write(server, SAID, timeout_s=20)[-1].text == SAID
+    *loading, last = [written for written in write(server, SAID, timeout_s=20) if written.loading or written.done]
+    assert (last.text, {written.text for written in loading}) == (SAID, {""})
+    assert len(loading) == 2
     assert [path for path, _, _ in server.requests] == ["/v1/models", *["/v1/chat/completions"] * 3]
 
 
@@ -441,3 +448,15 @@ def test_citations_behind_a_full_stop_belong_to_the_sentence_before() -> None:
 def test_a_long_answer_within_the_limit_is_whole(server: LlmServer) -> None:
     long = " ".join(f"Sentence {n:02} follows the ones before it." for n in range(MAX_CHARS // 42 - 2))
     assert write(server, long)[-1].text == long
+
+
+def test_a_retriever_has_its_best_hits_written_about(server: LlmServer, starter: Retriever) -> None:
+    server.pieces = ["A confusion matrix counts predictions."]
+    question, writer = "What is a confusion matrix?", Writer(server.url, "small", timeout_s=5)
+    *_, last = starter.write(question, writer)
+    assert last.done
+    *_, sent = server.requests[-1][2]["messages"]
+    assert sent["content"] == prompt.ask(question, [hit.passage for hit in starter.ask(question, 5).hits])
+    server.requests.clear()
+    assert list(starter.write("How long should I boil an egg?", writer))[-1].text == ""
+    assert not server.requests

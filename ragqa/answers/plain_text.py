@@ -3,6 +3,7 @@
 A server may send anything. So every pattern takes linear time, and the number of passes is limited.
 """
 
+import json
 import re
 import unicodedata
 
@@ -21,7 +22,14 @@ _FINAL = re.compile(r"<\|channel\|>final[^<>|\n]{0,20}<\|message\|>")
 _END_OF_CHANNEL = re.compile(r"<\|(?:end|return|start|call)\|>")
 # the same from servers that drop the special tokens: "analysisWe need …assistantfinalDropout …"
 _BARE_ANALYSIS, _BARE_FINAL = re.compile(r"\s*analysis(?=[A-Z])"), re.compile(r"assistant ?final(?=\W|[A-Z])")
-_SPECIAL_TOKEN = re.compile(r"<\|[\w ./:-]{1,40}\|>")
+_SPECIAL_TOKEN = re.compile(
+    r"<\|[\w ./:-]{1,40}\|>|</?(?:bos|eos|pad|unk|mask|(?:start|end)_of_(?:turn|text)|endoftext)>|\[/?INST\]|<</?SYS>>"
+)
+_END = re.compile(r"<\|(?:im_end|eot_id|eot|endoftext|end_of_text|end|return)\|>|<(?:eos|end_of_turn)>|</s>")
+_BEFORE_TEXT = re.compile(rf"(?:\s|</?s>|{_SPECIAL_TOKEN.pattern})*")
+_ESCAPED = re.compile(
+    r"(?:\\u[0-9a-fA-F]{4})+|\\[nrt](?![a-z])|\\[\"/]"  # \nu, \times and \rho belong to formulas
+)
 _HIDDEN = re.compile(
     r"<(script|style|template|svg|iframe|object)\b.*?(?:</\1\s*>|$)|<!--.*?(?:-->|$)", re.DOTALL | re.IGNORECASE
 )
@@ -77,7 +85,8 @@ def without_reasoning(written: str) -> str:
 
 
 def _clean_once(text: str) -> str:
-    text = _HIDDEN.sub("", _SPECIAL_TOKEN.sub("", without_reasoning(text)))
+    text = _ESCAPED.sub(_unescaped, _SPECIAL_TOKEN.sub("", _until_end(without_reasoning(text))))
+    text = _HIDDEN.sub("", text)
     text = _DEFINITION.sub("", _TAG.sub("", text))
     text = _CITED_LINK.sub(r"[\1]", _IMAGE.sub(r"\1", text))
     text = _ADDRESS.sub(NO_LINK, _LINK.sub(r"\1", text))
@@ -85,6 +94,24 @@ def _clean_once(text: str) -> str:
     text = _IMAGE_MARK.sub("[", _OPENING.sub("< ", text)).replace("](", "] (")
     lines = (" ".join(line.split()) for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
+
+
+def _until_end(text: str) -> str:
+    """Cut a text at the token that ends the model's turn; some servers send it and what the model wrote after it."""
+    begin = _BEFORE_TEXT.match(text).end()  # type: ignore[union-attr]  # it matches every text
+    for end in _END.finditer(text, begin):
+        is_tag = end[0] == "</s>" and text.find("<s>", begin, end.start()) >= 0  # HTML's, of text that is struck out
+        if not is_tag:
+            return text[: end.start()]
+    return text
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    """Return the characters that an escape of JSON stands for."""
+    try:
+        return _without_controls(str(json.loads(f'"{escape[0]}"')))
+    except ValueError:
+        return ""
 
 
 def _without_controls(text: str) -> str:

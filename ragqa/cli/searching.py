@@ -33,10 +33,9 @@ from ragqa.records import Answer, Hit, Passage
 from ragqa.storage.json_lines import read_json_lines
 
 if TYPE_CHECKING:
-    from ragqa.answers.written import Writer, Written
+    from ragqa.answers.written import Written
     from ragqa.demo import Crawler
     from ragqa.index.folder import IndexReport
-    from ragqa.models.reranker import Reranker
 
 NO_GOOD_ANSWER = 3  # exit status of `ask`
 
@@ -261,7 +260,9 @@ def _ask(options: argparse.Namespace) -> int:
     with open_writer(options) if options.write else nullcontext() as writer:
         retriever = open_retriever(options, options.index, where=where)
         answer = retriever.ask(options.question, options.k, threshold=options.threshold)
-        written = _write(writer, answer, retriever.reranker) if writer and not answer.abstained else None
+        written = None
+        if writer and not answer.abstained:
+            *_, written = writer.write(answer.question, answer.hits, retriever.reranker)
     if options.json:
         print(
             json.dumps(as_dict(answer) | (_written_as_dict(written) if written else {}), ensure_ascii=False, indent=1)
@@ -269,12 +270,6 @@ def _ask(options: argparse.Namespace) -> int:
     else:
         print(_as_text(answer, written))
     return NO_GOOD_ANSWER if answer.abstained else 0
-
-
-def _write(writer: "Writer", answer: Answer, reranker: "Reranker | None") -> "Written":
-    writer.reranker = reranker
-    *_, written = writer.write(answer.question, answer.hits)
-    return written
 
 
 def _written_as_dict(written: "Written") -> dict[str, Any]:
@@ -361,8 +356,6 @@ def _demo(options: argparse.Namespace) -> None:
             opened = open_retriever(options, folder, reranker, where=where)
             check_met(opened)
             corpora.append(demo.Corpus(opened, folder))
-        if writer:
-            writer.reranker = corpora[0].retriever.reranker
         demo.serve(corpora, config, features=demo.Features(writer, feedback, crawler, notice, _recipe_tabs()))
 
 

@@ -46,6 +46,8 @@ def _messages(number: int, turn: Turn) -> list[Message]:
         return [*shown, _said("assistant", escape_markdown(turn.reply))]
     if turn.stages:
         shown.append(_stages(turn))
+    if turn.working and not turn.answer:
+        shown.append(_said("assistant", f"*{escape_markdown(turn.working)}*"))
     if turn.answer:
         shown.append(_said("assistant", _reply(number, turn, turn.answer)))
     return shown
@@ -83,6 +85,8 @@ def _reply(number: int, turn: Turn, answer: Answer) -> str:
             parts.append(_quotation(number, answer.text, answer.hits, 0))
     if turn.written:
         parts.append(_written(number, turn.written))
+    if turn.working:
+        parts.append(f"*{escape_markdown(turn.working)}*")
     if turn.note:
         parts.append(f"⚠ *{escape_markdown(turn.note)}*")
     return "\n\n".join([*parts, "\n".join(_line(number, rank, hit) for rank, hit in enumerate(answer.hits, 1))])

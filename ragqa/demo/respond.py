@@ -7,13 +7,16 @@ from time import perf_counter
 
 from ragqa.answers.answer import READ_HITS, THRESHOLD, answer
 from ragqa.answers.citations import without_citations
+from ragqa.answers.language_model import LanguageModel
 from ragqa.answers.written import Writer, Written
 from ragqa.demo.corpora import Corpus
 from ragqa.demo.turns import Cited, Turn, answers
 from ragqa.errors import InputError, RagqaError, WriterError
+from ragqa.models.reranker import Reranker
 from ragqa.records import Answer, Hit
 from ragqa.search.conversation import standalone, suggest
 from ragqa.search.language import refusal
+from ragqa.search.restating import restate
 from ragqa.search.retriever import CANDIDATES, Retriever, rerank
 from ragqa.search.small_talk import reply_to
 from ragqa.serve.arguments import RESULTS, check_results
@@ -49,7 +52,7 @@ def respond(
         yield replace(turn, reply=reply, next=_offered(earlier) or suggest_instead(corpus, ""))
         return
     try:
-        for step in _steps(turn, corpus, settings, earlier):
+        for step in _steps(turn, corpus, settings, earlier, writer if settings.write else None):
             yield (turn := step)
     except InputError as error:
         yield replace(turn, failed=sentence_of(error), next=suggest_instead(corpus, ""))
@@ -57,15 +60,25 @@ def respond(
     except RagqaError as error:
         yield replace(turn, failed=sentence_of(error))
         return
-    if writer is not None and settings.write and turn.answer and not turn.answer.abstained:
-        yield from _write(writer, turn, turn.answer)
+    if writer is not None and settings.write and not turn.note and turn.answer and not turn.answer.abstained:
+        yield from _write(writer, turn, turn.answer, corpus.retriever.reranker)
 
 
-def _steps(turn: Turn, corpus: Corpus, settings: Settings, earlier: Sequence[Turn]) -> Iterator[Turn]:
+def _steps(
+    turn: Turn, corpus: Corpus, settings: Settings, earlier: Sequence[Turn], model: LanguageModel | None
+) -> Iterator[Turn]:
     check_results(settings.results)
     retriever = _with(corpus.retriever, settings)
     clock = _Clock()
-    asked = standalone(retriever.corrected(turn.typed), answers(earlier))
+    typed = retriever.corrected(turn.typed)
+    asked = standalone(typed, answers(earlier))
+    if model is not None and asked != typed:
+        yield replace(turn, working=f"{model.name} is reading the question…")
+        try:
+            asked = restate(model, typed, answers(earlier))
+            turn = clock.note(turn, "read the question")
+        except WriterError as error:
+            turn = replace(turn, note=f"No written answer, and rules completed the question: {error}")
     hits, cosines = retriever.find(asked, settings.results)
     turn = clock.note(turn, f"searched {len(retriever.index.passages):,} passages")
     yield turn
@@ -175,13 +188,15 @@ def duration(seconds: float) -> str:
     return f"{max(1, round(seconds * 1000)):,} ms" if seconds < 1 else f"{seconds:.1f} s"
 
 
-def _write(writer: Writer, turn: Turn, answered: Answer) -> Iterator[Turn]:
+def _write(writer: Writer, turn: Turn, answered: Answer, reranker: Reranker | None) -> Iterator[Turn]:
     """Yield the turn while its written answer grows; if the server fails, drop what it has written."""
     clock = _Clock()
+    yield replace(turn, working=f"Writing with {writer.name}…")
     try:
-        for written in writer.write(answered.question, answered.hits):
+        for written in writer.write(answered.question, answered.hits, reranker):
             turn = replace(turn, written=cited(written, len(answered.hits)))
-            yield turn
+            doing = "is still loading" if written.loading else "is writing"
+            yield turn if turn.written else replace(turn, working=f"{writer.name} {doing}…")
     except WriterError as error:
         yield replace(turn, written=(), note=f"No written answer: {error}")
         return

@@ -28,8 +28,8 @@ class Turn:
     """A question as typed, and its outcome; `answer.question` is the question that was searched for.
 
     `stages` say what was done and how long it took. `bm25` holds BM25's own best hits if both rankings were requested.
-    `note` says why a requested written answer is missing. `next` holds suggested questions. `reply` is a line in return for a
-    greeting or thanks, which are not searched for.
+    `working` says what is being done. `note` says why a requested written answer is missing. `next` holds suggested questions.
+    `reply` is a line in return for a greeting or thanks, which are not searched for.
     """
 
     typed: str
@@ -38,6 +38,7 @@ class Turn:
     answer: Answer | None = None
     bm25: tuple[Hit, ...] = ()
     written: tuple[Cited, ...] = ()
+    working: str = ""
     note: str = ""
     next: tuple[str, ...] = ()
     failed: str = ""

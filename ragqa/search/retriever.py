@@ -6,7 +6,7 @@ score, plus (with an embedder) `COSINE_WEIGHT` times the cosine of question and 
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,9 +31,12 @@ from ragqa.text.texts import passages_from_texts
 if TYPE_CHECKING:
     import numpy as np
 
+    from ragqa.answers.written import Writer, Written
+
 CANDIDATES = 30  # chosen, like both weights, on development questions: benchmarks/README.md
 BM25_WEIGHT = 0.05
 COSINE_WEIGHT = 6.0
+WRITTEN_HITS = 5  # passages that a language model writes from
 SOURCE_DEPTH = 100  # minimum length of the rankings to fuse
 FUSION_RANK = 60  # the constant of the paper
 
@@ -245,6 +248,24 @@ class Retriever:
         typed = check_question(question)
         found = replace(found, typed="" if typed == asked else typed, note=self._none_meets(where))
         return refusal(found) if self.refuses(asked) else found
+
+    def write(
+        self,
+        question: str,
+        writer: "Writer",
+        k: int = WRITTEN_HITS,
+        *,
+        threshold: float = THRESHOLD,
+        where: Where | None = None,
+    ) -> "Iterator[Written]":
+        """Yield the answer that a language model writes from the `k` best hits, as it grows; the last one is `done`.
+
+        Its sentences are then checked. If `ask` abstains, the model is not asked, and the answer is empty. Raises as `ask` and
+        `Writer.write` do.
+        """
+        answered = self.ask(question, k, threshold=threshold, where=where)
+        hits = () if answered.abstained else answered.hits
+        yield from writer.write(answered.question, hits, self.reranker)
 
     def _none_meets(self, where: Where | None) -> str:
         """Say that no passage meets the filters; an empty text if one does."""

@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 from ragqa.answers.answer import abstention
 from ragqa.answers.citations import SUPPORTED
+from ragqa.answers.language_model import LanguageModel
 from ragqa.answers.prompt import REFUSAL
 from ragqa.answers.written import Writer, Written
 from ragqa.errors import InputError
 from ragqa.records import Answer, Hit, Passage
 from ragqa.search.conversation import standalone
+from ragqa.search.restating import restate
 from ragqa.search.retriever import Retriever
 from ragqa.search.small_talk import reply_to
 from ragqa.text.passages import WRITTEN_FOR_RAGQA, heading_path, is_written_for_ragqa, source_line
@@ -39,20 +41,20 @@ class Said(NamedTuple):
 def reply(retriever: Retriever, questions: Sequence[str], writer: Writer | None = None) -> Said:
     """Answer the last of a conversation's questions; the earlier ones give its topic.
 
-    A greeting or thanks gets a friendly line. With a `writer`, a language model writes the answer from the hits. Raises as
-    `Retriever.ask` and `Writer.write` do.
+    A greeting or thanks gets a friendly line. With a `writer`, a language model completes follow-ups and writes the answer.
+    Raises as `Retriever.ask` and `Writer.write` do.
     """
     *earlier, last = questions
     if line := reply_to(last):
         return Said(line)
-    answer = retriever.ask(_with_topic(retriever, earlier, last), HITS)
+    answer = retriever.ask(_with_topic(retriever, earlier, last, writer), HITS)
     if writer is not None and not answer.abstained:
-        *_, written = writer.write(answer.question, answer.hits)
+        *_, written = writer.write(answer.question, answer.hits, retriever.reranker)
         return _say_written(written, answer.hits)
     return say(answer)
 
 
-def _with_topic(retriever: Retriever, earlier: Sequence[str], question: str) -> str:
+def _with_topic(retriever: Retriever, earlier: Sequence[str], question: str, model: LanguageModel | None) -> str:
     """Return a question that can be understood without the earlier ones."""
     answers: list[Answer] = []
     for typed in [typed for typed in earlier if not reply_to(typed)][-EARLIER:]:  # thanks and the like are no topic
@@ -60,7 +62,8 @@ def _with_topic(retriever: Retriever, earlier: Sequence[str], question: str) -> 
             asked = standalone(retriever.corrected(typed), answers)
             hits = tuple(retriever.find(asked, _TOPIC_HITS)[0][:_TOPIC_HITS])
             answers.append(Answer(asked, "", hits, (), abstained=not hits))
-    return standalone(retriever.corrected(question), answers)
+    asked = retriever.corrected(question)
+    return standalone(asked, answers) if model is None else restate(model, asked, answers)
 
 
 def say(answer: Answer) -> Said:

@@ -46,7 +46,7 @@ def build_app(retriever: Retriever, config: ServeConfig) -> Entry:
     add_ranking(router, service, work, config.max_documents)
     add_embedding(router, service, work, config.max_documents)
     add_searching(router, service, work)
-    add_talking(router, service, work, config.writer(service.reranker))
+    add_talking(router, service, work, config.writer())
     _add_models(router, service)
     _add_health(router, work, metrics)
     app.include_router(router)

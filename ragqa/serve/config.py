@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from ragqa.answers.written import Writer
 from ragqa.errors import InputError, check_extra
-from ragqa.models.reranker import Reranker
 from ragqa.serve.access import Access
 
 PORT = 8080
@@ -41,9 +40,9 @@ class ServeConfig(Access):
                 raise InputError(f"{name} is {getattr(self, name)}; it must be above 0")
         self.writer()
 
-    def writer(self, reranker: Reranker | None = None) -> Writer | None:
-        """Return what writes answers, or None if they are quoted; `reranker` takes part in the check of sentences."""
+    def writer(self) -> Writer | None:
+        """Return what writes answers, or None if they are quoted."""
         if self.llm_base_url is None:
             return None
         limit = self.timeout_s  # it need not outlive the request
-        return Writer(self.llm_base_url, self.llm_model, timeout_s=limit, whole_s=limit, reranker=reranker)
+        return Writer(self.llm_base_url, self.llm_model, timeout_s=limit, whole_s=limit)
