@@ -19,6 +19,7 @@ from ragqa.cli import main
 from ragqa.demo.corpora import Corpus
 from ragqa.demo.examples import examples_of
 from ragqa.demo.respond import BOTH, Settings, respond, suggest_instead
+from ragqa.demo.turns import Turn
 from ragqa.errors import InputError
 from ragqa.index.filters import Condition, Filter
 from ragqa.index.folder import build_index
@@ -287,6 +288,22 @@ def test_the_chat_answers_and_suggests_from_what_meets_the_filter(starter: Retri
     for question in asked:
         best, _ = narrowed.index.search(question, 1, where=narrowed.where)[0]
         assert best.title in titles
+
+
+def test_the_settings_of_the_chat_hold_a_filter(starter: Retriever) -> None:
+    corpus = Corpus(starter)
+
+    def ask(*conditions: str) -> Turn:
+        return [*respond("how do I avoid overfitting?", corpus, Settings(where=conditions), [])][-1]
+
+    turn = ask("title=Random forest")
+    assert turn.answer is not None
+    assert {hit.passage.title for hit in turn.answer.hits} == {"Random forest"}
+    nothing = ask("title=Random forest", "section=Nowhere").answer
+    assert nothing is not None
+    assert abstention(nothing) == "No passage meets the filter: title = Random forest and section = Nowhere."
+    assert ask("titel=Random forest").failed.startswith("Where: no passage has the key 'titel'; ")
+    assert ask("Random forest").failed.startswith("Where: 'Random forest' is no condition; ")
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import pytest
 from ragqa.errors import InputError
 from ragqa.models.reranker import BUNDLED
 from ragqa.records import Pair
+from ragqa.storage.checksums import find_flaw
 from ragqa.training.card import licence_of_model, write_dataset
 from ragqa.training.dataset import PairConfig
 from ragqa.training.publish import plan
@@ -127,6 +128,16 @@ def test_a_dataset_is_uploaded_in_one_commit(dataset: Path, hub: Hub) -> None:
     assert done.stdout.splitlines()[-1] == f"{hub.address}/ada/toy/commit/1"
     assert hub.files == {"datasets/ada/toy": {path.name: path.read_bytes() for path in dataset.iterdir()}}
     assert [(repo["name"], repo["type"], repo["visibility"]) for repo in hub.made] == [("toy", "dataset", "private")]
+
+
+def test_an_edited_card_is_uploaded_with_its_checksum(dataset: Path, hub: Hub, tmp_path: Path) -> None:
+    card = dataset / "README.md"
+    card.write_text(f"{card.read_text()}\nEdited.\n")
+    assert run(hub, dataset, "ada/toy").returncode == 0
+    for name, content in hub.files["datasets/ada/toy"].items():
+        (tmp_path / name).write_bytes(content)
+    assert (tmp_path / "README.md").read_bytes() == card.read_bytes()
+    assert find_flaw(tmp_path) == ""
 
 
 def test_a_hub_that_refuses_ends_in_one_line(dataset: Path, hub: Hub) -> None:

@@ -107,6 +107,13 @@ def test_the_command_tells_what_is_wrong_in_one_line(tmp_path: Path, options: li
     assert re.fullmatch(rf"ragqa: .*{re.escape(reason)}.*\n", done.stderr), done.stderr
 
 
+def test_a_filter_that_no_passage_meets_is_refused_at_the_start(tmp_path: Path, index: Path) -> None:
+    command = [*RAGQA, "serve", "--port", "0", "--index", str(index), "--bm25-only", "--where", "title=Nothing"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "ragqa: --where: no passage meets title = Nothing; give another condition\n"
+
+
 def pids(server: Running) -> set[int]:
     """The workers; another child of the supervisor tracks resources of multiprocessing."""
     return {

@@ -3,13 +3,14 @@
 import argparse
 import os
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ragqa.cli.options import (
     Command,
     add_retriever,
     add_where,
     add_writer,
+    check_met,
     check_sources,
     filter_of,
     open_retriever,
@@ -18,6 +19,10 @@ from ragqa.cli.options import (
     whole,
 )
 from ragqa.errors import InputError
+
+if TYPE_CHECKING:
+    from ragqa.index.filters import Filter
+    from ragqa.search.retriever import Retriever
 
 EXAMPLE = """ragqa serve --index index/
   RAGQA_API_KEYS=@keys.txt ragqa serve --index index/ --host 0.0.0.0 --workers 2
@@ -157,4 +162,11 @@ def _serve(options: argparse.Namespace) -> None:
     where = filter_of(options)
     with open_writer_url(options) as url:
         config = serve.ServeConfig(**settings, llm_base_url=url)
-        serve.serve(partial(open_retriever, options, options.index, where=where), config)
+        serve.serve(partial(_open_filtered, options, where), config)
+
+
+def _open_filtered(options: argparse.Namespace, where: "Filter | None") -> "Retriever":
+    """Open the retriever of a server. Raises `InputError` if no passage meets the filter."""
+    retriever = open_retriever(options, options.index, where=where)
+    check_met(retriever)
+    return retriever

@@ -131,6 +131,13 @@ def _add_settings(corpora: Mapping[str, Corpus], writer: Writer | None) -> list[
         gr.Slider(*depth, step=1, label="Passages to rerank", visible=reranks),
         gr.Slider(0, 1, THRESHOLD, step=0.05, label="Least probability to answer", visible=calibrated),
         gr.Checkbox(writer is not None, label="Write an answer with the language model", visible=writer is not None),
+        gr.Textbox(
+            label="Filter",
+            info="Answer only from passages that meet each condition: one per line",
+            placeholder="title=Overfitting",
+            lines=2,
+            max_length=MOST_TYPED,
+        ),
     ]
 
 
@@ -147,13 +154,15 @@ def _connect_asking(
         candidates: float,
         threshold: float,
         write: bool,
+        where: str,
         data: Data,
     ) -> Iterator[tuple[Any, ...]]:
         if not typed.strip():
             yield (gr.skip(),) * 4
             return
         earlier, typed = from_data(data)[1 - MOST_TURNS :], typed[:MOST_TYPED]
-        settings = Settings(ranking, int(results), int(candidates), threshold, write)
+        conditions = tuple(line.strip() for line in where.splitlines() if line.strip())
+        settings = Settings(ranking, int(results), int(candidates), threshold, write, conditions)
         turn, answered = Turn(typed, name), False
         yield _busy(), messages([*earlier, turn]), gr.skip(), gr.skip()
         for turn in respond(typed, corpora[name], settings, earlier, writer):

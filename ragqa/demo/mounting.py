@@ -12,6 +12,7 @@ from ragqa.demo.gate import Gate
 from ragqa.demo.rendering import HEAD, theme
 from ragqa.errors import InputError, MissingExtraError, check_extra
 from ragqa.process import is_own_host
+from ragqa.serve.access import LOOPBACK
 from ragqa.serve.origin import read_names, values
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 PORT = 7860
-LOOPBACK = "127.0.0.1"
 MOST_SESSIONS = 100  # whose state Gradio keeps; the chat has no state
 
 

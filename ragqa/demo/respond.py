@@ -12,6 +12,7 @@ from ragqa.answers.written import Writer, Written
 from ragqa.demo.corpora import Corpus
 from ragqa.demo.turns import Cited, Turn, answers
 from ragqa.errors import InputError, RagqaError, WriterError
+from ragqa.index.filters import Filter, both
 from ragqa.models.reranker import Reranker
 from ragqa.records import Answer, Hit
 from ragqa.search.conversation import standalone, suggest
@@ -30,13 +31,17 @@ ALIKE = 0.75  # similarity (difflib's ratio) of a word and its misspelling
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to answer a question. There is no answer if the best hit's probability is below `threshold`, 0 to 1."""
+    """How to answer a question. There is no answer if the best hit's probability is below `threshold`, 0 to 1.
+
+    `where` are the conditions of a filter, each as in `Filter.parse`.
+    """
 
     ranking: str = RERANKED
     results: int = RESULTS
     candidates: int = CANDIDATES
     threshold: float = THRESHOLD
     write: bool = False
+    where: tuple[str, ...] = ()
 
 
 def respond(
@@ -96,6 +101,7 @@ def _steps(
     answered = answer(
         asked, hits[: settings.results], retriever.reranker, retriever.selector, threshold=settings.threshold
     )
+    answered = replace(answered, note=retriever.none_meets())
     if retriever.refuses(asked):
         answered = refusal(answered)
     if answered.quotes:
@@ -114,7 +120,7 @@ def _offered(earlier: Sequence[Turn]) -> tuple[str, ...]:
 def _suggest_next(corpus: Corpus, retriever: Retriever, answered: Answer) -> tuple[str, ...]:
     """Return questions that follow from the answer or, if there is none, questions to ask instead."""
     following = tuple(suggest(answered, retriever.index, where=retriever.where))
-    if not answered.abstained:
+    if not answered.abstained or retriever.where is not corpus.retriever.where:  # the others may not meet the filter
         return following
     asked = answered.question
     instead = _ask_of(corpus, near_titles(corpus, asked)) if following else suggest_instead(corpus, asked)
@@ -161,7 +167,7 @@ def _with(retriever: Retriever, settings: Settings) -> Retriever:
         candidates=settings.candidates,
         selector=retriever.selector,
         correct=retriever.correct,
-        where=retriever.where,
+        where=both(retriever.where, Filter.parse(settings.where) if settings.where else None),
     )
 
 

@@ -246,7 +246,7 @@ class Retriever:
         asked = self.corrected(question)
         found = answer(asked, self._search(asked, k, where), self.reranker, self.selector, threshold=threshold)
         typed = check_question(question)
-        found = replace(found, typed="" if typed == asked else typed, note=self._none_meets(where))
+        found = replace(found, typed="" if typed == asked else typed, note=self.none_meets(where))
         return refusal(found) if self.refuses(asked) else found
 
     def write(
@@ -267,8 +267,8 @@ class Retriever:
         hits = () if answered.abstained else answered.hits
         yield from writer.write(answered.question, hits, self.reranker)
 
-    def _none_meets(self, where: Where | None) -> str:
-        """Say that no passage meets the filters; an empty text if one does."""
+    def none_meets(self, where: Where | None = None) -> str:
+        """Say that no passage meets the filters; return an empty text if one does. Raises as `Bm25Index.mask` does."""
         wanted = both(self.where, where)
         mask = self.index.mask(wanted)
         return "" if mask is None or mask.any() else f"No passage meets the filter: {wanted}."

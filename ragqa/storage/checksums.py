@@ -21,10 +21,13 @@ class Sealed:
 def seal(folder: Path) -> str:
     """Write `checksums.json` for all files below a folder, and return the SHA-256 of `checksums.json` itself."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / SEAL)
-    files = {path.relative_to(folder).as_posix(): Sealed(path.stat().st_size, sha256(path)) for path in paths}
-    with replace_file(folder / SEAL) as file:
-        file.write(_serialize(files))
+    _write(folder, {path.relative_to(folder).as_posix(): _entry(path) for path in paths})
     return sha256(folder / SEAL)
+
+
+def reseal(folder: Path, name: str) -> None:
+    """Renew the checksum of one file. Raises `ValueError` if the checksums are missing or damaged."""
+    _write(folder, {**read_seal(folder), name: _entry(folder / name)})
 
 
 def is_sealed(folder: Path) -> bool:
@@ -61,6 +64,15 @@ def find_flaw(folder: Path, names: Iterable[str] | None = None, *, sizes_only: b
         if not sizes_only and sha256(path) != sealed[name].sha256:
             return f"{path} is damaged"
     return ""
+
+
+def _entry(path: Path) -> Sealed:
+    return Sealed(path.stat().st_size, sha256(path))
+
+
+def _write(folder: Path, files: Mapping[str, Sealed]) -> None:
+    with replace_file(folder / SEAL) as file:
+        file.write(_serialize(files))
 
 
 def _serialize(files: Mapping[str, Sealed]) -> bytes:

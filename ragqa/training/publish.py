@@ -8,7 +8,7 @@ from typing import Any
 from ragqa.errors import InputError, MissingExtraError, RagqaError, first_line
 from ragqa.models.folders import find_weights, is_exported, may_be_hub_id
 from ragqa.process import REASON, is_offline
-from ragqa.storage.checksums import SEAL, find_flaw, is_sealed, read_seal
+from ragqa.storage.checksums import SEAL, find_flaw, is_sealed, read_seal, reseal
 from ragqa.storage.folders import DATASET_MARK
 from ragqa.training.card import UNKNOWN
 
@@ -62,7 +62,7 @@ def plan(folder: str | Path, repository: str, *, benchmark: str | None = None) -
 
 
 def publish(upload: Upload, *, private: bool = False) -> str:
-    """Upload a folder in one commit, and return the address of the commit.
+    """Upload a folder in one commit, and return the address of the commit. An edited card gets a new checksum.
 
     Makes the repository if it does not exist; `private` is the visibility of a new one. The hub's library finds the token of
     the user (`hf auth login` or `HF_TOKEN`). Raises `InputError` without one, and `RagqaError` if the hub refuses or cannot be
@@ -75,6 +75,8 @@ def publish(upload: Upload, *, private: bool = False) -> str:
 
     if get_token() is None:
         raise InputError("the hub needs a token: run `hf auth login` or set HF_TOKEN")
+    if is_sealed(upload.folder) and find_flaw(upload.folder, [_CARD]):
+        reseal(upload.folder, _CARD)
     added = {name: upload.folder / name for name in upload.files if name != _RESULTS}
     operations = [CommitOperationAdd(name, path) for name, path in added.items()]
     if upload.results:
