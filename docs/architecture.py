@@ -1,6 +1,7 @@
 """Write docs/architecture.md from the imports and docstrings of the package: `python docs/architecture.py`."""
 
 import ast
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def imports(path: Path) -> set[str]:
     return found
 
 
+@cache
 def graph() -> dict[str, set[str]]:
     """For every module the modules of ragqa that it imports."""
     known = modules()

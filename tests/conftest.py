@@ -21,6 +21,7 @@ from ragqa.text.pages import read_pages, starter_folder
 from ragqa.text.passages import split
 
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"  # read on import; tests reach no other host
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads spin while they wait for a core
 
 # the files of the named suites, which have a target each in the Makefile; `make test` runs all others
 SUITES = {

@@ -66,9 +66,11 @@ def test_a_fit_that_would_mean_nothing_is_refused(tmp_path: Path, quoted: list[Q
 
 
 def test_marked_questions_are_asked_and_their_answers_judged(starter: Retriever) -> None:
+    starter = Retriever(starter.index, starter.reranker, dense=starter.dense, selector=starter.selector, candidates=5)
     question = "Why does dropout reduce overfitting?"
-    [quote] = starter.ask(question).quotes
-    best = starter.ask(question).hits[quote.hit].passage.id
+    asked = starter.ask(question)
+    [quote] = asked.quotes
+    best = asked.hits[quote.hit].passage.id
     marks = {
         question: {best: (Mark(quote.start, quote.end, BEST),)},
         "What does dropout do?": {"Not read#0": (Mark(0, 9, BEST),)},  # quotes another passage

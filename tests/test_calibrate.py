@@ -17,12 +17,13 @@ from ragqa.training.calibrate import calibrate_folder, check_enough, judged_pair
 
 pytest.importorskip("sklearn", reason="pip install '.[train]'")
 
-NAMES = [f"{kind} {thing}" for kind in ("Red", "Wide", "Old", "Tall", "Slow", "New", "Cold", "Thin") for thing in
-         ("bridge", "river", "tower", "garden", "harbour")]  # fmt: skip
+# few, because all passages are reranked for each question
+NAMES = [f"{kind} {thing}" for kind in ("Red", "Wide", "Old", "Tall", "Slow", "New")
+         for thing in ("bridge", "river", "tower", "harbour")]  # fmt: skip
 PAIRS = [
-    Pair(f"where is the {name.lower()}?", f"{name} - Place: The {name.lower()} lies {where} of the town.", label)
+    Pair(f"where is the {name.lower()}?", f"{name} - Place: The {name.lower()} {what}.", label)
     for n, name in enumerate(NAMES)
-    for where, label in ((f"{n + 2} miles north", 1.0), ("in a picture by the mayor", 0.0))
+    for what, label in ((f"lies {n + 2} miles north of the town", 1.0), ("has a new owner", 0.0))
 ]
 
 
@@ -48,12 +49,12 @@ def test_a_folder_is_calibrated_in_place_and_stays_whole(sealed: bool, model: Pa
         tmp_path / "dataset" / "eval.jsonl",
         ({"sentence_0": p.question, "sentence_1": p.passage, "label": p.label} for p in PAIRS),
     )
-    assert main(["calibrate", str(model), "--dataset", str(tmp_path / "dataset"), "--questions", "36"]) == 0
+    assert main(["calibrate", str(model), "--dataset", str(tmp_path / "dataset"), "--questions", "22"]) == 0
     reranker = Reranker.load(model)
     assert reranker.is_calibrated
     basis = json.loads((model / CALIBRATION).read_text(encoding="utf8"))["basis"]
     assert basis["embedder"] == Embedder.load().identity
-    assert read_summary(model).startswith("calibrated on 36 questions with an answer and 36 without; Brier score 0.")
+    assert read_summary(model).startswith("calibrated on 22 questions with an answer and 22 without; Brier score 0.")
     card = (model / "README.md").read_text(encoding="utf8")
     assert card.startswith("# A model\n\n## Use\n\nLoad it.\n\n## Calibration\n\nThe probability that the best hit")
     assert "| with the embedder |" in card

@@ -84,12 +84,20 @@ def pages(tmp_path: Path) -> Path:
     return tmp_path / "pages.jsonl"
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    pages, passages = folder / "pages.jsonl", folder / "passages.jsonl"
+    write_json_lines(pages, PAGES)
+    assert main(["passages", "--pages", str(pages), "--out", str(passages)]) == 0
+    assert main(["index", "--passages", str(passages), "--out", str(folder / "index")]) == 0
+    return folder / "index"
+
+
 @pytest.fixture
-def index(tmp_path: Path, pages: Path, run: Run) -> Path:
-    passages, folder = tmp_path / "passages.jsonl", tmp_path / "index"
-    assert run("passages", "--pages", pages, "--out", passages)[0] == 0
-    assert run("index", "--passages", passages, "--out", folder)[0] == 0
-    return folder
+def index(tmp_path: Path, built: Path) -> Path:
+    """A copy that a test may change."""
+    return Path(shutil.copytree(built, tmp_path / "index"))
 
 
 @pytest.mark.parametrize("command", [*COMMANDS, *recipe_commands()])
@@ -145,14 +153,22 @@ def test_pages_come_through_a_pipe(tmp_path: Path, pages: Path) -> None:
     assert len(list(read_json_lines(tmp_path / "p.jsonl", Passage))) == 3
 
 
-def test_evaluate_measures_a_run_names_the_split_and_goes_on_after_a_bad_question(tmp_path: Path, run: Run) -> None:
-    beir = tmp_path / "beir"
-    (beir / "qrels").mkdir(parents=True)
+@pytest.fixture
+def beir(tmp_path: Path) -> Path:
+    """Two passages and three questions, of which one cannot be asked."""
+    folder = tmp_path / "beir"
+    (folder / "qrels").mkdir(parents=True)
     texts = {"d1": "A gravel bike has wide tyres.", "d2": "A tent needs pegs."}
     queries = {"q1": "which bike has wide tyres?", "q2": "tent pegs", "q3": "???"}
     for name, rows in (("corpus", texts), ("queries", queries)):
-        write_json_lines(beir / f"{name}.jsonl", ({"_id": key, "text": text} for key, text in rows.items()))
-    (beir / "qrels" / "dev.tsv").write_text("q1\td1\t1\nq2\td2\t1\nq3\td2\t1\n")
+        write_json_lines(folder / f"{name}.jsonl", ({"_id": key, "text": text} for key, text in rows.items()))
+    (folder / "qrels" / "dev.tsv").write_text("q1\td1\t1\nq2\td2\t1\nq3\td2\t1\n")
+    return folder
+
+
+def test_evaluate_measures_a_run_names_the_split_and_goes_on_after_a_bad_question(
+    tmp_path: Path, beir: Path, run: Run
+) -> None:
     (tmp_path / "other.trec").write_text("q1 Q0 d2 1 2 x\nq1 Q0 d1 2 1 x\n")
     code, out, err = run("evaluate", "--judged", beir, "--no-dense", "--run", tmp_path / "other.trec")
     assert code == 0
@@ -257,10 +273,11 @@ def test_clean_rewrites_pages(tmp_path: Path, run: Run) -> None:
     assert next(read_json_lines(tmp_path / "clean.jsonl", Page)).text == "Let x be."
 
 
-def test_reference_style_runs_from_pages_to_pairs(tmp_path: Path, run: Run) -> None:
+def test_reference_style_runs_from_pages_to_pairs(tmp_path: Path, starter_pages: tuple[Page, ...], run: Run) -> None:
     pytest.importorskip("pyarrow", reason="pip install '.[train]'")
-    windows, out = tmp_path / "windows.jsonl", tmp_path / "dataset"
-    assert run("passages", "--pages", "starter", "--style", "reference", "--out", windows)[0] == 0
+    few, windows, out = tmp_path / "few.jsonl", tmp_path / "windows.jsonl", tmp_path / "dataset"
+    write_json_lines(few, starter_pages[::8])
+    assert run("passages", "--pages", few, "--style", "reference", "--out", windows)[0] == 0
     assert run("dataset", "--passages", windows, "--style", "reference", "--out", out)[0] == 0
     rows = [json.loads(line) for line in (out / "train.jsonl").read_text(encoding="utf8").splitlines()]
     assert all(row["sentence_0"].startswith("What is ") for row in rows)
@@ -279,8 +296,8 @@ def test_dataset_from_starter_passages_and_questions(tmp_path: Path, run: Run) -
     assert json.loads(report)["leaking_passages"] == 0
 
 
-def test_evaluate_prints_a_table_or_json(tmp_path: Path, run: Run) -> None:
-    few = ("--questions", "5", "--candidates", "10")
+def test_evaluate_prints_a_table_or_json(tmp_path: Path, beir: Path, run: Run) -> None:
+    few = ("--questions", "2", "--candidates", "10")
     code, out, _ = run(
         "evaluate", "--judged", "starter", "starter-graded", *few, "--compare", "--chart", tmp_path / "a.png"
     )
@@ -288,9 +305,9 @@ def test_evaluate_prints_a_table_or_json(tmp_path: Path, run: Run) -> None:
     assert out.count("| nDCG@10 |") == 2
     assert out.count("| BM25 + embedder → reranker |") == 2
     assert (tmp_path / "a.png").is_file()
-    assert "abstains on" in run("evaluate", *few, "--answers", "--no-dense")[1]
+    assert "abstains on" in run("evaluate", "--judged", beir, "--answers", "--no-dense")[1]
     report = json.loads(run("evaluate", *few, "--json", "--no-dense")[1])
-    assert report["questions"] == 5
+    assert report["questions"] == 2
     assert [system["name"] for system in report["systems"]] == ["BM25", "BM25 → reranker"]
 
 

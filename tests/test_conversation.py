@@ -1,6 +1,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ Ask = Callable[[str], Answer]
 @pytest.fixture(scope="module")
 def ask() -> Ask:
     retriever = Retriever.open(reranker=None)
-    return lambda question: retriever.ask(question, 5)
+    return cache(lambda question: retriever.ask(question, 5))  # many tests go on from the same question
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from crawls import crawl_into
-from wiki import Behaviour, Reply, Wiki, relay, serve, skip_waits
+from wiki import Behaviour, Reply, Wiki, relay_unchanging, serve, skip_waits
 
 from ragqa.cli import main
 from ragqa.errors import CrawlError, InputError
@@ -166,7 +166,7 @@ class Proxy:
     def reply(self, path: str, _: object) -> Answer:
         fault = self.faults.get(self.count)
         self.count += 1
-        own = relay(self.wiki, path)
+        own = relay_unchanging(self.wiki, path)
         assert own is not None
         return fault(own) if fault else own
 
@@ -242,7 +242,7 @@ def test_waits_as_long_as_the_server_says_but_not_for_ever(wiki: Wiki, tmp_path:
 
 def test_a_page_that_fails_is_named_and_the_others_come(wiki: Wiki, tmp_path: Path) -> None:
     def reply(path: str, _: object) -> Answer:
-        return (500, {}, b"") if "AC%2FDC" in path else relay(wiki, path)
+        return (500, {}, b"") if "AC%2FDC" in path else relay_unchanging(wiki, path)
 
     with serve(reply) as url:
         report = run(tmp_path / "pages.jsonl", url)
@@ -272,7 +272,7 @@ def test_the_command_ends_with_1_if_a_page_failed(
     wiki: Wiki, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def reply(path: str, _: object) -> Answer:
-        return (500, {}, b"") if "AC%2FDC" in path else relay(wiki, path)
+        return (500, {}, b"") if "AC%2FDC" in path else relay_unchanging(wiki, path)
 
     (tmp_path / "titles.txt").write_text("C++\nAC/DC\n")
     arguments = ["crawl", "--titles", str(tmp_path / "titles.txt"), "--contact", "a@b.example", "--max-wait", "1"]

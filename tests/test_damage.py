@@ -20,7 +20,8 @@ from ragqa.records import Passage
 from ragqa.search.retriever import Retriever
 
 SEED = int(os.environ.get("RAGQA_TEST_SEED", "42"))
-TO_AN_INDEX, TO_A_MODEL = 2000, 200  # times
+TIMES = [pytest.param(1, id="some"), pytest.param(5, id="more", marks=pytest.mark.slow)]
+TO_AN_INDEX, TO_A_MODEL = 400, 40  # once; five times as often in the slow tests
 QUESTIONS = (
     "what does dropout do?",
     "kernel trick",
@@ -62,8 +63,9 @@ def check(folder: Path, times: int, answers: Callable[[], object], error: type[R
     return unharmed
 
 
+@pytest.mark.parametrize("times", TIMES)
 def test_a_damaged_index_is_found_out_and_never_answers_otherwise(
-    tmp_path: Path, word_embedder: Embedder, starter_passages: tuple[Passage, ...]
+    tmp_path: Path, word_embedder: Embedder, starter_passages: tuple[Passage, ...], times: int
 ) -> None:
     build_index(tmp_path / "index", starter_passages[::20], embedder=word_embedder)
     (tmp_path / "index" / "lock").unlink(missing_ok=True)
@@ -72,15 +74,16 @@ def test_a_damaged_index_is_found_out_and_never_answers_otherwise(
         index, dense = open_index(tmp_path / "index", embedder=word_embedder)
         return [Retriever(index, None, dense=dense).search(question) for question in QUESTIONS]
 
-    unharmed = check(tmp_path / "index", TO_AN_INDEX, answers, IndexStoreError)
-    assert 0 < unharmed < TO_AN_INDEX / 2  # of postings and passages only what is needed is read
+    unharmed = check(tmp_path / "index", times * TO_AN_INDEX, answers, IndexStoreError)
+    assert 0 < unharmed < times * TO_AN_INDEX / 2  # of postings and passages only what is needed is read
 
 
-def test_a_damaged_model_is_found_out_and_never_scores_otherwise(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", TIMES)
+def test_a_damaged_model_is_found_out_and_never_scores_otherwise(tmp_path: Path, times: int) -> None:
     shutil.copytree(BUNDLED, tmp_path / "model")
 
     def scores() -> object:
         return Reranker.load(tmp_path / "model").score(QUESTIONS[0], QUESTIONS).tolist()
 
-    unharmed = check(tmp_path / "model", TO_A_MODEL, scores, ModelError)
-    assert 0 < unharmed < TO_A_MODEL / 3  # the card is not read
+    unharmed = check(tmp_path / "model", times * TO_A_MODEL, scores, ModelError)
+    assert 0 < unharmed < times * TO_A_MODEL / 3  # the card is not read

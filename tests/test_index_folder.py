@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ragqa.errors import CorpusError, FallbackWarning, IndexStoreError, InputError
@@ -137,6 +137,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("index")
 
 
+@settings(max_examples=30)  # of several builds each
 @given(EDITS)
 def test_updates_give_what_a_build_of_the_same_passages_gives(
     folder: Path, word_embedder: Embedder, edits: list[dict[str, list[str]]]

@@ -69,7 +69,8 @@ def test_no_question_of_the_corpus_is_taken_for_another_language() -> None:
     files = (CORPUS / "questions.jsonl", CORPUS / "starter_training.jsonl", CORPUS / "starter" / "questions.jsonl")
     questions = [row["question"] for path in files for _, row in read_rows(path) if "question" in row]
     assert len(questions) > 7000
-    assert not [question for question in questions if is_foreign(question, open_starter())]
+    index = open_starter()
+    assert not [question for question in questions if is_foreign(question, index)]
 
 
 def test_passages_in_a_language_can_be_asked_in_it() -> None:

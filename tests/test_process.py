@@ -37,8 +37,11 @@ sys.addaudithook(block)
 
 RUNS = {
     "search": "import ragqa; assert ragqa.Retriever.open().search('dropout')",
-    "ask": "from ragqa.cli import main; assert main(['ask', '--offline', 'why does dropout help?']) == 0",
-    "evaluation": "from ragqa.cli import main; assert main(['evaluate', '--offline', '--questions', '3', '--compare']) == 0",
+    "ask": "from ragqa.cli import main; assert main(['ask', '--offline', '--candidates', '3', 'why does dropout help?']) == 0",
+    "evaluation": (
+        "from ragqa.cli import main; "
+        "assert main('evaluate --offline --questions 1 --candidates 10 --compare'.split()) == 0"
+    ),
     "index": (
         "from ragqa.cli import main; assert main('passages --pages starter --out all.jsonl'.split()) == 0; "
         "open('p.jsonl', 'w').writelines(list(open('all.jsonl'))[:50]); "

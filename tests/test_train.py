@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tiny_models
 
+from ragqa.cli import main
 from ragqa.errors import CorpusError, FallbackWarning, InputError, MissingExtraError, ModelError, RecordError
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
@@ -80,6 +81,12 @@ def exported(tmp_path_factory: pytest.TempPathFactory, trained: Path, dataset: P
     return out
 
 
+@pytest.fixture
+def torch_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training writes no model for OpenVINO, which takes as long as a short training itself."""
+    monkeypatch.setattr("ragqa.training.train.add_openvino", lambda *_: None)
+
+
 @pytest.mark.parametrize("name", ["trained", "exported"])
 def test_a_model_of_ones_own_abstains_and_answers(name: str, dataset: Path, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(name)
@@ -109,6 +116,7 @@ def test_too_few_held_out_questions_are_told_before_the_training(
         train([write_splits(tmp_path / "data", few)], tmp_path / "out", TrainConfig(base=str(tmp_path)), progress=False)
 
 
+@pytest.mark.usefixtures("torch_only")
 def test_a_calibration_that_fails_leaves_the_model_without_one(tmp_path: Path, dataset: Path, tiny: Path) -> None:
     wrong = [replace(pair, label=1 - pair.label) for pair in pairs_about(HELD_OUT)]
     data = write_splits(tmp_path / "data", {"train": read_pairs([dataset], "train"), "eval": wrong})
@@ -195,6 +203,7 @@ def test_no_checkpoints_are_left(trained: Path) -> None:
     assert [path.name for path in trained.parent.iterdir()] == [trained.name]
 
 
+@pytest.mark.usefixtures("torch_only")
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path, dataset: Path, tiny: Path, trained: Path) -> None:
     config = TrainConfig(base=str(tiny), epochs=2, evaluations=2)
     train([dataset], tmp_path / "again", config, progress=False, calibrate=False)
@@ -218,8 +227,9 @@ def log_of(model: Path) -> list[str]:
     return [line for line in log.splitlines() if line.startswith("|")]
 
 
+@pytest.mark.usefixtures("torch_only")
 def test_a_resumed_training_has_the_log_and_the_weights_of_an_uninterrupted_one(
-    tmp_path: Path, dataset: Path, tiny: Path
+    tmp_path: Path, dataset: Path, tiny: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "model"
     killed = command(dataset, out, tiny)
@@ -232,8 +242,8 @@ def test_a_resumed_training_has_the_log_and_the_weights_of_an_uninterrupted_one(
     assert not out.exists()
     with pytest.raises(InputError, match="checkpoints of a run with other settings .* start again with --no-resume"):
         train([dataset], out, replace(STEPS, base=str(tiny), seed=1), progress=False)
-    done = subprocess.run([*killed, "--resume"], capture_output=True, text=True, check=True)
-    assert "ndcg@10" in done.stdout
+    assert main([*killed[3:], "--resume"]) == 0
+    assert "ndcg@10" in capsys.readouterr().out
     train([dataset], tmp_path / "whole", replace(STEPS, base=str(tiny)), progress=False, calibrate=False)
     assert len(log_of(out)) > 10
     assert log_of(out) == log_of(tmp_path / "whole")
@@ -248,11 +258,11 @@ def test_resuming_needs_a_checkpoint(tmp_path: Path, dataset: Path, tiny: Path) 
         train([dataset], tmp_path / "out", TrainConfig(base=str(tiny)), progress=False, resume=True)
 
 
+@pytest.mark.usefixtures("torch_only")
 @pytest.mark.parametrize("listwise", [True, False])
 def test_several_epochs_resume_in_the_order_of_an_uninterrupted_training(
     tmp_path: Path, dataset: Path, tiny: Path, listwise: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ragqa.training.train.add_openvino", lambda *_: None)
     shape: dict[str, Any] = (
         {"list_size": 2, "batch_size": 2} if listwise else {"batch_size": 8, "gradient_accumulation": 2}
     )
@@ -279,10 +289,10 @@ def test_several_epochs_resume_in_the_order_of_an_uninterrupted_training(
     assert "`gradient_accumulation_steps`: 2" in card or listwise
 
 
+@pytest.mark.usefixtures("torch_only")
 def test_training_stops_early_reports_and_a_restart_removes_the_checkpoints(
     tmp_path: Path, dataset: Path, tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ragqa.training.train.add_openvino", lambda *_: None)
     (tmp_path / "model.checkpoints").mkdir()
     for name in ("run.json", "old"):
         (tmp_path / "model.checkpoints" / name).write_text("{}")

@@ -3,6 +3,7 @@
 The wiki is Debian's package; `make debian` installs it. `wiki_pages.py` has its contents.
 """
 
+import functools
 import os
 import shutil
 import signal
@@ -215,6 +216,9 @@ def relay(wiki: Wiki, path: str) -> Reply | None:
             return 200, {"Content-Type": "application/json"}, response.read()
     except (urllib.error.URLError, ConnectionError):
         return None
+
+
+relay_unchanging = functools.cache(relay)  # asks only once for each path; for tests that do not change the wiki
 
 
 def skip_waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
