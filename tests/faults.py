@@ -43,7 +43,7 @@ from ragqa.storage.json_lines import read_json_lines, write_json_lines
 from ragqa.training.card import write_dataset
 from ragqa.training.dataset import PairConfig
 
-os.fsync = lambda descriptor: None  # slow, and a killed process loses nothing that it has written
+os.fsync = lambda fd: None  # slow, and a killed process loses nothing that it has written
 
 # the process is killed; it is killed there once more; no space is left from now on; one input/output error
 KINDS = ("kill", "kill again", "full", "broken")
