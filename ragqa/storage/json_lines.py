@@ -223,7 +223,7 @@ def _schema(record: type[Any]) -> dict[str, tuple[tuple[type, ...], bool]]:
             kinds = (dict,)
         if float in kinds:
             kinds = (*kinds, int)
-        schema[field.name] = (kinds, field.default is MISSING)
+        schema[field.name] = (kinds, field.default is MISSING and field.default_factory is MISSING)
     _SCHEMAS[record] = schema
     return schema
 
