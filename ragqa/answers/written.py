@@ -13,7 +13,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -170,12 +170,27 @@ class Writer:
             raise WriterError(f"{_shown(self._url)} sent an empty answer")
         yield read_answer(question, raw, passages, self.reranker)
 
-    def complete(self, asked: list[dict[str, str]]) -> Iterator[str]:
-        """Yield the pieces of text that the server sends. Another thread reads them, so the server cannot block this one."""
+    def find_model(self) -> str:
+        """Return the name of the model. If none was given, ask the server for the first one that it lists.
+
+        Raises `WriterError` if the server fails.
+        """
+        *_, name = self._receive(self._name)
+        return name
+
+    def complete(self, asked: list[dict[str, str]], *, whole: bool = True) -> Generator[str, None, None]:
+        """Yield the pieces of text that the server sends. If not `whole`, an output that was cut short is no error.
+
+        Raises `WriterError` if the server fails.
+        """
+        return self._receive(lambda client: self._stream(client, asked, whole=whole))
+
+    def _receive(self, stream: "Callable[[openai.OpenAI], Iterator[str]]") -> Generator[str, None, None]:
+        """Yield the pieces of a stream. Another thread reads them, so the server cannot block this one."""
         self._check_reachable()
         arrived: queue.Queue[str | Exception | None] = queue.Queue()
         client = self._client()
-        reading = threading.Thread(target=self._read, args=(client, asked, arrived.put), daemon=True)
+        reading = threading.Thread(target=self._read, args=(stream(client), arrived.put), daemon=True)
         ends, wait_s = time.monotonic() + self.whole_s, self.timeout_s
         reading.start()
         try:
@@ -198,19 +213,25 @@ class Writer:
             with suppress(Exception):
                 client.close()
 
-    def _read(
-        self, client: "openai.OpenAI", asked: list[dict[str, str]], put: Callable[[str | Exception | None], None]
-    ) -> None:
+    def _read(self, stream: Iterator[str], put: Callable[[str | Exception | None], None]) -> None:
         """Put each piece, then None, or the exception that ended the stream."""
         try:
-            for piece in self._stream(client, asked):
+            for piece in stream:
                 put(piece)
             put(None)
         except Exception as error:
             put(error)
 
-    def _stream(self, client: "openai.OpenAI", asked: list[dict[str, str]]) -> Iterator[str]:
-        gives_up = time.monotonic() + self.timeout_s - 2 * LOADING_POLL_S  # in time to say that it still loads
+    def _name(self, client: "openai.OpenAI") -> Iterator[str]:
+        self.model = self.model or _when_loaded(partial(_first_model, client), self._gives_up())
+        yield self.model
+
+    def _gives_up(self) -> float:
+        """When a server that still loads its model is not asked again: in time to say so."""
+        return time.monotonic() + self.timeout_s - 2 * LOADING_POLL_S
+
+    def _stream(self, client: "openai.OpenAI", asked: list[dict[str, str]], *, whole: bool) -> Iterator[str]:
+        gives_up = self._gives_up()
         self.model = self.model or _when_loaded(partial(_first_model, client), gives_up)
         options: Any = {"messages": asked, "temperature": 0.0, "max_tokens": MAX_TOKENS, "stream": True}
         finished: Any = ""
@@ -222,7 +243,7 @@ class Writer:
                 choice = chunk["choices"][0] if chunk["choices"] else {}
                 yield _content(choice)
                 finished = finished or str(choice.get("finish_reason") or "")
-        if finished in ("length", "content_filter"):
+        if whole and finished in ("length", "content_filter"):
             raise WriterError(f"its answer was cut short ({finished})")
         if finished in ("tool_calls", "function_call"):
             raise WriterError("it calls a tool instead of answering, though none was offered")
