@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from llm_server import LlmServer, run_llm
@@ -245,7 +246,7 @@ def test_configuration_and_writer_must_agree(server: LlmServer, passages: Path) 
         make_dataset(config(passages))
     with pytest.raises(InputError, match=r"config\.writer is False, but a writer is given"):
         make_dataset(DatasetConfig(out="out", passages=passages), Writer(server.url))
-    for settings, message in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"judged": ("starter",), "writer": True}, "--writer writes questions for passages; add --passages"),
         (
             {"passages": "p", "limit": 3},
@@ -253,7 +254,8 @@ def test_configuration_and_writer_must_agree(server: LlmServer, passages: Path) 
         ),
         ({"passages": "p", "writer": True, "limit": 0}, "limit is 0; at least 1 is needed"),
         ({"passages": "p", "writer": True, "style": "reference"}, "the reference style takes only --passages"),
-    ):
+    ]
+    for settings, message in wrong:
         with pytest.raises(InputError, match=message):
             DatasetConfig(out="out", **settings)
 
