@@ -81,6 +81,13 @@ class Handler(BaseHTTPRequestHandler):
 
     do_not_models = do_well
 
+    def do_question(self, told: LlmServer) -> None:
+        """Ask what the title of the passage is, which the last message begins with."""
+        _, _, body = told.requests[-1]
+        title = body["messages"][-1]["content"].removeprefix("Passage: ").partition(":")[0].partition(" › ")[0]
+        told.pieces = ["Question: what is ", title.lower(), "?", "\nAnswer: none"]
+        self.do_well(told)
+
     def do_length(self, told: LlmServer) -> None:
         self.write_pieces(told)
         self.wfile.write(told.chunk(None, "length") + b"data: [DONE]\n\n")

@@ -67,6 +67,7 @@ ONLY_PARSED = {
     "ragqa train": "it takes minutes to hours",
     'ragqa ask "What is cluster analysis?"': "it needs the model that a training makes",
     "ragqa ask --write": "it needs a language model",
+    "ragqa dataset --passages passages.jsonl --writer": "it needs a language model",
     "ragqa export": "it needs the model that a training makes",
     "ragqa calibrate": "it needs the model that a training makes",
     "ragqa evaluate --judged starter": "it takes minutes to an hour, depending on the CPU",

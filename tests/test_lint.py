@@ -55,6 +55,18 @@ def test_a_good_question_has_no_fault(reader: QuestionReader, question: str, pas
     assert reader.faults(question, [PAGE[passage]]) == []
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "What is the difference between a language model and a pet?",
+        "What is the main difference between cats and dogs?",
+        "What is the main idea behind language models?",
+    ],
+)
+def test_a_relation_is_singular_and_tells_what_is_meant(reader: QuestionReader, question: str) -> None:
+    assert reader.faults_of_wording(question, PAGE[0]) == []
+
+
 def test_the_report_has_a_rate_for_each_aspect_and_the_worst_questions() -> None:
     pairs: dict[str, list[Pair]] = {split: [] for split in SPLITS} | {
         "train": [

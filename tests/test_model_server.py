@@ -25,6 +25,8 @@ from ragqa.answers.written import Writer
 from ragqa.cli import main
 from ragqa.errors import InputError, WriterError
 from ragqa.records import Hit, Passage
+from ragqa.storage.json_lines import read_json_lines
+from ragqa.training.written_questions import WrittenQuestion, write_questions
 
 QUESTION = "What does dropout do?"
 HITS = [Hit(Passage("a#0", "Dropout", text="Dropout switches random units off in each step."), 1.0, None, 1.0, 1)]
@@ -93,6 +95,18 @@ def test_two_users_are_answered_and_to_stop_listening_ends_the_work(server: Mode
     with ThreadPoolExecutor(2) as threads:
         assert all(threads.map(first_words, [server] * 2, [QUESTION, "Count from one to ten thousand."]))
     assert first_words(server, QUESTION)
+
+
+def test_questions_are_written_and_kept(server: ModelServer, model: Path, tmp_path: Path) -> None:
+    passages = [hit.passage for hit in HITS]
+    first, again = (
+        list(write_questions(passages, Writer(server.url), tmp_path / f"{name}.jsonl")) for name in ("first", "again")
+    )
+    assert first == again
+    assert [passage for _, passage in first] == passages
+    assert all(output and output.count("?") <= 1 for output, _ in first)
+    (kept,) = read_json_lines(tmp_path / "first.jsonl", WrittenQuestion)
+    assert (kept.model, kept.question) == (model.name, first[0][0])
 
 
 def test_a_context_that_is_too_small_is_one_line(server: ModelServer) -> None:

@@ -88,6 +88,15 @@ def test_an_answer_that_obeys_a_passage_is_plain_and_marked(server: LlmServer) -
     assert [s.support for s in found[-1].sentences] == ["unsupported"]
 
 
+def test_the_model_is_the_named_one_or_the_first_of_the_server(server: LlmServer) -> None:
+    assert Writer(server.url, "large").find_model() == "large"
+    assert server.requests == []
+    assert Writer(server.url).find_model() == "small"
+    server.models = []
+    with pytest.raises(WriterError, match=r"127\.0\.0\.1:\d+/v1: it lists no model"):
+        Writer(server.url).find_model()
+
+
 def test_nothing_but_question_passages_and_instructions_is_sent(
     server: LlmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

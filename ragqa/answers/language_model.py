@@ -10,8 +10,8 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,6 +42,7 @@ class Loading:
 
 Message = Mapping[str, str]
 _Arrived = str | Loading | Exception | None  # None: the end
+_Put = Callable[[_Arrived], None]
 
 
 class LanguageModel:
@@ -100,21 +101,36 @@ class LanguageModel:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.address!r}, {self.model!r})"
 
-    def complete(self, asked: Sequence[Message]) -> Iterator[str]:
+    def find_model(self) -> str:
+        """Return the name of the model. If none was given, ask the server for the first one that it lists.
+
+        Raises `WriterError` if the server fails.
+        """
+        *_, name = self._receive(self._name)
+        return str(name)
+
+    def complete(self, asked: Sequence[Message], *, whole: bool = True) -> Generator[str, None, None]:
         """Yield the pieces of text that the server sends in answer to messages with `role` and `content`.
 
         Closing the iterator ends the request. Raises `WriterError` (one line, without the key) if the server fails, sends
-        nothing for too long, does not end its answer, or sends no valid one.
+        nothing for too long, does not end its answer, or sends no valid one. If not `whole`, an output that was cut short is no
+        error.
         """
-        return (piece for piece in self.pieces(asked) if isinstance(piece, str))
+        with closing(self.pieces(asked, whole=whole)) as pieces:
+            yield from (piece for piece in pieces if isinstance(piece, str))
 
-    def pieces(self, asked: Sequence[Message]) -> Iterator[str | Loading]:
+    def pieces(self, asked: Sequence[Message], *, whole: bool = True) -> Generator[str | Loading, None, None]:
         """Do what `complete` does, and yield a `Loading` whenever the server says that it still loads its model."""
+        return self._receive(lambda client, put: self._stream(client, asked, put, whole=whole))
+
+    def _receive(
+        self, stream: "Callable[[openai.OpenAI, _Put], Iterator[str]]"
+    ) -> Generator[str | Loading, None, None]:
+        """Yield what a stream gives or puts. Another thread reads it, so that the server cannot block this one."""
         self._check_reachable()
         arrived: queue.Queue[_Arrived] = queue.Queue()
         client = self._client()
-        # another thread reads the server's stream, so that the server cannot block this one
-        reading = threading.Thread(target=self._read, args=(client, asked, arrived.put), daemon=True)
+        reading = threading.Thread(target=_read, args=(stream(client, arrived.put), arrived.put), daemon=True)
         reading.start()
         try:
             yield from self._take(arrived)
@@ -141,19 +157,16 @@ class LanguageModel:
                 wait_s = wait_s if isinstance(piece, Loading) else min(self.timeout_s, BETWEEN_WORDS_S)
                 yield piece
 
-    def _read(self, client: "openai.OpenAI", asked: Sequence[Message], put: "Callable[[_Arrived], None]") -> None:
-        """Put each piece, then None, or the exception that ended the stream."""
-        try:
-            for piece in self._stream(client, asked, put):
-                put(piece)
-            put(None)
-        except Exception as error:
-            put(error)
+    def _name(self, client: "openai.OpenAI", put: "_Put") -> Iterator[str]:
+        self.model = self.model or _when_loaded(partial(_first_model, client), self._gives_up(), put)
+        yield self.model
 
-    def _stream(
-        self, client: "openai.OpenAI", asked: Sequence[Message], put: "Callable[[_Arrived], None]"
-    ) -> Iterator[str]:
-        gives_up = time.monotonic() + self.timeout_s - 2 * LOADING_POLL_S  # in time to say that it still loads
+    def _gives_up(self) -> float:
+        """Return when a server that still loads its model is not asked again, in time to say so."""
+        return time.monotonic() + self.timeout_s - 2 * LOADING_POLL_S
+
+    def _stream(self, client: "openai.OpenAI", asked: Sequence[Message], put: "_Put", *, whole: bool) -> Iterator[str]:
+        gives_up = self._gives_up()
         self.model = self.model or _when_loaded(partial(_first_model, client), gives_up, put)
         options: Any = {"messages": list(asked), "temperature": 0.0, "max_tokens": MAX_TOKENS, "stream": True}
         finished: Any = ""
@@ -165,7 +178,7 @@ class LanguageModel:
                 choice = chunk["choices"][0] if chunk["choices"] else {}
                 yield _content(choice)
                 finished = finished or str(choice.get("finish_reason") or "")
-        if finished in ("length", "content_filter"):
+        if whole and finished in ("length", "content_filter"):
             raise WriterError(f"its answer was cut short ({finished})")
         if finished in ("tool_calls", "function_call"):
             raise WriterError("it calls a tool instead of answering, though none was offered")
@@ -219,6 +232,16 @@ class LanguageModel:
         return line.replace(self._key, "…") if self._key != NO_KEY else line
 
 
+def _read(stream: Iterator[str], put: _Put) -> None:
+    """Put each piece, then None, or the exception that ended the stream."""
+    try:
+        for piece in stream:
+            put(piece)
+        put(None)
+    except Exception as error:
+        put(error)
+
+
 def _find_key(url: str) -> str:
     """The key from the environment. Only OpenAI and servers on this machine may get OpenAI's key."""
     host = urlsplit(url).hostname or ""
@@ -226,7 +249,7 @@ def _find_key(url: str) -> str:
     return next((os.environ[name] for name in names if os.environ.get(name)), NO_KEY)
 
 
-def _when_loaded(ask: Callable[[], _T], gives_up: float, put: "Callable[[_Arrived], None]") -> _T:
+def _when_loaded(ask: Callable[[], _T], gives_up: float, put: "_Put") -> _T:
     """Return what a server answers; while it still loads its model, say so and ask again until `gives_up` (monotonic clock)."""
     import openai
 

@@ -170,6 +170,7 @@ def _run(path: str, threads: int) -> None:
     Thread(target=_end_with_stdin, daemon=True).start()
     parameters: Any = xllamacpp.CommonParams()
     parameters.model.path = path
+    parameters.model_alias = {Path(path).name}  # the name of the model, which would be the whole path
     parameters.hostnames, parameters.port = [_HOST], 0
     parameters.n_ctx, parameters.n_parallel = CONTEXT, 1
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads

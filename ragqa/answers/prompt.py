@@ -56,8 +56,13 @@ def messages(question: str, passages: Sequence[Passage]) -> list[dict[str, str]]
 
 def ask(question: str, passages: Sequence[Passage]) -> str:
     """Return the user's message: the passages, numbered from 1, then the question."""
-    numbered = [f"[{number}] {_one_line(heading_path(p))}: {_one_line(p.text)}" for number, p in enumerate(passages, 1)]
+    numbered = [f"[{number}] {as_line(passage)}" for number, passage in enumerate(passages, 1)]
     return "\n\n".join(["Passages:", *numbered, f"Question: {_one_line(question)}"])
+
+
+def as_line(passage: Passage) -> str:
+    """Return a passage as one line: its headings and its text, without special tokens of chat templates."""
+    return f"{_one_line(heading_path(passage))}: {_one_line(passage.text)}"
 
 
 def is_from_example(sentence: str) -> bool:

@@ -2,11 +2,26 @@
 
 import argparse
 import json
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragqa.cli.options import MODEL_HELP, Command, add_candidates, add_embedder, given, real, share, weight, whole
+from ragqa.cli.options import (
+    MODEL_HELP,
+    Command,
+    add_candidates,
+    add_embedder,
+    add_llm_timeout,
+    add_writer,
+    check_writer,
+    given,
+    open_writer,
+    real,
+    share,
+    weight,
+    whole,
+)
 from ragqa.cli.terminal import say
 from ragqa.errors import InputError
 
@@ -22,7 +37,8 @@ def add_commands(command: Command) -> None:
     """Add the commands of this module to the command line."""
     command(
         "dataset", _dataset, "make a dataset of labelled question-passage pairs",
-        "ragqa dataset --passages passages.jsonl --forms what how explain --out dataset/",
+        "ragqa dataset --passages passages.jsonl --forms what how explain --out dataset/\n"
+        "  ragqa dataset --passages passages.jsonl --writer --llm-model-file model.gguf --limit 500 --out dataset/",
         _add_dataset_options,
     )  # fmt: skip
     command(
@@ -68,6 +84,7 @@ def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="dataset folder to write")
     _add_source_options(parser.add_argument_group("sources"))
+    _add_writer_options(parser.add_argument_group("questions of a language model"))
     _add_pair_options(parser.add_argument_group("pairs"))
     _add_label_options(parser.add_argument_group("labels and card"))
 
@@ -86,6 +103,25 @@ def _add_source_options(group: Any) -> None:
     group.add_argument(
         "--feedback", metavar="FILE", help="file of likes and dislikes from the chat, for the passages of --passages"
     )
+
+
+def _add_writer_options(group: Any) -> None:
+    group.add_argument(
+        "--writer",
+        action="store_const",
+        const=True,
+        help="let a language model write one question for each passage, instead of rules; give --llm-base-url or "
+        "--llm-model-file. What it writes is kept in FOLDER.questions.jsonl, where the same command continues after an "
+        "interruption",
+    )
+    group.add_argument(
+        "--limit",
+        type=whole(1),
+        metavar="N",
+        help="let it write questions for only N passages, evenly spaced (default: all)",
+    )
+    add_writer(group, "questions", "rules make the questions")
+    add_llm_timeout(group, "question")
 
 
 def _add_pair_options(group: Any) -> None:
@@ -456,6 +492,7 @@ def _add_metric_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _dataset(options: argparse.Namespace) -> None:
+    check_writer(options, "--writer", wanted=bool(options.writer))
     if options.recipe != _WIKIPEDIA:
         _dataset_of_recipe(options)
         return
@@ -464,8 +501,11 @@ def _dataset(options: argparse.Namespace) -> None:
     from ragqa.training.dataset import PairConfig
     from ragqa.training.make_dataset import DatasetConfig, make_dataset
 
+    if options.writer and options.forms:
+        raise InputError("--forms are forms of the questions that rules make; leave out --forms or --writer")
     config = DatasetConfig(pairs=PairConfig(**given(options, PairConfig)), **given(options, DatasetConfig))
-    print(json.dumps(make_dataset(config), indent=1))
+    with open_writer(options) if options.writer else nullcontext() as writer:
+        print(json.dumps(make_dataset(config, writer), indent=1))
 
 
 def _dataset_of_recipe(options: argparse.Namespace) -> None:

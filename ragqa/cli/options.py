@@ -152,13 +152,16 @@ def check_met(retriever: "Retriever") -> None:
         raise InputError(f"--where: no passage meets {retriever.where}; give another condition")
 
 
-def add_writer(group: Any) -> None:
-    """Add the options that name a language model: `--llm-base-url`, `--llm-model` and `--llm-model-file`."""
+def add_writer(group: Any, writes: str = "answers", default: str = "answers are quoted") -> None:
+    """Add the options that name a language model: `--llm-base-url`, `--llm-model` and `--llm-model-file`.
+
+    `writes` says what the model writes, `default` what happens without one.
+    """
     group.add_argument(
         "--llm-base-url",
         metavar="URL",
-        help="base URL of an OpenAI-compatible server whose language model writes the answers, e.g. "
-        "http://localhost:11434/v1; the environment variable RAGQA_LLM_KEY holds its API key (default: answers are quoted)",
+        help=f"base URL of an OpenAI-compatible server whose language model writes the {writes}, e.g. "
+        f"http://localhost:11434/v1; the environment variable RAGQA_LLM_KEY holds its API key (default: {default})",
     )
     group.add_argument(
         "--llm-model",
@@ -168,7 +171,7 @@ def add_writer(group: Any) -> None:
     group.add_argument(
         "--llm-model-file",
         metavar="FILE",
-        help="GGUF file of a chat model that writes the answers; it runs on this machine as long as the command does",
+        help=f"GGUF file of a chat model that writes the {writes}; it runs on this machine as long as the command does",
     )
 
 
@@ -187,8 +190,17 @@ def open_writer_url(options: argparse.Namespace) -> Iterator[str | None]:
         yield server.url
 
 
-def add_llm_timeout(group: Any) -> None:
-    """Add `--llm-timeout`."""
+def check_writer(options: argparse.Namespace, flag: str, *, wanted: bool) -> None:
+    """Raise `InputError` unless a language model is named exactly if the option `flag` asks for one (`wanted`)."""
+    named = options.llm_base_url or options.llm_model_file
+    if wanted and not named:
+        raise InputError(f"{flag} needs a language model; give --llm-base-url or --llm-model-file")
+    if named and not wanted:
+        raise InputError(f"a language model is named, but {flag} is missing, so it would not be used")
+
+
+def add_llm_timeout(group: Any, writes: str = "answer") -> None:
+    """Add `--llm-timeout`; `writes` is what the model writes."""
     from ragqa.answers.patience import BETWEEN_WORDS_S, FIRST_WORD_S
 
     group.add_argument(
@@ -197,7 +209,7 @@ def add_llm_timeout(group: Any) -> None:
         default=FIRST_WORD_S,
         metavar="SECONDS",
         help="longest wait for the first word of the language model, in seconds, while its server loads the model too "
-        f"(default: {FIRST_WORD_S:g}); later words may take {BETWEEN_WORDS_S:g} seconds each, the whole answer four times "
+        f"(default: {FIRST_WORD_S:g}); later words may take {BETWEEN_WORDS_S:g} seconds each, the whole {writes} four times "
         "as long as the first",
     )
 

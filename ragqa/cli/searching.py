@@ -19,6 +19,7 @@ from ragqa.cli.options import (
     add_where,
     add_writer,
     check_met,
+    check_writer,
     filter_of,
     open_retriever,
     open_writer,
@@ -252,11 +253,7 @@ def _ask(options: argparse.Namespace) -> int:
 
     check_question(options.question)
     where = filter_of(options)
-    named = options.llm_base_url or options.llm_model_file
-    if options.write and not named:
-        raise InputError("--write needs a language model; give --llm-base-url or --llm-model-file")
-    if named and not options.write:
-        raise InputError("a language model is named, but --write is missing, so it would not be used")
+    check_writer(options, "--write", wanted=options.write)
     with open_writer(options) if options.write else nullcontext() as writer:
         retriever = open_retriever(options, options.index, where=where)
         answer = retriever.ask(options.question, options.k, threshold=options.threshold)

@@ -153,30 +153,37 @@ class ExampleSet:
 
 
 def from_passages(passages: Iterable[Passage], forms: Sequence[str] = ("what",)) -> ExampleSet:
-    """Generate questions from passages.
+    """Generate questions from passages by rules (`from_questions`). Raises `CorpusError` if no question can be generated."""
+    passages = tuple(passages)
+    generator = NaturalQuestions(passages, forms)
+    asked = ((question.text, passage) for passage in passages for question in generator.questions(passage))
+    source = from_questions(asked, passages)
+    if not source.examples:
+        raise CorpusError(
+            "no question can be generated; the passages need titles, headings or definitions to ask about"
+        )
+    return source
+
+
+def from_questions(asked: Iterable[tuple[str, Passage]], passages: Iterable[Passage]) -> ExampleSet:
+    """Take generated questions, each with the passage that it was generated from, which is one of the passages.
 
     If several passages of a page answer a question, all are positives. The other passages of their sections are left out: a
     section goes on to answer what its first passage answers. Questions that passages of different pages answer are left out,
-    because either page may be a wrong answer. Raises `CorpusError` if no question can be generated.
+    because either page may be a wrong answer.
     """
     passages = tuple(passages)
-    generator = NaturalQuestions(passages, forms)
     sections: dict[tuple[str, str], list[Passage]] = {}
     for passage in passages:
         sections.setdefault((_page(passage), passage.section), []).append(passage)
     answering: dict[str, tuple[str, list[Passage]]] = {}
-    for passage in passages:
-        for question in generator.questions(passage):
-            answering.setdefault(question.text.casefold(), (question.text, []))[1].append(passage)
+    for question, passage in asked:
+        answering.setdefault(question.casefold(), (question, []))[1].append(passage)
     examples = tuple(
         Example(question, tuple(positives), left_out=_rest_of_sections(positives, sections))
         for question, positives in answering.values()
         if len({p.title for p in positives}) == 1
     )
-    if not examples:
-        raise CorpusError(
-            "no question can be generated; the passages need titles, headings or definitions to ask about"
-        )
     return ExampleSet(passages, examples)
 
 

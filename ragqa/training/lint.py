@@ -9,7 +9,7 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from ragqa.index.bm25 import Bm25Index
@@ -29,6 +29,7 @@ _SAMPLE = 500  # questions that are read, evenly spaced
 _WORST = 10
 _LONGEST = 14  # words of a natural question
 _LEAST_COVERED = 0.6  # fraction of a question's terms that its passage has
+_RELATION = re.compile(r" (?:of|between|behind) ")  # what follows says what is meant
 _WHAT_IS = re.compile(
     r"What (?P<verb>is|are) (?:(?P<article>an?|the) )?(?P<phrase>[^?]+?)(?: in (?P<page>[^?]+))?\?", re.IGNORECASE
 )
@@ -127,17 +128,25 @@ class QuestionReader:
     """Finds faults in questions about passages."""
 
     def __init__(self, passages: Sequence[Passage], reranker: Reranker | None = None) -> None:
-        """Index the passages and learn how they word things."""
+        """Learn how the passages word things."""
+        self._passages = passages
         self._wording = Wording(passages)
-        self._index = Bm25Index.build(passages, fields=Fields(questions=False))
         self._reranker = reranker
         self._analyzer = Analyzer()
         self._titles = {without_parenthesis(passage.title).casefold() for passage in passages}
 
+    @cached_property
+    def _index(self) -> Bm25Index:
+        return Bm25Index.build(self._passages, fields=Fields(questions=False))
+
+    def faults_of_wording(self, question: str, passage: Passage) -> list[Fault]:
+        """Return what is wrong with the grammar and the naturalness of a question about one of the passages."""
+        made = [Fault("grammatical", reason) for reason in self._grammar(question, passage)]
+        return made + [Fault("natural", reason) for reason in self._naturalness(question, passage)]
+
     def faults(self, question: str, positives: Sequence[Passage]) -> list[Fault]:
-        """Return what is wrong with a question that these passages, which are indexed, should answer."""
-        made = [Fault("grammatical", reason) for reason in self._grammar(question, positives[0])]
-        made += [Fault("natural", reason) for reason in self._naturalness(question, positives[0])]
+        """Return what is wrong with a question that these passages should answer."""
+        made = self.faults_of_wording(question, positives[0])
         made += [Fault("answerable", reason) for reason in self._answer(question, positives)]
         ids = {passage.id for passage in positives}
         if ids.isdisjoint(passage.id for passage, _ in self._index.search(question, FOUND_WITHIN)):
@@ -155,9 +164,10 @@ class QuestionReader:
         if starts_wrong(phrase):
             yield f"“{phrase}” is no noun phrase"
             return
-        plural = is_plural(phrase) or " and " in phrase
-        noun = self._wording.noun(phrase, passage.title)
-        if verb == "is" and (re.search(r" (?:and|or) ", phrase) or (noun is not None and noun.plural)):
+        asked = re.split(" (?:between|behind) ", phrase)[0]  # "the difference between a and b" is singular
+        plural = is_plural(asked) or " and " in asked
+        noun = self._wording.noun(asked, passage.title)
+        if verb == "is" and (re.search(r" (?:and|or) ", asked) or (noun is not None and noun.plural)):
             yield f"“is” before the plural “{phrase}”"
         elif not plural and verb == "are":
             yield f"“are” before the singular “{phrase}”"
@@ -187,11 +197,11 @@ class QuestionReader:
             return
         phrase, page = match["phrase"], match["page"]
         title = without_parenthesis(passage.title)
-        if is_vague(phrase) and phrase.casefold() not in self._titles and " of " not in phrase:
+        if is_vague(phrase) and phrase.casefold() not in self._titles and not _RELATION.search(phrase):
             yield f"“{phrase}” does not tell what is meant"
         if page and (is_list_page(passage.title) or (" " in phrase and (match["article"] or "").lower() != "the")):
             yield f"“in {page}” is not needed"
-        alone = (match["article"] or "").lower() == "the" and not page and " of " not in phrase
+        alone = (match["article"] or "").lower() == "the" and not page and not _RELATION.search(phrase)
         if alone and phrase.casefold() not in title.casefold() and phrase.islower():
             yield f"“the {phrase}” points to something said before"
 

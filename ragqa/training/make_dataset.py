@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import CorpusError, InputError
 from ragqa.evaluation.judged import STARTER_SETS, Judged, read_judged
@@ -30,6 +30,10 @@ from ragqa.training.dataset import (
 )
 from ragqa.training.lint import ASPECTS, inspect_questions
 from ragqa.training.soft_labels import soften
+from ragqa.training.written_questions import generate_questions
+
+if TYPE_CHECKING:
+    from ragqa.answers.written import Writer
 
 STYLES = ("ragqa", "reference")
 
@@ -49,6 +53,9 @@ class DatasetConfig:
     answers. The style "reference" is the recipe of the published model and takes only `passages`. A `licence` of None is
     derived from the URLs of the pages.
 
+    With `writer`, a language model writes the questions for the `passages` instead of rules, one for each passage, or for
+    `limit` of them, evenly spaced; the forms of `pairs` are then not used. What it writes is kept in `OUT.questions.jsonl`.
+
     Raises `InputError` for settings that do not go together.
     """
 
@@ -62,6 +69,8 @@ class DatasetConfig:
     teachers: tuple[str, ...] = ()
     teacher_weight: float = 0.25
     check: bool = True
+    writer: bool = False
+    limit: int | None = None
     style: str = "ragqa"
     title: str = "Questions and passages"
     licence: str | None = None
@@ -71,21 +80,37 @@ class DatasetConfig:
             raise InputError("--split names a split of BEIR folders; add --judged")
         if not self.passages and not self.judged:
             raise InputError("nothing to make pairs from; give --passages or --judged")
+        if self.writer and not self.passages:
+            raise InputError("--writer writes questions for passages; add --passages")
+        if self.limit is not None and not self.writer:
+            raise InputError("--limit is the number of questions that a language model writes; add --writer")
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"limit is {self.limit}; at least 1 is needed")
         if self.style not in STYLES:
             raise InputError(f"style is {self.style!r}; it must be one of {', '.join(STYLES)}")
-        if self.style == "reference" and (not self.passages or self.judged or self.miner or self.feedback):
+        others = self.judged or self.miner or self.feedback or self.writer
+        if self.style == "reference" and (not self.passages or others):
             raise InputError(
                 "the reference style takes only --passages, made by `ragqa passages --style reference`; "
-                "leave out --judged, --feedback and --miner"
+                "leave out --judged, --feedback, --miner and --writer"
             )
 
+    @property
+    def journal(self) -> Path:
+        """The file that holds what the language model has written so far."""
+        return Path(f"{Path(self.out)}.questions.jsonl")
 
-def make_dataset(config: DatasetConfig) -> dict[str, Any]:
+
+def make_dataset(config: DatasetConfig, writer: "Writer | None" = None) -> dict[str, Any]:
     """Write a dataset folder and return its lint report (`card.lint`).
 
-    Raises `InputError` or `ModelError` for inputs that do not exist, before a model is loaded, and whatever the readers and
-    `write_dataset` raise.
+    `writer` is the language model that writes questions; give one exactly if `config.writer` is True.
+
+    Raises `InputError` or `ModelError` for inputs that do not exist, before a model is loaded, and whatever the readers,
+    `write_questions` and `write_dataset` raise.
     """
+    if config.writer != (writer is not None):
+        raise InputError(f"config.writer is {config.writer}, but {'a' if writer else 'no'} writer is given")
     check_replaceable(config.out, DATASET_MARK)
     check_models(config.miner, *config.teachers)
     check_inputs(config.passages, config.feedback, *(name for name in config.judged if name not in STARTER_SETS))
@@ -97,7 +122,7 @@ def make_dataset(config: DatasetConfig) -> dict[str, Any]:
         pairs = build_reference(passages, config.pairs)
         generated = {pair.question for own in pairs.values() for pair in own}
     else:
-        sets, dropped = _example_sets(config, passages, judged, reranker)
+        sets, dropped = _example_sets(config, passages, judged, reranker, writer)
         generated = {example.question for example in sets[0].examples} if config.passages else set()
         pairs = _build(sets, config)
     _check_splits(pairs, config.pairs)
@@ -109,38 +134,66 @@ def make_dataset(config: DatasetConfig) -> dict[str, Any]:
         pairs,
         config.out,
         title=config.title,
-        sources=[*(f"{origin.name}; licence: {origin.licence}" for origin in origins), *_models_used(config)],
+        sources=[*(f"{origin.name}; licence: {origin.licence}" for origin in origins), *_models_used(config, writer)],
         licence=config.licence or join_licences(origins),
-        config=config.pairs,
-        more_lint=dropped | _inspect(pairs, generated, reranker if config.style == "reference" else None),
+        config=replace(config.pairs, forms=()) if writer else config.pairs,
+        more_lint=_written_by(writer)
+        | dropped
+        | _inspect(pairs, generated, reranker if config.style == "reference" else None),
     )
 
 
 def _example_sets(
-    config: DatasetConfig, passages: tuple[Passage, ...], judged: Iterable[Judged], reranker: Reranker | None
+    config: DatasetConfig,
+    passages: tuple[Passage, ...],
+    judged: Iterable[Judged],
+    reranker: Reranker | None,
+    writer: "Writer | None",
 ) -> tuple[list[ExampleSet], dict[str, int]]:
     """Return the sets of questions, and the number of generated questions that were dropped, by reason."""
     miner = load_embedder(config.miner) if config.miner else None
     sets: list[ExampleSet] = []
     dropped: dict[str, int] = {}
     if config.passages:
-        generated = replace(from_passages(passages, config.pairs.forms), embedder=miner, reranker=reranker)
+        source, dropped = _generate(config, passages, writer)
+        generated = replace(source, embedder=miner, reranker=reranker)
         if config.check:
-            generated, dropped = _check(generated)
+            generated, unanswered = _check(generated)
+            dropped |= unanswered
         sets.append(generated)
     sets += [replace(from_judged(one), embedder=miner) for one in judged]
     if config.feedback:
         sets.append(replace(from_feedback(read_feedback(config.feedback), passages), embedder=miner))
-    return sets, dropped
+    return sets, {f"dropped_{reason}": count for reason, count in dropped.items()}
+
+
+def _generate(
+    config: DatasetConfig, passages: tuple[Passage, ...], writer: "Writer | None"
+) -> tuple[ExampleSet, dict[str, int]]:
+    if writer is None:
+        return from_passages(passages, config.pairs.forms), {}
+    _LOG.info("the language model writes questions, which are kept in %s", config.journal)
+    source, dropped = generate_questions(passages, writer, config.journal, config.limit)
+    _log_dropped(dropped, sum(dropped.values()) + sum(len(example.positives) for example in source.examples))
+    return source, dropped
 
 
 def _check(generated: ExampleSet) -> tuple[ExampleSet, dict[str, int]]:
     _LOG.info("checking %d generated questions", len(generated.examples))
     with counter(len(generated.examples), "questions") as counted:
         kept, dropped = check_questions(generated, lambda _: counted.update())
-    for reason, count in dropped.items():
-        _LOG.info("dropped %d of %d generated questions: %s", count, len(generated.examples), reason.replace("_", " "))
-    return kept, {f"dropped_{reason}": count for reason, count in dropped.items()}
+    _log_dropped(dropped, len(generated.examples))
+    return kept, dropped
+
+
+def _log_dropped(dropped: Mapping[str, int], count: int) -> None:
+    for reason, number in dropped.items():
+        _LOG.info("dropped %d of %d generated questions: %s", number, count, reason.replace("_", " "))
+
+
+def _written_by(writer: "Writer | None") -> dict[str, Any]:
+    """Return what the lint report says about the language model that wrote the questions."""
+    return {"written_by": writer.model} if writer else {}
 
 
 def _check_splits(pairs: Mapping[str, Sequence[Pair]], config: PairConfig) -> None:
@@ -186,7 +239,9 @@ def _origins(config: DatasetConfig, passages: Sequence[Passage], judged: Iterabl
         yield origin_of(name, own.passages) if name in STARTER_SETS else Origin(Path(name).name, UNKNOWN)
 
 
-def _models_used(config: DatasetConfig) -> Iterable[str]:
+def _models_used(config: DatasetConfig, writer: "Writer | None") -> Iterable[str]:
+    if writer:
+        yield f"questions for the passages: written by the language model {writer.model}"
     if config.miner:
         yield f"hard negatives: BM25 and {config.miner}"
     if config.teachers:
