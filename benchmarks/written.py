@@ -1,6 +1,6 @@
 """Measure written answers: ask a language model 50 questions in several prompts, and count how its answers were graded.
 
-    python benchmarks/written.py ask URL results.jsonl --variant json plain example [--first 15 --unanswerable 5]
+    python benchmarks/written.py ask URL results.jsonl --variant json plain answer both [--first 15 --unanswerable 5]
     python benchmarks/written.py sheet results.jsonl sheet.jsonl      # answers to grade, without their variants
     python benchmarks/written.py report results.jsonl grades.jsonl
 
@@ -52,16 +52,23 @@ def as_json(question: str, passages: Sequence[Passage]) -> list[Message]:
     return [{"role": "system", "content": JSON_INSTRUCTIONS}, {"role": "user", "content": data}]
 
 
-def without_example(question: str, passages: Sequence[Passage]) -> list[Message]:
-    """The prompt of today without its example exchange."""
+def without_examples(question: str, passages: Sequence[Passage]) -> list[Message]:
+    """The prompt of today without its example exchanges."""
     first, *_, last = prompt.messages(question, passages)
     return [first, last]
 
 
+def with_one_example(question: str, passages: Sequence[Passage]) -> list[Message]:
+    """The prompt of today without the example of a question that the passages do not answer."""
+    first, asked, answered, *_, last = prompt.messages(question, passages)
+    return [first, asked, answered, last]
+
+
 VARIANTS: Mapping[str, Callable[[str, Sequence[Passage]], list[Message]]] = {
     "json": as_json,
-    "plain": without_example,
-    "example": prompt.messages,
+    "plain": without_examples,
+    "answer": with_one_example,
+    "both": prompt.messages,
 }
 
 
@@ -182,7 +189,7 @@ def report(results: Path, grades: Path) -> None:
         counted = counts.setdefault(output.variant, Counter())
         _count(counted, output, written, graded[key_of(output, written)])
     columns = "questions right partly wrong refused true unmarked false marked unanswerable refused-or-marked s".split()
-    print("| variant |", " | ".join(columns), "|\n|---" * (len(columns) + 1) + "|")
+    print(f"| variant | {' | '.join(columns)} |\n{'|---' * (len(columns) + 1)}|")
     for variant, counted in counts.items():
         seconds = counted["s"] / max(1, counted["questions"] + counted["unanswerable"])
         print(f"| {variant} |", " | ".join(str(counted[c]) for c in columns[:-1]), f"| {seconds:.0f} |")

@@ -67,7 +67,7 @@ def test_the_reranker_refuses_what_only_shares_words() -> None:
         "Soup",
         text="Salt, pepper, onions and units of vinegar; step by step, at random, off the stove, switches.",
     )
-    said = "Dropout units, at random, every step [1]."
+    said = "Units, at random, every step [1]."
     assert check_sentence(said, [soup], None) == "supported"
     assert check_sentence(said, [soup], reranker) == "unsupported"
 
@@ -118,8 +118,8 @@ def test_the_check_is_as_good_as_was_measured(starter_passages: tuple[Passage, .
     assert [row["passage"] for row in rows if text_hash(by_id[row["passage"]].text) != row["hash"]] == []
     found = [check_sentence(f"{row['sentence']} [1]", [by_id[row["passage"]]], None) == "supported" for row in rows]
     right = sum(row["supported"] and yes for row, yes in zip(rows, found, strict=True))
-    assert right / sum(found) > 0.7
-    assert right / sum(row["supported"] for row in rows) > 0.9
+    assert right / sum(found) > 0.8
+    assert right / sum(row["supported"] for row in rows) > 0.8
     assert not any(yes for row, yes in zip(rows, found, strict=True) if row["kind"] == "number")
 
 

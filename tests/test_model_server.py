@@ -172,7 +172,7 @@ def test_too_little_memory_is_one_line(model: Path, monkeypatch: pytest.MonkeyPa
 def test_ask_runs_a_model_from_a_file(
     model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("ragqa.answers.written.MAX_TOKENS", 24)  # such a small model may write on and on
+    monkeypatch.setattr("ragqa.answers.language_model.MAX_TOKENS", 24)  # such a small model may write on and on
     code = main(["ask", "what is dropout?", "-k", "1", "--bm25-only", "--write", "--llm-model-file", str(model)])
     printed = capsys.readouterr()
     assert f"{model.name}: ready in" in printed.err

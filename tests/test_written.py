@@ -112,7 +112,7 @@ def test_nothing_but_question_passages_and_instructions_is_sent(
         "stream": True,
         "messages": messages(QUESTION, [hit.passage for hit in HITS]),
     }
-    system, asked, answered, user = body["messages"]
+    system, asked, answered, _, _, user = body["messages"]
     assert system == {"role": "system", "content": INSTRUCTIONS}
     assert asked["content"].endswith(f"Question: {EXAMPLE_QUESTION}")
     assert answered == {"role": "assistant", "content": EXAMPLE_ANSWER}

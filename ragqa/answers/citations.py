@@ -1,8 +1,8 @@
 """A check whether the passages that a written sentence cites support it, by words, numbers, negations and antonyms.
 
-A sentence counts as supported if its cited passages hold most of its words and each of its numbers in a similar context, if no
-clause there says the same with the opposite negation or about something else, and if the reranker, where there is one, takes a
-cited passage for an answer to the sentence.
+A sentence counts as supported if its cited passages hold most of its words close together, and each of its numbers in a similar
+context, if no clause there says the same with the opposite negation or about something else, and if the reranker, where there is
+one, takes a cited passage for an answer to the sentence.
 
 The check proves nothing. It misses swapped roles ("A trains B" for "B trains A"; comparisons are checked) and opposites that
 are neither negations nor among the antonyms below ("only once" for "k times"). It rejects paraphrases that share few words.
@@ -20,7 +20,8 @@ from ragqa.text.passages import full_text, heading_path, sentences
 
 SUPPORTED, UNSUPPORTED, UNCITED, PENDING = "supported", "unsupported", "uncited", "pending"
 
-LEAST_COVERAGE = 0.5  # minimum share of the sentence's terms in its passages; both limits: benchmarks/support.py
+LEAST_COVERAGE = 0.5  # minimum share of the sentence's terms in its passages; all limits: benchmarks/README.md
+LEAST_NEARBY = 0.75  # the same for a statement in two adjoining sentences of one passage and its headings
 LEAST_LOGIT = 0.0  # minimum logit of the reranker for the sentence (as the question) and its best passage
 _SAME_CLAUSE = 0.6  # minimum share of common terms at which two clauses say the same or the opposite
 _SAME_STATEMENT = 0.7  # minimum share of common terms, without the subject, at which two statements say the same
@@ -160,6 +161,7 @@ def _is_said(said: str, cited: Sequence[Passage]) -> bool:
     texts = [full_text(passage) for passage in cited]
     return (
         coverage(said, texts) >= LEAST_COVERAGE
+        and all(max(_nearby(part, passage) for passage in cited) >= LEAST_NEARBY for part in _statements(said))
         and all(_has_number(number, clause, texts) for clause in clauses(said) for number in _numbers(clause))
         and not _is_denied(said, texts)
         and not _has_antonym(said, texts)
@@ -173,6 +175,14 @@ def coverage(said: str, texts: Sequence[str]) -> float:
     """Return the share of a sentence's terms, 0 to 1, that occur in the texts."""
     own, known = set(_terms(said)), {term for text in texts for term in _terms(text)}
     return len(own & known) / len(own) if own else 0.0
+
+
+def _nearby(statement: str, passage: Passage) -> float:
+    """Return the largest share of a statement's terms that two adjoining sentences of a passage and its headings hold."""
+    own, headings = set(_terms(_NEGATION.sub("", statement))), set(_terms(heading_path(passage)))
+    read = [set(_terms(passage.text[start:end])) for start, end in sentences(passage.text)]
+    pairs = zip(read, [*read[1:], set()], strict=True)
+    return max(len(own & (headings | one | other)) / len(own) for one, other in pairs) if own else 1.0
 
 
 def clauses(text: str) -> list[str]:

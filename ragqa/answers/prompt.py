@@ -1,6 +1,6 @@
 """A question and its passages in, the messages for a language model out.
 
-The prompt is for small models (1 to 3 billion parameters) and large ones alike: four rules, one example exchange from another
+The prompt is for small models (1 to 3 billion parameters) and large ones alike: four rules, two example exchanges from another
 field, and each passage as a numbered paragraph. benchmarks/README.md compares it with other prompts.
 """
 
@@ -33,6 +33,7 @@ EXAMPLE_PASSAGES = (
     ),
 )
 EXAMPLE_QUESTION = "Why are there tides?"
+EXAMPLE_UNANSWERED = "How high is the highest tide of the world?"  # by the first passage
 EXAMPLE_ANSWER = (
     "Tides rise and fall because the Moon pulls the near side of the ocean harder than the far side [2]. "
     "The Sun adds a weaker pull, and at new and full moon both pulls add up to spring tides [2]. "
@@ -42,7 +43,9 @@ _SPECIAL_TOKEN = re.compile(r"<(?=[|/]|start_of|end_of)|\[(?=/?INST)")  # of cha
 
 
 def messages(question: str, passages: Sequence[Passage]) -> list[dict[str, str]]:
-    """Return the messages to send: the instructions, the example exchange, and the passages with the question.
+    """Return the messages to send: the instructions, two example exchanges, and the passages with the question.
+
+    In the second example the passages do not answer, since small models would rather make something up than say so.
 
     Every passage is one line, so that no passage can look like another one or like the question.
     """
@@ -50,6 +53,8 @@ def messages(question: str, passages: Sequence[Passage]) -> list[dict[str, str]]
         {"role": "system", "content": INSTRUCTIONS},
         {"role": "user", "content": ask(EXAMPLE_QUESTION, EXAMPLE_PASSAGES)},
         {"role": "assistant", "content": EXAMPLE_ANSWER},
+        {"role": "user", "content": ask(EXAMPLE_UNANSWERED, EXAMPLE_PASSAGES[:1])},
+        {"role": "assistant", "content": REFUSAL},
         {"role": "user", "content": ask(question, passages)},
     ]
 
