@@ -63,7 +63,7 @@ def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data",
-        metavar="DIR",
+        metavar="FOLDER",
         help=f"data folder of a recipe other than {_WIKIPEDIA} (use with --out and --seed only)",
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="dataset folder to write")
@@ -81,7 +81,9 @@ def _add_source_options(group: Any) -> None:
         help="BEIR folder of questions and judgments to use; may be repeated",
     )
     group.add_argument(
-        "--split", metavar="NAME", help="judgments to use: qrels/NAME.tsv of the BEIR folders (default: test)"
+        "--split",
+        metavar="NAME",
+        help="judgments to use: qrels/NAME.tsv of the BEIR folders (default: test, else the only file)",
     )
     group.add_argument(
         "--feedback", metavar="FILE", help="file of likes and dislikes from the chat, for the passages of --passages"
@@ -356,7 +358,9 @@ def _add_calibrate_options(parser: argparse.ArgumentParser) -> None:
         help=f"BEIR folders whose questions are used, or bundled sets: {', '.join(STARTER_SETS)}",
     )
     parser.add_argument(
-        "--split", metavar="NAME", help="judgments to use: qrels/NAME.tsv of a BEIR folder (default: test)"
+        "--split",
+        metavar="NAME",
+        help="judgments to use: qrels/NAME.tsv of a BEIR folder (default: test, else the only file)",
     )
     parser.add_argument(
         "--questions",
@@ -396,7 +400,9 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
         "whose names end in -test (default: starter)",
     )
     parser.add_argument(
-        "--split", metavar="NAME", help="judgments to use: qrels/NAME.tsv of a BEIR folder (default: test)"
+        "--split",
+        metavar="NAME",
+        help="judgments to use: qrels/NAME.tsv of a BEIR folder (default: test, else the only file)",
     )
     parser.add_argument(
         "--exclude-self", action="store_true", help="leave out the document whose id is the id of the question"
