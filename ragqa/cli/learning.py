@@ -36,7 +36,7 @@ def add_commands(command: Command) -> None:
         _add_export_options,
     )  # fmt: skip
     command(
-        "calibrate", _calibrate, "fit the probabilities of a reranker's best hits to judged questions",
+        "calibrate", _calibrate, "calibrate a reranker: fit its probabilities to judged questions",
         "ragqa calibrate reranker/ --dataset dataset/",
         _add_calibrate_options,
     )  # fmt: skip
@@ -209,7 +209,7 @@ def _add_no_calibration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-calibration",
         action="store_true",
-        help="do not fit the probabilities of the best hits to the eval pairs; without them ragqa ask never abstains",
+        help="do not calibrate the model on the eval pairs; without a calibration, ragqa ask never abstains",
     )
 
 
