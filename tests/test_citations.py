@@ -67,7 +67,7 @@ def test_the_reranker_refuses_what_only_shares_words() -> None:
         "Soup",
         text="Salt, pepper, onions and units of vinegar; step by step, at random, off the stove, switches.",
     )
-    said = "Units, at random, every step [1]."
+    said = "Dropout switches random units off [1]."
     assert check_sentence(said, [soup], None) == "supported"
     assert check_sentence(said, [soup], reranker) == "unsupported"
 

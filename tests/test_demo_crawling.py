@@ -118,8 +118,8 @@ def test_the_command_states_the_limits(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         main(["demo", "--help"])
     told = " ".join(capsys.readouterr().out.split())
-    assert f"most pages in one crawl (default: {MAX_PAGES})" in told
-    assert f"longest time of one crawl, in minutes (default: {MAX_MINUTES:g})" in told
+    assert f"maximum number of pages in one crawl (default: {MAX_PAGES})" in told
+    assert f"time limit of one crawl, in minutes (default: {MAX_MINUTES:g})" in told
     for option in ("--crawl-pages", "--crawl-minutes"):
         with pytest.raises(SystemExit):
             main(["demo", "--allow-crawl", "ada@example.org", "--index", "none", option, "0"])

@@ -28,10 +28,10 @@ ADDED = {"crawl": ["--api-url", "{api}"], "evaluate": ["--questions", "3"]}
 
 
 def commands() -> list[list[str]]:
-    """The words of each ragqa command on the page."""
+    """The words of each ragqa command on the page, without those that need an account of the hub."""
     blocks = [t.content for t in MarkdownIt().parse(PAGE.read_text(encoding="utf8")) if t.type == "fence"]
     lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    return [shlex.split(line)[1:] for line in lines if line.startswith("ragqa ")]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("ragqa ") and "publish" not in line.split()]
 
 
 def shrink(words: list[str], tiny: Path, api_url: str) -> list[str]:

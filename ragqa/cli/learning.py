@@ -52,7 +52,7 @@ def add_commands(command: Command) -> None:
         _add_export_options,
     )  # fmt: skip
     command(
-        "calibrate", _calibrate, "fit the probabilities of a reranker's best hits to judged questions",
+        "calibrate", _calibrate, "calibrate a reranker: fit its probabilities to judged questions",
         "ragqa calibrate reranker/ --dataset dataset/",
         _add_calibrate_options,
     )  # fmt: skip
@@ -79,7 +79,7 @@ def _add_dataset_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data",
-        metavar="DIR",
+        metavar="FOLDER",
         help=f"data folder of a recipe other than {_WIKIPEDIA} (use with --out and --seed only)",
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="dataset folder to write")
@@ -98,7 +98,9 @@ def _add_source_options(group: Any) -> None:
         help="BEIR folder of questions and judgments to use; may be repeated",
     )
     group.add_argument(
-        "--split", metavar="NAME", help="judgments to use: qrels/NAME.tsv of the BEIR folders (default: test)"
+        "--split",
+        metavar="NAME",
+        help="judgments to use: qrels/NAME.tsv of the BEIR folders (default: test, else the only file)",
     )
     group.add_argument(
         "--feedback", metavar="FILE", help="file of likes and dislikes from the chat, for the passages of --passages"
@@ -243,7 +245,7 @@ def _add_no_calibration(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-calibration",
         action="store_true",
-        help="do not fit the probabilities of the best hits to the eval pairs; without them ragqa ask never abstains",
+        help="do not calibrate the model on the eval pairs; without a calibration, ragqa ask never abstains",
     )
 
 
@@ -392,7 +394,9 @@ def _add_calibrate_options(parser: argparse.ArgumentParser) -> None:
         help=f"BEIR folders whose questions are used, or bundled sets: {', '.join(STARTER_SETS)}",
     )
     parser.add_argument(
-        "--split", metavar="NAME", help="judgments to use: qrels/NAME.tsv of a BEIR folder (default: test)"
+        "--split",
+        metavar="NAME",
+        help="judgments to use: qrels/NAME.tsv of a BEIR folder (default: test, else the only file)",
     )
     parser.add_argument(
         "--questions",
@@ -432,7 +436,9 @@ def _add_evaluate_options(parser: argparse.ArgumentParser) -> None:
         "whose names end in -test (default: starter)",
     )
     parser.add_argument(
-        "--split", metavar="NAME", help="judgments to use: qrels/NAME.tsv of a BEIR folder (default: test)"
+        "--split",
+        metavar="NAME",
+        help="judgments to use: qrels/NAME.tsv of a BEIR folder (default: test, else the only file)",
     )
     parser.add_argument(
         "--exclude-self", action="store_true", help="leave out the document whose id is the id of the question"

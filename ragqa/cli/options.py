@@ -24,7 +24,7 @@ Command = Callable[[str, Run, str, str, AddOptions], Any]
 Number = TypeVar("Number", int, float)
 
 MODEL_HELP = "reranker: folder or hub id (default: the bundled one)"
-NO_DENSE_HELP = "find candidates with BM25 alone, without the embedder"
+NO_DENSE_HELP = "do not use the embedder; find candidates with BM25 alone"
 
 
 def whole(least: int, most: int | None = None) -> Callable[[str], int]:
@@ -134,12 +134,12 @@ def add_where(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         help="search only passages whose metadata or fields meet a condition, such as category=physics, 'date>=2024' or "
-        "'language in en,de' (operators: =, !=, <, <=, >, >=, in); may be repeated: all must hold",
+        "'language in en,de' (operators: =, !=, <, <=, >, >=, in); may be repeated; all must be met",
     )
 
 
 def filter_of(options: argparse.Namespace) -> "Filter | None":
-    """Return the filter of `--where`, None without one. Raises `InputError` for text that is no condition."""
+    """Return the filter of `--where`, or None without one. Raises `InputError` for an invalid condition."""
     from ragqa.index.filters import Filter
 
     return Filter.parse(options.where) if options.where else None
@@ -171,13 +171,13 @@ def add_writer(group: Any, writes: str = "answers", default: str = "answers are 
     group.add_argument(
         "--llm-model-file",
         metavar="FILE",
-        help=f"GGUF file of a chat model that writes the {writes}; it runs on this machine as long as the command does",
+        help=f"GGUF file of a chat model that writes the {writes}; it runs on this machine until the command ends",
     )
 
 
 @contextmanager
 def open_writer_url(options: argparse.Namespace) -> Iterator[str | None]:
-    """Yield the base URL of the server that writes answers, None without one; that of `--llm-model-file` runs meanwhile."""
+    """Yield the base URL of the server that writes answers, or None. The server of `--llm-model-file` ends with the context."""
     if options.llm_model_file is None:
         yield options.llm_base_url
         return
@@ -208,15 +208,15 @@ def add_llm_timeout(group: Any, writes: str = "answer") -> None:
         type=real(0),
         default=FIRST_WORD_S,
         metavar="SECONDS",
-        help="longest wait for the first word of the language model, in seconds, while its server loads the model too "
-        f"(default: {FIRST_WORD_S:g}); later words may take {BETWEEN_WORDS_S:g} seconds each, the whole {writes} four times "
-        "as long as the first",
+        help="longest wait for the first word of the language model, in seconds, including the time to load the model "
+        f"(default: {FIRST_WORD_S:g}). Each later word may take {BETWEEN_WORDS_S:g} seconds, the whole {writes} four times as "
+        "long as the first word",
     )
 
 
 @contextmanager
 def open_writer(options: argparse.Namespace) -> "Iterator[Writer | None]":
-    """Yield what writes answers, None if they are quoted; with `--llm-model-file`, a model runs in the meantime."""
+    """Yield the writer of answers, or None if answers are quoted. A model of `--llm-model-file` ends with the context."""
     from ragqa.answers.written import Writer
 
     with open_writer_url(options) as url:
@@ -224,7 +224,7 @@ def open_writer(options: argparse.Namespace) -> "Iterator[Writer | None]":
 
 
 def check_sources(options: argparse.Namespace, index: str | None) -> None:
-    """Raise `RagqaError` if there is no such index, or if a model of `add_retriever` cannot be one; load nothing."""
+    """Raise `RagqaError` if there is no such index, or if `--model` or `--embedder` cannot be a model; load nothing."""
     from ragqa.models.named import check_models
     from ragqa.storage.generations import current
 

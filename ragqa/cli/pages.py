@@ -52,7 +52,7 @@ def _add_crawl_options(parser: argparse.ArgumentParser) -> None:
         "--contact", metavar="ADDRESS", help="your e-mail address or URL, for the User-Agent (required)"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="list the categories and print how many pages would be fetched"
+        "--dry-run", action="store_true", help="list the categories and print the number of pages that would be fetched"
     )
     parser.add_argument("--retry-failed", action="store_true", help="fetch only the titles that failed before")
     _add_seed_options(parser.add_argument_group("pages to fetch"))
@@ -85,7 +85,7 @@ def _add_request_options(group: Any) -> None:
         type=float,
         default=0.0,
         metavar="SECONDS",
-        help="shortest time from one request to the next, in seconds (default: 0)",
+        help="minimum time between requests, in seconds (default: 0)",
     )
     group.add_argument(
         "--in-flight",
@@ -127,9 +127,7 @@ def _add_seed_options(group: Any) -> None:
         metavar="NAME",
         help="category whose articles to take; may be repeated",
     )
-    group.add_argument(
-        "--depth", type=int, metavar="N", help="number of levels of subcategories to follow (default: 0)"
-    )
+    group.add_argument("--depth", type=int, metavar="N", help="levels of subcategories to include (default: 0)")
     group.add_argument(
         "--title", action="append", default=[], metavar="TITLE", help="title of a page to take; may be repeated"
     )
@@ -190,7 +188,7 @@ def _add_passages_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=MAX_CHARS,
         metavar="N",
-        help=f"longest passage in characters (default: {MAX_CHARS})",
+        help=f"maximum length of a passage in characters (default: {MAX_CHARS})",
     )
     parser.add_argument(
         "--style",

@@ -146,7 +146,7 @@ def _parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     """Return the parser for these arguments. Recipes are imported only if the first argument is none of the other commands."""
     parser = argparse.ArgumentParser(
         prog="ragqa",
-        description="Answer questions about machine learning from indexed pages, and show the passages that prove the answer.",
+        description="Answer questions about machine learning from indexed pages and cite the passages that support the answer.",
     )
     parser.add_argument("--version", action="version", version=f"ragqa {ragqa.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)

@@ -186,14 +186,18 @@ def _add_crawl_options(group: Any) -> None:
         "contact; a folder that does not exist starts as a copy of the starter corpus",
     )
     group.add_argument(
-        "--crawl-pages", type=whole(1), default=500, metavar="N", help="most pages in one crawl (default: 500)"
+        "--crawl-pages",
+        type=whole(1),
+        default=500,
+        metavar="N",
+        help="maximum number of pages in one crawl (default: 500)",
     )
     group.add_argument(
         "--crawl-minutes",
         type=real(0),
         default=30.0,
         metavar="MINUTES",
-        help="longest time of one crawl, in minutes (default: 30)",
+        help="time limit of one crawl, in minutes (default: 30)",
     )
     group.add_argument(
         "--api-url", metavar="URL", help="api.php of the MediaWiki to crawl (default: that of English Wikipedia)"
@@ -274,7 +278,7 @@ def _written_as_dict(written: "Written") -> dict[str, Any]:
 
 
 def _written_as_text(written: "Written") -> str:
-    """Return a written answer; the sentences that no passage supports are marked as on the page."""
+    """Format a written answer; ⚠ marks sentences that no passage supports."""
     from ragqa.answers.citations import SUPPORTED
 
     if not written.text:
@@ -357,7 +361,7 @@ def _demo(options: argparse.Namespace) -> None:
 
 
 def _open_crawler(options: argparse.Namespace) -> "Crawler | None":
-    """Return what crawls into the index folders, or None if --allow-crawl is not given. Create missing folders."""
+    """Return the crawler for the index folders, or None without --allow-crawl. Create missing folders."""
     from ragqa.demo import Crawler, begin_folder
 
     if options.allow_crawl is None:

@@ -34,7 +34,7 @@ MCP_EXAMPLE = """ragqa mcp --http --port 8000
 
 
 def add_commands(command: Command) -> None:
-    """Add the command of this module to the command line."""
+    """Add the commands of this module to the command line."""
     command(
         "serve", _serve, "serve reranking, embeddings, search and answers to other programs over HTTP",
         EXAMPLE,
@@ -63,14 +63,14 @@ def _add_serve_options(parser: argparse.ArgumentParser) -> None:
         type=whole(1),
         default=MOST_DOCUMENTS,
         metavar="N",
-        help=f"most texts in one request (default: {MOST_DOCUMENTS})",
+        help=f"maximum number of texts in one request (default: {MOST_DOCUMENTS})",
     )
     group.add_argument(
         "--max-requests",
         type=whole(1),
         default=MOST_REQUESTS,
         metavar="N",
-        help="most requests that a worker answers or keeps waiting; it refuses more with status 429 "
+        help="maximum number of requests that a worker answers or queues; it refuses more with status 429 "
         f"(default: {MOST_REQUESTS})",
     )
     group.add_argument(
@@ -81,7 +81,7 @@ def _add_serve_options(parser: argparse.ArgumentParser) -> None:
         help=f"longest time to answer a request, in seconds (default: {TIMEOUT_S:g})",
     )
     add_writer(group)
-    _add_environment(parser)
+    _add_environment(parser, "API keys, separated by commas, or @FILE; requests need one, except to /health and /ready")
 
 
 def _add_access(group: Any, host: str, port: int) -> None:
@@ -105,11 +105,8 @@ def _add_access(group: Any, host: str, port: int) -> None:
     )
 
 
-def _add_environment(parser: argparse.ArgumentParser, when: str = "") -> None:
-    parser.epilog = (
-        f"{parser.epilog}\n\nenvironment:\n  RAGQA_API_KEYS  API keys{when}, separated by commas, or @FILE; every request "
-        "needs one of them"
-    )
+def _add_environment(parser: argparse.ArgumentParser, keys: str) -> None:
+    parser.epilog = f"{parser.epilog}\n\nenvironment:\n  RAGQA_API_KEYS  {keys}"
 
 
 def _access(options: argparse.Namespace) -> dict[str, Any]:
@@ -131,7 +128,7 @@ def _add_mcp_options(parser: argparse.ArgumentParser) -> None:
         "--http", action="store_true", help="serve over streamable HTTP (default: over stdin and stdout)"
     )
     _add_access(group, LOOPBACK, PORT)
-    _add_environment(parser, " of --http")
+    _add_environment(parser, "API keys of --http, separated by commas, or @FILE; every request needs one")
 
 
 def _mcp(options: argparse.Namespace) -> None:
