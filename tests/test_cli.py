@@ -354,7 +354,7 @@ def bad(tmp_path: Path, index: Path, monkeypatch: pytest.MonkeyPatch) -> dict[st
         ("evaluate --judged {empty}", "is not a BEIR folder"),
         ("verify {empty}", "is not an index, model, dataset or file of records"),
         ("train --dataset {empty} --out {out}", "is not a dataset"),
-        ("calibrate {missing} --judged starter", "{missing} is not a folder; export the model into one first"),
+        ("calibrate {missing} --judged starter", "{missing} is not a folder; download the model into one first"),
         ("calibrate {index}", "calibrating needs questions; give --dataset or --judged"),
         ("evaluate --titles {titles}", "no question is left to measure with"),
     ],

@@ -72,7 +72,7 @@ def calibrate_folder(
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise ModelError(f"{folder} is not a folder; export the model into one first: ragqa export")
+        raise ModelError(f"{folder} is not a folder; download the model into one first, or export yours: ragqa export")
     check_enough(sets)
     Reranker.load(folder)
     if not is_sealed(folder):
