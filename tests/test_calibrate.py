@@ -73,7 +73,10 @@ def test_what_cannot_be_calibrated_stays_as_it_was(model: Path, tmp_path: Path) 
     with pytest.raises(CorpusError, match="best hits"):
         calibrate_folder(model, [judged_pairs(wrong)])
     assert {path: path.read_bytes() for path in model.rglob("*") if path.is_file()} == before
-    with pytest.raises(ModelError, match=r"owner/name is not a folder; download the model into one first, or export yours: ragqa export"):
+    with pytest.raises(
+        ModelError,
+        match=r"owner/name is not a folder; download the model into one first, or export yours: ragqa export",
+    ):
         calibrate_folder("owner/name", [judged_pairs(PAIRS)])
     (model / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"notes\.txt was not written by ragqa"):

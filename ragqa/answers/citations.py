@@ -1,8 +1,8 @@
 """A check whether the passages that a written sentence cites support it, by words, numbers, negations and antonyms.
 
 A sentence counts as supported if its cited passages hold most of its words close together, and each of its numbers in a similar
-context; if no clause there says the same with the opposite negation or about something else; and if the reranker, given one, takes
-a cited passage for an answer to the sentence.
+context; if no clause there says the same with the opposite negation, or about something else; and if the reranker, if there is
+one, takes a cited passage for an answer to the sentence.
 
 The check proves nothing. It misses swapped roles ("A trains B" for "B trains A"; comparisons are checked) and opposites that
 are neither negations nor among the antonyms below ("only once" for "k times"). It rejects paraphrases that share few words.
