@@ -6,7 +6,7 @@ one, takes a cited passage for an answer to the sentence.
 
 The check proves nothing. It misses swapped roles ("A trains B" for "B trains A"; comparisons are checked) and opposites that
 are neither negations nor among the antonyms below ("only once" for "k times"). It rejects paraphrases that share few words.
-Three in four sentences that it calls supported really are; benchmarks/README.md has the figures by kind of error.
+Four in five sentences that it calls supported really are; benchmarks/README.md has the figures by kind of error.
 """
 
 import re
