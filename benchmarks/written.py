@@ -87,7 +87,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """A grade of an answer, and the truth of each of its sentences; `key` is the hash of question and text."""
+    """A grade of an answer, and the truth of each of its sentences; `key` is the hash of question and raw output."""
 
     key: str
     grade: str
@@ -159,8 +159,8 @@ def read_again(retriever: Retriever, output: Output) -> tuple[Written, list[Pass
     return read_answer(output.question, output.raw, passages, retriever.reranker), passages
 
 
-def key_of(output: Output, written: Written) -> str:
-    return text_hash(f"{output.question}\n{written.text}")
+def key_of(output: Output) -> str:
+    return text_hash(f"{output.question}\n{output.raw}")
 
 
 def write_sheet(results: Path, sheet: Path) -> None:
@@ -168,8 +168,8 @@ def write_sheet(results: Path, sheet: Path) -> None:
     retriever, rows = Retriever.open(), {}
     for output in read_outputs(results):
         written, passages = read_again(retriever, output)
-        rows[key_of(output, written)] = {
-            "key": key_of(output, written),
+        rows[key_of(output)] = {
+            "key": key_of(output),
             "question": output.question,
             "passages": [full_text(p) for p in passages],
             "sentences": [s.text for s in written.sentences],
@@ -187,7 +187,7 @@ def report(results: Path, grades: Path) -> None:
     for output in read_outputs(results):
         written, _ = read_again(retriever, output)
         counted = counts.setdefault(output.variant, Counter())
-        _count(counted, output, written, graded[key_of(output, written)])
+        _count(counted, output, written, graded[key_of(output)])
     columns = "questions right partly wrong refused true unmarked false marked unanswerable refused-or-marked s".split()
     print(f"| variant | {' | '.join(columns)} |\n{'|---' * (len(columns) + 1)}|")
     for variant, counted in counts.items():

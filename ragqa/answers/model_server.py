@@ -173,6 +173,7 @@ def _run(path: str, threads: int) -> None:
     parameters.model_alias = {Path(path).name}  # the name of the model, which would be the whole path
     parameters.hostnames, parameters.port = [_HOST], 0
     parameters.n_ctx, parameters.n_parallel = CONTEXT, 1
+    parameters.cache_ram_mib = 0  # by default the server keeps the states of earlier prompts, up to 8 GB
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = threads
     server = xllamacpp.Server(parameters)
     with Path(os.devnull).open("wb") as nowhere:  # the log tells why a model cannot be loaded; later it would only grow
