@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ from ragqa.records import Hit, Passage
 from ragqa.storage.json_lines import read_json_lines
 from ragqa.training.written_questions import WrittenQuestion, write_questions
 
-QUESTION = "What does dropout do?"
+QUESTION, LONG_TASK = "What does dropout do?", "Count from one to ten thousand."
 HITS = [Hit(Passage("a#0", "Dropout", text="Dropout switches random units off in each step."), 1.0, None, 1.0, 1)]
 LONG = [Hit(Passage("b#0", "Words", text="word " * 9000), 1.0, None, 1.0, 1)]
 
@@ -84,16 +85,14 @@ def test_an_answer_is_streamed(server: ModelServer) -> None:
 
 def first_words(server: ModelServer, question: str) -> str:
     """Listen until something is written, and no longer."""
-    growing = Writer(server.url).write(question, HITS)
-    text = next(growing).text
-    growing.close()  # type: ignore[attr-defined]
-    return text
+    with closing(Writer(server.url).complete([{"role": "user", "content": question}])) as growing:
+        return next(growing)
 
 
 def test_two_users_are_answered_and_to_stop_listening_ends_the_work(server: ModelServer) -> None:
     """The server answers one request at a time, so the later one is only answered because the earlier one has ended."""
     with ThreadPoolExecutor(2) as threads:
-        assert all(threads.map(first_words, [server] * 2, [QUESTION, "Count from one to ten thousand."]))
+        assert all(threads.map(first_words, [server] * 2, [QUESTION, LONG_TASK]))
     assert first_words(server, QUESTION)
 
 
@@ -116,7 +115,7 @@ def test_a_context_that_is_too_small_is_one_line(server: ModelServer) -> None:
 
 def test_a_server_that_is_killed_while_it_writes_is_one_line(model: Path) -> None:
     with start_model(model) as server:
-        growing = Writer(server.url, timeout_s=20).write(QUESTION, HITS)
+        growing = Writer(server.url, timeout_s=20).complete([{"role": "user", "content": LONG_TASK}])
         next(growing)
         server._process.kill()
         with pytest.raises(WriterError, match="stopped"):
