@@ -410,7 +410,7 @@ def test_a_conversation_is_shown_as_far_as_it_is_kept() -> None:
     assert talk
     data = json.loads(json.dumps(as_data([last("zebra")] * (MOST_TURNS - 1))))
     for number in range(3):
-        *_, (_, shown, _, kept) = talk(QUESTION, "small", BM25, 5, 50, 0.2, False, data)
+        *_, (_, shown, _, kept) = talk(QUESTION, "small", BM25, 5, 50, 0.2, False, "", data)
         data = json.loads(json.dumps(kept))
         assert len(data) == MOST_TURNS, number
         assert shown == messages(from_data(data))  # a vote names a message by its place

@@ -226,12 +226,12 @@ def test_the_settings_choose_ranking_number_and_corpus(visit: Visit) -> None:
 
 def test_the_settings_hold_a_filter(visit: Visit) -> None:
     visit.open_settings()
-    visit.page.get_by_label("Filter").fill(f"title={PASSAGES[0].title}")
+    visit.page.get_by_label("Filter, a condition").fill(f"title={PASSAGES[0].title}")
     visit.ask(QUESTION)
     shown = visit.cards().all_inner_texts()
     assert len(shown) == 2
     assert all("Dropout" in card and "Boosting" not in card for card in shown)
-    visit.page.get_by_label("Filter").fill("nowhere=1")
+    visit.page.get_by_label("Filter, a condition").fill("nowhere=1")
     visit.ask(QUESTION)
     assert "Where: no passage has the key 'nowhere'" in visit.said()[1]
 

@@ -132,8 +132,7 @@ def _add_settings(corpora: Mapping[str, Corpus], writer: Writer | None) -> list[
         gr.Slider(0, 1, THRESHOLD, step=0.05, label="Least probability to answer", visible=calibrated),
         gr.Checkbox(writer is not None, label="Write an answer with the language model", visible=writer is not None),
         gr.Textbox(
-            label="Filter",
-            info="Answer only from passages that meet each condition: one per line",
+            label="Filter, a condition per line",
             placeholder="title=Overfitting",
             lines=2,
             max_length=MOST_TYPED,
