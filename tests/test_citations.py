@@ -157,3 +157,7 @@ def test_the_passage_that_supports_a_sentence_is_found() -> None:
     passages = [*PASSAGES, INVERTED]
     assert find_support("Boosting is slower to train than bagging [1].", passages, None) == len(passages)
     assert find_support("Tides are caused by the Moon.", passages, None) is None
+
+
+def test_a_passage_without_text_supports_nothing() -> None:
+    assert check_sentence("Dropout helps [1].", [Passage("e", "Dropout helps")], None) == "unsupported"

@@ -12,6 +12,7 @@ Four in five sentences that it calls supported really are; benchmarks/README.md 
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from ragqa.models.reranker import Reranker
 from ragqa.records import Passage
@@ -181,8 +182,8 @@ def _nearby(statement: str, passage: Passage) -> float:
     """Return the largest share of a statement's terms that two adjoining sentences of a passage and its headings hold."""
     own, headings = set(_terms(_NEGATION.sub("", statement))), set(_terms(heading_path(passage)))
     read = [set(_terms(passage.text[start:end])) for start, end in sentences(passage.text)]
-    pairs = zip(read, [*read[1:], set()], strict=True)
-    return max(len(own & (headings | one | other)) / len(own) for one, other in pairs) if own else 1.0
+    pairs = pairwise([*read, set()])
+    return max((len(own & (headings | one | other)) / len(own) for one, other in pairs), default=0.0) if own else 1.0
 
 
 def clauses(text: str) -> list[str]:

@@ -46,7 +46,7 @@ _Put = Callable[[_Arrived], None]
 
 
 class LanguageModel:
-    """A language model on an OpenAI-compatible server. Can be shared between threads. Connects only in `complete`."""
+    """A language model on an OpenAI-compatible server. Can be shared between threads. Connects only when it is asked."""
 
     def __init__(
         self,
@@ -158,8 +158,11 @@ class LanguageModel:
                 yield piece
 
     def _name(self, client: "openai.OpenAI", put: "_Put") -> Iterator[str]:
-        self.model = self.model or _when_loaded(partial(_first_model, client), self._gives_up(), put)
-        yield self.model
+        yield self._find_name(client, self._gives_up(), put)
+
+    def _find_name(self, client: "openai.OpenAI", gives_up: float, put: "_Put") -> str:
+        self.model = self.model or _when_loaded(partial(_first_model, client), gives_up, put)
+        return self.model
 
     def _gives_up(self) -> float:
         """Return when a server that still loads its model is not asked again, in time to say so."""
@@ -167,10 +170,10 @@ class LanguageModel:
 
     def _stream(self, client: "openai.OpenAI", asked: Sequence[Message], put: "_Put", *, whole: bool) -> Iterator[str]:
         gives_up = self._gives_up()
-        self.model = self.model or _when_loaded(partial(_first_model, client), gives_up, put)
+        model = self._find_name(client, gives_up, put)
         options: Any = {"messages": list(asked), "temperature": 0.0, "max_tokens": MAX_TOKENS, "stream": True}
         finished: Any = ""
-        create: Callable[[], Any] = partial(client.chat.completions.create, model=self.model, **options)
+        create: Callable[[], Any] = partial(client.chat.completions.create, model=model, **options)
         with _when_loaded(create, gives_up, put) as stream:
             for chunk in _chunks(
                 stream.response

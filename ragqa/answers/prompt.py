@@ -62,12 +62,12 @@ def messages(question: str, passages: Sequence[Passage]) -> list[dict[str, str]]
 def ask(question: str, passages: Sequence[Passage]) -> str:
     """Return the user's message: the passages, numbered from 1, then the question."""
     numbered = [f"[{number}] {as_line(passage)}" for number, passage in enumerate(passages, 1)]
-    return "\n\n".join(["Passages:", *numbered, f"Question: {_one_line(question)}"])
+    return "\n\n".join(["Passages:", *numbered, f"Question: {one_line(question)}"])
 
 
 def as_line(passage: Passage) -> str:
     """Return a passage as one line: its headings and its text, without special tokens of chat templates."""
-    return f"{_one_line(heading_path(passage))}: {_one_line(passage.text)}"
+    return f"{one_line(heading_path(passage))}: {one_line(passage.text)}"
 
 
 def is_from_example(sentence: str) -> bool:
@@ -75,7 +75,7 @@ def is_from_example(sentence: str) -> bool:
     return _words(sentence) in _EXAMPLE_SENTENCES
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Join lines, and separate the characters that begin special tokens of chat templates."""
     return " ".join(_SPECIAL_TOKEN.sub(lambda found: f"{found[0]} ", text).split())
 

@@ -147,8 +147,7 @@ def filter_of(options: argparse.Namespace) -> "Filter | None":
 
 def check_met(retriever: "Retriever") -> None:
     """Raise `InputError` if no passage meets the filter of a retriever."""
-    mask = retriever.index.mask(retriever.where)
-    if mask is not None and not mask.any():
+    if retriever.none_meets():
         raise InputError(f"--where: no passage meets {retriever.where}; give another condition")
 
 

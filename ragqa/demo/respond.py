@@ -201,8 +201,7 @@ def _write(writer: Writer, turn: Turn, answered: Answer, reranker: Reranker | No
     try:
         for written in writer.write(answered.question, answered.hits, reranker):
             turn = replace(turn, written=cited(written, len(answered.hits)))
-            doing = "is still loading" if written.loading else "is writing"
-            yield turn if turn.written else replace(turn, working=f"{writer.name} {doing}…")
+            yield replace(turn, working=f"{writer.name} is still loading…") if written.loading else turn
     except WriterError as error:
         yield replace(turn, written=(), note=f"No written answer: {error}")
         return

@@ -1,13 +1,14 @@
 """A follow-up question and its conversation in, the whole question in a language model's words out.
 
 The rules (`conversation`) decide what a follow-up is, since models also rewrite questions that stand alone. What a model writes
-is used only if it adds no words of its own and names the topic; otherwise the rules' question stays.
+is used only if it names the topic and adds at most one word of its own; otherwise the rules' question stays.
 """
 
 from collections.abc import Sequence
 
 from ragqa.answers.language_model import LanguageModel, Message
 from ragqa.answers.plain_text import plain_text
+from ragqa.answers.prompt import one_line
 from ragqa.records import Answer
 from ragqa.search.conversation import standalone
 from ragqa.text.analyzer import usual_analyzer
@@ -46,12 +47,12 @@ def _messages(question: str, earlier: Sequence[Answer]) -> list[Message]:
         {"role": "system", "content": _INSTRUCTIONS},
         {"role": "user", "content": _EXAMPLE},
         {"role": "assistant", "content": _EXAMPLE_REPLY},
-        {"role": "user", "content": "\n".join([*map(_told, earlier), f"Last question: {_one_line(question)}"])},
+        {"role": "user", "content": "\n".join([*map(_told, earlier), f"Last question: {one_line(question)}"])},
     ]
 
 
 def _told(answer: Answer) -> str:
-    return f"Question: {_one_line(answer.question)}\nAnswer: {_one_line(answer.text)[:_ANSWER_CHARS]}"
+    return f"Question: {one_line(answer.question)}\nAnswer: {one_line(answer.text)[:_ANSWER_CHARS]}"
 
 
 def _first_line(written: str) -> str:
@@ -68,7 +69,3 @@ def _is_usable(restated: str, question: str, by_rules: str, earlier: Sequence[An
     known = {term for answer in earlier for term in terms(f"{answer.question} {answer.text}")} | set(terms(by_rules))
     topic = set(terms(by_rules)) - typed
     return len(written - known - typed) <= _MOST_NEW_TERMS and (not topic or not topic.isdisjoint(written))
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
