@@ -8,7 +8,7 @@ import argparse
 import json
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -145,7 +145,12 @@ def compare_with_model(retriever: Retriever, url: str, count: int, show: bool, s
     chosen = list(islice(changed, count))
     print(f"| by | number | same | near | hit@{DEPTH} as asked | hit@{DEPTH} rewritten |\n|---|---|---|---|---|---|")
     print(f"| rules {summarize([measure(retriever, case) for case in chosen])}")
-    outcomes = [measure(retriever, case, partial(restate, LanguageModel(url))) for case in chosen]
+    model = LanguageModel(url)
+
+    def rewrite(question: str, earlier: Sequence[Answer]) -> str:
+        return restate(model, question, standalone(question, earlier), earlier)
+
+    outcomes = [measure(retriever, case, rewrite) for case in chosen]
     if show:
         for case, outcome in zip(chosen, outcomes, strict=True):
             _show(case, outcome)

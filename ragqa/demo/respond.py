@@ -80,7 +80,7 @@ def _steps(
     if model is not None and asked != typed:
         yield replace(turn, working=f"{model.name} is reading the question…")
         try:
-            asked = restate(model, typed, answers(earlier))
+            asked = restate(model, typed, asked, answers(earlier))
             turn = clock.note(turn, "read the question")
         except WriterError as error:
             turn = replace(turn, note=f"No written answer, and rules completed the question: {error}")

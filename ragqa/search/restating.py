@@ -10,7 +10,6 @@ from ragqa.answers.language_model import LanguageModel, Message
 from ragqa.answers.plain_text import plain_text
 from ragqa.answers.prompt import one_line
 from ragqa.records import Answer
-from ragqa.search.conversation import standalone
 from ragqa.text.analyzer import usual_analyzer
 
 _INSTRUCTIONS = """Rewrite the last question so that it can be understood without the conversation.
@@ -29,12 +28,11 @@ _MOST_CHARS = 200
 _MOST_NEW_TERMS = 1  # terms of a rewritten question that do not occur in the conversation
 
 
-def restate(model: LanguageModel, question: str, earlier: Sequence[Answer]) -> str:
-    """Return what `standalone` returns, for a follow-up in the words of a language model.
+def restate(model: LanguageModel, question: str, by_rules: str, earlier: Sequence[Answer]) -> str:
+    """Return `by_rules`, which is `standalone(question, earlier)`, for a follow-up in the words of a language model.
 
     The model is not asked if the question can be understood alone. Raises `WriterError` if its server fails.
     """
-    by_rules = standalone(question, earlier)
     if by_rules == question:
         return question
     asked = _messages(question, [answer for answer in earlier if answer.hits][-_TURNS:])

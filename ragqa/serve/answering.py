@@ -63,7 +63,8 @@ def _with_topic(retriever: Retriever, earlier: Sequence[str], question: str, mod
             hits = tuple(retriever.find(asked, _TOPIC_HITS)[0][:_TOPIC_HITS])
             answers.append(Answer(asked, "", hits, (), abstained=not hits))
     asked = retriever.corrected(question)
-    return standalone(asked, answers) if model is None else restate(model, asked, answers)
+    by_rules = standalone(asked, answers)
+    return by_rules if model is None else restate(model, asked, by_rules, answers)
 
 
 def say(answer: Answer) -> Said:
