@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from textwrap import shorten
 from typing import Any, NoReturn
 
@@ -100,7 +100,8 @@ class Page:
     `url` is the address that the text comes from. `about` is set instead if the text was written for ragqa, as that of the
     starter corpus: the address of Wikipedia's article on the same topic. `aliases` are the titles that redirect to the page,
     sorted; titles that redirect to one of its sections are left out. `metadata` is free data to filter by (`Metadata`); its
-    passages get the same.
+    passages get the same. `places` say where the text stands in the file at `url`: offsets in `text`, ascending, each with the
+    URL fragment of the text from there on, such as `page=3` of a PDF file or `L12` for line 12.
     """
 
     title: str
@@ -112,6 +113,7 @@ class Page:
     aliases: tuple[str, ...] = ()
     about: str = ""
     metadata: Mapping[str, Any] = field(default_factory=_no_metadata)
+    places: tuple[tuple[int, str], ...] = ()
 
     def __post_init__(self) -> None:
         _freeze_metadata(self)
@@ -120,13 +122,18 @@ class Page:
         return f"Page({self.title!r}, {_short(self.text)})"
 
 
+def with_text(page: Page, text: str) -> Page:
+    """Return the page with another text. Its places are dropped if the text has changed, because their offsets may be wrong."""
+    return page if text == page.text else replace(page, text=text, places=())
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Passage:
     """A piece of a page: `page.text[start:end] == text`.
 
     `id` is unique in a corpus. `section` is the nearest heading above the passage, empty in the lead of the page. `url` links
-    to the revision and the section; it is empty if the page has no URL. `title`, `aliases`, `about` and `metadata` are those of
-    the page. Models do not read the metadata.
+    to the revision and the section, or to the place in a file; it is empty if the page has no URL. `title`, `aliases`, `about`
+    and `metadata` are those of the page. Models do not read the metadata.
     """
 
     id: str

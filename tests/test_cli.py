@@ -451,7 +451,7 @@ def test_update_changes_and_removes_pages(tmp_path: Path, index: Path, run: Run)
     message = "page 'Bagging' is both to be removed and among the passages; leave out one of the two"
     assert (code, out, err.splitlines()[-1]) == (1, "", f"ragqa: {message}")
     code, _, err = run("update", index)
-    assert (code, err) == (1, "ragqa: nothing to update: give --passages or --remove\n")
+    assert (code, err) == (1, "ragqa: nothing to update: give --passages, --pages or --remove\n")
 
 
 def test_a_damaged_index_is_found_by_verify(index: Path, run: Run) -> None:

@@ -54,6 +54,7 @@ ONLY_PARSED = {
     "ragqa publish": "it needs the network and an account",
     "accelerate launch": "it takes minutes to hours",
     "ragqa demo": "it serves until it is stopped",
+    "ragqa index notes/ --out index/ --watch": "it runs until it is stopped",
     "ragqa serve": "it serves until it is stopped",
     "ragqa mcp": "it serves until it is stopped",
     "claude mcp add": "it needs Claude Code",
@@ -123,6 +124,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_bytes(gzip.compress((folder / "pages.jsonl").read_bytes()))
     (folder / "handbook").mkdir()
     (folder / "handbook" / "backups.md").write_text("# Backups\n\nBackups run at night. They take an hour.\n")
+    (folder / "faq.csv").write_text("question,reply,year\nHow long do backups take?,They take an hour.,2026\n")
     (folder / "titles.txt").write_text("Perceptron\n")
     write_dump(folder / "enwiki-latest-pages-articles-multistream.xml.bz2")
     for name in ("scifact", "arguana"):

@@ -32,7 +32,7 @@ EXTRAS_OF_ROOMS = {
     "process": {"demo"},
     "recipes": {"demo"},
     "serve": {"mcp", "serve"},
-    "text": {"crawl", "dump"},  # wikitext
+    "text": {"crawl", "documents", "dump", "parquet"},  # wikitext
     "training": {"train"},
     "wiki": {"crawl", "dump"},
 }

@@ -35,9 +35,13 @@ def test_pages_are_read_from_json_lines(tmp_path: Path, name: str) -> None:
 def test_pages_are_read_from_a_folder_in_order_of_file_names(write: Write) -> None:
     folder = write("articles/b.md", ["---", "title: First", "---"]).parent
     write("articles/a.md", [*FRONT, "", "Lead.", "", "## Use ", "Text # 1.", "### In C#", "#hash"])
-    write("articles/notes.txt", ["no article"])
+    write("articles/notes.txt", ["A note"])
     text = "Lead.\n\n== Use ==\nText # 1.\n=== In C# ===\n#hash"
-    assert list(read_pages(folder)) == [Page("A: b", "https://a.org/A", text=text), Page("First")]
+    assert list(read_pages(folder)) == [
+        Page("A: b", "https://a.org/A", text=text),
+        Page("First", (folder / "b.md").as_uri()),
+        Page("notes", (folder / "notes.txt").as_uri(), text="A note", places=((0, "L1"),)),
+    ]
 
 
 def test_front_matter_may_name_an_article_on_the_topic(write: Write) -> None:
@@ -50,13 +54,21 @@ def test_front_matter_may_name_an_article_on_the_topic(write: Write) -> None:
     [
         (["---", "title: A"], "line 1: the front matter has no end: a second line --- must follow it"),
         (["---", "title: A", "no colon", "---"], "line 3: 'key: value' is needed, not 'no colon'"),
-        (["---", "url: https://a.org", "---"], "line 1: the front matter holds no title"),
-        (["---", "title:", "---"], "line 1: the front matter holds no title"),
     ],
 )
 def test_bad_front_matter_is_named_with_its_line(write: Write, lines: list[str], message: str) -> None:
     with pytest.raises(RecordError, match=rf"a\.md, {message}"):
         read_article(write("a.md", lines))
+
+
+@pytest.mark.parametrize(
+    "lines", [["---", "url: https://a.org", "---"], ["---", "title:", "url: https://a.org", "---"]]
+)
+def test_front_matter_without_title_leaves_the_title_to_the_first_heading_or_the_name(
+    write: Write, lines: list[str]
+) -> None:
+    assert read_article(write("a.md", lines)) == Page("a", "https://a.org")
+    assert read_article(write("a.md", [*lines, "", "# Mulch", "Text."])) == Page("Mulch", "https://a.org", text="Text.")
 
 
 @pytest.mark.parametrize(
@@ -71,6 +83,8 @@ def test_bad_front_matter_is_named_with_its_line(write: Write, lines: list[str],
         (["No heading.", "#tag", "## Use"], "a", "No heading.\n#tag\n== Use =="),
         (["```sh", "# no title", "## no heading", "```", "Text."], "a", "```sh\n# no title\n## no heading\n```\nText."),
         (["~~~~", "```", "~~~", "# code", "~~~~", "# Title", "Text."], "Title", "~~~~\n```\n~~~\n# code\n~~~~\nText."),
+        (["Mulch", "=====", "Text.", "", "Use", "---", "Beds."], "Mulch", "Text.\n\n== Use ==\nBeds."),
+        (["Text.", "goes on", "---", "- a", "---", "# Mulch"], "Mulch", "Text.\ngoes on\n---\n- a\n---"),
     ],
 )
 def test_plain_markdown_is_titled_by_its_first_heading_or_its_name(
@@ -78,7 +92,9 @@ def test_plain_markdown_is_titled_by_its_first_heading_or_its_name(
 ) -> None:
     path = write("a.md", lines)
     assert read_article(path) == Page(title, text=text)
-    assert list(read_pages(path)) == list(read_pages(path.parent)) == [Page(title, text=text)]
+    assert list(read_pages(path)) == list(read_pages(path.parent))
+    (page,) = read_pages(path)
+    assert (page.title, page.text, page.url) == (title, text, path.as_uri())
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -101,7 +117,7 @@ def test_pages_are_read_with_line_feeds_so_that_offsets_count_in_them(write: Wri
     ]
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "a.PDF", "a.html", "dump.xml.bz2", "dump.xml.gz"])
+@pytest.mark.parametrize("name", ["notes.rst", "a.DOC", "a.odt", "dump.xml.bz2", "dump.xml.gz"])
 def test_what_pages_are_not_read_from_is_named_with_what_they_are_read_from(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"%PDF")
     ending = {"dump.xml.bz2": ".bz2", "dump.xml.gz": ".xml"}.get(name, Path(name).suffix.lower())

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ragqa.index.filters import Filter
     from ragqa.models.reranker import Reranker
     from ragqa.search.retriever import Retriever
+    from ragqa.text.tables import Columns
 
 Run = Callable[[argparse.Namespace], int | None]  # runs a command, returns its exit status
 AddOptions = Callable[[argparse.ArgumentParser], None]
@@ -75,6 +76,45 @@ def given(options: argparse.Namespace, config: Any) -> dict[str, Any]:
     return {
         name: tuple(value) if isinstance(value, list) else value for name, value in values.items() if value is not None
     }
+
+
+def add_pages(parser: argparse.ArgumentParser) -> None:
+    """Add the paths of pages, which may also be given with `--pages`."""
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        metavar="PATH",
+        help="pages to cut: JSON Lines files, documents (Markdown, text, HTML, notebooks, PDF, DOCX, EPUB), folders of "
+        'documents, tables (CSV, TSV, Parquet), or "starter" for the starter corpus',
+    )
+    parser.add_argument("--pages", nargs="+", default=[], metavar="PATH", help="another way to name these paths")
+    add_columns(parser)
+
+
+def add_columns(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name the columns of tables."""
+    for field in ("title", "text", "url"):
+        parser.add_argument(
+            f"--{field}-column",
+            metavar="NAME",
+            help=f"column of a table, or key of JSON Lines, that holds the {field} (default: {field}); all columns that are "
+            "not named become metadata",
+        )
+
+
+def named_columns(options: argparse.Namespace) -> "Columns":
+    """Return the columns that the options of `add_columns` name."""
+    from ragqa.text.tables import Columns
+
+    return Columns(options.title_column, options.text_column, options.url_column)
+
+
+def named_pages(options: argparse.Namespace) -> list[str]:
+    """Return the paths of `add_pages`. Raises `InputError` if there are none."""
+    paths = [*options.paths, *options.pages]
+    if not paths:
+        raise InputError("no pages are named; give files or folders, such as notes/")
+    return paths
 
 
 def add_embedder(parser: argparse.ArgumentParser) -> None:

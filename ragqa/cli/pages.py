@@ -7,7 +7,7 @@ from collections.abc import Container, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ragqa.cli.options import Command, given
+from ragqa.cli.options import Command, add_columns, add_pages, given, named_columns, named_pages
 from ragqa.cli.terminal import say
 from ragqa.progress import bar
 from ragqa.storage.json_lines import write_json_lines
@@ -36,7 +36,7 @@ def add_commands(command: Command) -> None:
     )  # fmt: skip
     command(
         "passages", _passages, "cut pages into passages",
-        "ragqa passages --pages pages.jsonl --out passages.jsonl",
+        "ragqa passages notes/ --out passages.jsonl",
         _add_passages_options,
     )  # fmt: skip
 
@@ -166,8 +166,9 @@ def _add_clean_options(parser: argparse.ArgumentParser) -> None:
         "--pages",
         required=True,
         metavar="PATH",
-        help="pages to clean: JSON Lines or Markdown file, or folder of Markdown files",
+        help="pages to clean: JSON Lines file, table, document, or folder of documents",
     )
+    add_columns(parser)
     _add_records_out(parser)
 
 
@@ -175,13 +176,7 @@ def _add_passages_options(parser: argparse.ArgumentParser) -> None:
     from ragqa.text.make_passages import STYLES
     from ragqa.text.passages import MAX_CHARS
 
-    parser.add_argument(
-        "--pages",
-        required=True,
-        nargs="+",
-        metavar="PATH",
-        help='pages to cut: JSON Lines or Markdown files, folders of Markdown files, or "starter" for the starter corpus',
-    )
+    add_pages(parser)
     _add_records_out(parser)
     parser.add_argument(
         "--max-chars",
@@ -308,15 +303,18 @@ def _import_dump(options: argparse.Namespace) -> int:
 
 def _clean(options: argparse.Namespace) -> None:
     from ragqa.text.clean import clean_page
-    from ragqa.text.pages import read_pages
+    from ragqa.text.make_passages import read_all_pages
 
-    count = write_json_lines(options.out, map(clean_page, bar(read_pages(options.pages), "pages")))
+    pages = read_all_pages([options.pages], columns=named_columns(options))
+    count = write_json_lines(options.out, map(clean_page, bar(pages, "pages")))
     print(f"{options.out}: {count} pages")
 
 
 def _passages(options: argparse.Namespace) -> None:
     from ragqa.text.make_passages import PassagesConfig, make_passages
 
+    options.pages, options.columns = named_pages(options), named_columns(options)
     report = make_passages(PassagesConfig(**given(options, PassagesConfig)))
     debris = f"{100 * report.debris / report.passages:.1f} % list debris"
-    print(f"{options.out}: {report.passages:,} passages of {report.pages:,} pages, {debris}")
+    skipped = f"; {report.skipped:,} files skipped" if report.skipped else ""
+    print(f"{options.out}: {report.passages:,} passages of {report.pages:,} pages, {debris}{skipped}")

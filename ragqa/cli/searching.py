@@ -5,22 +5,27 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from ragqa.cli.options import (
     Command,
     add_built_with,
+    add_columns,
     add_embedder,
     add_llm_timeout,
+    add_pages,
     add_retriever,
     add_where,
     add_writer,
     check_met,
     check_writer,
     filter_of,
+    named_columns,
+    named_pages,
     open_retriever,
     open_writer,
     real,
@@ -29,7 +34,7 @@ from ragqa.cli.options import (
 )
 from ragqa.cli.terminal import printable, wrap
 from ragqa.errors import InputError
-from ragqa.progress import counter
+from ragqa.progress import bar, counter
 from ragqa.records import Answer, Hit, Passage
 from ragqa.storage.json_lines import read_json_lines
 
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from ragqa.answers.written import Written
     from ragqa.demo import Crawler
     from ragqa.index.folder import IndexReport
+    from ragqa.index.watch import Watcher
 
 NO_GOOD_ANSWER = 3  # exit status of `ask`
 
@@ -44,8 +50,8 @@ NO_GOOD_ANSWER = 3  # exit status of `ask`
 def add_commands(command: Command) -> None:
     """Add the commands of this module to the command line."""
     command(
-        "index", _index, "build a search index from passages",
-        "ragqa index --passages passages.jsonl --out index/",
+        "index", _index, "build a search index from passages or pages",
+        "ragqa index notes/ --out index/",
         _add_index_options,
     )  # fmt: skip
     command(
@@ -65,8 +71,15 @@ def add_commands(command: Command) -> None:
 def _add_index_options(parser: argparse.ArgumentParser) -> None:
     from ragqa.index.bm25 import K1, B
 
-    parser.add_argument("--passages", required=True, metavar="FILE", help="file of passages, made by ragqa passages")
+    add_pages(parser)
+    parser.add_argument("--passages", metavar="FILE", help="file of passages, made by ragqa passages, instead of pages")
     parser.add_argument("--out", required=True, metavar="FOLDER", help="index folder to write")
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="go on after the build: update the index whenever a document in these folders is added, changed or removed, "
+        "until Ctrl-C",
+    )
     parser.add_argument(
         "--k1", type=float, default=K1, help=f"BM25: how much repeated words count, at least 0 (default: {K1})"
     )
@@ -84,6 +97,14 @@ def _add_update_options(parser: argparse.ArgumentParser) -> None:
         help="file of all passages of the new and changed pages; they replace the pages with the same titles",
     )
     parser.add_argument(
+        "--pages",
+        nargs="+",
+        default=[],
+        metavar="PATH",
+        help="new and changed pages, instead of their passages: files, documents or folders, as for ragqa index",
+    )
+    add_columns(parser)
+    parser.add_argument(
         "--remove", action="append", default=[], metavar="TITLE", help="title of a page to remove; may be repeated"
     )
     add_built_with(parser)
@@ -98,8 +119,9 @@ def _add_verify_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="FILE",
-        help="files of the pages that the passages were cut from; checks that every passage is text of its page",
+        help="files or folders of the pages that the passages were cut from; checks that every passage is text of its page",
     )
+    add_columns(parser)
 
 
 def _add_ask_options(parser: argparse.ArgumentParser) -> None:
@@ -208,13 +230,37 @@ def _index(options: argparse.Namespace) -> None:
     from ragqa.index.folder import build_index
     from ragqa.models.named import load_embedder
 
-    passages = tuple(read_json_lines(options.passages, Passage))
+    if not (options.passages or options.paths or options.pages):
+        raise InputError("nothing to index: give pages, such as a folder of notes, or --passages")
+    watcher = _open_watcher(options) if options.watch else None
+    passages = watcher.read() if watcher else tuple(_read_passages(options, [*options.paths, *options.pages]))
     embedder = None if options.no_dense else load_embedder(options.embedder)
     with counter(len(passages) if embedder else 0, "passages") as counted:
         report = build_index(
             options.out, passages, embedder=embedder, k1=options.k1, b=options.b, progress=counted.update
         )
     _print_index(options.out, report)
+    if watcher:
+        watcher.watch(options.out, embedder, lambda report: _print_index(options.out, report))
+
+
+def _read_passages(options: argparse.Namespace, pages: Sequence[str]) -> Iterable[Passage]:
+    """Return the passages of the file or of the pages that are named; none if neither is."""
+    from ragqa.text.make_passages import cut_pages, read_all_pages
+
+    if pages and options.passages:
+        raise InputError("pages and --passages exclude each other; give one of the two")
+    if options.passages:
+        return read_json_lines(options.passages, Passage)
+    return chain.from_iterable(cut_pages(bar(read_all_pages(pages, columns=named_columns(options)), "pages")))
+
+
+def _open_watcher(options: argparse.Namespace) -> "Watcher":
+    from ragqa.index.watch import Watcher
+
+    if options.passages:
+        raise InputError("--watch needs folders of documents; leave out --passages")
+    return Watcher(named_pages(options))
 
 
 def _update(options: argparse.Namespace) -> None:
@@ -224,12 +270,12 @@ def _update(options: argparse.Namespace) -> None:
     from ragqa.storage.files import check_inputs
     from ragqa.storage.generations import current
 
-    if is_up_to_date(options.index) and not options.passages and not options.remove:
-        raise InputError("nothing to update: give --passages or --remove")
+    if is_up_to_date(options.index) and not (options.passages or options.pages or options.remove):
+        raise InputError("nothing to update: give --passages, --pages or --remove")
     current(options.index)
-    check_inputs(options.passages)
+    check_inputs(options.passages, *options.pages)
     embedder = load_embedder(options.embedder) if options.embedder else None
-    passages = read_json_lines(options.passages, Passage) if options.passages else ()
+    passages = _read_passages(options, options.pages)
     with counter(None, "passages") as counted:
         report = update_index(options.index, passages, options.remove, embedder=embedder, progress=counted.update)
     _print_index(options.index, report)
@@ -238,7 +284,8 @@ def _update(options: argparse.Namespace) -> None:
 def _print_index(folder: str, report: "IndexReport") -> None:
     print(
         f"{folder}: {report.passages:,} passages, {report.embedded:,} of them embedded now; pages: {len(report.added):,} "
-        f"added, {len(report.changed):,} changed, {len(report.removed):,} removed"
+        f"added, {len(report.changed):,} changed, {len(report.removed):,} removed",
+        flush=True,  # a pipe shows each update of --watch at once
     )
 
 
@@ -246,7 +293,7 @@ def _verify(options: argparse.Namespace) -> None:
     from ragqa.index.verify import verify
     from ragqa.text.make_passages import read_all_pages
 
-    pages = tuple(read_all_pages(options.pages))
+    pages = tuple(read_all_pages(options.pages, columns=named_columns(options)))
     for path in options.path:
         print(f"{path}: {verify(path, pages)}")
 

@@ -163,7 +163,7 @@ def read_starter(folder: str | Path | None = None, max_chars: int = MAX_CHARS) -
     text in the page). The passages that overlap with that text are relevant.
     """
     folder = Path(folder) if folder is not None else starter_folder()
-    pages = {page.title: page for page in read_pages(folder)}
+    pages = {page.title: page for page in read_pages(folder, lambda _: None)}
     passages = {title: split(page, max_chars) for title, page in pages.items()}
     questions, relevance, answers, uncovered = {}, {}, {}, []
     for number, row in read_rows(folder / "questions.jsonl"):

@@ -21,7 +21,8 @@ _BLOCK = 1 << 16  # bytes
 
 LONGEST_LINE = 1 << 24  # bytes; the longest article of Wikipedia has two million
 
-_METADATA = "metadata"
+_PLACES = "places"
+_OPTIONAL = ("metadata", _PLACES)
 
 _GZIP, _GZIP_MAGIC = ".gz", b"\x1f\x8b"
 
@@ -161,17 +162,15 @@ def cut_unfinished(path: Path) -> None:
 
 
 def json_line(record: Any) -> bytes:
-    """Return one record as a line of a JSON Lines file. Empty metadata of a record are left out."""
+    """Return one record as a line of a JSON Lines file. Empty metadata and places of a record are left out."""
     row = record if isinstance(record, dict) else as_row(record)
     return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
 
 def as_row(record: Any) -> dict[str, Any]:
-    """Return a record as plain data for JSON, without empty metadata: older files and programs do not know the field."""
+    """Return a record as plain data for JSON, without empty metadata and places: older programs do not know these fields."""
     row = asdict(record)
-    if not row.get(_METADATA, True):
-        del row[_METADATA]
-    return row
+    return {name: value for name, value in row.items() if value or name not in _OPTIONAL}
 
 
 def _parse(path: str | Path, number: int, line: bytes) -> dict[str, Any]:
@@ -197,10 +196,22 @@ def construct(record: type[Record], row: dict[str, Any]) -> Record:
             value = row[name]
             if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
                 raise InputError(f"{name!r} is {type(value).__name__}, not {' or '.join(k.__name__ for k in kinds)}")
-            values[name] = _strings(name, value) if isinstance(value, list) else value
+            values[name] = _items(name, value) if isinstance(value, list) else value
         elif required:
             raise InputError(f"{name!r} is missing")
     return record(**values)
+
+
+def _items(name: str, items: list[Any]) -> tuple[Any, ...]:
+    return _places(items) if name == _PLACES else _strings(name, items)
+
+
+def _places(items: list[Any]) -> tuple[tuple[int, str], ...]:
+    """Return pairs of an offset and a URL fragment."""
+    for item in items:
+        if not (isinstance(item, list) and [type(part) for part in item] == [int, str]):
+            raise InputError(f"{_PLACES!r} holds {item!r}, not an offset with a URL fragment, such as [0, 'page=1']")
+    return tuple(sorted((offset, place) for offset, place in items))
 
 
 def _strings(name: str, items: list[Any]) -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""Markup in, readable text out: wikitext and Markdown become pages; pages become passages, sentences, words and questions."""
+"""Markup in, readable text out: wikitext and documents become pages; pages become passages, sentences, words and questions."""

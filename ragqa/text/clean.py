@@ -7,9 +7,8 @@ links are dropped too.
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
-from ragqa.records import Page
+from ragqa.records import Page, with_text
 from ragqa.text.characters import unix_newlines
 from ragqa.text.tex import readable_tex
 
@@ -42,7 +41,7 @@ _INVISIBLE = re.compile(r"[\u00ad\u2060-\u2064]")  # soft hyphens, word joiners,
 
 def clean_page(page: Page) -> Page:
     """Return the page with its text cleaned."""
-    return replace(page, text=clean_text(page.text))
+    return with_text(page, clean_text(page.text))
 
 
 def clean_text(text: str) -> str:

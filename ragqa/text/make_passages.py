@@ -10,8 +10,10 @@ from ragqa.errors import CorpusError, InputError
 from ragqa.progress import bar
 from ragqa.records import Page, Passage
 from ragqa.storage.json_lines import write_json_lines
-from ragqa.text.pages import read_pages, starter_folder
+from ragqa.text.document_folders import Report
+from ragqa.text.pages import log_skipped, read_pages, starter_folder
 from ragqa.text.passages import MAX_CHARS, is_debris, split, split_windows
+from ragqa.text.tables import USUAL_COLUMNS, Columns
 
 STYLES = ("sentences", "reference")
 
@@ -22,14 +24,16 @@ _LOG = logging.getLogger(__name__)
 class PassagesConfig:
     """Which pages are cut, how, and where the passages are written.
 
-    `pages` are files and folders as `read_all_pages` takes them. A passage has at most `max_chars` characters. The style
-    "reference" cuts windows as the published reference model did. Raises `InputError` for another style.
+    `pages` are files and folders as `read_all_pages` takes them; `columns` name the columns of tables. A passage has at most
+    `max_chars` characters. The style "reference" cuts windows as the published reference model did. Raises `InputError` for
+    another style.
     """
 
     pages: tuple[str, ...]
     out: str | Path
     max_chars: int = MAX_CHARS
     style: str = STYLES[0]
+    columns: Columns = USUAL_COLUMNS
 
     def __post_init__(self) -> None:
         if self.style not in STYLES:
@@ -38,35 +42,53 @@ class PassagesConfig:
 
 @dataclass(frozen=True, slots=True)
 class PassagesReport:
-    """The number of passages, of pages that have passages, and of passages that are list debris (`is_debris`)."""
+    """The number of passages, of pages that have passages, and of passages that are list debris (`is_debris`).
+
+    `skipped` is the number of files of folders that gave no page.
+    """
 
     passages: int
     pages: int
     debris: int
+    skipped: int = 0
 
 
 def make_passages(config: PassagesConfig) -> PassagesReport:
     """Cut pages into passages and write them to `config.out`.
 
-    Pages without text and pages whose title was read before are skipped and logged as warnings. Raises `CorpusError` if no
-    page holds text; an old file at `out` is then kept.
+    Pages without text, pages whose title was read before, and files of a folder that cannot be read are skipped and logged as
+    warnings. Raises `CorpusError` if no page holds text; an old file at `out` is then kept.
     """
     counts: Counter[str] = Counter()
-    write_json_lines(config.out, _cut(config, counts))
-    return PassagesReport(counts["passages"], counts["pages"], counts["debris"])
+    pages = bar(read_all_pages(config.pages, _counted(counts), config.columns), "pages")
+    write_json_lines(config.out, _cut(config, pages, counts))
+    return PassagesReport(counts["passages"], counts["pages"], counts["debris"], counts["skipped"])
 
 
-def _cut(config: PassagesConfig, counts: Counter[str]) -> Iterator[Passage]:
+def _counted(counts: Counter[str]) -> Report:
+    def report(reason: str) -> None:
+        counts.update(skipped=1)
+        log_skipped(reason)
+
+    return report
+
+
+def _cut(config: PassagesConfig, pages: Iterable[Page], counts: Counter[str]) -> Iterator[Passage]:
     cut: Callable[[Page, int], list[Passage]] = split_windows if config.style == "reference" else split
-    for page in _unique(bar(read_all_pages(config.pages), "pages")):
-        passages = cut(page, config.max_chars)
-        if not passages:
-            _LOG.warning("page %r holds no text", page.title)
-            continue
+    for passages in cut_pages(pages, lambda page: cut(page, config.max_chars)):
         counts.update(pages=1, passages=len(passages), debris=sum(map(is_debris, passages)))
         yield from passages
     if not counts["passages"]:
         raise CorpusError(f"{', '.join(config.pages)}: no page holds text")
+
+
+def cut_pages(pages: Iterable[Page], cut: Callable[[Page], list[Passage]] = split) -> Iterator[list[Passage]]:
+    """Yield the passages of each page. Pages without text, and pages whose title was read before, are skipped and logged."""
+    for page in _unique(pages):
+        if passages := cut(page):
+            yield passages
+        else:
+            _LOG.warning("page %r holds no text", page.title)
 
 
 def _unique(pages: Iterable[Page]) -> Iterator[Page]:
@@ -79,7 +101,9 @@ def _unique(pages: Iterable[Page]) -> Iterator[Page]:
         yield page
 
 
-def read_all_pages(paths: Iterable[str]) -> Iterator[Page]:
-    """Yield the pages of files and folders; "starter" is the starter corpus."""
+def read_all_pages(
+    paths: Iterable[str], report: Report = log_skipped, columns: Columns = USUAL_COLUMNS
+) -> Iterator[Page]:
+    """Yield the pages of files and folders as `read_pages` does; "starter" is the starter corpus."""
     for path in paths:
-        yield from read_pages(starter_folder() if path == "starter" else path)
+        yield from read_pages(starter_folder() if path == "starter" else path, report, columns)

@@ -4,8 +4,10 @@ Scripts without spaces between words are cut after full stops, then after commas
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from functools import cache
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ragqa.errors import InputError
@@ -192,15 +194,21 @@ def heading_path(passage: Passage, separator: str = " › ") -> str:
 
 
 def _passage(page: Page, number: int, section: str, start: int, end: int) -> Passage:
-    text, url = page.text[start:end], cite(page, section)
+    text, url = page.text[start:end], cite(page, section, start)
     shared = page.aliases, page.about, page.metadata
     return Passage(f"{page.title}#{number}", page.title, section, start, end, text, url, *shared)
 
 
-def cite(page: Page, section: str = "") -> str:
-    """Return the URL of a page's section, with the revision that was read if it is known; "" for a page without URL."""
+def cite(page: Page, section: str = "", start: int = 0) -> str:
+    """Return the URL of a page's section, with the revision that was read if it is known; "" for a page without URL.
+
+    For a page with places it is the URL of the place where the text at offset `start` stands in the file.
+    """
     if not page.url:
         return ""
+    if page.places:
+        place = page.places[max(bisect_right(page.places, start, key=itemgetter(0)) - 1, 0)][1]
+        return f"{page.url}#{place}" if place else page.url
     from urllib.parse import quote
 
     separator = "&" if "?" in page.url else "?"

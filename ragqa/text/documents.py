@@ -1,0 +1,63 @@
+"""The pieces of a document, with their places in its file, in; a page that cites these places out."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ragqa.records import Page
+
+Place = tuple[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A line, a block or a page of a document. `place` is the URL fragment that opens it, such as `L12` or `page=3`."""
+
+    text: str
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file as it was read. Headings are pieces `== Heading ==`. `url` and `about` are set if the file names them."""
+
+    title: str
+    pieces: tuple[Piece, ...]
+    url: str = ""
+    about: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def as_page(document: Document, path: Path | None = None) -> Page:
+    """Return a document as a page. Pieces become lines; blank lines at both ends are dropped.
+
+    With `path` a document that names no address gets that of its file, and its places.
+    """
+    text = "\n".join(piece.text for piece in document.pieces)
+    own = path is not None and not document.url and not document.about
+    return Page(
+        document.title,
+        path.resolve().as_uri() if path is not None and own else document.url,
+        text=text.strip(),
+        about=document.about,
+        metadata=document.metadata,
+        places=_places(document.pieces, len(text) - len(text.lstrip())) if own else (),
+    )
+
+
+def _places(pieces: Iterable[Piece], cut: int) -> tuple[Place, ...]:
+    """Return the places of a text whose first `cut` characters are dropped; none if no piece has a place."""
+    places: list[Place] = []
+    offset = -cut
+    for piece in pieces:
+        if piece.text.strip() and (not places or places[-1][1] != piece.place):
+            places.append((max(offset, 0), piece.place))
+        offset += len(piece.text) + 1
+    return tuple(places) if any(place for _, place in places) else ()
+
+
+def as_heading(level: int, text: str) -> str:
+    """Return a heading as a line of a page: `== Use ==` for levels 1 and 2, with one more `=` for each level below."""
+    signs = "=" * min(max(2, level), 6)  # level 1 is the title of a page
+    return f"{signs} {text} {signs}"

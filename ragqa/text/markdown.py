@@ -1,0 +1,142 @@
+"""Markdown in, its title, text and metadata out, line by line."""
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ragqa.errors import RecordError
+from ragqa.records import MetadataValue, flaw_of_key, scalar
+from ragqa.text.documents import Document, Piece, as_heading
+
+_IGNORED = ("license",)  # of front matter
+_HEADING = re.compile(r"(#{1,6}) +(\S.*)")
+_UNDERLINE = re.compile(r"(=+|-{2,}) *")
+_NO_PARAGRAPH = re.compile(r"\s*(?:$|[#>|*+-]|\d+[.)] )|\s{4}|.*\|")  # what no underline makes a heading of
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_FRONT = "---"
+
+Fields = dict[str, str | list[str]]
+
+
+def read_markdown(path: Path, lines: Sequence[str]) -> Document:
+    """Read the lines of a Markdown file: front matter between `---` lines, if there is any, then the text.
+
+    The title is that of the front matter, or the first `#` heading, or else the name of the file. The front matter may also
+    have `url` or `about` (see `Page`). Its other keys become metadata: a value is a number, `true`, `false`, a list or a text.
+    The key `license` and keys that cannot be metadata are ignored. Raises `RecordError` for front matter that cannot be read.
+    """
+    end, fields = _front_matter(path, lines)
+    pieces = [Piece(line, f"L{number}") for number, line in enumerate(lines[end:], end + 1)]
+    title = _text(fields.get("title", "")) or None
+    if title is None:
+        title, pieces = take_title(pieces, path.stem)
+    metadata = {
+        key: _value(value) for key, value in fields.items() if key not in _IGNORED and not flaw_of_key(key) and value
+    }
+    url, about = _text(fields.get("url", "")), _text(fields.get("about", ""))
+    return Document(title, tuple(with_headings(pieces)), url, about, metadata)
+
+
+def _front_matter(path: Path, lines: Sequence[str]) -> tuple[int, Fields]:
+    """Return the number of lines of the front matter, and its fields; 0 and none if the file has none."""
+    if lines[0].rstrip() != _FRONT:
+        return 0, {}
+    ends = [number for number, line in enumerate(lines[1:], 1) if line.rstrip() == _FRONT]
+    if not ends:
+        raise RecordError(path, 1, "the front matter has no end: a second line --- must follow it")
+    fields: Fields = {}
+    key = ""
+    for number, line in enumerate(lines[1 : ends[0]], 2):
+        item = line.strip()
+        if not item or item.startswith("#"):
+            continue
+        if key and (line[0].isspace() or item.startswith("- ")):
+            _continue(fields, key, item)
+            continue
+        name, colon, value = line.partition(":")
+        if not colon:
+            raise RecordError(path, number, f"'key: value' is needed, not {line!r}")
+        key = name.strip()
+        fields[key] = value.strip()
+    return ends[0] + 1, fields
+
+
+def _continue(fields: Fields, key: str, item: str) -> None:
+    """Add `- item` to the list of a key; other indented lines, such as nested mappings, are ignored."""
+    value = fields[key]
+    if item.startswith("- ") and (not value or isinstance(value, list)):
+        fields[key] = [*value, _unquote(item[2:])]
+
+
+def _text(value: str | list[str]) -> str:
+    return _unquote(value) if isinstance(value, str) else ", ".join(value)
+
+
+def _value(value: str | list[str]) -> MetadataValue:
+    if isinstance(value, list):
+        return tuple(value)
+    if value.startswith("[") and value.endswith("]"):
+        return tuple(item.strip().strip("'\"") for item in value[1:-1].split(",") if item.strip())
+    text = _unquote(value)
+    return scalar(text) if text == value else text
+
+
+def _unquote(text: str) -> str:
+    text = text.strip()
+    quoted = len(text) >= 2 and text[0] == text[-1] and text[0] in "'\""
+    return text[1:-1] if quoted else text
+
+
+def take_title(pieces: list[Piece], default: str) -> tuple[str, list[Piece]]:
+    """Return the first heading of level 1 outside code, and the pieces without it; `default` if there is none."""
+    for number, piece, code in _outside_code(pieces):
+        heading = None if code else _HEADING.fullmatch(piece.text)
+        if heading and heading[1] == "#":
+            return _without_closing(heading[2]), [*pieces[:number], *pieces[number + 1 :]]
+        if not code and _underlines(pieces, number) == 1:
+            return pieces[number - 1].text.strip(), [*pieces[: number - 1], *pieces[number + 1 :]]
+    return default, pieces
+
+
+def with_headings(pieces: list[Piece]) -> Iterator[Piece]:
+    """Yield the pieces; outside code, `## Use` and `Use` above a line of `---` become `== Use ==`."""
+    underlines = {n: level for n, _, code in _outside_code(pieces) if not code and (level := _underlines(pieces, n))}
+    for number, piece, code in _outside_code(pieces):
+        if number + 1 in underlines:
+            yield Piece(as_heading(underlines[number + 1], piece.text.strip()), piece.place)
+        elif number not in underlines:
+            yield piece if code else Piece(_as_heading(piece.text), piece.place)
+
+
+def _underlines(pieces: Sequence[Piece], number: int) -> int:
+    """Return the level of the heading that a line underlines, 1 or 2; 0 if it underlines none."""
+    line = _UNDERLINE.fullmatch(pieces[number].text)
+    if line is None or not number or _NO_PARAGRAPH.match(pieces[number - 1].text):
+        return 0
+    if number > 1 and pieces[number - 2].text.strip():  # the last line of a longer paragraph
+        return 0
+    return 1 if line[1].startswith("=") else 2
+
+
+def _as_heading(line: str) -> str:
+    heading = _HEADING.fullmatch(line)
+    return line if heading is None else as_heading(len(heading[1]), _without_closing(heading[2]))
+
+
+def _without_closing(heading: str) -> str:
+    """Return a heading without closing signs: `Use ##` becomes `Use`, `C#` stays."""
+    heading = heading.rstrip()
+    text = heading.rstrip("#")
+    return text.rstrip() if text.endswith(" ") else heading
+
+
+def _outside_code(pieces: Sequence[Piece]) -> Iterator[tuple[int, Piece, bool]]:
+    """Yield lines with their index and whether they belong to a fenced block of code."""
+    fence = ""
+    for number, piece in enumerate(pieces):
+        mark = _FENCE.match(piece.text)
+        yield number, piece, bool(fence or mark)
+        if mark and not fence:
+            fence = mark[1]
+        elif mark and mark[1].startswith(fence) and not piece.text.strip(" `~"):
+            fence = ""
