@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from ragqa.errors import InputError
 from ragqa.text.layout import ITEM, lay_out
@@ -168,15 +168,15 @@ class _Writer:
         waiting: list[LexborNode | str] = [*reversed(list(root.iter(include_text=True)))]
         while waiting:
             node = waiting.pop()
+            starts_line = bool(pieces) and pieces[-1].endswith("\n")
             if isinstance(node, str):
-                pieces.append(node)
+                pieces += _without_newline(node, starts_line)
             elif node.is_text_node:
                 text = node.text_content or ""
-                if not (text.isspace() and pieces and pieces[-1].endswith("\n")):  # white space between blocks
-                    pieces.append(text)
+                pieces += [] if starts_line and text.isspace() else [text]  # white space between blocks
             elif node.mem_id not in self._dropped:
                 text, end = self._open(node)
-                pieces.append(text)
+                pieces += _without_newline(text, starts_line)
                 if end is not None:
                     waiting += [end, *reversed(list(node.iter(include_text=True)))]
         return pieces
@@ -267,6 +267,12 @@ class _Writer:
         return " ".join(CONTROL.sub(" ", text).split())
 
 
+def _without_newline(text: str, starts_line: bool) -> list[str]:
+    """Return a piece of text that begins a new line, unless one has begun already; nothing if nothing is left."""
+    text = text.removeprefix("\n") if starts_line else text
+    return [text] if text else []
+
+
 def _tex(tex: str) -> str:
     r"""Return TeX as a formula of one line: `{\displaystyle …}`."""
     tex = " ".join(tex.split())
@@ -294,9 +300,9 @@ def _target(href: str) -> str:
 def _names(href: str, title: str) -> bool:
     """Return True if an address of a wiki's page is that of this title."""
     parts = urlsplit(href)
-    asked = re.search(r"(?:^|&)title=([^&]*)", parts.query)
-    named = unquote(asked[1] if asked else parts.path).replace("_", " ").replace("+" if asked else "\0", " ")
-    return named == title.replace("+", " ") or named == title or named.endswith(f"/{title}")
+    if asked := parse_qs(parts.query).get("title"):
+        return asked[0].replace("_", " ") == title
+    return unquote(parts.path).replace("_", " ").endswith(f"/{title}")
 
 
 def _is_too_deep(html: str) -> bool:
