@@ -18,7 +18,7 @@ from ragqa.wiki.dump_file import LONGEST_TEXT, Entry, Site
 from ragqa.wiki.links import Names
 from ragqa.wiki.namespaces import ARTICLE, CATEGORY, ENGLISH, fold
 
-_MOST_CACHED = 64 << 20  # bytes of unpacked clusters that libzim keeps
+_MOST_CACHED = 16 << 20  # bytes of unpacked clusters that libzim keeps
 _HTML = "text/html"
 _OLD_ARTICLES = "A/"  # before the paths of articles in older files
 _WIKIMEDIA_NAME = re.compile(
