@@ -105,7 +105,7 @@ def write_dumps(folder: Path, pages: int) -> tuple[Path, Path]:
     return plain, packed
 
 
-def run_import(dump: Path, *options: str) -> tuple[float, float, str]:
+def run_import(dump: Path, *options: str, command: str = "import-dump") -> tuple[float, float, str]:
     """Seconds of processor time, peak memory in MiB, and what an import said."""
     out = dump.with_suffix(".jsonl")
     code = (
@@ -113,8 +113,8 @@ def run_import(dump: Path, *options: str) -> tuple[float, float, str]:
         "used = resource.getrusage(resource.RUSAGE_SELF); print(used.ru_utime + used.ru_stime, used.ru_maxrss); "
         "sys.exit(status)"
     )
-    command = [sys.executable, "-c", code, "import-dump", str(dump), "--out", str(out), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    words = [sys.executable, "-c", code, command, str(dump), "--out", str(out), *options]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     out.unlink()
     said, used = done.stdout.splitlines()
     seconds, memory = used.split()

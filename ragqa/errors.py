@@ -31,6 +31,7 @@ _MODULES = {  # what each of these extras brings
     "dump": ("mwparserfromhell", "mwxml"),
     "mcp": ("anyio", "mcp", "starlette", "uvicorn"),
     "serve": ("anyio", "fastapi", "prometheus_client", "pydantic", "starlette", "uvicorn"),
+    "zim": ("libzim", "selectolax"),
 }
 
 

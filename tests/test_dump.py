@@ -25,14 +25,15 @@ from ragqa.errors import FallbackWarning, InputError, MissingExtraError
 from ragqa.records import Page
 from ragqa.storage.json_lines import read_json_lines, write_json_lines
 from ragqa.text.passages import split
-from ragqa.wiki.dump import DumpReport, import_dump
+from ragqa.wiki.dump import import_dump
 from ragqa.wiki.dump_file import open_dump
+from ragqa.wiki.importer import ImportReport
 from ragqa.wiki.outcomes import Outcome
 
 LOOPS = ("Round one", "Round two", "Self")  # redirects
 
 
-def run(dump: Path, out: Path, **options: Any) -> DumpReport:
+def run(dump: Path, out: Path, **options: Any) -> ImportReport:
     return import_dump(dump, out, progress=False, **options)
 
 
@@ -44,7 +45,7 @@ def titles(out: Path) -> list[str]:
     return [page.title for page in pages(out)]
 
 
-def became(report: DumpReport) -> list[tuple[str, str, str]]:
+def became(report: ImportReport) -> list[tuple[str, str, str]]:
     return [(outcome.title, outcome.became, outcome.page or outcome.reason) for outcome in report.outcomes]
 
 
@@ -360,7 +361,7 @@ class interrupted:  # noqa: N801
         def stop(*_: object) -> Iterator[Page]:
             raise KeyboardInterrupt
 
-        self._patch.setattr("ragqa.wiki.dump.clean_page", stop)
+        self._patch.setattr("ragqa.wiki.importer.clean_page", stop)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
         self._patch.undo()
@@ -374,7 +375,7 @@ def test_pages_that_are_done_are_not_read_again(
     with interrupted(dump, out):
         run(dump, out)
     Path(f"{out}.partial").write_bytes(lines)
-    monkeypatch.setattr("ragqa.wiki.dump.clean_page", None)
+    monkeypatch.setattr("ragqa.wiki.importer.clean_page", None)
     assert run(dump, out).counts == {"kept": 12}
     assert out.read_bytes() == lines
 

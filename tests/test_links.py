@@ -4,7 +4,7 @@ import pytest
 from exports import many, write
 
 from ragqa.wiki.dump_file import open_dump
-from ragqa.wiki.links import open_links
+from ragqa.wiki.links import Names, open_links
 
 
 def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path) -> None:
@@ -17,4 +17,4 @@ def test_a_full_disk_is_told_with_what_to_do(tmp_path: Path) -> None:
         open_dump(dump, lambda _: None) as (site, entries),
     ):
         links._database.execute("PRAGMA max_page_count = 12")
-        links.gather(site, entries, {0}, members=True)
+        links.gather(Names(site), entries, {0}, members=True)

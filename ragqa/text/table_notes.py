@@ -7,10 +7,12 @@ from typing import Any
 from ragqa.text.wikitext_elements import BLOCK_PLACEHOLDER, CONTROL, FORMULA_START, LIST, PLACEHOLDER, parse
 
 TABLE_NOTE = re.compile(r"\[A table was here(?:: [^\[\]\n]*)?\]")
+BOX = re.compile(
+    r"infobox|navbox|metadata|sidebar|[atfci]mbox|\btoc\b|noprint", re.IGNORECASE
+)  # classes of boxes of links
 NO_TEXT = re.compile(r"\s*(?:file|image|category|media)\s*:", re.IGNORECASE)  # links to these show none
 
 _LONGEST_LABEL = 150  # characters
-_BOX = re.compile(r"infobox|navbox|metadata|sidebar|[atfci]mbox|\btoc\b|noprint", re.IGNORECASE)
 
 
 def note_table(wikitext: str, stored: Sequence[str] = ()) -> str:
@@ -21,11 +23,15 @@ def note_table(wikitext: str, stored: Sequence[str] = ()) -> str:
     """
     nodes = parse(LIST.sub(" ", wikitext)).nodes
     table: Any = next((node for node in nodes if _tag(node) == "table"), None)
-    if table is None or any(_BOX.search(str(a.value)) for a in table.attributes if a.name == "class"):
+    if table is None or any(BOX.search(str(a.value)) for a in table.attributes if a.name == "class"):
         return ""
     rows: list[list[str]] = [[]]
     caption = _read_rows(table.contents.nodes, rows, stored) if table.contents else ""
-    label = caption or ", ".join(next((row for row in rows if row), []))
+    return make_note(caption or ", ".join(next((row for row in rows if row), [])))
+
+
+def make_note(label: str) -> str:
+    """Return the note for a table with this caption or these headings."""
     if len(label) > _LONGEST_LABEL:
         label = label[:_LONGEST_LABEL].rsplit(" ", 1)[0] + " …"
     label = label.replace("[", "(").replace("]", ")").rstrip(" .,;:!?")

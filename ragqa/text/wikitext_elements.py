@@ -75,7 +75,7 @@ def render_element(name: str, attributes: str, content: str, stored: list[str]) 
     if name == "pre":
         placeholder = store(content.strip("\n"), stored)
         return f"\n{PREFORMATTED}{placeholder}\n"
-    return store(_formula(content) if name in FORMULA_ELEMENTS else content, stored)
+    return store(make_formula(content) if name in FORMULA_ELEMENTS else content, stored)
 
 
 def replace_elements(text: str, stored: list[str], render: Render = render_element) -> str:
@@ -131,7 +131,7 @@ class _Scanner:
         self._pieces.append(self._render(name, attributes.lower(), content, self._stored))
 
 
-def _formula(tex: str) -> str:
+def make_formula(tex: str) -> str:
     """Return TeX as `{\\displaystyle …}`, or as it is if its braces are unbalanced."""
     tex = " ".join(tex.split())
     depth = 0

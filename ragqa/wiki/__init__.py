@@ -1,1 +1,1 @@
-"""A wiki or its dump in, pages out: every requested title has an outcome."""
+"""A wiki, its dump or its ZIM file in, pages out: every requested title has an outcome."""

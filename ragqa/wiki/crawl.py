@@ -269,7 +269,7 @@ def _without(page: Page, aliases: Sequence[str]) -> Page:
 def _check_origin(wiki: Wiki, out: Path, pages: Iterable[Page]) -> None:
     """Raise `InputError` if `out` holds pages of another wiki: page ids are unique within one wiki only."""
     if Path(f"{out}.import").exists():
-        raise InputError(f"{out}.partial is the journal of an import; finish that with ragqa import-dump")
+        raise InputError(f"{out}.partial is the journal of an import; finish that with ragqa import-dump or import-zim")
     urls = [page.url for page in pages if page.page_id is not None and page.url]
     host = find_host(wiki) if urls else ""
     if other := next((url for url in urls if urlsplit(url).netloc != host), ""):

@@ -79,6 +79,8 @@ class Entry:
     model: str
     text: str
     flaw: str = ""
+    url: str = ""  # if the file states it
+    position: int = -1  # among the pages of the file, if these can be read in any order
 
 
 @contextmanager

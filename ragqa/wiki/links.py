@@ -108,12 +108,11 @@ class Links:
         """Return True if a page is in the finished file."""
         return bool(self._one("SELECT 1 FROM known WHERE key = ? AND finished", repr(page_key(page))))
 
-    def gather(self, site: Site, entries: Iterable[Entry], namespaces: Collection[int], members: bool) -> None:
+    def gather(self, names: Names, entries: Iterable[Entry], namespaces: Collection[int], members: bool) -> None:
         """Store the targets of redirects in these namespaces.
 
         With `members`, store the categories that redirects and categories are in, too.
         """
-        names = Names(site)
         for entry in entries:
             target, section = names.redirect(entry) if entry.namespace in namespaces else ("", False)
             if target:

@@ -6,6 +6,26 @@ from ragqa.errors import InputError
 
 ARTICLE, CATEGORY = 0, 14
 ARTICLES = frozenset({ARTICLE})
+ENGLISH = {  # names of namespaces that Wikimedia's wikis know in every language
+    1: "Talk",
+    2: "User",
+    3: "User talk",
+    4: "Wikipedia",
+    5: "Wikipedia talk",
+    6: "File",
+    7: "File talk",
+    8: "MediaWiki",
+    9: "MediaWiki talk",
+    10: "Template",
+    11: "Template talk",
+    12: "Help",
+    13: "Help talk",
+    CATEGORY: "Category",
+    15: "Category talk",
+    100: "Portal",
+    118: "Draft",
+    828: "Module",
+}
 
 Namespaces = Mapping[int, Collection[str]]  # all names in lower case: in the wiki's language, in English, and aliases
 

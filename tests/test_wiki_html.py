@@ -1,0 +1,120 @@
+import time
+
+import pytest
+
+pytest.importorskip("selectolax", reason="pip install selectolax")
+
+from ragqa.errors import InputError
+from ragqa.text.clean import clean_text
+from ragqa.text.wiki_html import Article, Revision
+from ragqa.text.wikitext import extract_text
+
+
+def text(body: str) -> str:
+    return Article(
+        f'<html><body><div id="mw-content-text"><div class="mw-parser-output">{body}</div></div></body></html>'
+    ).text()
+
+
+FORMULA = r"""<span class="mwe-math-element"><span class="mwe-math-mathml-inline" style="display: none;"><math
+alttext="{\displaystyle x_{i}}"><semantics><mi>x</mi><annotation encoding="application/x-tex">{\displaystyle x_{i}}</annotation>
+</semantics></math></span><img class="mwe-math-fallback-image-inline" alt="{\displaystyle x_{i}}"></span>"""
+
+
+@pytest.mark.parametrize(
+    ("html", "wikitext"),
+    [
+        ("<p>One <b>two</b>.</p>\n<p>Three &amp; four.</p>", "One '''two'''.\n\nThree &amp; four."),
+        ("<p>A</p><h2>B</h2><p>C</p>\n<h3><i>D</i></h3>\n<p>E</p>", "A\n== B ==\nC\n=== ''D'' ===\nE"),
+        ("<p>A:</p><ul><li>b<ul><li>c</li></ul></li>\n<li>d</li></ul>\n<p>E</p>", "A:\n* b\n** c\n* d\nE"),
+        ("<ol><li><p>a</p></li><li>b</li></ol>", "# a\n# b"),
+        ("<dl><dt>term</dt><dd>what it is</dd></dl><p>Z</p>", "; term : what it is\nZ"),
+        ("<p>A</p><blockquote><p>B</p></blockquote><p>C</p>", "A\n<blockquote>B</blockquote>\nC"),
+        ("<p>A<br>B</p>", "A<br>B"),
+        (f"<p>All {FORMULA} here.</p>", "All <math>x_{i}</math> here."),
+        (f"<dl><dd>{FORMULA}</dd></dl>", ":<math>x_{i}</math>"),
+        ("<p>A<sup class='reference'><a>[1]</a></sup>.</p>", "A<ref>x</ref>."),
+        ("<p>A</p><div>B</div><p>C</p>", "A\n<div>B</div>\nC"),
+        ("<p>A</p><pre>  b\n c</pre><p>D</p>", "A\n<pre>  b\n c</pre>\nD"),
+        (
+            '<p>A:</p><div class="mw-highlight mw-highlight-lang-python"><pre><span>def</span> f():\n    pass\n</pre></div>',
+            'A:\n<syntaxhighlight lang="python">\ndef f():\n    pass\n</syntaxhighlight>',
+        ),
+        (
+            '<p>A</p><table class="wikitable"><caption>Ranges</caption><tr><th>B</th></tr></table><p>C</p>',
+            'A\n{| class="wikitable"\n|+ Ranges\n! B\n|}\nC',
+        ),
+        (
+            "<p>A</p><div><table><tr><th>B</th><th>C</th></tr><tr><td><table><tr><th>D</th></tr></table></td></tr></table></div>",
+            "A\n<div>\n{|\n! B\n! C\n|}\n</div>",
+        ),
+        ('<table class="infobox"><tr><th>B</th></tr></table><p>A</p>', '{| class="infobox"\n! B\n|}\nA'),
+        ("<table><tr><td>only</td></tr></table>", "{|\n| only\n|}"),
+        ("", ""),
+    ],
+)
+def test_html_gives_the_text_that_its_wikitext_gives(html: str, wikitext: str) -> None:
+    pytest.importorskip("mwparserfromhell", reason="pip install mwparserfromhell")
+    assert clean_text(text(html)) == clean_text(extract_text(wikitext))
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<div class="mw-heading mw-heading2"><h2 id="U">Use</h2><span class="mw-editsection">[<a>edit</a>]</span></div>',
+        '<h2><span class="mw-headline" id="U">Use</span><span class="mw-editsection">[edit]</span></h2>',
+        '<summary class="section-heading"><h2 id="U">Use</h2></summary>',
+        '<div class="pcs-edit-section-header v2"><h2 class="pcs-edit-section-title">Use</h2></div>',
+    ],
+)
+@pytest.mark.parametrize("section", ["section", "details open", 'div class="mf-section-1"'])
+def test_every_form_of_sections_and_headings_is_read(html: str, section: str) -> None:
+    name = section.split(maxsplit=1)[0]
+    lead = '<div role="note" class="hatnote">See B.</div><p>Lead.</p>'
+    assert text(f"<section>{lead}</section><{section}>{html}<p>Body.</p></{name}>") == "Lead.\n\n== Use ==\nBody."
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        FORMULA,
+        r'<math alttext="{\displaystyle x_{i}}"><mi>x</mi></math>',
+        r'<span class="mwe-math-element"><img class="mwe-math-fallback-image-inline" alt="{\displaystyle x_{i}}"></span>',
+        r'<img class="mwe-math-fallback-image-inline" alt="{\displaystyle x_{i}}">',
+        r'<img class="tex" alt="x_{i}">',
+    ],
+)
+def test_a_formula_is_its_tex_once(formula: str) -> None:
+    assert text(f"<p>Let {formula} be.</p>") == r"Let {\displaystyle x_{i}} be."
+
+
+def test_what_surrounds_the_article_is_left_out() -> None:
+    html = (
+        '<p>Text<a class="autonumber" href="x">[1]</a>.<span style="display:none">sort</span></p><div class="navbox">N</div>'
+        '<ul class="gallery"><li>G</li></ul><figure><figcaption>F</figcaption></figure><style>p {}</style><img alt="I">'
+        '<table role="presentation"><tr><td>P</td></tr></table><p class="mw-empty-elt"></p>'
+        '<ol class="references"><li>R</li></ol>'
+    )
+    assert text(html) == "Text."
+
+
+def test_a_page_tells_its_categories_revision_and_kind() -> None:
+    page = Article(
+        '<html><head><link rel="canonical" href="https://w.example/A"></head><body class="mediawiki ns-12"><p>x</p>'
+        '<link rel="mw:PageProp/Category" href="./Kategorie:Zwei_W%C3%B6rter"><meta property="mw:PageProp/disambiguation">'
+        '<div id="catlinks" class="catlinks"><ul><li>Tools: metal</li></ul></div>'
+        '<a title="Last edited on 2024-05-06" href="https://w.example/?title=A%2FB_c&amp;oldid=12">W</a></body></html>'
+    )
+    assert list(page.categories()) == ["Zwei Wörter", "Tools: metal"]
+    assert page.revision("A/B c") == Revision(12, "2024-05-06")
+    assert page.revision("B c") == Revision()
+    assert (page.namespace(), page.address(), page.is_disambiguation()) == (12, "https://w.example/A", True)
+    assert page.redirect() == ""
+
+
+def test_deep_html_takes_no_time() -> None:
+    started = time.process_time()
+    with pytest.raises(InputError, match="more than 1,000 elements inside each other"):
+        Article("<div>" * 300_000)
+    assert Article("<div><p>x</p></div>" * 3000).text() == ""
+    assert time.process_time() - started < 5
