@@ -126,7 +126,7 @@ def test_every_argument_has_a_help_text_that_can_stand_alone(command: str) -> No
 
 
 def test_bad_usage_exits_with_2(run: Run) -> None:
-    for arguments in ((), ("fly",), ("ask",), ("index", "--out", "x"), ("ask", "q", "-k", "many")):
+    for arguments in ((), ("fly",), ("ask",), ("index", "pages"), ("ask", "q", "-k", "many")):
         assert run(*arguments)[0] == 2
 
 
