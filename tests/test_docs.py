@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -127,6 +128,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "faq.csv").write_text("question,reply,year\nHow long do backups take?,They take an hour.,2026\n")
     (folder / "titles.txt").write_text("Perceptron\n")
     write_dump(folder / "enwiki-latest-pages-articles-multistream.xml.bz2")
+    if find_spec("libzim"):  # its blocks need the package too
+        from zims import article, write_zim
+
+        articles = {title: article(title, f"<p>A {title} is a model.</p>") for title in ("Perceptron", "Forest")}
+        write_zim(folder / "wikipedia_en_computer_maxi.zim", articles)
     for name in ("scifact", "arguana"):
         write_judged(folder / name)
     (folder / "other.trec").write_text("q1 Q0 d1 1 2.0 other\nq1 Q0 d2 2 1.0 other\n")
