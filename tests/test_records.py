@@ -63,7 +63,10 @@ def test_pairs_come_back_as_they_were_written(folder: Path, pairs: list[Pair]) -
 def test_a_record_is_one_line(page: Page) -> None:
     line = json_line(page)
     assert line.index(b"\n") == len(line) - 1
-    assert json.loads(line) | {"metadata": {}, "places": []} == asdict(page) | {"aliases": list(page.aliases), "places": []}
+    assert json.loads(line) | {"metadata": {}, "places": []} == asdict(page) | {
+        "aliases": list(page.aliases),
+        "places": [],
+    }
 
 
 def test_gzip_is_read_like_the_plain_file(tmp_path: Path) -> None:

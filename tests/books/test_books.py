@@ -253,6 +253,23 @@ def test_listed_genres_serve_where_there_are_no_shelves(copy: Path) -> None:
     assert library.books["4"].genres == ()
 
 
+def test_the_copy_on_kaggle_is_the_same_library(data: Path, copy: Path) -> None:
+    header = (data / "books.csv").read_text(encoding="utf8").splitlines()[0]
+    kaggle = header.replace("book_id,goodreads_book_id", "id,book_id")
+    assert kaggle != header
+    _edit(copy / "books.csv", 1, kaggle)
+    assert read_library(copy) == read_library(data)
+
+
+def test_original_titles_are_aliases(copy: Path) -> None:
+    with (copy / "books.csv").open(encoding="utf8", newline="") as file:
+        header, *rows = csv.reader(file)
+    originals = {"3": "Drei  Sterne", "4": rows[3][header.index("title")]}
+    _write_csv(copy / "books.csv", [[*header, "original_title"], *([*row, originals.get(row[0], "")] for row in rows)])
+    books = read_library(copy).books
+    assert [books[key].aliases for key in "345"] == [("Drei Sterne",), (), ()]
+
+
 @pytest.mark.parametrize("name", ["books.csv", "ratings.csv", "book_tags.csv", "tags.csv"])
 def test_a_missing_file_is_named(copy: Path, name: str) -> None:
     (copy / name).unlink()

@@ -120,6 +120,45 @@ def test_titles_are_found_as_people_write_them(titles: Titles, asked: str, key: 
     assert titles.find(asked).id == key
 
 
+def test_aliases_are_found_after_titles_unless_their_book_is_far_better_known() -> None:
+    north = Book(
+        "1",
+        "The Brass Needle (North, #1)",
+        ("Pia Ulm",),
+        aliases=("Northern Fires", "Die Messingnadel"),
+        ratings_count=90,
+    )
+    lights = Book("2", "Northern Fires", ("Nora Rowan",), ratings_count=9)
+    for asked in (
+        "Die Messingnadel",
+        "die mesingnadel",
+        "Northern Fires by Ulm",
+        "Brass Needle: A Tale of Ice",
+    ):
+        assert Titles([north, lights]).find(asked) == north
+    assert Titles([north, lights]).find("Northern Fires") == lights
+    with pytest.raises(
+        InputError, match=r"may be The Brass Needle \(North, #1\) by Pia Ulm; Northern Fires by Nora Rowan"
+    ):
+        Titles([replace(north, ratings_count=91), lights]).find("Northern Fires")
+
+
+@pytest.mark.parametrize(
+    ("asked", "title"),
+    [
+        ("Harry Potter and the Philosopher's Stone", "Harry Potter and the Sorcerer's Stone (Harry Potter, #1)"),
+        ("Die Verwandlung", "The Metamorphosis"),
+        ("Cien años de soledad", "One Hundred Years of Solitude"),
+        ("cien anos de soledad", "One Hundred Years of Solitude"),
+        ("война и мир", "War and Peace"),
+        ("三体", "The Three-Body Problem (Remembrance of Earth's Past, #1)"),
+        ("The Martian", "The Martian"),
+    ],
+)
+def test_the_starter_library_knows_other_titles(asked: str, title: str) -> None:
+    assert Titles(read_books(starter_file()).values()).find(asked).title == title
+
+
 def test_every_title_finds_its_own_work(titles: Titles) -> None:
     for book in SHELF:
         assert titles.find(f"{book.title} by {book.authors[0]}").work == book.work

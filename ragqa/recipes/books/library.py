@@ -1,7 +1,8 @@
 """Files of a library in, books and ratings out: goodbooks-10k, or JSON Lines.
 
 goodbooks-10k (CC BY-SA 4.0, https://github.com/zygmuntz/goodbooks-10k) has these files, plain or gzipped: `books.csv`,
-`ratings.csv`, `book_tags.csv` and `tags.csv`. Genres come from the last two, from `book_metadata.csv`, or from both.
+`ratings.csv`, `book_tags.csv` and `tags.csv`. Genres come from the last two, from `book_metadata.csv`, or from both. The
+copy on Kaggle names the columns `book_id` and `goodreads_book_id` of `books.csv` differently: `id` and `book_id`. Both are read.
 Descriptions are not part of the dataset. They are read from the column `description` of `books.csv`, from `descriptions.csv`
 (columns `Book`, `Author`, `Description`), or from `descriptions_isbn13.txt` (an ISBN-13 and a text in each line).
 """
@@ -34,7 +35,10 @@ Ratings = Mapping[str, Mapping[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Book:
-    """A book. All its editions have the same `work`. `ratings_count` counts ratings on the site of origin."""
+    """A book. All its editions have the same `work`. `ratings_count` counts ratings on the site of origin.
+
+    `aliases` are other titles, by which the book is found too: the original title, titles in other countries and languages.
+    """
 
     id: str
     title: str
@@ -43,6 +47,7 @@ class Book:
     description: str = ""
     work: str = ""
     ratings_count: int = 0
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +73,8 @@ def read_library(folder: str | Path) -> Library:
 def read_books(source: str | Path) -> dict[str, Book]:
     """Read books by id from a folder of goodbooks-10k or from a JSON Lines file, in file order.
 
-    A line of the file has `id`, `title` and `authors`, and optionally `genres` (shelf names are understood), `description` and
-    `ratings_count`. Raises `InputError` or `RecordError` for files that cannot be read.
+    A line of the file has `id`, `title` and `authors`, and optionally `genres` (shelf names are understood), `description`,
+    `ratings_count` and `aliases`. Raises `InputError` or `RecordError` for files that cannot be read.
     """
     source = Path(source)
     if source.is_dir():
@@ -100,6 +105,7 @@ def _from_row(row: Mapping[str, Any]) -> Book:
         authors=authors,
         genres=tuple(sorted(filter(None, genres))),
         description=_shorten(_one_line(book.description)),
+        aliases=_aliases(title, book.aliases),
     )
 
 
@@ -147,7 +153,7 @@ def _read_books(folder: Path) -> dict[str, Book]:
     genres, descriptions = _Genres(folder), _Descriptions(folder)
     books: dict[str, Book] = {}
     work_ids: dict[str, str] = {}
-    for line, row in read_table(path, ("book_id", "title", "authors")):
+    for line, row in map(_in_original_columns, read_table(path, ("book_id", "title", "authors"))):
         key = str(whole_number(path, line, row, "book_id"))
         title, authors = _one_line(row["title"]), tuple(filter(None, map(_one_line, row["authors"].split(","))))
         if not title or not authors:
@@ -161,11 +167,24 @@ def _read_books(folder: Path) -> dict[str, Book]:
             genres.find(row),
             descriptions.find(row),
             ratings_count=whole_number(path, line, row, "ratings_count") if row.get("ratings_count") else 0,
+            aliases=_aliases(title, [row.get("original_title", "")]),
         )
         work_ids[key] = row.get("work_id", "")
     if not books:
         raise InputError(f"{path} holds no books")
     return dict(_with_works([books[key] for key in sorted(books, key=int)], work_ids))
+
+
+def _in_original_columns(numbered: tuple[int, Row]) -> tuple[int, Row]:
+    """Give the columns of Kaggle's copy the names that they have in the original."""
+    line, row = numbered
+    if "id" in row and "goodreads_book_id" not in row:
+        row = row | {"book_id": row["id"], "goodreads_book_id": row["book_id"]}
+    return line, row
+
+
+def _aliases(title: str, others: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(other for other in map(_one_line, others) if other and other != title))
 
 
 def _with_works(books: Iterable[Book], work_ids: Mapping[str, str]) -> Iterator[tuple[str, Book]]:

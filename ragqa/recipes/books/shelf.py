@@ -19,7 +19,7 @@ from ragqa.storage.json_lines import read_json_lines, write_json_lines
 if TYPE_CHECKING:
     import numpy as np
 
-SHELF_VERSION = 1  # raise with every change of what is kept for the same library: books, their documents, their tastes
+SHELF_VERSION = 2  # raise with every change of what is kept for the same library: books, their documents, their tastes
 KEPT = 4  # libraries in the cache folder; 10,000 books take 13 MB, with ratings 18 MB
 
 _BOOKS, _INDEX = "books.jsonl", "index"

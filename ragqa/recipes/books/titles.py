@@ -1,4 +1,4 @@
-"""Titles as people write them in, books out: any case, no article, accents, subtitle or series, an author, small typos."""
+"""Titles as people write them in, books out: any case, other titles, no article, accents, subtitle or series, small typos."""
 
 import re
 import unicodedata
@@ -12,6 +12,8 @@ from ragqa.recipes.books.library import Book
 
 ALIKE = 0.87  # least likeness of a title with typos: fraction of letters in common, in order
 NEAR = 0.5  # least likeness of titles that an error message suggests
+FAR_BETTER_KNOWN = 10  # times as many ratings
+_ALIAS = 3  # the rank of aliases among the names of books
 _AS_ALIKE = 0.02  # titles within this distance of the nearest one may be meant as well
 _LEAST_PART = 4  # characters of a part that stands for a title
 _NAMED = 5  # titles in an error message
@@ -29,7 +31,7 @@ class Titles:
         self._first = {book.work: book for book in reversed(self._books)}
         self._by_name: dict[str, list[tuple[int, Book]]] = defaultdict(list)
         for book in self._books:
-            for name, cut in _names(book.title).items():
+            for name, cut in _names(book).items():
                 self._by_name[name].append((cut, book))
 
     def find(self, title: str) -> Book:
@@ -41,7 +43,10 @@ class Titles:
         asked = plain(title)
         if not asked:
             raise InputError(f"the title {title[:40]!r} holds no letter or digit")
-        for look in (self._exact, self._with_author, self._with_part, self._with_typos, self._with_part_and_typos):
+        for look in (
+            self._exact, self._with_author, self._before_subtitle,
+            self._with_part, self._with_typos, self._with_part_and_typos,
+        ):  # fmt: skip
             works = [self._first[work] for work in dict.fromkeys(book.work for book in look(title))]
             if len(works) == 1:
                 return works[0]
@@ -55,9 +60,14 @@ class Titles:
         return self._named(plain(title))
 
     def _named(self, name: str) -> list[Book]:
+        """Return the books that come nearest to a name: "Emma" means "Emma (Classics)" rather than "Emma: A Life".
+
+        Titles come before aliases, but a far better known book with this alias may be meant as well.
+        """
         named = self._by_name.get(name, [])
-        least = min((cut for cut, _ in named), default=0)  # "Emma" means "Emma (Classics)" rather than "Emma: A Life"
-        return [book for cut, book in named if cut == least]
+        least = min((cut for cut, _ in named), default=0)
+        known = FAR_BETTER_KNOWN * max((book.ratings_count for cut, book in named if cut == least), default=0)
+        return [book for cut, book in named if cut == least or (book.ratings_count > known > 0 and cut == _ALIAS)]
 
     def _with_author(self, title: str) -> list[Book]:
         bare, _, author = title.rpartition(" by ")
@@ -67,6 +77,9 @@ class Titles:
         looks = (look(bare) for look in (self._exact, self._with_part, self._with_typos))
         own = ([b for b in books if names[-1] in plain(" ".join(b.authors)).split()] for books in looks)
         return next(filter(None, own), [])
+
+    def _before_subtitle(self, title: str) -> list[Book]:
+        return self._exact(title.partition(":")[0])
 
     def _with_part(self, title: str) -> list[Book]:
         part = plain(title)
@@ -156,11 +169,12 @@ def is_edition(book: Book, other: Book) -> bool:
     return len(own) >= _LEAST_PART and bool({*book.authors} & {*other.authors}) and f" {own} " in f" {title} "
 
 
-def _names(title: str) -> dict[str, int]:
-    """Return the names of a book, and what they leave out: 0 nothing, 1 the series, 2 series and subtitle."""
-    bare = without_series(title)
-    names = (plain(title), plain(bare), plain(bare.partition(":")[0]))
-    return {name: cut for cut, name in reversed([*enumerate(names)]) if name}
+def _names(book: Book) -> dict[str, int]:
+    """Return the names of a book: 0 is its title, 1 the title without series, 2 also without subtitle, `_ALIAS` an alias."""
+    bare = without_series(book.title)
+    names = dict.fromkeys(map(plain, book.aliases), _ALIAS)
+    names |= {plain(bare.partition(":")[0]): 2} | {plain(bare): 1} | {plain(book.title): 0}
+    return {name: cut for name, cut in names.items() if name}
 
 
 def _parts(name: str, asked: str) -> list[str]:
