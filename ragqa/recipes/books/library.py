@@ -2,7 +2,7 @@
 
 goodbooks-10k (CC BY-SA 4.0, https://github.com/zygmuntz/goodbooks-10k) has these files, plain or gzipped: `books.csv`,
 `ratings.csv`, `book_tags.csv` and `tags.csv`. Genres come from the last two, from `book_metadata.csv`, or from both. The
-copy on Kaggle names the columns `book_id` and `goodreads_book_id` of `books.csv` differently: `id` and `book_id`. Both are read.
+copy on Kaggle has `id` and `book_id` in `books.csv` for the columns `book_id` and `goodreads_book_id`; both are read.
 Descriptions are not part of the dataset. They are read from the column `description` of `books.csv`, from `descriptions.csv`
 (columns `Book`, `Author`, `Description`), or from `descriptions_isbn13.txt` (an ISBN-13 and a text in each line).
 """

@@ -74,12 +74,15 @@ class Titles:
         names = plain(author).split()
         if not bare or not names:
             return []
-        looks = (look(bare) for look in (self._exact, self._with_part, self._with_typos))
+        looks = (look(bare) for look in (self._exact, self._with_any_name, self._with_part, self._with_typos))
         own = ([b for b in books if names[-1] in plain(" ".join(b.authors)).split()] for books in looks)
         return next(filter(None, own), [])
 
     def _before_subtitle(self, title: str) -> list[Book]:
         return self._exact(title.partition(":")[0])
+
+    def _with_any_name(self, title: str) -> list[Book]:
+        return [book for _, book in self._by_name.get(plain(title), [])]
 
     def _with_part(self, title: str) -> list[Book]:
         part = plain(title)
