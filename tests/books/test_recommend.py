@@ -126,9 +126,10 @@ def test_aliases_are_found_after_titles_unless_their_book_is_far_better_known() 
         "The Brass Needle (North, #1)",
         ("Pia Ulm",),
         aliases=("Northern Fires", "Die Messingnadel"),
+        work="1",
         ratings_count=90,
     )
-    lights = Book("2", "Northern Fires", ("Nora Rowan",), ratings_count=9)
+    lights = Book("2", "Northern Fires", ("Nora Rowan",), work="2", ratings_count=9)
     for asked in (
         "Die Messingnadel",
         "die mesingnadel",
