@@ -6,10 +6,11 @@
     python benchmarks/books.py --data ../shared/data/goodbooks --tune
     python benchmarks/books.py --data ../shared/data/goodbooks --learn ragqa/recipes/books/starter/books.jsonl
 
-The sets are the ones that `ragqa dataset --recipe books` writes for the same data and seed. Every system knows three
-favourites of a reader and nothing else about that reader. Rerankers, the embedder and BM25 get them as a query, collaborative
-filtering as three books. `recommender with MODEL` ranks as the recipe does: by the model's logit and the likelihood, which uses
-the ratings of the training readers. Settings were chosen on the sets of the split `eval`.
+The sets are the ones that `ragqa dataset --recipe books` writes for the same data and seed, and the set `shipped`: 50 books of
+the bundled library with its own descriptions, for the same readers. Every system knows three favourites of a reader and nothing
+else about that reader. `likelihood` is the recommender without its reranker. Rerankers, the embedder and BM25 get them as a
+query, collaborative filtering as three books. `recommender with MODEL` ranks as the recipe does: by the model's logit and the
+likelihood, which uses the ratings of the training readers. Settings were chosen on the sets of the split `eval`.
 
 - `--recommend` measures the first ten of all books. No system may name a favourite, a part of its series, or two parts of a
   series.
@@ -34,16 +35,17 @@ from ragqa.models.bases import OFFLINE_BASE, base_path
 from ragqa.models.embedder import Embedder
 from ragqa.models.reranker import Reranker
 from ragqa.recipes.books import document
-from ragqa.recipes.books.build import Books, BooksConfig, build, sizes
-from ragqa.recipes.books.candidates import Candidates, Source
-from ragqa.recipes.books.library import Book, read_books, tastes_file
+from ragqa.recipes.books.build import ALIKE, Books, BooksConfig, build, sizes
+from ragqa.recipes.books.candidates import Candidates, Source, draw
+from ragqa.recipes.books.library import Book, Library, read_books, starter_file, tastes_file
+from ragqa.recipes.books.readers import profiles
 from ragqa.recipes.books.recommend import BUNDLED, CANDIDATES, WEIGHTS, Recommender, Weights, choose
 from ragqa.recipes.books.shelf import Shelf
-from ragqa.recipes.books.tastes import RANK, learn, learn_for, write_tastes
+from ragqa.recipes.books.tastes import RANK, counterparts, learn, learn_for, read_tastes, write_tastes
 from ragqa.records import Hit, Passage
 from ragqa.training.dataset import SPLITS
 
-SETS = ("test-standard", "test-library", "test-matched")
+SETS = ("test-standard", "test-library", "test-matched", "test-rated", "test-shipped")
 POPULARITY_WEIGHT = 3.0
 FUSED_WEIGHT = 1.0  # of collaborative filtering, relative to the reranker (= 1)
 NAMED = 10
@@ -96,20 +98,59 @@ def main() -> None:
         write_tastes(tastes_file(options.learn), vectors.astype(np.float16), own.values())
         print(f"{int(vectors.any(axis=1).sum())} of {len(own)} books were rated")
         return
-    systems = baselines(books.source, options.seed)
+    for group, learned in ((books, tastes), (shipped(books, options.candidates), bundled_tastes)):
+        names = [name for name in options.set if name in group.sets]
+        systems = all_systems(group.source, learned(group.source), options) if names else {}
+        for name in names:
+            print(f"{name}: {sizes(group)[name]}\n")
+            print(table(measured(name, group, systems)) + "\n", flush=True)
+
+
+def all_systems(source: Source, vectors: np.ndarray, options: argparse.Namespace) -> dict[str, Score]:
+    """Return all systems for a library by their names in the tables."""
+    systems = baselines(source, options.seed)
     if not options.quick:
         models = {"bundled embedder": None, "all-MiniLM-L6-v2": base_path(OFFLINE_BASE)}
-        systems |= {model: embedder(Embedder.load(source), books.source) for model, source in models.items()}
-    systems |= collaborative(books.source)
-    vectors = tastes(books.source)
+        systems |= {name: embedder(Embedder.load(model), source) for name, model in models.items()}
+    systems |= collaborative(source)
+    unread = remembering(BUNDLED)
+    systems["likelihood"] = product(recommender(source, vectors, unread, weights=replace(WEIGHTS, reranker=0)))
     for path in options.model:
         model, name = remembering(path), Path(path).name
         systems[f"{name} + collaborative filtering"] = fused(reranker(model), systems["collaborative filtering"])
         systems[name] = reranker(model)
-        systems[f"recommender with {name}"] = product(recommender(books.source, vectors, model))
-    for name in options.set:
-        print(f"{name}: {sizes(books)[name]}\n")
-        print(table(measured(name, books, systems)) + "\n", flush=True)
+        systems[f"recommender with {name}"] = product(recommender(source, vectors, model))
+    return systems
+
+
+def shipped(books: Books, candidates: int) -> Books:
+    """Return sets of the bundled library for the readers of eval and test: books that are liked, and any unrated others.
+
+    Ratings of all editions of a work count; the best one counts. Readers who liked fewer than five of its books beside their
+    favourites are left out.
+    """
+    own, config = read_books(starter_file()), BooksConfig()
+    same = counterparts(own, books.source.library)
+    ratings = {
+        reader: dict(
+            sorted((same[book], rating) for book, rating in sorted(stars.items(), key=lambda s: s[1]) if book in same)
+        )
+        for reader, stars in books.source.library.ratings.items()
+    }
+    source = replace(books.source, library=Library(own, ratings))
+    liked = round(candidates * config.liked / (config.liked + config.others))
+    sets = {}
+    for split in SPLITS[1:]:
+        readers = [c.profile.reader for c in books.sets[f"{split}-library"]]
+        drawn = (profile for reader in readers for profile in profiles(source.library, reader, 1, source.seed))
+        enough = (profile for profile in drawn if len(source.liked(profile)) >= config.least)
+        sets[f"{split}-shipped"] = tuple(draw(source, profile, liked, candidates - liked, ALIKE) for profile in enough)
+    return Books(source, (), sets)
+
+
+def bundled_tastes(source: Source) -> np.ndarray:
+    """Return the vectors of the bundled library."""
+    return read_tastes(tastes_file(starter_file()), source.library.books.values())
 
 
 def measured(name: str, books: Books, systems: Mapping[str, Score]) -> Report:

@@ -422,6 +422,19 @@ def test_matched_others_are_unrated_and_as_popular_as_the_liked(books: Books) ->
     assert statistics.stdev(places["others"]) == pytest.approx(statistics.stdev(places["liked"]), abs=0.05 * BOOKS)
 
 
+def test_rated_candidates_were_all_rated_and_the_liked_are_a_quarter(books: Books) -> None:
+    rated = (*books.sets["eval-rated"], *books.sets["test-rated"])
+    assert rated
+    for c in rated:
+        stars = books.source.library.ratings[c.profile.reader]
+        assert {stars[book.id] for book in c.liked} <= {4, 5}
+        assert {stars[book.id] for book in c.others} <= {1, 2, 3}
+        assert len(c.liked) == round(len(c.others) * 13 / 37)
+        favourites = {book.work for book in c.profile.favourites}
+        works = [book.work for book in (*c.liked, *c.others)]
+        assert len({*works} | favourites) == len(works) + len(favourites)
+
+
 def test_popularity_knows_the_training_readers_only(books: Books) -> None:
     stars = books.source.library.ratings
     counted = Counter(book for reader in {c.profile.reader for c in books.train} for book in stars[reader])
@@ -556,6 +569,6 @@ def test_the_benchmark_ranks_taste_above_chance(data: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     rows = [line.split("|")[1:3] for line in done.stdout.splitlines() if line.startswith("| ")]
     found = {name.strip(): float(cell.split()[0]) for name, cell in rows if cell.strip()[0].isdigit()}
-    assert len(found) == 6
+    assert len(found) == 7
     assert found["collaborative filtering"] > found["random"] + 0.2
     assert found["BM25"] > found["random"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ragqa.errors import CorpusError, InputError
-from ragqa.recipes.books.candidates import KINDS, Candidates, Source, draw, draw_matched
+from ragqa.recipes.books.candidates import KINDS, Candidates, Source, draw, draw_matched, draw_rated
 from ragqa.recipes.books.library import document, read_library
 from ragqa.recipes.books.readers import DISLIKED, Profile, profiles, split_readers
 from ragqa.recipes.books.sets import write_set
@@ -14,7 +14,7 @@ from ragqa.records import Pair
 from ragqa.training.card import write_dataset
 from ragqa.training.dataset import SPLITS, check_weights, keyed_random, name_weights
 
-SETS = ("standard", "library", "matched")
+ALIKE = (0.0, 0.0, 0.0, 1.0)  # shares of `KINDS`: unrated books, all equally likely
 ABOUT = """\
 Pairs of a reader (`sentence_0`, three favourite books) and a book (`sentence_1`). `label` is 1.0 if the reader gave the book
 at least `stars` stars, and 0.0 if the reader gave it one or two stars or did not rate it.
@@ -91,10 +91,13 @@ def build(data: str | Path, config: BooksConfig) -> Books:
     sets: dict[str, tuple[Candidates, ...]] = {}
     for split in SPLITS[1:]:
         measured = list(_profiles(source, _some(readers[split], config.measured, config), 1, config, asked))
-        alike = (0.0, 0.0, 0.0, 1.0)
         sets[f"{split}-standard"] = tuple(draw(source, profile, *sizes, config.shares) for profile in measured)
-        sets[f"{split}-library"] = tuple(draw(source, profile, *sizes, alike) for profile in measured)
+        sets[f"{split}-library"] = tuple(draw(source, profile, *sizes, ALIKE) for profile in measured)
         sets[f"{split}-matched"] = tuple(draw_matched(source, profile, *sizes) for profile in measured)
+        rated = (draw_rated(source, profile, *sizes) for profile in measured)
+        sets[f"{split}-rated"] = tuple(
+            drawn for drawn in rated if drawn.liked
+        )  # some readers liked nearly all they rated
     return Books(source, train, sets)
 
 

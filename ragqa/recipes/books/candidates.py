@@ -149,6 +149,17 @@ def draw_matched(source: Source, profile: Profile, liked: int, others: int) -> C
     return Candidates(profile, source.query(profile), chosen, tuple(drawn.values()))
 
 
+def draw_rated(source: Source, profile: Profile, liked: int, others: int) -> Candidates:
+    """Draw only books that the reader rated: others below `source.stars`, at most `others`, and liked books in proportion."""
+    rng = keyed_random(source.seed, "rated", profile.reader, [book.id for book in profile.favourites])
+    stars = source.library.ratings[profile.reader]
+    better = source.works(profile.reader, source.stars) | {book.work for book in profile.favourites}
+    rated = (source.library.books[book] for book, rating in stars.items() if rating < source.stars)
+    rest = _some(list({book.work: book for book in rated if book.work not in better}.values()), others, rng)
+    chosen = _some(source.liked(profile), round(len(rest) * liked / others), rng)
+    return Candidates(profile, source.query(profile), chosen, rest)
+
+
 def _some(books: Sequence[Book], most: int, rng: random.Random) -> tuple[Book, ...]:
     return tuple(rng.sample(books, min(most, len(books))))
 

@@ -2,7 +2,8 @@
 
 Candidates are found by a cheap score, the likelihood. It is the weighted sum of popularity (number of ratings), likeness of
 genres, and BM25 of the book's document for the reader's query, each standardized over the library. If the library has ratings
-(`tastes`), this sum counts half, and the readers that a book shares with the favourites are added. The final score is the
+(`tastes`), this sum counts half, and the readers that a book shares with the favourites are added, halfway between their number
+and the cosine, so that books which everybody has read do not lead every list. The final score is the
 reranker's logit plus the weighted likelihood. The weights and the number of candidates were tuned on other readers
 (benchmarks/books.md).
 """
@@ -17,9 +18,9 @@ from ragqa.errors import InputError
 from ragqa.models.reranker import Reranker
 from ragqa.recipes.books.genres import GENRES, genres_of_shelf
 from ragqa.recipes.books.library import Book, document
-from ragqa.recipes.books.readers import common_genres, enumerate_names, genre_shares, tell
+from ragqa.recipes.books.readers import MOST_GENRES, common_genres, enumerate_names, genre_shares, tell
 from ragqa.recipes.books.shelf import Shelf, open_shelf
-from ragqa.recipes.books.titles import Titles, is_edition, opening_parts, series_of
+from ragqa.recipes.books.titles import Titles, is_edition, opening_parts, series_of, without_series
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parent / "reranker"
 CANDIDATES = 20
 MOST_FAVOURITES = 10
-SHARED = 0.02  # fraction of a library: this many top books are said to share readers with a favourite
+SHARED = 10  # so many books are said to share readers with a favourite
+ALIKE = 0.4  # least likeness of genres for which a book is said to be like a favourite
+NONFICTION = "nonfiction"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +38,15 @@ class Weights:
     """Weights of the parts of a score.
 
     `genres` and `bm25` are relative to popularity (= 1). `otherwise` is the weight of these three together, relative to shared
-    readers (= 1). `likelihood` is the weight of the whole likelihood, relative to the reranker's logit (= 1).
+    readers (= 1). `likelihood` and `reranker` are the weights of the whole likelihood and of the reranker's logit in the final
+    score; if `reranker` is 0, the reranker reads nothing.
     """
 
     genres: float = 0.6
     bm25: float = 0.4
     otherwise: float = 0.5
     likelihood: float = 0.6
+    reranker: float = 1.0
 
 
 WEIGHTS = Weights()
@@ -74,8 +79,8 @@ class Recommender:
         self._openings = opening_parts(self._all)
         self._shares = genre_shares(self._all)
         self._genres = _GenreVectors(self._all, self._shares)
-        self._tastes = shelf.tastes
         self._rated: np.ndarray = (shelf.tastes != 0).any(axis=1)
+        self._tastes = _discounted(shelf.tastes)
         self._popularity = _standardize(_logarithms(self._all))
 
     @classmethod
@@ -119,7 +124,8 @@ class Recommender:
     ) -> list[Recommendation]:
         """Return at most `k` books for a reader with these favourites, best first, ties by id.
 
-        With `genres`, every book has at least one of them. Editions of the favourites are left out; of another work, one
+        With `genres`, every book has at least one of them. Without, if all favourites are non-fiction, or none is, so are the
+        books, as far as the library has enough. Editions of the favourites are left out; of another work, one
         edition is returned. Unless `same_series`, other parts of the favourites' series are left out too, and any other series
         is represented by its first part. Three favourites are best, because the reranker was trained on three. Raises
         `InputError` for an unknown or ambiguous title, an unknown genre, no or more than ten favourites, or `k` below 1.
@@ -155,8 +161,9 @@ class Recommender:
         return self._choose(likelihoods, favourites, self.candidates, same_series=False)
 
     def _scores(self, query: str, likelihoods: "np.ndarray", books: Sequence[Book]) -> "np.ndarray":
-        logits = self._reranker.score(query, [document(book) for book in books])
-        scores: np.ndarray = logits + self._weights.likelihood * likelihoods[[self._places[book.id] for book in books]]
+        scores: np.ndarray = self._weights.likelihood * likelihoods[[self._places[book.id] for book in books]]
+        if self._weights.reranker:
+            scores += self._weights.reranker * self._reranker.score(query, [document(book) for book in books])
         return scores
 
     def _likelihoods(self, favourites: Sequence[Book], genres: Sequence[str]) -> "np.ndarray":
@@ -181,9 +188,11 @@ class Recommender:
         wanted: Sequence[str] = (),
     ) -> list[Book]:
         likely = (self._all[place] for place in (-likelihoods).argsort(kind="stable").tolist())
-        books = likely if same_series else map(self._opening, likely)
+        books: Iterable[Book] = likely if same_series else map(self._opening, likely)
         if wanted:
             books = (book for book in books if not set(wanted).isdisjoint(book.genres))
+        elif len(kinds := {NONFICTION in book.genres for book in favourites}) == 1:
+            books = sorted(books, key=lambda book: (NONFICTION in book.genres) not in kinds)
         return choose(books, favourites, count, same_series=same_series)
 
     def _opening(self, book: Book) -> Book:
@@ -191,32 +200,32 @@ class Recommender:
         return next((self._openings[name] for name in series_of(book.title) if name in self._openings), book)
 
     def _reasons(
-        self, book: Book, favourites: Sequence[Book], genres: Sequence[str], sharing: "Mapping[str, np.ndarray]"
+        self, book: Book, favourites: Sequence[Book], genres: Sequence[str], sharing: Mapping[str, set[str]]
     ) -> Iterable[str]:
-        place = self._places[book.id]
         for favourite in favourites:
             if series_of(book.title).keys() & series_of(favourite.title).keys():
-                yield f"in the series of {favourite.title}"
+                yield f"in the series of {_short(favourite)}"
             if shared := [author for author in book.authors if author in favourite.authors]:
-                yield f"by {enumerate_names(shared)}, as is {favourite.title}"
-        if readers := [favourite for favourite in favourites if sharing[favourite.id][place]]:
-            yield f"shares readers with {enumerate_names([favourite.title for favourite in readers])}"
-        if own := [genre for genre in genres if genre in book.genres]:
+                yield f"by {enumerate_names(shared)}, as is {_short(favourite)}"
+        if readers := [_short(favourite) for favourite in favourites if book.id in sharing[favourite.id]]:
+            yield f"shares readers with {enumerate_names(readers)}"
+        own = [genre for genre in genres if genre in book.genres]
+        like = max(favourites, key=lambda favourite: self._genres.between(book, favourite))
+        alike = [] if self._genres.between(book, like) < ALIKE else self._genres.shared(book, like)
+        if own and set(alike) <= set(own):
             yield enumerate_names(own)
-        likeness = [self._genres.between(book, favourite) for favourite in favourites]
-        if len(favourites) > 1 and max(likeness) > 0:
-            yield f"most like {favourites[likeness.index(max(likeness))].title}"
+        elif alike:
+            named = enumerate_names([*dict.fromkeys((*own, *alike))])
+            yield f"{named}, like {_short(like)}" if len(favourites) > 1 else named
 
-    def _sharing(self, favourite: Book) -> "np.ndarray":
-        """Mark the few books that share the most readers with a favourite: booleans, shape (books,)."""
-        import numpy as np
-
+    def _sharing(self, favourite: Book) -> set[str]:
+        """Return the ids of the few books that share the most readers with a favourite, itself left out."""
         if not self._is_rated(favourite):
-            return np.zeros(len(self._all), dtype=bool)
-        shared = self._tastes @ self._tastes[self._places[favourite.id]]
-        ahead = len(shared) - np.searchsorted(np.sort(shared), shared, side="right")
-        sharing: np.ndarray = self._rated & (ahead / len(shared) < SHARED)
-        return sharing
+            return set()
+        place = self._places[favourite.id]
+        shared = self._tastes @ self._tastes[place]
+        others = [other for other in (-shared).argsort(kind="stable").tolist() if other != place and shared[other] > 0]
+        return {self._all[other].id for other in others[:SHARED]}
 
 
 class _GenreVectors:
@@ -241,6 +250,11 @@ class _GenreVectors:
     def between(self, book: Book, other: Book) -> float:
         """Return the likeness of the genres of two books, 0 to 1."""
         return float(self.vector(book.genres) @ self.vector(other.genres))
+
+    def shared(self, book: Book, other: Book) -> list[str]:
+        """Return the genres of two books, at most three, the rarest first."""
+        both = [genre for genre in book.genres if genre in other.genres]
+        return sorted(both, key=lambda genre: -self._weights[self._column[genre]])[:MOST_GENRES]
 
     def likeness(self, favourites: Sequence[Book], genres: Sequence[str]) -> "np.ndarray":
         """Return the likeness of all books to the favourites and these genres, 0 to 1, in the order of the books."""
@@ -272,6 +286,10 @@ def choose(books: Iterable[Book], favourites: Sequence[Book], count: int, *, sam
     return chosen
 
 
+def _short(book: Book) -> str:
+    return without_series(book.title)
+
+
 def _filled(shared: "np.ndarray", rated: "np.ndarray", likelihoods: "np.ndarray") -> "np.ndarray":
     """Fill in books that nobody has rated: a line fitted to the rated books predicts their value from the likelihood."""
     import numpy as np
@@ -280,6 +298,15 @@ def _filled(shared: "np.ndarray", rated: "np.ndarray", likelihoods: "np.ndarray"
     line = np.linalg.lstsq(both[rated], shared[rated])[0]
     filled: np.ndarray = np.where(rated, shared, both @ line)
     return filled
+
+
+def _discounted(tastes: "np.ndarray") -> "np.ndarray":
+    """Divide vectors by the square roots of their lengths, which grow with the number of readers: shape (books, rank)."""
+    import numpy as np
+
+    lengths = np.linalg.norm(tastes, axis=1, keepdims=True)
+    discounted: np.ndarray = tastes / np.sqrt(np.where(lengths > 0, lengths, 1))
+    return discounted
 
 
 def _logarithms(books: Sequence[Book]) -> "np.ndarray":

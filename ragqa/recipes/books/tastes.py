@@ -59,13 +59,18 @@ def learn(ratings: Iterable[tuple[str, str]], books: Collection[str], rank: int 
 
 def learn_for(books: Mapping[str, Book], library: Library, readers: Iterable[str]) -> "np.ndarray":
     """Learn vectors for books, in their order, from ratings in another library. Ratings of all editions of a work count."""
+    same = counterparts(books, library)
+    return learn(((reader, same.get(book, "")) for reader in readers for book in library.ratings[reader]), books)
+
+
+def counterparts(books: Mapping[str, Book], library: Library) -> dict[str, str]:
+    """Return ids of `books` by the ids of the same works in another library, found by title and author."""
     titles = Titles(library.books.values())
     own: dict[str, str] = {}
     for book in books.values():
         with suppress(InputError):  # the other library lacks it, or has several with this title
             own.setdefault(titles.find(f"{without_series(book.title)} by {book.authors[0]}").work, book.id)
-    works = {book.id: own.get(book.work, "") for book in library.books.values()}
-    return learn(((reader, works[book]) for reader in readers for book in library.ratings[reader]), books)
+    return {book.id: own[book.work] for book in library.books.values() if book.work in own}
 
 
 def read_tastes(path: Path, books: Collection[Book]) -> "np.ndarray":
