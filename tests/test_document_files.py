@@ -101,6 +101,40 @@ def test_html_with_tables_for_layout_keeps_all_its_text(tmp_path: Path) -> None:
     assert read_document(tmp_path / "a.html").text.split() == "Left. == Head == Right. a | b End.".split()
 
 
+NAVIGATION = """<title>Site</title><div role="navigation">Menu</div><ul><li><a href="/">Home</a><li><a href="/b">Beds</a></ul>
+<p><a href="a.html" accesskey="p">Previous</a> | <a href="c.html">Contents</a></p><h1>Soil<br>here<a href="#soil">¶</a></h1>
+<div class="toc">Contents <ul><li><a href="#old">Old</a></ul></div><p>It is old.<div class="warning"><h3>Warning</h3>
+<p>It is wet.</div><p>It is deep. <ul><li><a href="/x">A list of links</a></ul><p>Next: <a href="d.html" rel="next">Beds</a>"""
+
+
+def test_navigation_in_html_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(NAVIGATION)
+    page = read_document(tmp_path / "a.html")
+    assert (page.title, [p.section for p in split(page)]) == ("Soil here", [""])
+    assert [line for line in page.text.split("\n") if line] == [
+        *("It is old.", "Warning", "It is wet.", "It is deep.", "A list of links"),
+    ]
+
+
+def test_only_the_main_content_of_html_is_read_if_it_is_marked(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<h1>Site</h1><p>Slogan.<div role=main><h1>Soil</h1><p>Old.</div><p>Imprint.")
+    page = read_document(tmp_path / "a.html")
+    assert (page.title, page.text) == ("Soil", "Old.")
+
+
+def test_html_with_several_headings_of_level_1_is_titled_by_its_title(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<title>Garden</title><h1>Soil</h1><p>Old.<h1>Beds</h1><p>New.")
+    page = read_document(tmp_path / "a.html")
+    assert (page.title, [p.section for p in split(page)]) == ("Garden", ["Soil", "Beds"])
+
+
+def test_elements_that_are_never_closed_lose_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        "<section><nav>Menu</section><p>One.<b></p><div><select></div><a href=x>Two. </i>Three."
+    )
+    assert read_document(tmp_path / "a.html").text.split() == ["One.", "Two.", "Three."]
+
+
 def test_notebooks_are_cited_by_cell_and_comments_in_code_are_no_headings(tmp_path: Path) -> None:
     cells = [
         {"cell_type": "markdown", "source": ["# Note book\n", "Some text."]},
