@@ -102,6 +102,7 @@ ENCRYPTED = b'<encryption><CipherReference URI="OPS/chapter 1.xhtml"/></encrypti
         ("a.docx", lambda: b"\xd0\xcf\x11\xe0 old", "it is encrypted or an old .doc file; save it as .docx"),
         ("a.docx", lambda: archive({"a.txt": b"x"}), "not a DOCX file that can be read"),
         ("a.docx", lambda: docx([]), "it holds no text"),
+        ("a.docx", lambda: docx([], body=f"<w:p>{'<w:r>' * 9999}{'</w:r>' * 9999}</w:p>"), "not a DOCX file that can be read"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, data: Callable[[], bytes], reason: str) -> None:

@@ -54,6 +54,55 @@ def test_text_is_cited_by_line(write: Write) -> None:
     assert cited(page) == [("", "First.", "L3"), ("", "x" * 495, "L5"), ("", "Third.", "L7")]
 
 
+def test_markdown_loses_links_pictures_emphasis_comments_and_tags_outside_code(write: Write) -> None:
+    lines = [
+        *(
+            '<p align="center"><img src="a.png"></p>',
+            "# The [soil](a.md)",
+            "[![Build](b.svg)](https://c.org/a_(b)) ![x](y)",
+        ),
+        *(
+            "<!-- hidden",
+            "## No",
+            "--> **Old** and *deep*, 2 * 3 * 4, a_b_c, `[a](b) <p>`, [wet][w].<br>New: <https://a.org>",
+            "[w]: b",
+        ),
+        *("```", "[a](b) <!-- code -->", "```", "A <sup>2</sup> <unknown> \u00adsoil&co [^1]", "[^1]: A note."),
+    ]
+    page = read_document(write("a.md", lines))
+    assert (page.title, [line for line in page.text.split("\n") if line]) == (
+        "The soil",
+        [
+            " Old and deep, 2 * 3 * 4, a_b_c, `[a](b) <p>`, wet. New: https://a.org".strip(),
+            *("```", "[a](b) <!-- code -->", "```", "A 2 <unknown> soil&co [^1]", "[^1]: A note."),
+        ],
+    )
+
+
+def test_underlined_lines_of_text_are_headings_and_rules_are_none(write: Write) -> None:
+    lines = ["=====", "Title", "=====", "", "Two lines", "of text", "-------", "", "Too long a line", "---", ""]
+    lines += ["Part 1", "~~~~~~~~~", "Words.", "=" * 70, "", "Name   Age", "----------", "Mole   3", "", "== test =="]
+    page = read_document(write("a.txt", [*lines, "==== 3 passed ===="]))
+    assert cited(page) == [
+        ("Title", "Two lines", "L5"),
+        ("Part 1", "Words.", "L14"),
+        ("test", "==== 3 passed ====", "L22"),
+    ]
+    assert [line for line in page.text.split("\n") if line] == [
+        *(
+            "== Title ==",
+            "Two lines",
+            "of text",
+            "Too long a line",
+            "=== Part 1 ===",
+            "Words.",
+            "Name   Age",
+            "Mole   3",
+        ),
+        *("== test ==", "==== 3 passed ===="),
+    ]
+
+
 def test_html_is_cited_by_the_id_or_the_heading_above(tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(HTML, encoding="utf8")
     page = read_document(tmp_path / "page.html")

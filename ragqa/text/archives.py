@@ -42,7 +42,7 @@ def _read(path: Path, data: bytes, kind: str, read: Callable[[ZipFile, Path], Do
         document = read(archive, path)
     except InputError:
         raise
-    except (*DAMAGES, StopIteration, ElementTree.ParseError) as error:
+    except (*DAMAGES, StopIteration, RecursionError, ElementTree.ParseError) as error:
         raise InputError(f"{path}: not {kind} that can be read: {first_line(error)}") from error
     return _checked(path, document)
 

@@ -1,5 +1,6 @@
 """The pieces of a document, with their places in its file, in; a page that cites these places out."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 from ragqa.records import Page
 
 Place = tuple[int, str]
+
+_HIDDEN = re.compile("[\u00ad\ufeff]")  # soft hyphens, which divide words, and byte order marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,12 @@ class Document:
 
 
 def as_page(document: Document, path: Path | None = None) -> Page:
-    """Return a document as a page. Pieces become lines; blank lines at both ends are dropped.
+    """Return a document as a page. Pieces become lines; blank lines at both ends and soft hyphens are dropped.
 
     With `path` a document that names no address gets that of its file, and its places.
     """
-    text = "\n".join(piece.text for piece in document.pieces)
+    pieces = [Piece(_HIDDEN.sub("", piece.text), piece.place) for piece in document.pieces]
+    text = "\n".join(piece.text for piece in pieces)
     own = path is not None and not document.url and not document.about
     return Page(
         document.title,
@@ -42,7 +46,7 @@ def as_page(document: Document, path: Path | None = None) -> Page:
         text=text.strip(),
         about=document.about,
         metadata=document.metadata,
-        places=_places(document.pieces, len(text) - len(text.lstrip())) if own else (),
+        places=_places(pieces, len(text) - len(text.lstrip())) if own else (),
     )
 
 
