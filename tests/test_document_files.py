@@ -12,6 +12,7 @@ from ragqa.records import Page
 from ragqa.storage.json_lines import read_json_lines, write_json_lines
 from ragqa.text.clean import clean_page
 from ragqa.text.document_files import read_article, read_document
+from ragqa.text.pages import read_pages
 from ragqa.text.passages import split
 
 Write = Callable[[str, Iterable[str]], Path]
@@ -165,6 +166,12 @@ def test_navigation_in_html_is_no_text(tmp_path: Path) -> None:
     ]
 
 
+def test_html_with_line_ends_of_windows_keeps_its_places(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_bytes(b"<h2>Soil</h2>\r\n<pre>a\r\nb</pre>")
+    (page,) = read_pages(tmp_path / "a.html")
+    assert cited(page) == [("Soil", "a", ":~:text=Soil")]
+
+
 def test_only_the_main_content_of_html_is_read_if_it_is_marked(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text("<h1>Site</h1><p>Slogan.<div role=main><h1>Soil</h1><p>Old.</div><p>Imprint.")
     page = read_document(tmp_path / "a.html")
@@ -182,6 +189,17 @@ def test_elements_that_are_never_closed_lose_no_text(tmp_path: Path) -> None:
         "<section><nav>Menu</section><p>One.<b></p><div><select></div><a href=x>Two. </i>Three."
     )
     assert read_document(tmp_path / "a.html").text.split() == ["One.", "Two.", "Three."]
+
+
+def test_broken_html_takes_no_longer_than_other_html(tmp_path: Path) -> None:
+    for number, broken in enumerate(
+        ("<!--", "<a ", "<![", "</a ", "<?", "<", "<p>", "<div>", '<a href="', "<![CDATA[")
+    ):
+        path = tmp_path / f"{number}.html"
+        path.write_text(f"<p>Text.</p>{broken * 20_000}")  # took minutes
+        assert read_document(path).text.startswith("Text.")
+    path.write_text("<p><![if !IE]>Shown <![endif]><![CDATA[as well.]]>")
+    assert read_document(path).text == "Shown as well."
 
 
 def test_notebooks_are_cited_by_cell_and_comments_in_code_are_no_headings(tmp_path: Path) -> None:

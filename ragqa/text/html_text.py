@@ -31,6 +31,7 @@ _CELLS = ("td", "th")
 _HEADING = re.compile(r"h([1-6])")
 _TEXT_FRAGMENT = ":~:text="
 _PERMALINK = re.compile(r"\s*[¶#§🔗\u200b]?\s*")  # the text of a link to the heading that it stands in
+_SECTION = re.compile(r"<!\[[^][<>]*[][]?>?|\]\]>")  # `<![if …]>`, as Word writes it, and CDATA
 _CHARSET = re.compile(rb"""<meta[^>]+charset=["']?\s*([\w-]+)""", re.IGNORECASE)
 _HEAD = 4096  # bytes, in which the charset must stand
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -87,10 +88,22 @@ def html_pieces(markup: str, place: str | None = None) -> list[Piece]:
 
 def _read(markup: str, place: str | None) -> "_Reader":
     reader = _Reader(place)
-    reader.feed(markup)
+    reader.feed(_closed(markup))
     reader.close()
     reader.end_block()
     return reader
+
+
+def _closed(markup: str) -> str:
+    """Return HTML without marked sections and without tags and comments that never end.
+
+    html.parser fails at some of the former, and its time grows with the square of the number of the latter.
+    """
+    markup = _SECTION.sub("", markup)
+    for opening, closing in (("<!--", "-->"), ("<", ">")):
+        end = markup.rfind(closing) + len(closing) if closing in markup else 0
+        markup = markup[:end] + markup[end:].replace(opening, opening.replace("<", "&lt;"))
+    return markup
 
 
 def _shown(blocks: list[_Block]) -> list[_Block]:
