@@ -27,7 +27,7 @@ _PROJECT = Path(__file__).parent.parent
 _MODULES = {  # what each of these extras brings
     "crawl": ("hishel", "httpx", "mwparserfromhell", "wikipediaapi"),
     "demo": ("anyio", "fastapi", "gradio", "jinja2", "markupsafe", "pydantic", "starlette", "uvicorn"),
-    "documents": ("mammoth", "pypdf"),
+    "documents": ("pypdfium2",),
     "dump": ("mwparserfromhell", "mwxml"),
     "mcp": ("anyio", "mcp", "starlette", "uvicorn"),
     "serve": ("anyio", "fastapi", "prometheus_client", "pydantic", "starlette", "uvicorn"),

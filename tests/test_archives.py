@@ -30,7 +30,6 @@ def test_chapters_are_read_in_order_and_cited(tmp_path: Path) -> None:
 
 
 def test_word_files_keep_headings_and_the_rows_of_tables(tmp_path: Path) -> None:
-    pytest.importorskip("mammoth", reason="pip install mammoth")
     blocks = [(1, "Compost"), (0, "It is rotten & good."), (2, "Use"), (0, "In beds.")]
     page = read_document(save(tmp_path / "a.docx", docx(blocks, [["Bed", "Use"], ["Roses", "yes"]])))
     assert (page.title, page.text.replace("\n\n", "\n")) == (
@@ -39,6 +38,51 @@ def test_word_files_keep_headings_and_the_rows_of_tables(tmp_path: Path) -> None
     )
     assert [(p.section, p.url) for p in split(page)] == [("", page.url), ("Use", f"{page.url}#Use")]
     assert read_document(save(tmp_path / "no heading.docx", docx([(0, "Text.")]))).title == "no heading"
+
+
+def test_word_files_give_the_words_that_a_reader_sees(tmp_path: Path) -> None:
+    run = "<w:r><w:t>{}</w:t></w:r>"
+    box = f"<w:r><w:txbxContent><w:p>{run.format('In a box.')}</w:p></w:txbxContent></w:r>"
+    body = (
+        f'<w:p><w:pPr><w:pStyle w:val="Titel"/></w:pPr>{run.format("My report")}</w:p>'
+        f'<w:p><w:pPr><w:pStyle w:val="berschrift1"/></w:pPr>{run.format("Soil")}</w:p>'
+        f"<w:p>{run.format('Half a wo')}{run.format('rd')}<w:r><w:br/><w:t>and </w:t></w:r><w:ins>{run.format('new')}</w:ins>"
+        f"<w:del><w:r><w:delText>old</w:delText></w:r></w:del><w:moveFrom>{run.format('moved')}</w:moveFrom>.{box}</w:p>"
+        f'<w:p><w:pPr><w:pStyle w:val="Mine"/></w:pPr>{run.format("Beds")}</w:p>'
+        f"<w:tbl><w:tr><w:tc><w:p>{run.format('Bed')}</w:p></w:tc><w:sdt><w:sdtContent><w:tc><w:p>{run.format('Use')}</w:p>"
+        "</w:tc></w:sdtContent></w:sdt></w:tr></w:tbl>"
+    )
+    styles = (
+        '<w:style w:styleId="Titel"><w:name w:val="Title"/></w:style>'
+        '<w:style w:styleId="berschrift1"><w:name w:val="heading 1"/></w:style>'
+        '<w:style w:styleId="Mine"><w:name w:val="Mine"/><w:basedOn w:val="berschrift1"/></w:style>'
+    )
+    notes = f"<w:footnote><w:p>{run.format('A note.')}</w:p></w:footnote>"
+    page = read_document(save(tmp_path / "a.docx", docx([], body=body, styles=styles, footnotes=notes)))
+    assert page.title == "My report"
+    assert [line for line in page.text.split("\n") if line] == [
+        *("== Soil ==", "Half a word and new", "In a box.", "== Beds ==", "Bed | Use", "A note."),
+    ]
+
+
+def test_a_word_file_with_one_heading_of_level_1_is_titled_by_it(tmp_path: Path) -> None:
+    chapters = [(1, "Soil"), (0, "Old."), (1, "Beds"), (0, "New.")]
+    page = read_document(save(tmp_path / "a.docx", docx(chapters)))
+    assert (page.title, [p.section for p in split(page)]) == ("a", ["Soil", "Beds"])
+
+
+def test_an_archive_is_unpacked_up_to_a_limit_in_all(tmp_path: Path) -> None:
+    chapter = f"<p>{'Text. ' * 3_000_000}"
+    with pytest.raises(InputError, match=r"a\.epub: its text unpacks to [\d,]+ bytes; at most 33,554,432"):
+        read_document(save(tmp_path / "a.epub", epub([chapter, chapter])))
+    data = epub(["<p>Text."], more={"OPS/big.bin": bytes(100_000_000)}).replace(b"chapter%200.xhtml", b"big.bin")
+    assert read_document(save(tmp_path / "b.epub", data)).text == "Text."
+    lying = bytearray(bomb("word/document.xml"))
+    for sign, place in ((b"PK\1\2", 24), (b"PK\3\4", 22)):
+        start = lying.index(sign) + place
+        lying[start : start + 4] = (1000).to_bytes(4, "little")
+    with pytest.raises(InputError, match=r"c\.docx: not a DOCX file that can be read"):
+        read_document(save(tmp_path / "c.docx", bytes(lying)))
 
 
 ENCRYPTED = b'<encryption><CipherReference URI="OPS/chapter 1.xhtml"/></encryption>'
@@ -58,10 +102,9 @@ ENCRYPTED = b'<encryption><CipherReference URI="OPS/chapter 1.xhtml"/></encrypti
         ("a.docx", lambda: b"\xd0\xcf\x11\xe0 old", "it is encrypted or an old .doc file; save it as .docx"),
         ("a.docx", lambda: archive({"a.txt": b"x"}), "not a DOCX file that can be read"),
         ("a.docx", lambda: docx([]), "it holds no text"),
+        ("a.docx", lambda: docx([], body=f"<w:p>{'<w:r>' * 9999}{'</w:r>' * 9999}</w:p>"), "not a DOCX file that can be read"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_read_is_named(tmp_path: Path, name: str, data: Callable[[], bytes], reason: str) -> None:
-    if name.endswith("docx"):
-        pytest.importorskip("mammoth", reason="pip install mammoth")
     with pytest.raises(InputError, match=rf"{name}: {reason}"):
         read_document(save(tmp_path / name, data()))

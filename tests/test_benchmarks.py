@@ -40,3 +40,14 @@ def test_debris_and_formula_markup_are_counted(tmp_path: Path) -> None:
         "| 1 on machine learning, as they come | 2 | 1 (50.00 %) | 1 | 0 | 0 |",
         "| 1 on machine learning, cleaned | 1 | 0 (0.00 %) | 0 | 0 | 0 |",
     ]
+
+
+def test_documents_are_measured_by_format(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("# Soil\n\nIt is old.")
+    (tmp_path / "b.html").write_text("<p>It is deep.")
+    (tmp_path / "c.html").write_text("")
+    command = [sys.executable, str(BENCH.with_name("documents.py")), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [line.split(" | ")[:4] for line in done.stdout.splitlines()[2:]]
+    assert rows == [["| .md", "1", "0", "0"], ["| .html", "2", "1", "0"]]
+    assert done.stderr == f"{tmp_path / 'c.html'}: {tmp_path / 'c.html'}: it is empty\n"

@@ -119,6 +119,23 @@ def test_words_of_the_question_are_found_in_other_forms() -> None:
     assert [text[a:b] for a, b in matches("What is a cluster in k means?", text)] == ["Clusters", "k-means", "clusters"]
 
 
+@pytest.mark.parametrize(
+    ("url", "where"),
+    [
+        ("file:///srv/hand%20book.pdf#page=3", "hand book.pdf, page 3"),
+        ("file:///srv/a.md#L12", "a.md, line 12"),
+        ("file:///srv/a.ipynb#cell=2", "a.ipynb, cell 2"),
+        ("file:///srv/a.csv#row=7", "a.csv, row 7"),
+        ("file:///srv/a.html#:~:text=Use", "a.html"),
+        ("file:///srv/a.epub#epubcfi(/6/4!)", "a.epub"),
+        ("file:///srv/%3Cb%3E.txt", "<b>.txt"),
+    ],
+)
+def test_a_passage_of_a_file_names_it_and_the_place_without_a_link(url: str, where: str) -> None:
+    assert link(hit(url=url).passage) == f"<span>{escape(f'Page › Section ({where})')}</span>"
+    assert link_markdown(hit(url=url).passage) == f"Page › Section ({escape_markdown(where)})"
+
+
 @pytest.mark.parametrize("url", ["", "javascript:alert(1)", "data:text/html,x", "//evil.example"])
 def test_only_web_addresses_are_links(url: str) -> None:
     assert link(hit(url=url).passage) == "<span>Page › Section</span>"

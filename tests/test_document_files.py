@@ -12,6 +12,7 @@ from ragqa.records import Page
 from ragqa.storage.json_lines import read_json_lines, write_json_lines
 from ragqa.text.clean import clean_page
 from ragqa.text.document_files import read_article, read_document
+from ragqa.text.pages import read_pages
 from ragqa.text.passages import split
 
 Write = Callable[[str, Iterable[str]], Path]
@@ -52,6 +53,55 @@ def test_text_is_cited_by_line(write: Write) -> None:
     page = read_document(write("log.txt", ["", "", "First.", "", "x" * 495, "", "Third."]))
     assert page.title == "log"
     assert cited(page) == [("", "First.", "L3"), ("", "x" * 495, "L5"), ("", "Third.", "L7")]
+
+
+def test_markdown_loses_links_pictures_emphasis_comments_and_tags_outside_code(write: Write) -> None:
+    lines = [
+        *(
+            '<p align="center"><img src="a.png"></p>',
+            "# The [soil](a.md)",
+            "[![Build](b.svg)](https://c.org/a_(b)) ![x](y)",
+        ),
+        *(
+            "<!-- hidden",
+            "## No",
+            "--> **Old** and *deep*, 2 * 3 * 4, a_b_c, `[a](b) <p>`, [wet][w].<br>New: <https://a.org>",
+            "[w]: b",
+        ),
+        *("```", "[a](b) <!-- code -->", "```", "A <sup>2</sup> <unknown> \u00adsoil&co [^1]", "[^1]: A note."),
+    ]
+    page = read_document(write("a.md", lines))
+    assert (page.title, [line for line in page.text.split("\n") if line]) == (
+        "The soil",
+        [
+            " Old and deep, 2 * 3 * 4, a_b_c, `[a](b) <p>`, wet. New: https://a.org".strip(),
+            *("```", "[a](b) <!-- code -->", "```", "A 2 <unknown> soil&co [^1]", "[^1]: A note."),
+        ],
+    )
+
+
+def test_underlined_lines_of_text_are_headings_and_rules_are_none(write: Write) -> None:
+    lines = ["=====", "Title", "=====", "", "Two lines", "of text", "-------", "", "Too long a line", "---", ""]
+    lines += ["Part 1", "~~~~~~~~~", "Words.", "=" * 70, "", "Name   Age", "----------", "Mole   3", "", "== test =="]
+    page = read_document(write("a.txt", [*lines, "All passed."]))
+    assert cited(page) == [
+        ("Title", "Two lines", "L5"),
+        ("Part 1", "Words.", "L14"),
+        ("test", "All passed.", "L22"),
+    ]
+    assert [line for line in page.text.split("\n") if line] == [
+        *(
+            "== Title ==",
+            "Two lines",
+            "of text",
+            "Too long a line",
+            "=== Part 1 ===",
+            "Words.",
+            "Name   Age",
+            "Mole   3",
+        ),
+        *("== test ==", "All passed."),
+    ]
 
 
 def test_html_is_cited_by_the_id_or_the_heading_above(tmp_path: Path) -> None:
@@ -99,6 +149,57 @@ def test_html_with_tables_for_layout_keeps_all_its_text(tmp_path: Path) -> None:
     rows = "<table><tr><td><p>Left.</p><h2>Head</h2><p>Right.</p><table><tr><td>a<td>b</table></table><p>End."
     (tmp_path / "a.html").write_text(rows)
     assert read_document(tmp_path / "a.html").text.split() == "Left. == Head == Right. a | b End.".split()
+
+
+NAVIGATION = """<title>Site</title><div role="navigation">Menu</div><ul><li><a href="/">Home</a><li><a href="/b">Beds</a></ul>
+<p><a href="a.html" accesskey="p">Previous</a> | <a href="c.html">Contents</a></p><h1>Soil<br>here<a href="#soil">¶</a></h1>
+<div class="toc">Contents <ul><li><a href="#old">Old</a></ul></div><p>It is old.<div class="warning"><h3>Warning</h3>
+<p>It is wet.</div><p>It is deep. <ul><li><a href="/x">A list of links</a></ul><p>Next: <a href="d.html" rel="next">Beds</a>"""
+
+
+def test_navigation_in_html_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(NAVIGATION)
+    page = read_document(tmp_path / "a.html")
+    assert (page.title, [p.section for p in split(page)]) == ("Soil here", [""])
+    assert [line for line in page.text.split("\n") if line] == [
+        *("It is old.", "Warning", "It is wet.", "It is deep.", "A list of links"),
+    ]
+
+
+def test_html_with_line_ends_of_windows_keeps_its_places(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_bytes(b"<h2>Soil</h2>\r\n<pre>a\r\nb</pre>")
+    (page,) = read_pages(tmp_path / "a.html")
+    assert cited(page) == [("Soil", "a", ":~:text=Soil")]
+
+
+def test_only_the_main_content_of_html_is_read_if_it_is_marked(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<h1>Site</h1><p>Slogan.<div role=main><h1>Soil</h1><p>Old.</div><p>Imprint.")
+    page = read_document(tmp_path / "a.html")
+    assert (page.title, page.text) == ("Soil", "Old.")
+
+
+def test_html_with_several_headings_of_level_1_is_titled_by_its_title(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<title>Garden</title><h1>Soil</h1><p>Old.<h1>Beds</h1><p>New.")
+    page = read_document(tmp_path / "a.html")
+    assert (page.title, [p.section for p in split(page)]) == ("Garden", ["Soil", "Beds"])
+
+
+def test_elements_that_are_never_closed_lose_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        "<section><nav>Menu</section><p>One.<b></p><div><select></div><a href=x>Two. </i>Three."
+    )
+    assert read_document(tmp_path / "a.html").text.split() == ["One.", "Two.", "Three."]
+
+
+def test_broken_html_takes_no_longer_than_other_html(tmp_path: Path) -> None:
+    for number, broken in enumerate(
+        ("<!--", "<a ", "<![", "</a ", "<?", "<", "<p>", "<div>", '<a href="', "<![CDATA[")
+    ):
+        path = tmp_path / f"{number}.html"
+        path.write_text(f"<p>Text.</p>{broken * 20_000}")  # took minutes
+        assert read_document(path).text.startswith("Text.")
+    path.write_text("<p><![if !IE]>Shown <![endif]><![CDATA[as well.]]>")
+    assert read_document(path).text == "Shown as well."
 
 
 def test_notebooks_are_cited_by_cell_and_comments_in_code_are_no_headings(tmp_path: Path) -> None:

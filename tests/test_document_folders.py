@@ -126,6 +126,29 @@ def test_without_the_extra_its_files_are_skipped_with_the_command_that_installs_
         list(read_pages(notes / "a.pdf"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_names_with_line_ends_and_other_bytes_are_read_and_reported_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for name, text in (
+        (b"caf\xe9.txt", b"In beds."),
+        (b"a\nb.txt", b"Old."),
+        (b"c\nragqa: d.txt", b"\xff"),
+        (b"\xff.png", b"x"),
+    ):
+        with open(os.fsencode(folder) + b"/" + name, "wb") as file:  # noqa: PTH123  # a Path would need the name as text
+            file.write(text)
+    assert main(["passages", str(folder), "--out", str(tmp_path / "out.jsonl")]) == 0
+    passages = list(read_json_lines(tmp_path / "out.jsonl", Passage))
+    assert sorted((p.title, p.url.rpartition("/")[2]) for p in passages) == [
+        ("a\nb", "a%0Ab.txt#L1"), ("caf\ufffd", "caf%E9.txt#L1"),
+    ]  # fmt: skip
+    lines = [line.partition("notes/")[2] for line in capsys.readouterr().err.splitlines()]
+    assert [line.partition(":")[0] for line in lines] == ["\\udcff.png", "c\\nragqa"]
+
+
 def test_a_bad_file_that_is_named_by_itself_is_an_error(write: Write, capsys: pytest.CaptureFixture[str]) -> None:
     path = write("empty.md", [])
     assert main(["passages", str(path), "--out", str(path.parent / "out.jsonl")]) == 1

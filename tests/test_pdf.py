@@ -14,6 +14,7 @@ from ragqa.text.document_folders import read_folder
 from ragqa.text.passages import split
 
 pypdf = pytest.importorskip("pypdf", reason="pip install pypdf")
+pytest.importorskip("pypdfium2", reason="pip install pypdfium2")
 
 PAGES = (
     "Garden notes 1|Compost is made of leaves and of what a kit-|chen leaves over. It takes about a year until|it is ripe.",
@@ -65,9 +66,30 @@ def test_page_numbers_are_no_text(tmp_path: Path) -> None:
     assert page.text == "Text of one.\nText of two."
 
 
-def test_a_pdf_that_opens_without_password_is_read(tmp_path: Path) -> None:
+def test_running_titles_and_tables_of_contents_are_no_text(tmp_path: Path) -> None:
+    titles = ["Notes i", "Notes ii", *[f"Soil {page}" for page in range(3, 6)], *["Beds"] * 7]
+    texts = [f"{'These are the words of a page. ' * 2}{chr(65 + number)}" for number in range(len(titles))]
+    pages = [[title, text] for title, text in zip(titles, texts, strict=True)]
+    pages[0][1:] = ["Soil . . . . . . . . 12", "Beds......14", texts[0]]
+    lines = read_document(save(tmp_path / "a.pdf", pdf(pages))).text.split("\n")
+    assert lines == ["Notes i", texts[0], "Notes ii", texts[1], "Soil 3", *texts[2:]]
+
+
+def test_a_pdf_whose_fonts_name_no_letters_is_not_read(tmp_path: Path) -> None:
+    shown = b"/ToUnicode 9 0 R /Subtype /Type1"
+    data = pdf([["abc abc abc"]]).replace(b"/Subtype /Type1", shown)
+    names = b"begincmap 1 begincodespacerange <00> <ff> endcodespacerange 1 beginbfrange <61> <63> <2701> endbfrange endcmap"
+    stream = b"9 0 obj\n<< /Length %d >>\nstream\n%s\nendstream\nendobj\n" % (len(names), names)
+    with pytest.raises(InputError, match=r"a\.pdf: its fonts do not say which letters they show"):
+        read_document(save(tmp_path / "a.pdf", data.replace(b"xref\n", stream + b"xref\n", 1)))
+
+
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])
+def test_a_pdf_that_opens_without_password_is_read(tmp_path: Path, algorithm: str) -> None:
+    if algorithm.startswith("AES"):
+        pytest.importorskip("cryptography", reason="pip install cryptography")
     writer = pypdf.PdfWriter(clone_from=io.BytesIO(pdf(LINES)))
-    writer.encrypt(user_password="", owner_password="owner", algorithm="RC4-128")
+    writer.encrypt(user_password="", owner_password="owner", algorithm=algorithm)
     writer.write(tmp_path / "a.pdf")
     assert "It takes about a year" in read_document(tmp_path / "a.pdf").text
 
@@ -95,7 +117,7 @@ def test_what_reads_pdf_is_loaded_only_for_them(tmp_path: Path) -> None:
     save(tmp_path / "a.html", b"<p>Text.")
     code = (
         "import sys\nfrom ragqa.text.pages import read_pages\n"
-        f"list(read_pages({str(tmp_path)!r}))\nprint(sorted({{'pypdf', 'mammoth'}} & set(sys.modules)))"
+        f"list(read_pages({str(tmp_path)!r}))\nprint(sorted({{'pypdfium2'}} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -34,6 +34,12 @@ def test_a_row_without_title_is_called_after_its_file_and_row(tmp_path: Path) ->
     ]
 
 
+def test_rows_with_missing_and_surplus_cells_are_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("\ufefftitle;text;n\r\nA\r\nB;Two;1;x;y\r\n", encoding="utf8")
+    pages = list(read_pages(tmp_path / "a.csv"))
+    assert [(page.title, page.text, page.metadata) for page in pages] == [("A", "", {}), ("B", "Two", {"n": 1})]
+
+
 def test_keys_of_json_lines_are_named(tmp_path: Path) -> None:
     rows = [
         {"question": "How?", "reply": "In a bed.", "year": "2024", "tags": ["a", 1], "more": {"a": 1}},

@@ -56,7 +56,7 @@ def test_a_failed_update_keeps_the_index_and_is_made_up_for(notes: Path, tmp_pat
     build_index(index, watcher.read())
     (notes / "a.md").unlink()
     (notes / "sub" / "b.txt").unlink()
-    with pytest.raises(CorpusError):
+    with pytest.raises(CorpusError, match="notes: there is no document that can be read; the index stays as it is"):
         watcher.update(index, None)
     assert texts(index).keys() == {"Mulch", "b"}
     write("notes/c.txt", ["New."])

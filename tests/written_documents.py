@@ -48,21 +48,33 @@ def _numbered(objects: Sequence[bytes]) -> bytes:
     return data + head + trailer + b"\nstartxref\n%d\n%%%%EOF\n" % len(data)
 
 
-def docx(blocks: Sequence[tuple[int, str]], rows: Sequence[Sequence[str]] = ()) -> bytes:
-    """A Word file with paragraphs, each with the level of its heading (0 for text), and then a table."""
-    body = "".join(_paragraph(level, text) for level, text in blocks)
+def docx(
+    blocks: Sequence[tuple[int, str]],
+    rows: Sequence[Sequence[str]] = (),
+    *,
+    body: str = "",
+    styles: str = "",
+    footnotes: str = "",
+) -> bytes:
+    """A Word file with paragraphs, each with the level of its heading (0 for text), and then a table and `body`."""
+    text = "".join(_paragraph(level, text) for level, text in blocks)
     cells = ("".join(f"<w:tc>{_paragraph(0, cell)}</w:tc>" for cell in row) for row in rows)
     table = "".join(f"<w:tr>{row}</w:tr>" for row in cells)
-    body += f"<w:tbl>{table}</w:tbl>" if rows else ""
+    text += (f"<w:tbl>{table}</w:tbl>" if rows else "") + body
     types = (
         f'<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
         f'<Override PartName="/word/document.xml" ContentType="{_MAIN}"/></Types>'
     )
     relation = f'<Relationship Id="r" Type="{_OFFICE}" Target="word/document.xml"/>'
     relations = f'<Relationships xmlns="{_RELATIONS}">{relation}</Relationships>'
-    document = f'<w:document xmlns:w="{_WORD}"><w:body>{body}</w:body></w:document>'
+    document = f'<w:document xmlns:w="{_WORD}"><w:body>{text}</w:body></w:document>'
     names = {"[Content_Types].xml": types, "_rels/.rels": relations, "word/document.xml": document}
-    return archive({name: text.encode() for name, text in names.items()})
+    kind = _OFFICE.removesuffix("officeDocument")
+    others = {"styles": styles, "footnotes": footnotes}
+    names |= {f"word/{name}.xml": f'<w:x xmlns:w="{_WORD}">{part}</w:x>' for name, part in others.items() if part}
+    related = "".join(f'<Relationship Id="{name}" Type="{kind}{name}" Target="{name}.xml"/>' for name in others)
+    names["word/_rels/document.xml.rels"] = f'<Relationships xmlns="{_RELATIONS}">{related}</Relationships>'
+    return archive({name: part.encode() for name, part in names.items()})
 
 
 def _paragraph(level: int, text: str) -> str:

@@ -6,7 +6,7 @@ The browser draws the TeX in `<code>` (`templates/formulas.js`).
 import html
 import re
 from collections.abc import Collection, Iterable
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 from ragqa.demo.formulas import Span, find_formulas
 from ragqa.records import Passage
@@ -16,6 +16,8 @@ from ragqa.text.passages import ON_TOPIC, WRITTEN_FOR_RAGQA, heading_path, is_wr
 _LINE_END = re.compile(r"\r\n?|\n")
 _TEMPLATE = str.maketrans({"{": "&#123;", "}": "&#125;", "$": "&#36;", "`": "&#96;"})  # Gradio's template syntax
 _SPECIAL = re.compile(r"[&<>\\`*_\[\]~@$]|:(?=//)|(?<=\bwww)\.|^[-+#=]|^\d(?=\d*[.)])", re.IGNORECASE)
+_PLACES = {"page=": "page", "L": "line", "cell=": "cell", "row=": "row"}  # by the beginning of a URL fragment
+_PLACE = re.compile(rf"({'|'.join(_PLACES)})(\d+)")
 _WORD = re.compile(r"[^\W_](?:\S*[^\W_])?")
 
 
@@ -51,9 +53,16 @@ def prose(text: str) -> str:
 
 
 def link(passage: Passage) -> str:
-    """Return `Page › Section` as HTML: a link to the cited revision if the passage has a web address."""
+    """Return `Page › Section` as HTML: a link to the cited revision if the passage has a web address.
+
+    A passage of a file is followed by `(handbook.pdf, page 3)`, because browsers open no files from web pages.
+    """
     name = heading_path(passage)
-    return _anchor(passage.url, name) if is_web_address(passage.url) else f"<span>{escape(name)}</span>"
+    return (
+        _anchor(passage.url, name)
+        if is_web_address(passage.url)
+        else f"<span>{escape(name + _in_file(passage))}</span>"
+    )
 
 
 def topic_link(passage: Passage) -> str:
@@ -69,13 +78,23 @@ def _anchor(url: str, name: str) -> str:
 
 def link_markdown(passage: Passage) -> str:
     """Return `Page › Section` as Markdown, otherwise like `link`. Text written for ragqa is said to be that, without a link."""
-    name = escape_markdown(heading_path(passage))
+    name = escape_markdown(heading_path(passage) + _in_file(passage))
     if is_written_for_ragqa(passage):
         return f"{name}, {WRITTEN_FOR_RAGQA}"
     if not is_web_address(passage.url):
         return name
     url = quote(passage.url, safe="/:?#@!$&'()*+,;=%~-._")  # nothing in it ends the address early
     return f"[{name}](<{url}>)"
+
+
+def _in_file(passage: Passage) -> str:
+    """Return the file that a passage comes from, with its page, line, cell or row; "" for a passage of no file."""
+    parts = urlsplit(passage.url)
+    if parts.scheme != "file":
+        return ""
+    place = _PLACE.fullmatch(parts.fragment)
+    found = f", {_PLACES[place[1]]} {place[2]}" if place else ""
+    return f" ({unquote(parts.path).rpartition('/')[2]}{found})"
 
 
 def is_web_address(url: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 
-from ragqa.errors import InputError, RagqaError
+from ragqa.errors import CorpusError, InputError, RagqaError
 from ragqa.index.folder import IndexReport, group_by_page, update_index
 from ragqa.models.embedder import Embedder
 from ragqa.records import Page, Passage
@@ -50,6 +50,9 @@ class Watcher:
         removed = [title for title in self._pages if title not in pages]
         if not changed and not removed:
             return None
+        if not pages:  # maybe a drive that is not mounted
+            folders = ", ".join(map(str, self._folders))
+            raise CorpusError(f"{folders}: there is no document that can be read; the index stays as it is")
         report = update_index(index, changed, removed, embedder=embedder)
         self._pages = pages
         return report

@@ -12,7 +12,9 @@ from ragqa.records import Page, with_text
 from ragqa.text.characters import unix_newlines
 from ragqa.text.tex import readable_tex
 
-HEADING = re.compile(r"^(={2,6})[ \t]*(\S(?:.*?\S)??)[ \t]*\1[ \t]*$", re.MULTILINE)
+HEADING = re.compile(  # a line of `=` only is a rule
+    r"^(={2,6})[ \t]*([^\s=](?:.*?\S)??)[ \t]*\1[ \t]*$", re.MULTILINE
+)
 LINK_SECTIONS = frozenset(
     "see also|references|notes|footnotes|citations|sources|external links|external sources|further reading|"
     "further resources|bibliography|notes and references|references and notes|notes and citations|works cited|"

@@ -52,7 +52,10 @@ def _markdown(path: Path) -> Document:
 
 
 def _plain_text(path: Path) -> Document:
-    return Document(path.stem, tuple(Piece(line, f"L{number}") for number, line in enumerate(_lines(path), 1)))
+    from ragqa.text.markdown import with_underlined_headings
+
+    lines = [Piece(line.replace("\f", ""), f"L{number}") for number, line in enumerate(_lines(path), 1)]
+    return Document(path.stem, tuple(with_underlined_headings(lines)))
 
 
 def _html(path: Path) -> Document:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ragqa.errors import InputError, MissingExtraError
 from ragqa.records import Page
 from ragqa.text.document_files import document_format, is_document, read_document
+from ragqa.text.documents import encodable
 from ragqa.text.tables import TABLES
 
 Report = Callable[[str], None]  # takes the path and the reason of a file that is skipped
@@ -40,7 +41,7 @@ def read_folder(
             report(str(error))
         else:
             if page.title in titles:
-                page = replace(page, title=f"{page.title} ({path.relative_to(folder).as_posix()})")
+                page = replace(page, title=encodable(f"{page.title} ({path.relative_to(folder).as_posix()})"))
             titles.add(page.title)
             yield page
 

@@ -1,13 +1,18 @@
 """The pieces of a document, with their places in its file, in; a page that cites these places out."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ragqa.records import Page
+from ragqa.text.characters import unix_newlines
 
 Place = tuple[int, str]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_HIDDEN = re.compile("[\u00ad\ufeff]")  # soft hyphens, which divide words, and byte order marks
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +34,26 @@ class Document:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
+def encodable(text: str) -> str:
+    """Return a text that can be encoded as UTF-8: bytes of file names that are not UTF-8 become U+FFFD."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
 def as_page(document: Document, path: Path | None = None) -> Page:
-    """Return a document as a page. Pieces become lines; blank lines at both ends are dropped.
+    """Return a document as a page. Pieces become lines; blank lines at both ends and soft hyphens are dropped.
 
     With `path` a document that names no address gets that of its file, and its places.
     """
-    text = "\n".join(piece.text for piece in document.pieces)
+    pieces = [Piece(encodable(_HIDDEN.sub("", unix_newlines(piece.text))), piece.place) for piece in document.pieces]
+    text = "\n".join(piece.text for piece in pieces)
     own = path is not None and not document.url and not document.about
     return Page(
-        document.title,
+        encodable(document.title),
         path.resolve().as_uri() if path is not None and own else document.url,
         text=text.strip(),
         about=document.about,
         metadata=document.metadata,
-        places=_places(document.pieces, len(text) - len(text.lstrip())) if own else (),
+        places=_places(pieces, len(text) - len(text.lstrip())) if own else (),
     )
 
 

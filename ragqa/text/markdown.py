@@ -14,6 +14,26 @@ _UNDERLINE = re.compile(r"(=+|-{2,}) *")
 _NO_PARAGRAPH = re.compile(r"\s*(?:$|[#>|*+-]|\d+[.)] )|\s{4}|.*\|")  # what no underline makes a heading of
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _FRONT = "---"
+_CODE = re.compile(r"(`+[^`]*`+)")
+_MARKUP = (  # what stands for pictures, links, emphasis and HTML, and what is left of it
+    (re.compile(r"<!--.*?-->"), ""),
+    (re.compile(r"!\[[^\]]*\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\]]*\])"), ""),
+    (re.compile(r"\[([^\[\]]*)\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\[\]]*\])"), r"\1"),
+    (re.compile(r" {0,3}\[(?!\^)[^\]]+\]:\s+\S+(?:\s+[\"'(].*)?"), ""),
+    (re.compile(r"<((?:https?|mailto):[^<>\s]+)>"), r"\1"),
+    (re.compile(r"(?i)<br\s*/?>"), " "),
+    (
+        re.compile(
+            r"(?i)</?(?:a|b|center|code|details|div|em|font|h[1-6]|hr|i|img|kbd|li|ol|p|picture|source|span|strong|sub|summary|"
+            r"sup|table|tbody|td|th|thead|tr|u|ul|video)(?:\s[^<>]*)?/?>"
+        ),
+        "",
+    ),
+    (re.compile(r"(?<![\w*\\])(\*{1,3})(?=[^\s*])([^*]*[^\s*])\1(?![\w*])"), r"\2"),
+)
+_RULES = re.compile(r"([=\-~^\"'*+#])\1{2,}\s*")  # what underlines the headings of plain text
+_COLUMNS = re.compile(r"\t|\S {2,}\S")
+_LONGEST_HEADING = 120  # characters
 
 Fields = dict[str, str | list[str]]
 
@@ -26,7 +46,7 @@ def read_markdown(path: Path, lines: Sequence[str]) -> Document:
     The key `license` and keys that cannot be metadata are ignored. Raises `RecordError` for front matter that cannot be read.
     """
     end, fields = _front_matter(path, lines)
-    pieces = [Piece(line, f"L{number}") for number, line in enumerate(lines[end:], end + 1)]
+    pieces = list(without_markup([Piece(line, f"L{number}") for number, line in enumerate(lines[end:], end + 1)]))
     title = _text(fields.get("title", "")) or None
     if title is None:
         title, pieces = take_title(pieces, path.stem)
@@ -96,6 +116,65 @@ def take_title(pieces: list[Piece], default: str) -> tuple[str, list[Piece]]:
         if not code and _underlines(pieces, number) == 1:
             return pieces[number - 1].text.strip(), [*pieces[: number - 1], *pieces[number + 1 :]]
     return default, pieces
+
+
+def without_markup(pieces: list[Piece]) -> Iterator[Piece]:
+    """Yield the pieces; outside code, links and emphasis become their texts; pictures, comments and HTML tags are dropped."""
+    in_comment = False
+    for _, piece, code in _outside_code(pieces):
+        text = piece.text
+        if code:
+            yield piece
+            continue
+        if in_comment:
+            _, end, text = text.partition("-->")
+            in_comment = not end
+        if "<!--" in text and "-->" not in text:
+            text, in_comment = text.partition("<!--")[0], True
+        yield Piece("".join(part if part.startswith("`") else _plain(part) for part in _CODE.split(text)), piece.place)
+
+
+def _plain(text: str) -> str:
+    if text.isspace():
+        return text
+    plain = text
+    for pattern, replacement in _MARKUP:
+        plain = pattern.sub(replacement, plain)
+    return plain if plain.strip() else ""
+
+
+def with_underlined_headings(pieces: list[Piece]) -> Iterator[Piece]:
+    """Yield the pieces of plain text; a line above a rule, such as `=====`, becomes a heading, and other rules are dropped.
+
+    The sign that comes first underlines the highest level, as in reStructuredText.
+    """
+    signs: list[str] = []
+    for number, piece in enumerate(pieces):
+        if _is_rule(piece.text):
+            continue
+        rule = pieces[number + 1].text if number + 1 < len(pieces) else ""
+        before = pieces[number - 1].text if number else ""
+        if _underlines_text(rule, piece.text, before):
+            signs += [] if rule[0] in signs else [rule[0]]
+            yield Piece(as_heading(signs.index(rule[0]) + 2, piece.text.strip()), piece.place)
+        else:
+            yield piece
+
+
+def _is_rule(text: str) -> bool:
+    return _RULES.fullmatch(text) is not None
+
+
+def _underlines_text(rule: str, text: str, before: str) -> bool:
+    """Return True if a rule is about as long as the text above it, or longer, and the text is one line without columns."""
+    return (
+        _is_rule(rule)
+        and not text[:1].isspace()
+        and any(map(str.isalnum, text))
+        and (not before.strip() or (_is_rule(before) and before[0] == rule[0]))
+        and len(text) <= min(len(rule.rstrip()) + 2, _LONGEST_HEADING)
+        and not _COLUMNS.search(text)
+    )
 
 
 def with_headings(pieces: list[Piece]) -> Iterator[Piece]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from ragqa.errors import InputError
 from ragqa.text.documents import Document, Piece
-from ragqa.text.markdown import take_title, with_headings
+from ragqa.text.markdown import take_title, with_headings, without_markup
 
 
 def read_notebook(path: Path, text: str) -> Document:
@@ -18,7 +18,7 @@ def read_notebook(path: Path, text: str) -> Document:
     try:
         notebook = json.loads(text)
         cells = notebook["cells"] if "cells" in notebook else notebook["worksheets"][0]["cells"]
-        pieces = list(_pieces(cells))
+        pieces = list(without_markup(list(_pieces(cells))))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a Jupyter notebook of format 3 or 4") from error
     title, pieces = take_title(pieces, path.stem)

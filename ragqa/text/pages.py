@@ -32,8 +32,8 @@ def starter_folder() -> Path:
 
 
 def log_skipped(reason: str) -> None:
-    """Log a file that is skipped, as a warning."""
-    _LOG.warning("skipped %s", reason)
+    """Log a file that is skipped, as a warning of one line, even if its name has line ends."""
+    _LOG.warning("skipped %s", "".join(char if char.isprintable() else repr(char)[1:-1] for char in reason))
 
 
 def read_pages(path: str | Path, report: Report = log_skipped, columns: Columns = USUAL_COLUMNS) -> Iterator[Page]:

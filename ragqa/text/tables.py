@@ -11,6 +11,7 @@ from typing import Any
 from ragqa.errors import InputError, MissingExtraError, first_line
 from ragqa.records import Page, flaw_of_key, scalar
 from ragqa.storage.json_lines import open_input, read_rows
+from ragqa.text.documents import encodable
 
 DELIMITED = (".csv", ".tsv")
 PARQUET = ".parquet"
@@ -69,7 +70,7 @@ def _page(path: Path, place: str, row: Mapping[str, Any], columns: Columns, *, p
     others = {key: value for key, value in row.items() if key not in names.values() and not flaw_of_key(key)}
     metadata = {key: _value(scalar(value) if parse else value) for key, value in others.items()}
     return Page(
-        fields["title"] or f"{path.name}, {place.replace('=', ' ').replace('L', 'line ')}",
+        fields["title"] or f"{encodable(path.name)}, {place.replace('=', ' ').replace('L', 'line ')}",
         fields["url"] or path.resolve().as_uri(),
         text=fields["text"],
         metadata=metadata,
@@ -99,7 +100,7 @@ def _delimited(path: Path) -> Iterator[Row]:
             names = next(csv.reader([header], delimiter=delimiter), [])
             for number, cells in enumerate(csv.reader(lines, delimiter=delimiter), 2):
                 if cells:
-                    yield f"row={number}", dict(zip(names, cells, strict=False))
+                    yield f"row={number}", dict.fromkeys(names, "") | dict(zip(names, cells, strict=False))
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: not UTF-8: {error}") from error
         except csv.Error as error:
