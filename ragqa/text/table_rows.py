@@ -12,15 +12,18 @@ INFOBOX = re.compile("infobox", re.IGNORECASE)
 
 MOST_CHARS = 20_000  # of the lines of a table; the rows after that are left out
 LONGEST_LINE = 300  # characters; a longer row becomes several lines
-_LONGEST_KEY = 80  # characters of a first cell that is repeated in each line of a row
+_LONGEST_KEY = 100  # characters of a first cell that is repeated in each line of a row
 _LONGEST_LABEL = 150  # characters
 _MOST_COLUMNS = 100
 _MOST_ROWS = 1000  # that one cell may cover
 _MOST_HEADINGS = 3  # columns that are named for a cell that covers several
 
 _MARKS = {**dict.fromkeys("✓✔☑✅", "yes"), **dict.fromkeys("✗✘☒❌", "no")}
+_GOES_ON = re.compile(
+    r"\b(?:and|or|of|the|an?|in|on|for|to|with|by|from|as|per)$|&$"
+)  # a line that ends so is not a list's
 _ROW = re.compile(r"[^:;.!?\n]{1,80}: [^\n]*?; [^:;\n]{1,80}: ")
-_BOX_LINE = re.compile(r"[^:;.!?\n]{1,40}: [^\n]{1,200}[.!?…]")
+_BOX_LINE = re.compile(r"[^:;.!?\n]{1,40}: [^;\n]{1,200}[.!?…]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def cell_text(text: str, *, is_heading: bool = False) -> str:
     lines = CONTROL.sub(" ", text.replace(BREAK, "\n")).split("\n")
     for line in (" ".join(line.split()) for line in lines):
         if joined and line:
-            apart = is_heading or joined[-1] in ",;:.–-(/" or line[0] in "(–-/,;"
+            apart = is_heading or joined[-1] in ",;:.–-(/" or line[0] in "(–-/,;" or _GOES_ON.search(joined[-8:])
             joined += " " if apart else ", "
         joined += line
     return joined
@@ -232,11 +235,11 @@ def _distinct(slots: Sequence[Cell]) -> list[Cell]:
 
 def _fold(parts: Sequence[str]) -> list[str]:
     """Join the parts of a row to one line, or to several that begin with its first part."""
-    key = parts[0] if len(parts[0]) <= _LONGEST_KEY else ""
+    key = parts[0] if len(parts[0]) <= _LONGEST_KEY else parts[0][:_LONGEST_KEY].rsplit(" ", 1)[0] + " …"
     lines = [parts[0]]
     for number, part in enumerate(parts[1:]):
         if number and len(lines[-1]) + len(part) > LONGEST_LINE:
-            lines.append(f"{key}; {part}" if key else part)
+            lines.append(f"{key}; {part}")
         else:
             lines[-1] += f"; {part}"
     return lines

@@ -132,7 +132,8 @@ class _Balancer:
             return block
         in_table = self._in_table()
         shown = cell_template_text(call) if in_table or self._is_open("{{") else ""
-        return (shown.replace("\n", BREAK) if in_table else shown) or self._render_template(call)
+        text = shown or self._render_template(call)
+        return (text.replace("\n", BREAK) or " ") if in_table else text  # without the space, `|{{a}}||` would be `|||`
 
     def _in_table(self) -> bool:
         return self._is_open("{|") or self._is_open("<table")

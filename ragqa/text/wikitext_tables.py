@@ -10,6 +10,11 @@ from ragqa.text.wikitext_elements import BLOCK_PLACEHOLDER, BREAK, LIST, OMITTED
 NO_TEXT = re.compile(r"\s*(?:file|image|category|media)\s*:", re.IGNORECASE)  # links to these show none
 
 _OWN_LINE = re.compile(rf"\n({BLOCK_PLACEHOLDER.pattern}|{PREFORMATTED}{PLACEHOLDER.pattern})\n")
+_ATTRIBUTES = re.compile(  # before the text of a template, which gives the "|" after them
+    r"""(?:\s*\b(?:colspan|rowspan|style|class|bgcolor|align|valign|width|height|scope|nowrap|data-sort-value)\s*=\s*"""
+    r"""(?:"[^"]*"|[^\s"|]+))+\s*\|?\s*""",
+    re.IGNORECASE,
+)
 _BOLD = re.compile(r"\s*'''.*'''\s*", re.DOTALL)
 
 
@@ -57,6 +62,9 @@ def _cell(node: Any, stored: Sequence[str]) -> Cell:
     is_heading = _tag(node) == "th"
     text = one_line(node.contents, stored, is_heading=is_heading) if node.contents is not None else ""
     columns, rows = _number(node, "colspan"), _number(node, "rowspan")
+    if left := _ATTRIBUTES.match(text):
+        text = text[left.end() :]
+        columns = next((int(n) for n in re.findall(r"colspan\s*=\s*\"?(\d{1,3})", left[0])), columns)
     return Cell(text, is_heading, columns, rows, is_bold=bool(_BOLD.fullmatch(str(node.contents))))
 
 

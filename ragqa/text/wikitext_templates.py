@@ -1,7 +1,7 @@
 """A template's wikitext in, the text that it shows out, for templates that most wikis have: markup, lists, dates, infoboxes."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from ragqa.text.table_rows import Cell, table_block
@@ -12,13 +12,20 @@ _TEXT_ARGUMENT = {"em": 1, "lang": 2, "math": 1, "mvar": 1, "nobr": 1, "nowrap":
 
 _INFOBOX = re.compile(r"\s*(?:infobox\b|[^|{}\n]{1,60}[ _]infobox\s*(?:\||$))", re.IGNORECASE)
 _NO_FACT = re.compile(  # parameters of infoboxes that hold pictures, layout and settings
-    r"(?:.* )?(?:image|logo|icon|photo|picture|screenshot|signature|map|pushpin|alt|caption|upright|style|background|colou?r|"
-    r"border)\d*(?: .*)?|(?:body|above|label|data|row|header|title)? ?class\d*|(?:header|label|title|above|below|child|module|"
-    r"width|align|bg|qid|nocat|embed|footnotes?)\d*|(?:hide|show|collaps|suppress|autoheader|italic|fetch|onlysource|noicon).*",
+    r"(?:.* )?(?:image|logo|icon|photo|picture|screenshot|signature|map|pushpin|alt|caption|upright|background|colou?r|"
+    r"border)\d*(?: .*)?|.*style\d*|(?:body|above|label|data|row|header|title)? ?class\d*|"
+    r"(?:header|label|title|above|below|child|module|width|align|bg|qid|nocat|embed|footnotes?)\d*|(?:hide|show|collaps|suppress|autoheader|italic|fetch|onlysource|noicon).*|"
+    r"(?:lat|long)[dms]?|lat ?ns|long ?ew",
     re.IGNORECASE,
 )
 _NAME = ("name", "title", "above")  # parameters of infoboxes that say what the box is about
-_FILE = re.compile(r"\S+\.(?:svg|png|jpe?g|gif|webp|tiff?|ogg|ogv|webm|pdf)", re.IGNORECASE)
+_LABELS = (  # of a value and of its label: `leader_title1` says what `leader_name1` is
+    ("data", "label"),
+    ("name", "title"),
+    ("name", "type"),
+    ("date", "event"),
+)
+_FILE = re.compile(r"[^\n]+\.(?:svg|png|jpe?g|gif|webp|tiff?|ogg|ogv|webm|pdf)", re.IGNORECASE)
 _MONTHS = ("January February March April May June July August September October November December").split()
 
 
@@ -52,13 +59,19 @@ def write_infobox(call: str, stored: list[str]) -> str:
     """
     given = {key.replace("_", " "): value for key, value in _parameters(LIST.sub("\n", call))}
     name = next((text for key in _NAME if key in given and (text := _fact(given[key], stored))), "")
+    labels = {key: label for key in given if (label := _label_key(key, given))}
     rows = []
     for key, value in given.items():
-        if not (key in _NAME or key.isdecimal() or _NO_FACT.fullmatch(key)) and (fact := _fact(value, stored)):
-            named = given.get(f"label{key[4:]}") if key.startswith("data") else None
-            label = one_line(named, stored) if named is not None else key
-            rows.append([Cell(label[:1].upper() + label[1:], is_heading=True), Cell(fact)])
+        if key not in (*_NAME, *labels.values()) and not key.isdecimal() and not _NO_FACT.fullmatch(key):
+            label = _fact(given[labels[key]], stored) if key in labels else key
+            rows.append([Cell(label[:1].upper() + label[1:], is_heading=True), Cell(_fact(value, stored))])
     return table_block(name, rows, stored, is_box=True)
+
+
+def _label_key(key: str, given: Collection[str]) -> str:
+    """Return the parameter that holds the label of another one, such as `label1` for `data1`, or ""."""
+    keys = (key.replace(value, label) for value, label in _LABELS if value in key and key not in _NAME)
+    return next((label for label in keys if label in given), "")
 
 
 def _parameters(call: str) -> list[tuple[str, Any]]:
@@ -82,12 +95,16 @@ def _last_of(values: Sequence[str]) -> str:
     return values[-1] if values else ""
 
 
+def _address(values: Sequence[str]) -> str:
+    return re.sub(r"^https?://|/$", "", _last_of(values))
+
+
 def _words(values: Sequence[str]) -> str:
     return " ".join(values[:2])
 
 
 def _lines(values: Sequence[str]) -> str:
-    return "\n".join(values)
+    return "\n".join(value.lstrip("*#:; ") for value in values)
 
 
 def _date(values: Sequence[str]) -> str:
@@ -107,8 +124,9 @@ _DATES = "start date|end date|birth date|death date|film date|start date and age
 _CELL_TEMPLATES: dict[str, Callable[[Sequence[str]], str]] = {
     **dict.fromkeys(("plainlist", "flatlist", "hlist", "ubl", "unbulleted list", "bulleted list"), _lines),
     **dict.fromkeys((*_DATES.split("|"), "release date", "release date and age", "dts", "birth year and age"), _date),
-    **dict.fromkeys(("small", "nobold", "big", "abbr", "flag", "nts", "val", "c.", "sronly", "center"), _first),
-    **dict.fromkeys(("url", "sort"), _last_of),
+    **dict.fromkeys(("small", "nobold", "big", "abbr", "ipa", "flag", "nts", "val", "c.", "sronly", "center"), _first),
+    "sort": _last_of,
+    "url": _address,
     **dict.fromkeys(("sortname", "convert", "cvt"), _words),
     "circa": lambda values: f"c. {_first(values)}",
     "tick": _said("yes"),
