@@ -58,7 +58,8 @@ def table_text(caption: str, rows: Iterable[Sequence[Cell]], *, is_box: bool = F
     after `MOST_CHARS` characters become a note. A table whose rows say nothing becomes a note with its caption or headings.
     """
     table = _Table(_clean(caption), _with_bold_headings([*_expand(rows)]))
-    lines, size, left_out = [], 0, 0
+    lines: list[str] = []
+    size = left_out = 0
     for row in table.rows():
         size += sum(map(len, row))
         left_out += size > MOST_CHARS
