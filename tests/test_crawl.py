@@ -233,10 +233,11 @@ def test_text_keeps_its_headings_and_is_clean(wiki: Wiki, out: Path) -> None:
     assert "displaystyle" not in sigmoid
 
 
-def test_tables_are_noted_where_they_stood(wiki: Wiki, out: Path) -> None:
+def test_tables_are_rows_where_they_stood(wiki: Wiki, out: Path) -> None:
     run(out, wiki.api_url, titles=["Activation (mathematics)"])
     (page,) = pages(out)
-    assert "They differ in their range: [A table was here: Activations and their ranges]" in page.text
+    rows = "Name: Sigmoid; Range: 0 to 1.\nName: Tanh; Range: -1 to 1."
+    assert f"They differ in their range:\nActivations and their ranges:\n{rows}\n\nWhich one" in page.text
     (passage,) = (passage for passage in split(page) if passage.section == "Comparison")
     assert passage.text.endswith("Which one is best depends on the task.")
 

@@ -96,7 +96,7 @@ def test_gives_the_pages_that_a_crawl_of_the_wiki_gives(
     code = "Activation (mathematics)"  # this wiki lacks the extension for <syntaxhighlight> and shows its source
     assert "<syntaxhighlight" in crawled[code].text
     assert imported == {**crawled, code: replace(crawled[code], text=imported[code].text)}
-    assert "[A table was here: Activations and their ranges]" in imported[code].text
+    assert "Activations and their ranges:\nName: Sigmoid; Range: 0 to 1.\nName: Tanh" in imported[code].text
     assert "A step is short:\ndef step(x):\n    return max(0, x)\n\nAn older way" in imported[code].text
     assert len(crawled) > 40
     assert set(report.titles("empty")) == {"Stub", "Only a comment"}

@@ -41,6 +41,7 @@ from ragqa.text.omissions import restore_omissions
 from ragqa.text.pages import read_article
 from ragqa.text.passages import cite, is_debris, sentences, split
 from ragqa.text.questions import FORMS, QuestionGenerator, expansions, is_well_formed, reference_question
+from ragqa.text.table_rows import is_table_row, only_rows
 from ragqa.text.tex import readable_tex
 from ragqa.text.wikitext import extract_text, without_comments
 from ragqa.wiki.dump_file import Entry, Site
@@ -182,7 +183,9 @@ READERS = {
     "wikitext": Reader(extract_text, "text.wikitext"),
     "balance": Reader(extract_text, "text.wikitext_balance"),
     "elements": Reader(extract_text, "text.wikitext_elements"),
-    "tables": Reader(lambda text: extract_text("{|\n! a\n|" + text + "\n|}\nb"), "text.table_notes"),
+    "tables": Reader(lambda text: extract_text("{|\n! a\n|" + text + "\n|}\nb"), "text.wikitext_tables"),
+    "infoboxes": Reader(lambda text: extract_text("{{Infobox a|b=" + text + "}}\nc"), "text.wikitext_templates"),
+    "rows": Reader(lambda text: (is_table_row(text), only_rows(text)), "text.table_rows"),
     "comments": Reader(without_comments, "text.wikitext_elements"),
     "links": Reader(lambda text: NAMES.categories("[[Category:" + text), "wiki.links"),
     "redirects": Reader(lambda text: NAMES.redirect(_entry("#redirect" + text)), "wiki.links"),

@@ -138,3 +138,16 @@ def test_every_question_of_the_starter_corpus_is_well_formed(starter_passages: t
 def test_an_unknown_form_is_refused() -> None:
     with pytest.raises(InputError, match="question form 'poem' is unknown"):
         NaturalQuestions([], ["poem"])
+
+
+def test_rows_of_tables_are_not_asked_about() -> None:
+    rows = (
+        "Part: Arm; Meaning: a lever (AL); Note: there are two types of robot arms, and one of them is called a crane."
+    )
+    assert _ask(rows, section="", forms=FORMS) == []
+    passages = [Passage("rows", "Robot", text=rows), Passage("prose", "Robot", text="A robot is a machine. It moves.")]
+    asked = NaturalQuestions(passages)
+    assert [[question.text for question in asked.questions(passage)] for passage in passages] == [
+        [],
+        ["What is a robot?"],
+    ]

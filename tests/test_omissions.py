@@ -3,6 +3,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 from xml.sax.saxutils import escape
 
 import pytest
@@ -16,20 +17,27 @@ from ragqa.text.omissions import restore_omissions
 from ragqa.text.passages import is_debris, split
 from ragqa.text.wikitext import extract_text
 
-TABLE = '{| class="wikitable"\n! Name !! Meaning\n|-\n| a || first\n|}\n'
-NOTE = "[A table was here: Name, Meaning]"
+TABLE = '{| class="wikitable"\n! Name !! Meaning\n|}\n'
+NOTE = "[A table was here: Name, Meaning]"  # for a table without rows
+ROWS = TABLE.replace("|}", "|-\n| a || first\n|-\n| b || second\n|}")
+LINES = "Name: a; Meaning: first.\nName: b; Meaning: second."
 
 TABULAR = """'''Kernels''' are [[function]]s.<ref>A note.</ref> There are these:
 
 {| class="wikitable sortable"
 |+ Kinds of ''kernels''
-! Name !! Meaning
+! Name !! colspan=2 | Meaning
 |-
-| linear || first
+| linear || rowspan=2 | first || [[Line|a line]],<br>through 0
+|-
+| cubic<ref>A note.</ref> || —
 |}
 
 {| class="infobox"
+! colspan=2 | Kernel
+|-
 ! Born
+| 1909<br>in [[Berlin]]
 |}
 Some are '''smooth'''.
 
@@ -62,6 +70,7 @@ int x;
 {|
 ! inner
 |}
+| <nowiki>[x]</nowiki>
 |}
 After the nest.
 {{nothing}} <!-- {| -->
@@ -79,9 +88,15 @@ The end.
 {| class="wikitable"
 ! Never closed
 """
-EXTRACT = """Kernels are functions. There are these: [A table was here: Kinds of kernels]
+EXTRACT = """Kernels are functions. There are these:
+Kinds of kernels:
+Name: linear; Meaning: first, a line, through 0.
+Name: cubic; Meaning: first.
 
 Some are smooth.
+
+Name: Kernel.
+Born: 1909, in Berlin.
 
 == Code ==
 A loop in Python:
@@ -101,7 +116,9 @@ int x;
 
 === Nested tables ===
 
-[A table was here: A, Bee] After the nest.
+Bee: [x].
+
+After the nest.
 Template:Nothing [A table was here: In HTML]
 
 == Empty ==
@@ -112,13 +129,13 @@ The end."""
 
 
 @pytest.fixture(scope="module")
-def tabular(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
-    """The raw extract of a page with tables and code, from a real wiki, and its wikitext."""
+def tabular(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str, str]]:
+    """The raw extract of a page with tables and code, from a real wiki, its wikitext and its HTML."""
     with run_wiki(tmp_path_factory.mktemp("tabular")) as wiki:
         yield _ask(wiki)
 
 
-def _ask(wiki: Wiki) -> tuple[str, str]:
+def _ask(wiki: Wiki) -> tuple[str, str, str]:
     wiki.stop()  # a running server may remember its settings
     with (wiki.folder / "LocalSettings.php").open("a") as settings:
         settings.write("wfLoadExtensions( [ 'Cite', 'SyntaxHighlight_GeSHi' ] );")
@@ -132,17 +149,30 @@ def _ask(wiki: Wiki) -> tuple[str, str]:
     wiki.start()
     asked = {"action": "query", "format": "json", "titles": "Tabular", "prop": "extracts|revisions", "explaintext": 1}
     asked |= {"exsectionformat": "wiki", "rvprop": "ids|content", "rvslots": "main"}
+    (page,) = _request(wiki, asked)["query"]["pages"].values()
+    parsed = _request(wiki, {"action": "parse", "format": "json", "page": "Tabular", "prop": "text"})
+    return page["extract"], page["revisions"][0]["slots"]["main"]["*"], parsed["parse"]["text"]["*"]
+
+
+def _request(wiki: Wiki, asked: dict[str, Any]) -> Any:
     with urllib.request.urlopen(f"{wiki.api_url}?{urllib.parse.urlencode(asked)}", timeout=20) as response:
-        (page,) = json.load(response)["query"]["pages"].values()
-    return page["extract"], page["revisions"][0]["slots"]["main"]["*"]
+        return json.load(response)
 
 
-def test_a_real_wikis_extract_gets_back_what_it_lost(tabular: tuple[str, str]) -> None:
-    extract, wikitext = tabular
+def test_a_real_wikis_extract_gets_back_what_it_lost(tabular: tuple[str, str, str]) -> None:
+    extract, wikitext, _ = tabular
     assert clean_text(restore_omissions(extract, wikitext)) == EXTRACT
 
 
-def test_a_dump_gives_the_text_that_the_wiki_gives(tabular: tuple[str, str]) -> None:
+def test_the_wikis_html_gives_the_same_text(tabular: tuple[str, str, str]) -> None:
+    pytest.importorskip("selectolax", reason="pip install selectolax")
+    from ragqa.text.wiki_html import Article
+
+    text = clean_text(Article(f"<html><body>{tabular[2]}</body></html>").text())
+    assert text == f"{EXTRACT} [A table was here: Never closed]"
+
+
+def test_a_dump_gives_the_text_that_the_wiki_gives(tabular: tuple[str, str, str]) -> None:
     closed, _, _ = tabular[1].rpartition("{|")  # a dump shows a table that is never closed
     told = EXTRACT.replace("After the nest.\nTemplate:Nothing", "After the nest.")  # and drops templates
     assert clean_text(extract_text(closed)) == told
@@ -170,7 +200,7 @@ def test_a_dump_gives_the_text_that_the_wiki_gives(tabular: tuple[str, str]) -> 
         ("Lead.\n\n== B ==\nText.", f"Lead.\n== A ==\n{TABLE}\n== B ==\nText.", "Lead.\n\n== B ==\nText."),
         ("Lead.", "Lead.\n{| class='navbox'\n! a\n|}\n{{Infobox|a={|}}", "Lead."),
         ("Lead.", "Lead.\n{| class=wikitable\n|+ id=x | The [sic] ones.\n|}", "Lead. [A table was here: The (sic) ones]"),
-        ("Lead.", "Lead.\n{|\n| a\n|}\n{|\n| b\n|}", "Lead. [A table was here] [A table was here]"),
+        ("Lead.", "Lead.\n{|\n| —\n|}\n{|\n| ?\n|}", "Lead. [A table was here] [A table was here]"),
         ("Lead.", f"Lead.\n{{|\n! {'long ' * 50}\n|}}", f"Lead. [A table was here: {'long ' * 29}long …]"),
         ("Lead.", f"Lead.<nowiki>{TABLE}</nowiki><!--{TABLE}--><ref>{TABLE}</ref>", "Lead."),
         ("", TABLE, f"\n{NOTE}\n"),
@@ -180,11 +210,39 @@ def test_a_note_stands_where_the_table_stood(text: str, wikitext: str, noted: st
     assert restore_omissions(text, wikitext) == noted
 
 
+@pytest.mark.parametrize(
+    ("text", "wikitext", "restored"),
+    [
+        ("Before it.\n\nAfter it.", f"Before it.\n\n{ROWS}\nAfter it.", f"Before it.\n{LINES}\n\nAfter it."),
+        ("After it.", f"{ROWS}After it.", f"{LINES}\n\nAfter it."),
+        ("One.\nTwo.\nThree.", f"One.\nTwo.\n{ROWS}Three.", f"One.\nTwo.\n{LINES}\nThree."),
+        ("It costs 3 dollars a day.", f"It costs {{{{n}}}} a day.\n{ROWS}", f"It costs 3 dollars a day.\n{LINES}"),
+        ("Other words.\n\nOf another text.", f"Nothing fits here.\n{ROWS}", f"Other words.\n\nOf another text.\n{LINES}"),
+        ("== A ==\n\n\n== B ==\nText.", f"== A ==\n{ROWS}\n== B ==\nText.", f"== A ==\n{LINES}\n\n\n\n== B ==\nText."),
+        ("Lead.\n\n== B ==\nText.", f"Lead.\n== A ==\n{ROWS}\n== B ==\nText.", "Lead.\n\n== B ==\nText."),
+        ("Lead.", "Lead.\n{|\n| a\n|}\n{|\n| b || c\n|}", "Lead.\na.\nb, c."),
+        ("Lead.\nMore.", "{{Infobox x|name=N|year=5}}\nLead.\nMore.", "Lead.\nMore.\n\nName: N.\nYear: 5."),
+        ("Lead.\n\n== A ==\nB.", "Lead.\n{{infobox|year=5}}\n== A ==\nB.", "Lead.\n\nYear: 5.\n\n== A ==\nB."),
+        (
+            "Its mean is here:",
+            "Its mean is here:\n{|\n! Name !! Mean\n|-\n| a || <math>x</math>\n|}",
+            "Its mean is here:\nName: a; Mean: {\\displaystyle x}.",
+        ),
+        ("Lead.", f"Lead.<nowiki>{ROWS}</nowiki><!--{ROWS}--><ref>{ROWS}</ref>", "Lead."),
+        ("", ROWS, f"\n{LINES}\n"),
+    ],
+)  # fmt: skip
+def test_rows_stand_where_the_table_stood(text: str, wikitext: str, restored: str) -> None:
+    assert restore_omissions(text, wikitext) == restored
+
+
 def test_tables_and_code_side_by_side_keep_their_order() -> None:
     code = "<syntaxhighlight>\nf(x)\n</syntaxhighlight>\n"
     assert restore_omissions("Both are here:", f"Both are here:\n{code}{TABLE}") == f"Both are here:\nf(x)\n{NOTE}"
     assert restore_omissions("Both are here:", f"Both are here:\n{TABLE}{code}") == f"Both are here: {NOTE}\nf(x)"
     assert restore_omissions("After both.", f"{TABLE}{code}After both.") == f"{NOTE} \nf(x)\n\nAfter both."
+    assert restore_omissions("Both are here:", f"Both are here:\n{ROWS}{code}") == f"Both are here:\n{LINES}\nf(x)"
+    assert restore_omissions("After both.", f"{code}{ROWS}After both.") == f"f(x)\n\n{LINES}\n\nAfter both."
 
 
 def test_a_note_is_no_passage_by_itself_and_makes_none_debris() -> None:

@@ -102,6 +102,15 @@ def test_only_the_first_passage_below_a_heading_is_asked_about_it() -> None:
     assert [len(generator.questions(passage)) for passage in passages] == [1, 0, 0]
 
 
+def test_rows_of_tables_define_nothing() -> None:
+    rows = "Term: Epoch; Meaning: A pass (AP) is a round; Note: the difference between a pass and a batch is small."
+    passages = [Passage("rows", "Training", text=rows), Passage("prose", "Training", text="Training is a task.")]
+    generator = QuestionGenerator(passages, FORMS)
+    assert generator.questions(passages[0]) == []
+    assert "What is Training?" in [question.text for question in generator.questions(passages[1])]
+    assert QuestionGenerator(passages[:1]).questions(passages[0]) == [Question("What is Training?", "what")]
+
+
 def test_a_title_is_asked_for_with_the_article_of_the_text() -> None:
     assert _ask("We show how a decision tree can learn.", "Decision tree", more="tree decision") == [
         "What is a decision tree?"

@@ -48,6 +48,21 @@ alttext="{\displaystyle x_{i}}"><semantics><mi>x</mi><annotation encoding="appli
             "<p>A</p><div><table><tr><th>B</th><th>C</th></tr><tr><td><table><tr><th>D</th></tr></table></td></tr></table></div>",
             "A\n<div>\n{|\n! B\n! C\n|}\n</div>",
         ),
+        (
+            "<p>A</p><table><tbody><tr><th>B</th><th colspan=2>C<br>D</th></tr>"
+            "<tr><td rowspan=2><div>x<ul><li>y</li></ul></div></td>"
+            "<td>1</td><td><sup class=reference>[1]</sup></td></tr><tr><td>2<br>3</td></tr></tbody></table>",
+            "A\n{|\n! B !! colspan=2 | C<br>D\n|-\n| rowspan=2 |\nx\n* y\n| 1 || <ref>r</ref>\n|-\n| 2<br>3\n|}",
+        ),
+        (
+            '<table class="infobox"><caption>N</caption><tr><td class="infobox-image" colspan=2>I</td></tr>'
+            f"<tr><th>Born</th><td>{FORMULA}</td></tr></table><p>A</p><h2>H</h2>",
+            "{{Infobox x|name=N|image=I|born=<math>x_{i}</math>}}\nA\n== H ==",
+        ),
+        (
+            "<table><tr><td><b>B</b></td><td><b>C</b></td></tr><tr><td>1</td><td>2</td></tr></table>A",
+            "{|\n| '''B''' || '''C'''\n|-\n|1||2\n|}\nA",
+        ),
         ('<table class="infobox"><tr><th>B</th></tr></table><p>A</p>', '{| class="infobox"\n! B\n|}\nA'),
         ("<table><tr><td>only</td></tr></table>", "{|\n| only\n|}"),
         ("", ""),

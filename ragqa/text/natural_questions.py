@@ -33,6 +33,7 @@ from ragqa.text.questions import (
     select,
     without_parenthesis,
 )
+from ragqa.text.table_rows import is_table_row
 from ragqa.text.wording import Noun, Wording, head, is_plural, with_article
 
 _OF_MANY = re.compile(r"(?:examples|types) of")  # which a name does not have
@@ -179,6 +180,9 @@ class NaturalQuestions:
         before: Noun | None = None  # the subject of the sentence before, which "It" or "They" stands for
         for start, end in sentences(passage.text):
             sentence = " ".join(passage.text[start:end].split())
+            if is_table_row(sentence):
+                before = None
+                continue
             for words, short in expansions(sentence):
                 yield Question(f"What does {short} stand for?", "abbreviation")
                 yield Question(f"{short} {words}", "keyword")

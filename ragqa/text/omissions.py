@@ -1,6 +1,7 @@
-"""A plain-text extract and its wikitext in, the extract with notes of its tables and with its code out.
+"""A plain-text extract and its wikitext in, the extract with the rows of its tables and with its code out.
 
-TextExtracts drops tables and highlighted code without a trace. The wikitext of the same revision shows where they were.
+TextExtracts drops tables, infoboxes and highlighted code without a trace. The wikitext of the same revision shows where they
+were.
 """
 
 import re
@@ -12,20 +13,20 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from ragqa.text.clean import HEADING
-from ragqa.text.table_notes import NO_TEXT, one_line
-from ragqa.text.wikitext_balance import balance, template_text
+from ragqa.text.wikitext_balance import balance
 from ragqa.text.wikitext_elements import (
-    CODE,
-    CODE_ELEMENTS,
+    BOX,
     CONTROL,
-    FORMULA_ELEMENTS,
+    FORMULA_START,
+    LINES,
     LIST,
     NOTE,
     PLACEHOLDER,
     parse,
     replace_elements,
-    store_code,
 )
+from ragqa.text.wikitext_tables import NO_TEXT, one_line
+from ragqa.text.wikitext_templates import template_text
 
 _MOST_OMISSIONS = 100  # tables and blocks of code that are restored in a section
 _MOST_SECTIONS = 500  # in pages with more, nothing is restored
@@ -34,18 +35,20 @@ _FEWEST_TO_MATCH = 3
 _MOST_SKIPPED = 8  # words between an omission and those that match
 _NEAREST = 20  # occurrences of a word to try before and after the expected index: a page may hold no other word
 _WORD = re.compile(r"\w+")
-_MAY_OMIT = re.compile(r"\{\||<\s*(?:table|syntaxhighlight|source)\b", re.IGNORECASE)
-_NO_MARKUP = str.maketrans(dict.fromkeys("[]{}<>|!='*#:;", " "))
+_MAY_OMIT = re.compile(r"\{\||<\s*(?:table|syntaxhighlight|source)\b|\{\{[^{}|\n]{0,60}infobox", re.IGNORECASE)
 _UNKNOWN = "\x03"  # words that a template or a formula makes
-_TOKEN = re.compile(f"(?P<block>[{NOTE}{CODE}]){PLACEHOLDER.pattern}|(?P<unknown>{_UNKNOWN})|(?P<word>\\w+)")
+_TOKEN = re.compile(f"(?P<block>[{NOTE}{LINES}{BOX}])?{PLACEHOLDER.pattern}|(?P<unknown>{_UNKNOWN})|(?P<word>\\w+)")
 
 
 @dataclass(frozen=True, slots=True)
 class _Omission:
-    """A table note or a block of code, and the number of words before it in its section."""
+    """A table, a note of one, or a block of code, and the number of words before it in its section.
+
+    `mark` is that of its placeholder. An infobox belongs to the end of its section, wherever it stands.
+    """
 
     text: str
-    is_code: bool
+    mark: str
     words_before: int
 
 
@@ -59,14 +62,15 @@ class _Section:
 
 
 def restore_omissions(extract: str, wikitext: str) -> str:
-    """Return the raw extract with notes of its tables and with its code, which the wikitext of the same revision holds.
+    """Return the raw extract with the rows of its tables and with its code, which the wikitext of the same revision holds.
 
-    A table becomes `[A table was here: …]` with its caption or its column headings. The note ends the line before the table,
-    or begins the line after it if none comes before it in its section. Infoboxes, boxes of links and tables made by templates
-    get no note. The contents of `<syntaxhighlight>` and `<source>` blocks become lines of their own; a line that looks like a
-    heading is indented by a space. Extracts hold code inside a sentence already.
+    Rows are lines of their own at the place of the table (`table_rows.table_text`). A table without rows is a note. The note
+    ends the line before the table, or begins the line after it if none comes before it in its section. The lines of an infobox
+    stand at the end of its section, so that the section begins with its prose. Boxes of links and tables made by other
+    templates are left out. The contents of `<syntaxhighlight>` and `<source>` blocks become lines of their own; a line that
+    looks like a heading is indented by a space. Extracts hold code inside a sentence already.
 
-    Positions are found by the section and by the words next to the table or the code. If the words are not found, the position
+    Positions are found by the section and by the words next to a table or to code. If the words are not found, the position
     is the end of the section. Wikitext that is nested too deeply to be read changes nothing.
     """
     if not _MAY_OMIT.search(wikitext):
@@ -105,8 +109,13 @@ def _insert(body: str, words: Sequence[str | None], omissions: Iterable[_Omissio
     occurrences = _Occurrences(body)
     pieces: list[str] = []
     position, last = 0, None
-    for omission in omissions:
-        offset = max(position, _find_offset(body, occurrences, words, omission.words_before))
+    for omission in sorted(omissions, key=lambda omission: omission.mark == BOX):
+        found = (
+            len(body.rstrip())
+            if omission.mark == BOX
+            else _find_offset(body, occurrences, words, omission.words_before)
+        )
+        offset = max(position, found)
         neighbour = last if offset == position else None
         pieces += [body[position:offset], _with_separators(omission, body, offset, neighbour)]
         position, last = offset, omission
@@ -116,15 +125,17 @@ def _insert(body: str, words: Sequence[str | None], omissions: Iterable[_Omissio
 def _with_separators(omission: _Omission, body: str, offset: int, neighbour: _Omission | None) -> str:
     """Return the text to insert at `offset`, directly after `neighbour` if there is one.
 
-    Notes share a line with text and with each other; code does not.
+    Notes share a line with text and with each other; other blocks do not.
     """
+    if omission.mark == BOX and (neighbour or body[:offset].strip()):
+        return f"\n\n{omission.text}"
+    own_line = omission.mark == LINES or (neighbour and neighbour.mark == LINES)
     if body[:offset].strip():  # at the end of a line
-        own_line = omission.is_code or (neighbour and neighbour.is_code)
         return f"\n{omission.text}" if own_line else f" {omission.text}"
     if not body.strip():
         return f"\n{omission.text}\n"
-    if omission.is_code:
-        return ("\n" if neighbour and not neighbour.is_code else "") + f"{omission.text}\n\n"
+    if omission.mark == LINES:
+        return ("\n" if neighbour and neighbour.mark == NOTE else "") + f"{omission.text}\n\n"
     return f"{omission.text} "
 
 
@@ -194,20 +205,11 @@ def _end(body: str, start: int, separator: str) -> int:
 def _read(wikitext: str) -> list[_Section]:
     """Read the sections of wikitext."""
     stored: list[str] = []
-    text = replace_elements(CONTROL.sub("", wikitext.replace("\r\n", "\n")), stored, _render)
+    text = replace_elements(CONTROL.sub("", wikitext.replace("\r\n", "\n")), stored)
     text = balance(text, stored, lambda call: template_text(call) or _UNKNOWN)
     sections = [_Section("")]
     _walk(parse(LIST.sub(" ", text)).nodes, sections, stored)
     return sections
-
-
-def _render(name: str, attributes: str, content: str, stored: list[str]) -> str:
-    """Return what replaces an extension element: a placeholder for code, nothing for what extracts do not show."""
-    if name in CODE_ELEMENTS and "inline" not in attributes:
-        return store_code(content, stored)
-    if name in FORMULA_ELEMENTS or name in CODE_ELEMENTS:
-        return _UNKNOWN
-    return content.translate(_NO_MARKUP) if name in ("nowiki", "pre") else ""
 
 
 def _walk(nodes: Iterable[Any], sections: list[_Section], stored: Sequence[str]) -> None:
@@ -234,10 +236,17 @@ def _read_text(text: str, section: _Section, stored: Sequence[str], after_link: 
     words = section.words
     for match in _TOKEN.finditer(text):
         if match["block"]:
-            section.omissions.append(_Omission(stored[int(match[2])], match["block"] == CODE, len(words)))
+            section.omissions.append(_Omission(stored[int(match[2])], match["block"], len(words)))
+        elif match[2]:
+            words += _words_of(stored[int(match[2])])
         elif match["unknown"]:
             words.append(None)
         elif after_link and match.start() == 0 and words and words[-1]:  # the s of [[table]]s
             words[-1] += match[0].casefold()
         else:
             words.append(match[0].casefold())
+
+
+def _words_of(stored: str) -> list[str | None]:
+    """Return the words of an element's text, as of `<nowiki>`; one unknown word for a formula."""
+    return [None] if stored.startswith(FORMULA_START) else [word.casefold() for word in _WORD.findall(stored)]

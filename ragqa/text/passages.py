@@ -14,7 +14,7 @@ from ragqa.errors import InputError
 from ragqa.records import Page, Passage
 from ragqa.text.characters import CLOSING_QUOTES, PAUSES, SENTENCE_ENDS, between_characters
 from ragqa.text.clean import HEADING
-from ragqa.text.table_notes import TABLE_NOTE
+from ragqa.text.table_rows import TABLE_NOTE
 
 if TYPE_CHECKING:
     from langchain_text_splitters import TextSplitter

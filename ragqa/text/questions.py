@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ragqa.errors import InputError
 from ragqa.records import Passage
 from ragqa.text.passages import sentences
+from ragqa.text.table_rows import is_table_row, only_rows
 
 FORMS = ("what", "how", "explain", "difference", "abbreviation", "keyword")
 
@@ -149,6 +150,8 @@ class QuestionGenerator:
     def _from_sentences(self, passage: Passage) -> Iterator[Question]:
         for start, end in sentences(passage.text):
             sentence = passage.text[start:end]
+            if is_table_row(sentence):
+                continue
             if any(verb in sentence for verb in _VERBS) and (match := _DEFINITION.match(sentence)):
                 yield from self._from_definition(match)
             for words, short in expansions(sentence):
@@ -204,8 +207,13 @@ def without_parenthesis(title: str) -> str:
 
 
 def first_of_sections(passages: Sequence[Passage]) -> frozenset[str]:
-    """Return the ids of the passages that come first below their headings."""
-    return frozenset({(p.title, p.section): p.id for p in reversed(passages)}.values())
+    """Return the ids of the passages that come first below their headings.
+
+    A passage of nothing but table rows comes first only if all passages below its heading are such.
+    """
+    first = {(p.title, p.section): p.id for p in reversed(passages)}
+    first |= {(p.title, p.section): p.id for p in reversed(passages) if not only_rows(p.text)}
+    return frozenset(first.values())
 
 
 def expansions(text: str) -> Iterator[tuple[str, str]]:

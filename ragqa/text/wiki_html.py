@@ -8,17 +8,16 @@ headings may stand in a `<div>` or a `<summary>`, and a formula may be MathML or
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ragqa.errors import InputError
 from ragqa.text.layout import ITEM, lay_out
-from ragqa.text.table_notes import BOX, make_note
+from ragqa.text.table_rows import INFOBOX, LINK_BOX, Cell, cell_text, table_block
 from ragqa.text.wikitext_elements import (
     BLOCK_PLACEHOLDER,
     CONTROL,
     FORMULA_START,
-    NOTE,
     OMITTED_LINE,
     PLACEHOLDER,
     PREFORMATTED,
@@ -38,10 +37,10 @@ _CONTENT = (  # where the text of an article is, the innermost first
 )
 _DROPPED = (  # what extracts leave out, and what MWoffliner and the interface add
     ".mw-editsection, .pcs-edit-section-link-container, sup.reference, .mw-ref, .reference-link, .mw-references-wrap, "
-    "ol.references, .mw-cite-backlink, a.autonumber, .error, .nomobile, .noprint, .noexcerpt, .sortkey, .navbox, .hatnote, "
-    ".dablink, .metadata, .ambox, .infobox, .sidebar, .shortdescription, .catlinks, .mwo-catlinks, #toc, .toc, ul.gallery, "
-    ".thumb, .mw-indicators, .printfooter, .subpages, #contentSub, #titleHeading, #firstHeading, [role=navigation], "
-    '[role=note], [style*="display:none"], [style*="display: none"]'
+    "ol.references, .mw-cite-backlink, a.autonumber, .error, .nomobile, .noprint, .noexcerpt, .sortkey, .navbox, .navbar, "
+    ".hatnote, .dablink, .metadata, .ambox, .infobox-image, .infobox-caption, .sidebar, .shortdescription, .catlinks, "
+    ".mwo-catlinks, #toc, .toc, ul.gallery, .thumb, .mw-indicators, .printfooter, .subpages, #contentSub, #titleHeading, "
+    '#firstHeading, [role=navigation], [role=note], [style*="display:none"], [style*="display: none"]'
 )
 _NO_TEXT = frozenset(
     "-comment audio button figure footer head header iframe input link map meta nav noscript object script style svg "
@@ -93,8 +92,8 @@ class Article:
     def text(self) -> str:
         r"""Return the text that a reader sees, without boxes, files, references and edit links, or "" if there is none.
 
-        Headings are lines `== Heading ==`, items of lists are lines, and formulas are `{\displaystyle …}`. Tables become
-        notes, and blocks of code lines of their own, as in `wikitext.extract_text`.
+        Headings are lines `== Heading ==`, items of lists are lines, and formulas are `{\displaystyle …}`. The rows
+        of tables and infoboxes, and blocks of code, are lines too, as in `wikitext.extract_text`.
         """
         stored: list[str] = []
         root = next(node for selector in _CONTENT if (node := self._tree.css_first(selector)) is not None)
@@ -149,10 +148,10 @@ class Article:
 
 
 class _Writer:
-    """Turns elements into marked lines for `layout.lay_out`."""
+    """Turns elements into marked lines for `layout.lay_out`. In a cell, divisions are kept and tables are dropped."""
 
-    def __init__(self, dropped: set[int], stored: list[str]) -> None:
-        self._dropped, self._stored = dropped, stored
+    def __init__(self, dropped: set[int], stored: list[str], *, in_cell: bool = False) -> None:
+        self._dropped, self._stored, self._in_cell = dropped, stored, in_cell
         self._renderers: dict[str, Callable[[LexborNode], str]] = {
             **dict.fromkeys(_NO_TEXT, lambda _: ""),
             **dict.fromkeys(_HEADINGS, self._heading),
@@ -197,12 +196,12 @@ class _Writer:
         name = f"{_classes(node)} {node.id or ''}"
         if "mwe-math-element" in name:
             return f"\n{self._formula(node)}\n", None
-        if _WRAPPER.search(name) or node.css_first("h2, h3, h4, h5, h6, section, details") is not None:
+        if self._in_cell or _WRAPPER.search(name) or node.css_first("h2, h3, h4, h5, h6, section, details") is not None:
             return "\n", "\n"
         return OMITTED_LINE + "".join(self._blocks(node)), None
 
     def _blocks(self, division: "LexborNode") -> Iterator[str]:
-        """Yield the notes of the tables and the code in a division that is left out."""
+        """Yield the tables and the code in a division that is left out."""
         for node in division.css("table, .mw-highlight pre"):
             if self._is_shown(node, division):
                 yield self._table(node) if node.tag == "table" else self._preformatted(node)
@@ -239,17 +238,22 @@ class _Writer:
         return _tex(node.attributes.get("alt") or "")
 
     def _table(self, node: "LexborNode") -> str:
-        if BOX.search(_classes(node)) or node.attributes.get("role") == "presentation":
+        classes = _classes(node)
+        if self._in_cell or LINK_BOX.search(classes) or node.attributes.get("role") == "presentation":
             return OMITTED_LINE
-        caption = node.css_first("caption")
-        rows = (self._headings(row) for row in node.css("tr") if _nearest_table(row) == node.mem_id)
-        label = self._line(caption) if caption is not None and _nearest_table(caption) == node.mem_id else ""
-        note = make_note(label or ", ".join(next((row for row in rows if row), [])))
-        return f"\n{NOTE}{store(note, self._stored)}\n"
+        parts = [*_parts_of_table(node)]
+        caption = next((self._line(part) for part in parts if part.tag == "caption"), "")
+        rows = [[*self._cells(part)] for part in parts if part.tag == "tr"]
+        return table_block(caption, rows, self._stored, is_box=bool(INFOBOX.search(classes)))
 
-    def _headings(self, row: "LexborNode") -> list[str]:
-        cells = (self._line(cell) for cell in row.iter() if cell.tag == "th" and cell.mem_id not in self._dropped)
-        return [cell for cell in cells if cell]
+    def _cells(self, row: "LexborNode") -> Iterator[Cell]:
+        for node in row.iter():
+            if node.tag in ("td", "th") and node.mem_id not in self._dropped:
+                is_heading = node.tag == "th"
+                text = self._line(node, is_heading=is_heading)
+                bold = node.css_first("b, strong")
+                is_bold = bold is not None and bold.text().strip() == node.text().strip()
+                yield Cell(text, is_heading, _number(node, "colspan"), _number(node, "rowspan"), is_bold)
 
     def _preformatted(self, node: "LexborNode") -> str:
         parent = node.parent
@@ -259,12 +263,12 @@ class _Writer:
             return store_code(content, self._stored) or OMITTED_LINE
         return f"\n{PREFORMATTED}{store(content.strip(chr(10)), self._stored)}\n" if content.strip() else ""
 
-    def _line(self, node: "LexborNode") -> str:
+    def _line(self, node: "LexborNode", *, is_heading: bool = True) -> str:
         """Return the text of an element as one line, without what is dropped."""
         own: list[str] = []
-        text = "".join(_Writer(self._dropped, own).write(node))
-        text = PLACEHOLDER.sub("", BLOCK_PLACEHOLDER.sub(" ", text))
-        return " ".join(CONTROL.sub(" ", text).split())
+        text = "".join(_Writer(self._dropped, own, in_cell=True).write(node))
+        text = PLACEHOLDER.sub("", BLOCK_PLACEHOLDER.sub("\n", text))
+        return cell_text(text, is_heading=is_heading)
 
 
 def _without_newline(text: str, starts_line: bool) -> list[str]:
@@ -285,11 +289,18 @@ def _classes(node: "LexborNode") -> str:
     return node.attributes.get("class") or ""
 
 
-def _nearest_table(node: Any) -> int:
-    """Return the id of the table that an element belongs to."""
-    while node is not None and node.tag != "table":
-        node = node.parent
-    return 0 if node is None else int(node.mem_id)
+def _parts_of_table(table: "LexborNode") -> Iterator["LexborNode"]:
+    """Yield the caption and the rows of a table, without those of tables in its cells."""
+    for node in table.iter():
+        if node.tag in ("thead", "tbody", "tfoot"):
+            yield from node.iter()
+        else:
+            yield node
+
+
+def _number(node: "LexborNode", name: str) -> int:
+    value = (node.attributes.get(name) or "").strip()
+    return int(value) if value.isdecimal() and len(value) < 6 else 1
 
 
 def _target(href: str) -> str:

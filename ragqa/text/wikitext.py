@@ -14,8 +14,9 @@ from ragqa.text.layout import ITEM, TERM, lay_out
 from ragqa.text.wikitext_balance import balance
 from ragqa.text.wikitext_elements import (
     BLOCK_PLACEHOLDER,
-    CODE,
+    BOX,
     CONTROL,
+    LINES,
     LIST,
     NOTE,
     OMITTED_LINE,
@@ -37,7 +38,7 @@ _QUOTES = re.compile(r"'{2,}")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
 _LANGUAGE = re.compile(r"(?!doi|rfc)[a-z]{2,3}|simple|zh-[a-z-]+|be-x-old|be-tarask|roa-rup|roa-tara|map-bms|nds-nl")
 _WIDE = re.compile(r"[ \t]{40,}")
-_INLINE_PLACEHOLDER = re.compile(f"(?<![{NOTE}{CODE}]){PLACEHOLDER.pattern}")
+_INLINE_PLACEHOLDER = re.compile(f"(?<![{NOTE}{LINES}{BOX}]){PLACEHOLDER.pattern}")
 
 
 def extract_text(wikitext: str, hidden: Collection[str] = HIDDEN) -> str:

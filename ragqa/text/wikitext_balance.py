@@ -9,8 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from ragqa.text.table_notes import note_table
-from ragqa.text.wikitext_elements import BLOCK_PLACEHOLDER, NOTE, OMITTED_LINE, store
+from ragqa.text.wikitext_elements import BLOCK_PLACEHOLDER, BREAK, OMITTED_LINE
+from ragqa.text.wikitext_tables import write_table
+from ragqa.text.wikitext_templates import cell_template_text, is_infobox, template_text, write_infobox
 
 _INLINE = frozenset(
     "abbr b bdi bdo big cite code data del dfn em font i ins kbd mark noinclude onlyinclude poem q rb rp rt rtc ruby s samp "
@@ -31,27 +32,16 @@ _TOKEN = re.compile(
     re.MULTILINE,
 )
 _ESCAPES = str.maketrans({character: f"&#{ord(character)};" for character in "{[<"})
-_MOST_BLOCKS = 100  # table notes and blocks of code that are kept from a division
-_TEXT_ARGUMENT = {"em": 1, "lang": 2, "math": 1, "mvar": 1, "nobr": 1, "nowrap": 1}  # index of the visible argument
-
-
-def template_text(call: str) -> str:
-    """Return the text of a template that only marks up one of its arguments, such as `{{em|text}}`, else an empty string.
-
-    These templates are the same on most Wikipedias.
-    """
-    name, *arguments = call.split("|", _TEXT_ARGUMENT.get(call.partition("|")[0].strip().lower(), 0))
-    text = arguments[-1] if arguments and name.strip().lower() in _TEXT_ARGUMENT else ""
-    return text.removeprefix("1=").strip()
+_MOST_BLOCKS = 100  # tables and blocks of code that are kept from a division
 
 
 def balance(text: str, stored: list[str], render_template: Callable[[str], str] = template_text) -> str:
     """Leave markup only where it is closed in the order in which it was opened, and no tags, tables and templates.
 
-    A table becomes a placeholder of its note, and a division the placeholders of the notes and the code in it. A template
-    becomes what `render_template` returns for the text between its braces.
+    A table or an infobox becomes a placeholder of its lines, and a division the placeholders of the tables and the code in it.
+    Another template becomes what `render_template` returns for the text between its braces.
     """
-    return _Balancer(stored, render_template).run(text)
+    return _Balancer(stored, render_template).run(text).replace(BREAK, "\n")  # in tables that are never closed
 
 
 class _Balancer:
@@ -88,7 +78,7 @@ class _Balancer:
         elif kind == "table":
             self._push("{|", "{|")
         elif kind == "table_end":
-            self._replace("{|", markup, self._note_table)
+            self._replace("{|", markup, self._write_table)
         else:
             self._pieces.append(markup.translate(_ESCAPES))
 
@@ -97,16 +87,16 @@ class _Balancer:
             if braces[0] == "{":
                 self._push("{{", braces)
             else:
-                self._replace("{{", braces, lambda _, call: self._render_template(call))
+                self._replace("{{", braces, self._write_template)
 
     def _read_tag(self, slash: str, name: str, attributes: str, tag: str) -> None:
         closes_itself = attributes.endswith("/")
         if name in ("div", "table"):
             if slash:
-                self._replace(f"<{name}", "", self._note_table if name == "table" else _keep_blocks)
+                self._replace(f"<{name}", "", self._write_table if name == "table" else _keep_blocks)
             elif not closes_itself:
                 self._push(f"<{name}", tag)
-        elif name in _TABLE_PARTS and (self._is_open("{|") or self._is_open("<table")):
+        elif name in _TABLE_PARTS and self._in_table():
             self._read_table_part(slash, name, tag, closes_itself)
         elif name in _INLINE:
             self._read_inline_tag(slash, name, attributes, closes_itself)
@@ -114,7 +104,7 @@ class _Balancer:
             bars = "=" * int(name[1])
             self._pieces.append(f" {bars}\n" if slash else f"\n{bars} ")
         elif name in _LINES:
-            self._pieces.append("" if slash else "\n")
+            self._pieces.append("" if slash else BREAK if self._in_table() else "\n")
         else:
             self._pieces.append(OMITTED_LINE if name in _BLOCKS else tag.translate(_ESCAPES))
 
@@ -134,10 +124,19 @@ class _Balancer:
         elif not slash and not closes_itself and (hides or self._is_open(kind)):
             self._push(kind, "hidden" if hides else "")
 
-    def _note_table(self, opening: str, content: str) -> str:
-        closing = "|}" if opening == "{|" else "</table>"
-        note = note_table(f"{opening}{content}{closing}", self._stored)
-        return f"\n{NOTE}{store(note, self._stored)}\n" if note else OMITTED_LINE
+    def _write_table(self, opening: str, content: str) -> str:
+        return write_table(f"{opening}{content}{'|}' if opening == '{|' else '</table>'}", self._stored)
+
+    def _write_template(self, _: str, call: str) -> str:
+        if is_infobox(call) and (block := write_infobox(call, self._stored)) != OMITTED_LINE:
+            return block
+        in_table = self._in_table()
+        shown = cell_template_text(call) if in_table or self._is_open("{{") else ""
+        text = shown or self._render_template(call)
+        return (text.replace("\n", BREAK) or " ") if in_table else text  # without the space, `|{{a}}||` would be `|||`
+
+    def _in_table(self) -> bool:
+        return self._is_open("{|") or self._is_open("<table")
 
     def _is_open(self, kind: str) -> bool:
         return self._open_kinds[kind] > 0
@@ -180,7 +179,7 @@ class _Balancer:
 
 
 def _keep_blocks(_: str, content: str) -> str:
-    """Return the first table notes and blocks of code of a division; extracts leave out the rest."""
+    """Return the first tables and blocks of code of a division; extracts leave out the rest."""
     blocks = islice(BLOCK_PLACEHOLDER.finditer(content), _MOST_BLOCKS)
     return OMITTED_LINE + "".join(f"{match[0]}\n" for match in blocks)
 

@@ -4,7 +4,6 @@ Text that must survive parsing unchanged is stored in a list. A placeholder with
 """
 
 import re
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ragqa.errors import InputError
@@ -18,10 +17,13 @@ _START, _END = "\x01", "\x02"  # around the index in a placeholder
 OMITTED = "\x05"  # marks the line of a block that shows nothing
 OMITTED_LINE = f"\n{OMITTED}\n"
 PREFORMATTED = "\x06"  # before the placeholder of a `<pre>` block
-NOTE, CODE = "\x07", "\x08"  # before the placeholder of a table note and of a block of code
+NOTE = "\x07"  # before the placeholder of a table note
+LINES = "\x08"  # before the placeholder of a block of lines: code, or the rows of a table
+BREAK = "\x0f"  # the end of a line inside a cell, where a newline could end the cell
+BOX = "\x0e"  # before the placeholder of the rows of an infobox
 
 PLACEHOLDER = re.compile(f"{_START}(\\d+){_END}")
-BLOCK_PLACEHOLDER = re.compile(f"[{NOTE}{CODE}]{PLACEHOLDER.pattern}")  # of a table note or a block of code
+BLOCK_PLACEHOLDER = re.compile(f"[{NOTE}{LINES}{BOX}]{PLACEHOLDER.pattern}")
 LIST = re.compile(r"^[*#:;]+", re.MULTILINE)
 FORMULA_START = r"{\displaystyle "
 
@@ -37,8 +39,6 @@ _CLOSING = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in _LITER
 _COMMENT_END = re.compile("-->")
 _REST_OF_LINE = re.compile(r"[ \t]*\n")
 _FORMULA_BRACES = re.compile(r"\\.|[{}]", re.DOTALL)
-
-Render = Callable[[str, str, str, list[str]], str]  # element's name, attributes and content, and the stored texts
 
 
 def parse(text: str) -> "Wikicode":
@@ -63,7 +63,7 @@ def store_code(content: str, stored: list[str]) -> str:
     Lines that look like headings are indented by a space.
     """
     code = HEADING.sub(r" \g<0>", content.strip("\n").rstrip())
-    return f"\n{CODE}{store(code, stored)}\n" if code else ""
+    return f"\n{LINES}{store(code, stored)}\n" if code else ""
 
 
 def render_element(name: str, attributes: str, content: str, stored: list[str]) -> str:
@@ -78,19 +78,19 @@ def render_element(name: str, attributes: str, content: str, stored: list[str]) 
     return store(make_formula(content) if name in FORMULA_ELEMENTS else content, stored)
 
 
-def replace_elements(text: str, stored: list[str], render: Render = render_element) -> str:
-    """Drop comments and replace extension elements by what `render` returns for each.
+def replace_elements(text: str, stored: list[str]) -> str:
+    """Drop comments and replace extension elements by what `render_element` returns for each.
 
     An element that is never closed is text like any other. Takes time linear in the length of the text.
     """
-    return _Scanner(text, stored, render).run()
+    return _Scanner(text, stored).run()
 
 
 class _Scanner:
     """One pass through wikitext, from one comment or extension element to the next."""
 
-    def __init__(self, text: str, stored: list[str], render: Render) -> None:
-        self._text, self._stored, self._render = text, stored, render
+    def __init__(self, text: str, stored: list[str]) -> None:
+        self._text, self._stored = text, stored
         self._pieces: list[str] = []
         self._position, self._at_line_start = 0, True
         self._never_closed: set[str] = set()  # element names, so that no end is searched for twice
@@ -119,7 +119,7 @@ class _Scanner:
     def _replace(self, match: re.Match[str], name: str) -> None:
         attributes, self._position = match[2], match.end()
         if attributes.endswith("/"):
-            self._pieces.append(self._render(name, attributes.lower(), "", self._stored))
+            self._pieces.append(render_element(name, attributes.lower(), "", self._stored))
             return
         closing = None if name in self._never_closed else _CLOSING[name].search(self._text, match.end())
         if closing is None:
@@ -128,7 +128,7 @@ class _Scanner:
             return
         content = self._text[match.end() : closing.start()]
         self._position = closing.end()
-        self._pieces.append(self._render(name, attributes.lower(), content, self._stored))
+        self._pieces.append(render_element(name, attributes.lower(), content, self._stored))
 
 
 def make_formula(tex: str) -> str:

@@ -1,0 +1,49 @@
+import pytest
+
+from ragqa.text.wikitext import extract_text
+
+pytest.importorskip("mwparserfromhell", reason="pip install mwparserfromhell")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "lines"),
+    [
+        ("|name=A|developer=[[B (company)|B]]<ref>c</ref>|first_release={{Start date|2015|11|9}}",
+         ["Name: A.", "Developer: B.", "First release: 9 November 2015."]),
+        ("|image=A.jpg|image size=9px|caption=The A|logo_alt=x|bodystyle=y|body class=z|title_style=a|photo=B C.png|year=5",
+         ["Year: 5."]),
+        ("|languages={{plainlist|\n* [[Python (language)|Python]]\n* C++\n}}|os={{hlist|Linux|{{nowrap|Mac OS}}}}",
+         ["Languages: Python, C++.", "Os: Linux, Mac OS."]),
+        ("|title=T|label1=Born in|data1=[[Berlin]]|label2=Died|data2=|header3=H|data4=x",
+         ["Name: T.", "Born in: Berlin.", "Data4: x."]),
+        ("|leader_title1=King|leader_name1=Ada|established_event=Founded|established_date=1909",
+         ["King: Ada.", "Founded: 1909."]),
+        ("|born={{birth date and age|1936|12|6}}|died={{death date|1990|5}}|since={{start date|1980}}|dated={{dts|soon}}",
+         ["Born: 6 December 1936.", "Died: May 1990.", "Since: 1980.", "Dated: soon."]),
+        ("|website={{URL|https://a.example/}}|mail=—|screenshot=[[File:B.png]]|free={{yes}}|cost={{no|not yet}}|u={{unknown}}",
+         ["Website: a.example.", "Free: Yes.", "Cost: not yet."]),
+        ("|a=1<br>2|positional|b=", ["A: 1, 2."]),
+        ("|os=a\n{|\n! nested\n| b\n|}\n", ["Os: a."]),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["Infobox", "infobox software\n", "Military_infobox "])
+def test_an_infobox_is_a_line_for_each_fact(parameters: str, lines: list[str], name: str) -> None:
+    text = extract_text(f"{{{{{name}{parameters}}}}}\n'''A''' is prose.\n\nSo is this.\n== H ==\nMore.")
+    assert text == "\n".join(["A is prose.\nSo is this.", "", *lines, "", "== H ==", "More."])
+
+
+@pytest.mark.parametrize(
+    "call", ["Infobox", "Infobox a|image=b.png", "Navbox|name=a|list1=b", "infoboxes|a=b", "box|{{hlist|a}}"]
+)
+def test_other_boxes_show_nothing(call: str) -> None:
+    assert extract_text(f"{{{{{call}}}}}\nProse.") == "Prose."
+
+
+def test_templates_of_cells_show_their_text_in_tables_only() -> None:
+    table = "{|\n! A !! B !! C\n|-\n|{{yes}} || {{convert|5|km}} || {{sort|1|one}}\n|-\n| colspan=2 {{no}} || {{ubl|x|y}}\n|}"
+    assert extract_text(f"It {{{{yes}}}} is:\n{table}") == "It  is:\nA: Yes; B: 5 km; C: one.\nA, B: No; C: x, y."
+
+
+def test_empty_templates_keep_the_cells_apart() -> None:
+    table = "{|\n! A !! B !! C\n|-\n|{{flagicon|x}}||style=border:0|{{IPA|y}}||z\n|-\n| colspan=2 {{other}}\n| w\n|}"
+    assert extract_text(f"It is:\n{table}") == "It is:\nB: y; C: z.\nC: w."
