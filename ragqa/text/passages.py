@@ -42,9 +42,11 @@ _UNSPACED_BREAK = (
     "(?:" + "|".join(rf"(?<=[{SENTENCE_ENDS}]{_CLOSING * count})" for count in range(3)) + ")"
     rf"(?!{_CLOSING}|[{SENTENCE_ENDS}])(?!(?<=[」』])[とっ])\s*"  # 「…。」と: a quotation within a sentence
 )
-_CLAUSE_BREAK = rf"(?<=[;:,])\s+|(?<=[{PAUSES}])\s*|(?<=[{PHRASED}])(?<!{REPETITION})\s+(?=[{PHRASED}])(?!{REPETITION})"
 _CJK_BREAK = rf"(?<=[{CJK}][.!?．])(?=[{CJK}])"
-SENTENCE_BREAK = f"{_SPACED_BREAK}|{_UNSPACED_BREAK}|{_CJK_BREAK}"
+_AFTER_NO_LETTER = "(?<![a-z ])"  # changes no match, but fails fast in English
+_PHRASE_BREAK = rf"(?<=[{PHRASED}])(?<!{REPETITION})\s+(?=[{PHRASED}])(?!{REPETITION})"
+_CLAUSE_BREAK = rf"{_AFTER_NO_LETTER}(?:(?<=[;:,])\s+|(?<=[{PAUSES}])\s*|{_PHRASE_BREAK})"
+SENTENCE_BREAK = f"{_SPACED_BREAK}|{_AFTER_NO_LETTER}(?:{_UNSPACED_BREAK}|{_CJK_BREAK})"
 _SENTENCE = re.compile(rf"\s*\n\s*|{SENTENCE_BREAK}")
 _MAY_END_SENTENCE = re.compile(  # with one more character; `re` is fastest if a class comes first
     rf"""[\n.!?．{SENTENCE_ENDS}](?:(?<=\n)|["”’)\]]?\s|[{CJK}]|(?<=[{SENTENCE_ENDS}])[{SENTENCE_ENDS}]*{_CLOSING}*[\s\S])"""
