@@ -26,6 +26,16 @@ def test_every_comparison_runs(tmp_path: Path, name: str) -> None:
     assert (tmp_path / f"{name}.png").is_file() == (name in ("rerank", "bm25", "index"))
 
 
+def test_search_in_other_languages_is_measured() -> None:
+    command = [sys.executable, str(BENCH.with_name("languages.py")), "--languages", "zh", "--no-models"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, encoding="utf8")
+    rows = {row.split(" | ")[2]: row.split(" | ")[3:] for row in done.stdout.splitlines()[2:]}
+    hit_at_1 = {name: float(row[0].split()[0]) for name, row in rows.items()}
+    assert hit_at_1["random"] < 0.05
+    assert hit_at_1["BM25, words"] < 0.1
+    assert hit_at_1["BM25"] >= 0.4
+
+
 def test_debris_and_formula_markup_are_counted(tmp_path: Path) -> None:
     rows = [
         {"title": "Sums", "text": "A sum of them is {\\displaystyle x+y}.\n\n== See also ==\nLevers", "ml": True},

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ragqa.errors import CorpusError, IndexStoreError, InputError
 from ragqa.index.bm25 import FORMAT, Bm25Index
+from ragqa.index.previous import is_up_to_date
 from ragqa.index.terms import Fields, find_abbreviations, passage_terms, question_terms
 from ragqa.records import Passage
 from ragqa.storage.generations import current, new_generation
@@ -278,6 +279,18 @@ def test_an_index_of_another_analyzer_is_refused(saved: Path, monkeypatch: pytes
     monkeypatch.setattr(analyzer, "STOP_WORDS", analyzer.STOP_WORDS | {"kernel"})
     with pytest.raises(IndexStoreError, match=f"^{saved} was built with another analyzer; bring it up to date"):
         Bm25Index.open(saved)
+
+
+def test_an_index_of_the_analyzer_before_is_searched_as_it_was(tmp_path: Path) -> None:
+    passages = [Passage("a", "الشجرة", text="ازرع الشجرة في الربيع."), Passage("b", "Rose", text="Roses need sun.")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analyzer, "VERSION", 2)
+        Bm25Index.build(passages).save(tmp_path / "old")
+    old, new = Bm25Index.open(tmp_path / "old"), Bm25Index.build(passages)
+    assert [p.id for p, _ in old.search("rose")] == [p.id for p, _ in new.search("rose")] == ["b"]
+    assert [p.id for p, _ in old.search("الشجرة")] == [p.id for p, _ in new.search("شجرة")] == ["a"]
+    assert old.search("شجرة") == []
+    assert not is_up_to_date(tmp_path / "old")
 
 
 def test_many_threads_find_what_one_finds(tmp_path: Path, starter_passages: tuple[Passage, ...]) -> None:

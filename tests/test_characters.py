@@ -30,7 +30,11 @@ def test_all_marks_are_in_the_class_but_variation_selectors_beyond_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "letter", ["e\u0301", "ต้", "पे", "👩\u200d👩\u200d👧", "👍🏽", "❤\ufe0f", "🇩🇪", "\r\n", "\u1112\u1161\u11ab"]
+    "letter",
+    [
+        *("e\u0301", "ต้", "पे", "👩\u200d👩\u200d👧", "👍🏽", "❤\ufe0f", "🇩🇪", "\r\n", "\u1112\u1161\u11ab"),
+        *("क्षे", "न्दी", "ক্ষ", "ស្ត្រី", "ทำ", "น้ำ", "ນ້ຳ", "ｶﾞ", "葛\U000e0100", "ন\u200c", "\u0600٣"),
+    ],
 )
 def test_there_is_no_place_inside_what_a_reader_takes_for_a_character(letter: str) -> None:
     places = [match.start() for match in re.finditer(between_characters(), f"a{letter}b")]

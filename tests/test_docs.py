@@ -52,6 +52,8 @@ ONLY_PARSED = {
     "pip install": "it would change this environment",
     "make": "it installs packages, or measures for minutes to hours",
     "ragqa crawl": "it needs the network",
+    "ragqa index pages.jsonl --out chinese/ --embedder": "it needs a model of the hub",
+    'ragqa ask "怎样避免过拟合？"': "it needs pages in Chinese, or models of the hub",
     "ragqa publish": "it needs the network and an account",
     "accelerate launch": "it takes minutes to hours",
     "ragqa demo": "it serves until it is stopped",

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ragqa.cli import main
 from ragqa.errors import CorpusError, FallbackWarning, IndexStoreError, InputError
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
@@ -15,6 +16,7 @@ from ragqa.models.embedder import BUNDLED, Embedder
 from ragqa.records import Passage
 from ragqa.search.retriever import Retriever
 from ragqa.storage.generations import current
+from ragqa.storage.json_lines import write_json_lines
 
 PASSAGES = [
     Passage("Dropout#0", "Dropout", text="switches units off", url="http://w/index.php?title=Dropout&oldid=7"),
@@ -225,6 +227,16 @@ def test_passages_in_other_scripts_are_indexed_with_a_warning_that_names_the_rem
         build_index(tmp_path / "index", passages)
     index, _ = open_index(tmp_path / "index")
     assert [passage.id for passage, _ in index.search("苹果树怎么修剪？")] == ["1"]
+
+
+@pytest.mark.filterwarnings("default::ragqa.errors.FallbackWarning")
+def test_the_command_makes_no_vectors_of_another_script_with_the_bundled_embedder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_json_lines(tmp_path / "passages.jsonl", [Passage("1", "Apple", text=CHINESE)])
+    assert main(["index", "--passages", str(tmp_path / "passages.jsonl"), "--out", str(tmp_path / "index")]) == 0
+    assert "warning: most letters of the passages are not Latin: the bundled models read" in capsys.readouterr().err
+    assert not Bm25Index.open(tmp_path / "index").has_vectors
 
 
 def test_another_embedder_or_a_few_foreign_letters_give_no_warning(tmp_path: Path, word_embedder: Embedder) -> None:

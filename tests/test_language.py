@@ -11,6 +11,7 @@ from ragqa.demo.respond import Settings, respond
 from ragqa.index.starter import open_starter
 from ragqa.search.language import IN_ENGLISH, is_foreign
 from ragqa.storage.json_lines import read_rows
+from ragqa.text.language import Language, language_of
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 FOREIGN = (
@@ -77,6 +78,51 @@ def test_passages_in_a_language_can_be_asked_in_it() -> None:
     index = Bm25Index.build([IN_GERMAN])
     assert not is_foreign("Was ist maschinelles Lernen?", index)
     assert not Retriever(index, None).ask("Warum ist maschinelles Lernen ein Gebiet?").abstained
+
+
+@pytest.mark.parametrize(
+    ("text", "question"),
+    [
+        ("园丁在春天修剪苹果树，使阳光照到每一根枝条。", "什么时候剪枝最合适？"),
+        ("يقلم البستاني شجرة التفاح في الربيع.", "متى تقطع الأغصان؟"),
+        (
+            "Der Gärtner schneidet den Apfelbaum im Frühling, und das Licht fällt auf die Äste.",
+            "Wann ist ein Schnitt nötig?",
+        ),
+    ],
+)
+def test_no_question_is_refused_if_the_passages_are_not_in_english(text: str, question: str) -> None:
+    retriever = Retriever(Bm25Index.build([Passage("a", "", text=text)]), None)
+    assert not retriever.refuses(question)
+    assert retriever.refuses(question) != Retriever(open_starter(), None).refuses(question)
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("The gardener prunes the trees in spring, and he leaves the rest to the sun.", Language.ENGLISH),
+        ("x = [1, 2]; print(x)", Language.ENGLISH),
+        ("", Language.ENGLISH),
+        ("Der Gärtner schneidet die Bäume im Frühling und lässt das Licht an die Äste.", Language.LATIN),
+        ("Le jardinier taille les arbres au printemps et la lumière entre dans le jardin.", Language.LATIN),
+        ("El jardinero poda los árboles en la primavera y la luz entra en el jardín.", Language.LATIN),
+        ("Садовник обрезает деревья весной.", Language.OTHER),
+        ("園丁は春に木を剪定します。 It is in Japanese.", Language.ENGLISH),
+    ],
+)
+def test_a_language_is_told_by_letters_and_function_words(text: str, language: Language) -> None:
+    assert language_of([text]) is language
+
+
+def test_an_index_keeps_its_language(tmp_path: Path) -> None:
+    Bm25Index.build([IN_GERMAN]).save(tmp_path / "index")
+    opened = Bm25Index.open(tmp_path / "index")
+    assert opened.manifest["language"] == opened.language.value == Language.LATIN.value
+    opened = Bm25Index.open(tmp_path / "index")
+    opened.manifest = {
+        name: value for name, value in opened.manifest.items() if name != "language"
+    }  # of an older version
+    assert opened.language is Language.LATIN
 
 
 def test_an_embedder_of_the_user_may_read_other_languages(word_embedder: Embedder) -> None:

@@ -107,6 +107,13 @@ def test_scripts_without_spaces_are_cut_behind_sentences_then_behind_commas(
     assert all(len(p.text) <= max_chars for p in passages)
 
 
+def test_thai_is_cut_between_phrases_and_not_next_to_words_in_other_letters() -> None:
+    text = "ชาวสวนตัดแต่งต้นไม้ (pruning) ในฤดูใบไม้ผลิ เด็ก ๆ ก็ช่วย " * 5
+    passages = split(Page("สวน", text=text), 70)
+    assert {p.text.split(" ")[0] for p in passages} == {"ชาวสวนตัดแต่งต้นไม้"}
+    assert {p.text[-6:] for p in passages} == {" ก็ช่วย"[-6:]}
+
+
 @pytest.mark.parametrize(
     "letters",
     [
@@ -115,6 +122,8 @@ def test_scripts_without_spaces_are_cut_behind_sentences_then_behind_commas(
         ["e\u0301", "o\u0308\u0304", "x"],
         ["👩\u200d👩\u200d👧", "👍🏽", "❤\ufe0f", "🇩🇪"],
         ["\u110c\u1165\u11bc", "\u110b\u116f\u11ab"],
+        ["क्षे", "त्र", "श्न"],
+        ["ทำ", "น้ำ", "ก"],
     ],
 )
 def test_a_letter_keeps_its_marks_where_a_word_is_cut(letters: list[str]) -> None:
@@ -243,6 +252,10 @@ def test_text_written_for_ragqa_names_the_article_on_its_topic_and_cites_nothing
         "他说：“好。”|然后走了！！|真的？|是。",
         "庭師は剪定します。|木は育つ（春に。）|終わり",
         "वह पेड़ है।| यह घर है॥|\nअंत",
+        "「木は育つ。」と庭師は言った。|本当？",
+        "模型很有用.|它能预测!|真的吗?|图3.5很好",
+        "値は３．１４である．|次に進む．",
+        "یہ گھر ہے۔| وہ درخت ہے۔",
         "هل هذا بيت؟| نعم.| هذا بيت",
         "Он учится.| Другие нет. и т. д.",
         "정원사는 심는다.| 나무는 자란다.",

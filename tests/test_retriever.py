@@ -365,6 +365,41 @@ def test_texts_in_another_script_are_told_like_those_of_an_index() -> None:
         Retriever.from_texts(["Переобучение модели", "Случайный лес"], reranker=None)
 
 
+CHINESE = Passage("a", "苹果树", text="园丁在春天修剪苹果树，使阳光照到每一根枝条。")
+GERMAN = Passage(
+    "a", "Apfelbaum", text="Der Gärtner schneidet den Apfelbaum im Frühling, und das Licht fällt auf die Äste."
+)
+
+
+def test_the_bundled_models_are_left_out_for_another_script(tmp_path: Path) -> None:
+    index, embedder = Bm25Index.build([CHINESE]), Embedder.load()
+    save_index(tmp_path / "index", index, DenseIndex.build([CHINESE], embedder))
+    with pytest.warns(
+        FallbackWarning, match="not Latin, so the bundled models are left out: the bundled models read English"
+    ):
+        opened = Retriever.open(tmp_path / "index")
+    assert (opened.reranker, opened.dense) == (None, None)
+    assert opened.ask("什么时候修剪苹果树？").text == CHINESE.text
+    with pytest.warns(FallbackWarning, match="not Latin, so the bundled models are left out"):
+        assert Retriever.from_texts([CHINESE.text]).dense is None
+
+
+def test_models_that_are_asked_for_read_any_script(tmp_path: Path, word_embedder: Embedder) -> None:
+    bundled, own = Reranker.load(), DenseIndex.build([CHINESE], word_embedder)
+    save_index(tmp_path / "index", Bm25Index.build([CHINESE]), own)
+    with pytest.warns(FallbackWarning, match="calibrated for another embedder"):
+        opened = Retriever.open(tmp_path / "index", reranker=bundled, embedder=word_embedder)
+    assert (opened.reranker, opened.dense and opened.dense.embedder) == (bundled, word_embedder)
+    save_index(tmp_path / "index", Bm25Index.build([CHINESE]), DenseIndex.build([CHINESE], Embedder.load()))
+    assert Retriever.open(tmp_path / "index", reranker=None, dense=True).dense is not None
+
+
+def test_the_bundled_models_are_used_with_a_warning_for_another_language_in_latin_letters(tmp_path: Path) -> None:
+    save_index(tmp_path / "index", Bm25Index.build([GERMAN]), None)
+    with pytest.warns(FallbackWarning, match="^most passages are not in English: the bundled models read English"):
+        assert Retriever.open(tmp_path / "index").reranker is not None
+
+
 def test_equal_texts_keep_their_order() -> None:
     retriever = Retriever.from_texts(["Ferrets eat meat."] * 12, reranker=None, dense=False)
     assert [int(hit.passage.id) for hit in retriever.search("ferrets", k=12)] == list(range(12))

@@ -24,7 +24,7 @@ Command = Callable[[str, Run, str, str, AddOptions], Any]
 
 Number = TypeVar("Number", int, float)
 
-MODEL_HELP = "reranker: folder or hub id (default: the bundled one)"
+MODEL_HELP = "reranker: folder or hub id (default: the bundled one, for English)"
 NO_DENSE_HELP = "do not use the embedder; find candidates with BM25 alone"
 
 
@@ -123,7 +123,7 @@ def add_embedder(parser: argparse.ArgumentParser) -> None:
         "--embedder",
         metavar="MODEL",
         default="bundled",
-        help="embedder (bi-encoder): folder or hub id (default: the bundled one)",
+        help="embedder (bi-encoder): folder or hub id (default: the bundled one, for English)",
     )
     parser.add_argument("--no-dense", action="store_true", help=NO_DENSE_HELP)
 

@@ -69,7 +69,11 @@ def _add_crawl_options(parser: argparse.ArgumentParser) -> None:
 def _add_wiki_options(group: Any) -> None:
     from ragqa.wiki.login import PASSWORD
 
-    group.add_argument("--lang", metavar="CODE", help="language of Wikipedia, e.g. en or simple (default: en)")
+    group.add_argument(
+        "--lang",
+        metavar="CODE",
+        help="language of Wikipedia, e.g. en, simple or de (default: en); the bundled models know English only",
+    )
     group.add_argument(
         "--api-url",
         metavar="URL",

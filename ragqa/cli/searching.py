@@ -127,7 +127,9 @@ def _add_verify_options(parser: argparse.ArgumentParser) -> None:
 def _add_ask_options(parser: argparse.ArgumentParser) -> None:
     from ragqa.answers.answer import THRESHOLD
 
-    parser.add_argument("question", metavar="QUESTION", help="question in English, at most 2,000 characters")
+    parser.add_argument(
+        "question", metavar="QUESTION", help="question, in the language of the passages, at most 2,000 characters"
+    )
     parser.add_argument("-k", type=whole(1), default=5, metavar="N", help="number of passages to show (default: 5)")
     parser.add_argument("--json", action="store_true", help="print the answer as JSON")
     parser.add_argument(
@@ -229,12 +231,15 @@ def _add_crawl_options(group: Any) -> None:
 def _index(options: argparse.Namespace) -> None:
     from ragqa.index.folder import build_index
     from ragqa.models.named import load_embedder
+    from ragqa.text.language import Language, language_of, sample_texts
 
     if not (options.passages or options.paths or options.pages):
         raise InputError("nothing to index: give pages, such as a folder of notes, or --passages")
     watcher = _open_watcher(options) if options.watch else None
     passages = watcher.read() if watcher else tuple(_read_passages(options, [*options.paths, *options.pages]))
     embedder = None if options.no_dense else load_embedder(options.embedder)
+    if embedder and embedder.is_bundled and language_of(sample_texts(passages)) is Language.OTHER:
+        embedder = None  # `Retriever.open` would leave its vectors out
     with counter(len(passages) if embedder else 0, "passages") as counted:
         report = build_index(
             options.out, passages, embedder=embedder, k1=options.k1, b=options.b, progress=counted.update

@@ -31,6 +31,7 @@ from ragqa.models.reranker import Reranker
 from ragqa.progress import counter
 from ragqa.search.retriever import CANDIDATES, Retriever
 from ragqa.storage.files import check_file, check_inputs
+from ragqa.text.language import language_of, sample_texts
 from ragqa.wiki.seeds import read_seeds
 
 _LOG = logging.getLogger(__name__)
@@ -155,7 +156,7 @@ def _evaluate(
     judged: Judged, config: EvaluationConfig, reranker: Reranker, embedder: Embedder | None, runs: Mapping[str, Run]
 ) -> Evaluation:
     if not config.model:
-        warn_of_language(judged.passages, embedder)
+        warn_of_language(language_of(sample_texts(judged.passages)), embedder)
     for key, reason in find_unaskable(judged).items():
         _LOG.warning("%s: question %r is not asked and counts as 0: %s", judged.name, key, reason)
     retriever = _open_retriever(judged, config, reranker, embedder)

@@ -20,7 +20,8 @@ from ragqa.index.stored_passages import LINE_SUMS, LINES, StoredPassages, save_p
 from ragqa.records import Passage
 from ragqa.storage.files import map_array
 from ragqa.storage.generations import MANIFEST, check_files, new_generation, open_current
-from ragqa.text.analyzer import Analyzer
+from ragqa.text.analyzer import Analyzer, analyzer_of
+from ragqa.text.language import Language, language_of, sample_texts
 from ragqa.text.passages import full_text
 
 if TYPE_CHECKING:
@@ -74,10 +75,11 @@ class Bm25Index:
         self.fields = fields
         self.k1, self.b = k1, b
         self._scorer = scorer
-        self._analyzer = analyzer
+        self.analyzer = analyzer
         self._abbreviations = abbreviations
         self._columns = Columns(passages)
         self._texts_digest: str | None = None
+        self._language: Language | None = None
         self._positions_by_id: np.ndarray | None = None
         self.generation: Path | None = None  # the folder that this index was opened from
         self.manifest: Mapping[str, Any] = {}  # the manifest in that folder
@@ -129,7 +131,7 @@ class Bm25Index:
         """Return the distinct terms that a question is searched by."""
         from ragqa.index.terms import question_terms
 
-        return question_terms(question, self._analyzer, self._abbreviations)
+        return question_terms(question, self.analyzer, self._abbreviations)
 
     @property
     def vocabulary(self) -> Mapping[str, object]:
@@ -188,6 +190,14 @@ class Bm25Index:
         return self.manifest.get("embedder") is not None
 
     @property
+    def language(self) -> Language:
+        """What the passages are mostly written in (`language_of`). The manifest holds it, unless an older version wrote it."""
+        if self._language is None:
+            known = self.manifest.get("language")
+            self._language = Language(known) if known else language_of(sample_texts(self.passages))
+        return self._language
+
+    @property
     def texts_digest(self) -> str:
         """The SHA-256, as hex, of the texts that models read (`full_text`), in index order.
 
@@ -223,12 +233,13 @@ class Bm25Index:
         write_json(folder / _ABBREVIATIONS, self._abbreviations.short_forms)
         manifest = {
             "format": FORMAT,
-            "analyzer": self._analyzer.fingerprint,
+            "analyzer": self.analyzer.fingerprint,
             "fields": asdict(self.fields),
             "k1": float(self.k1),
             "b": float(self.b),
             "passages": len(self.passages),
             "texts": self.texts_digest,
+            "language": self.language.value,
         }
         write_json(folder / MANIFEST, manifest | notes, indent=1)
 
@@ -254,8 +265,8 @@ class Bm25Index:
         manifest = read_manifest(generation)
         check_format(generation, manifest, (FORMAT,))
         check_files(generation, _READ_AT_ONCE)
-        analyzer = Analyzer()
-        if manifest["analyzer"] != analyzer.fingerprint:
+        analyzer = analyzer_of(manifest["analyzer"])
+        if analyzer is None:
             raise IndexStoreError(f"{generation.parent} was built with another analyzer", update(generation.parent))
         passages, ranks = StoredPassages(generation), map_array(generation, _RANKS, "int32")
         abbreviations = Abbreviations(json.loads((generation / _ABBREVIATIONS).read_bytes()))

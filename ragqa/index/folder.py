@@ -6,7 +6,7 @@ there are. So an updated index has the same bytes as one that is built from the 
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,11 +19,15 @@ from ragqa.models.folders import weights_identity
 from ragqa.models.reranker import BUNDLED
 from ragqa.records import Passage
 from ragqa.storage.generations import current, new_generation, open_current
-from ragqa.text.characters import is_mostly_latin
+from ragqa.text.language import Language
 from ragqa.text.passages import full_text
 
 PAGES = "pages.json"
 
+OTHER_LANGUAGES = {
+    Language.OTHER: "most letters of the passages are not Latin",
+    Language.LATIN: "most passages are not in English",
+}
 _LIBRARIES = ("ragqa", "numpy", "openvino", "PyStemmer", "tokenizers")
 _REVISION = re.compile(r"[?&]oldid=(\d+)")
 
@@ -154,10 +158,10 @@ def revision(passage: Passage) -> int | None:
     return int(match[1]) if match else None
 
 
-def warn_of_language(passages: Sequence[Passage], embedder: Embedder | None) -> None:
-    """Issue a `FallbackWarning` if most letters are not Latin and there is no embedder or only the bundled one (English)."""
-    if (embedder is None or embedder.is_bundled) and not is_mostly_latin([passage.text for passage in passages]):
-        warn_of_fallback(f"most letters of the passages are not Latin: {ENGLISH_ONLY}")
+def warn_of_language(language: Language, embedder: Embedder | None) -> None:
+    """Issue a `FallbackWarning` if passages are not in English and there is no embedder or only the bundled one (English)."""
+    if language is not Language.ENGLISH and (embedder is None or embedder.is_bundled):
+        warn_of_fallback(f"{OTHER_LANGUAGES[language]}: {ENGLISH_ONLY}")
 
 
 def _write(
@@ -167,7 +171,7 @@ def _write(
     previous: PreviousIndex,
     progress: Progress | None,
 ) -> IndexReport:
-    warn_of_language(index.passages, embedder)
+    warn_of_language(index.language, embedder)
     known = previous.vectors_of(embedder)
     dense = DenseIndex.build(index.passages, embedder, progress, known=known) if embedder else None
     embedded = sum(full_text(passage) not in known for passage in index.passages) if embedder else 0

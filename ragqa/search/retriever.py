@@ -12,19 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragqa.answers.answer import THRESHOLD, answer
-from ragqa.errors import InputError, warn_of_fallback
+from ragqa.errors import ENGLISH_ONLY, InputError, warn_of_fallback
 from ragqa.index.bm25 import Bm25Index, best, only
 from ragqa.index.dense import DenseIndex
 from ragqa.index.filters import Filter, Where, both
-from ragqa.index.folder import open_index, warn_of_language
+from ragqa.index.folder import OTHER_LANGUAGES, open_index
 from ragqa.index.starter import open_starter, open_starter_vectors
 from ragqa.models.embedder import Embedder
+from ragqa.models.named import BUNDLED_NAME
 from ragqa.models.reranker import Reranker
 from ragqa.models.selector import Selector
 from ragqa.records import Answer, Hit
 from ragqa.search.language import is_foreign, refusal
 from ragqa.search.question import check_question
 from ragqa.search.spelling import Speller
+from ragqa.text.language import Language
 from ragqa.text.passages import full_text
 from ragqa.text.texts import passages_from_texts
 
@@ -102,17 +104,24 @@ class Retriever:
         vectors, False ignores them, None uses them if the index has them. `embedder` is the model that made the vectors; by
         default it is loaded from where it was then. `candidates` is the number of passages to rerank. `correct`: whether to
         correct typing errors in questions. `selector` chooses the sentences of an answer, by default the bundled one. `where`
-        is a filter of all questions (see `search`). Raises `IndexStoreError`, `ModelError`, and `InputError` for the filter.
+        is a filter of all questions (see `search`).
+
+        The bundled models know English. If most letters of the passages are not Latin, they are left out, and a
+        `FallbackWarning` says so, unless they are asked for with `dense=True` and a loaded `Reranker`.
+
+        Raises `IndexStoreError`, `ModelError`, and `InputError` for the filter.
         """
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(1) as thread:
             loading = thread.submit(_load_reranker, reranker)
             index, vectors = _open_sources(folder, dense, embedder)
+            embedder = None if vectors is None or dense else vectors.embedder
+            used, kept = _without_bundled(index.language, reranker, embedder)
             opened = cls(
                 index,
-                loading.result(),
-                dense=vectors,
+                None if used is None else loading.result(),
+                dense=vectors if kept is embedder else None,
                 candidates=candidates,
                 correct=correct,
                 selector=selector,
@@ -153,12 +162,11 @@ class Retriever:
         """
         passages = passages_from_texts(texts, metadatas, ids)
         index = Bm25Index.build(passages)
-        used = (embedder or Embedder.load()) if dense else None
-        warn_of_language(passages, used)
-        vectors = DenseIndex.build(passages, used) if used else None
+        used, kept = _without_bundled(index.language, reranker, (embedder or Embedder.load()) if dense else None)
+        vectors = DenseIndex.build(passages, kept) if kept else None
         made = cls(
             index,
-            _load_reranker(reranker),
+            _load_reranker(used),
             dense=vectors,
             candidates=candidates,
             correct=correct,
@@ -177,12 +185,15 @@ class Retriever:
         return Speller(self.index).correct(question) if self.correct else question
 
     def refuses(self, question: str) -> bool:
-        """Return True if a question is clearly not in English, unless the passages or the embedder may be in its language.
+        """Return True if a question is clearly not in English but the passages are, and the embedder reads English alone.
 
-        Only the bundled embedder is known to read English alone.
+        That is only known of the bundled embedder.
         """
-        reads_more = self.dense is not None and not self.dense.embedder.is_bundled
-        return not reads_more and is_foreign(question, self.index)
+        if self.index.language is not Language.ENGLISH or (
+            self.dense is not None and not self.dense.embedder.is_bundled
+        ):
+            return False
+        return is_foreign(question, self.index)
 
     def search(self, question: str, k: int = 10, *, where: Where | None = None) -> list[Hit]:
         """Return at most `k` hits, best first, ties by passage id. Typing errors in the question are corrected first.
@@ -301,6 +312,24 @@ def _open_sources(
     return open_index(folder, dense, embedder)
 
 
+def _without_bundled(
+    language: Language, reranker: Reranker | str | Path | None, embedder: Embedder | None
+) -> tuple[Reranker | str | Path | None, Embedder | None]:
+    """Return the models without the bundled ones if the passages are in another script than Latin, and warn.
+
+    There the bundled models rank worse than BM25 alone, unlike in other languages in Latin letters (benchmarks/README.md); for
+    those this only warns.
+    """
+    is_default, is_bundled = reranker == BUNDLED_NAME, embedder is not None and embedder.is_bundled
+    if language is Language.ENGLISH or not (is_default or is_bundled):
+        return reranker, embedder
+    if language is Language.LATIN:
+        warn_of_fallback(f"{OTHER_LANGUAGES[language]}: {ENGLISH_ONLY}")
+        return reranker, embedder
+    warn_of_fallback(f"{OTHER_LANGUAGES[language]}, so the bundled models are left out: {ENGLISH_ONLY}")
+    return None if is_default else reranker, None if is_bundled else embedder
+
+
 def calibration_flaw(retriever: Retriever) -> str:
     """Say how a retriever differs from the one its reranker was calibrated with; return an empty text if it does not."""
     basis = None if retriever.reranker is None else retriever.reranker.calibrations.basis
@@ -320,7 +349,7 @@ def _doubt(flaw: str) -> str:
 def _load_reranker(source: Reranker | str | Path | None) -> Reranker | None:
     if source is None or isinstance(source, Reranker):
         return source
-    return Reranker.load(None if source == "bundled" else source)
+    return Reranker.load(None if source == BUNDLED_NAME else source)
 
 
 def rerank(reranker: Reranker, question: str, hits: Sequence[Hit], cosines: "np.ndarray | None" = None) -> list[Hit]:

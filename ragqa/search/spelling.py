@@ -17,7 +17,7 @@ from ragqa.index.bm25 import Bm25Index
 from ragqa.models.reranker import BUNDLED
 from ragqa.search.language import is_foreign
 from ragqa.search.near_words import NearWord, NearWords, distance, term_of
-from ragqa.text.analyzer import QUESTION_WORDS, STOP_WORDS, usual_analyzer, words
+from ragqa.text.analyzer import QUESTION_WORDS, STOP_WORDS, words
 
 _ASKING = STOP_WORDS | QUESTION_WORDS
 _QUOTED = re.compile(r'"[^"\s]*"|“[^”\s]*”')  # single words
@@ -94,7 +94,7 @@ class Speller:
 
         A question in another language stays as it is. If the index holds all words, this takes some microseconds.
         """
-        terms = usual_analyzer().terms(question)
+        terms = self._index.analyzer.terms(question)
         if all(term in self._index.vocabulary and len(term) < _LONGEST_SINGLE for term in terms):
             return question
         if is_foreign(question, self._index):
@@ -113,7 +113,7 @@ class Speller:
         """
         if word in _ASKING:
             return True
-        *parts, whole = usual_analyzer().terms(word) or [""]
+        *parts, whole = self._index.analyzer.terms(word) or [""]
         if whole in self._index.vocabulary or not parts:
             return whole in self._index.vocabulary
         pieces = [piece for piece in _HYPHEN.split(word) if piece]

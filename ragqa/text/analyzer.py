@@ -2,7 +2,7 @@
 
 The usual `\\w\\w+` turns k-means into "means", t-SNE into "sne" and "What is R?" into nothing. Here a compound gives its parts
 and the parts written together (k-means: "k", "mean", "kmean"), so that "k-means", "kmeans" and "k means" find each other.
-`C4.5`, `C++`, `A*` and one-letter names stay. Words are stemmed (Snowball's English stemmer).
+`C4.5`, `C++`, `A*` and one-letter names stay. Words are stemmed as English, or as Arabic or Hindi (`ragqa.text.stems`).
 
 Scripts without spaces between words give bigrams of characters, as in Lucene's CJKAnalyzer. Case, accents, ligatures,
 full-width forms, invisible characters and the Unicode normal form of a text make no difference.
@@ -15,10 +15,11 @@ from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
 
-from ragqa.process import lock_across_forks
 from ragqa.text.characters import JOINTS, UNSPACED, is_accent, is_invisible, is_mark, marks
+from ragqa.text.stems import WordStemmer
 
-VERSION = 2  # part of the fingerprint; raise it with every change that gives other terms for some text
+VERSION = 3  # part of the fingerprint; raise it with every change that gives other terms for some text
+OLDER_VERSIONS = (2,)  # for indexes that were built with them; 2 stems all words as English
 
 STOP_WORDS = frozenset(
     "a an and are as at be been being but by can could did do does for from had has have how if in into is it its of on "
@@ -41,23 +42,23 @@ _RUN = re.compile(f"[{UNSPACED}]+|[^{UNSPACED}]+")
 _NUMBER_WITH_POINT = re.compile(r"[^\W_]*\d\.\d[^\W_]*")
 _POSSESSIVE = re.compile(r"['’]s?$")
 _PUNCTUATION = ".,;:!?()[]\"'"  # stripped from both ends of a word
+_ENGLISH_ALONE = 2  # the last version that stemmed all words as English
 _UNWANTED = STOP_WORDS | QUESTION_WORDS
-_STEMMING = lock_across_forks()  # a stemmer has one buffer, so it is not thread-safe
 _CACHED, _LONGEST_CACHED = 2**17, 64  # texts; characters of a text (without spaces a whole passage is one)
 
 
 class Analyzer:
     """Turns text into terms. Analyzers with the same `fingerprint` give the same terms for every text. Thread-safe."""
 
-    def __init__(self) -> None:
-        import Stemmer
-
-        self._stemmer = Stemmer.Stemmer("english", 0)  # its own cache makes it slower
+    def __init__(self, version: int | None = None) -> None:
+        """`version` is one of `OLDER_VERSIONS`, for an index that was built with it; None means `VERSION`."""
+        self.version = VERSION if version is None else version
+        self._stem = WordStemmer(by_script=self.version > _ENGLISH_ALONE).stem
         self._terms = _Cache(self._terms_of_word)
         self._terms_of_chunk = _Cache(self._terms_but_stop_words)
 
-    def __reduce__(self) -> tuple[type["Analyzer"], tuple[()]]:
-        return Analyzer, ()
+    def __reduce__(self) -> tuple[type["Analyzer"], tuple[int]]:
+        return Analyzer, (self.version,)
 
     @property
     def fingerprint(self) -> str:
@@ -67,7 +68,7 @@ class Analyzer:
         import Stemmer
 
         settings = [
-            VERSION,
+            self.version,
             sorted(STOP_WORDS),
             sorted(QUESTION_WORDS),
             _WORD.pattern,
@@ -115,9 +116,11 @@ class Analyzer:
         characters = _characters(run)
         return tuple(map("".join, pairwise(characters))) or (run,)
 
-    def _stem(self, word: str) -> str:
-        with _STEMMING:
-            return str(self._stemmer.stemWord(word))
+
+def analyzer_of(fingerprint: str) -> Analyzer | None:
+    """Return the analyzer with a fingerprint: the usual one or one of an older version; None if there is none."""
+    analyzers = (Analyzer(version) for version in (VERSION, *OLDER_VERSIONS))
+    return next((analyzer for analyzer in analyzers if analyzer.fingerprint == fingerprint), None)
 
 
 @cache

@@ -5,9 +5,12 @@ import unicodedata
 from collections.abc import Sequence
 from functools import cache
 
-SENTENCE_ENDS = "。！？｡।॥؟۔።។။"  # in scripts that write no space between sentences
-PAUSES = "、，；：､،؛"
+SENTENCE_ENDS = "。！？｡।॥؟۔።፧។။։"  # in scripts that write no space between sentences
+PAUSES = "、，；：､،؛၊፣፤"
 CLOSING_QUOTES = "”’」』）】》〉］"
+CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # letters of Chinese and Japanese
+PHRASED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # scripts with spaces between phrases: Thai, Lao, Burmese, Khmer
+REPETITION = "ๆ"  # of Thai, with a space on both sides
 JOINTS = "\u200b\ufeff"  # zero-width spaces; some separate words, others only allow a line break
 
 # scripts without spaces between words: Line_Break class SA (Thai, Lao, Burmese, Khmer, …), CJK, and Hangul, whose particles
@@ -21,7 +24,12 @@ _SAMPLED = 200  # texts
 _SELECTORS = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")  # marks that change only the glyph
 _LAST_WITH_MARKS = 0x1F000
 _NEVER_FIRST = (
-    "\u200d\U0001f3fb-\U0001f3ff\u1160-\u11ff"  # zero-width joiner, skin colours, vowels and finals of Hangul
+    "\u200c\u200d\U0001f3fb-\U0001f3ff\u1160-\u11ff"  # joiners, skin colours, vowels and finals of Hangul
+    "\u0e33\u0eb3\uff9e\uff9f\U000e0100-\U000e01ef"  # am of Thai and Lao, half-width voicing, variation selectors
+)
+_JOINS_NEXT = (
+    "\u094d\u09cd\u0acd\u0b4d\u0c4d\u0d4d\u1039\u17d2"  # signs that join two consonants (conjuncts)
+    "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u0d4e"  # signs that are written over or under what follows
 )
 _FLAG = "[\U0001f1e6-\U0001f1ff]"  # two of these letters are a flag
 
@@ -58,9 +66,11 @@ def marks() -> str:
 def between_characters() -> str:
     """Return a pattern that matches between user-perceived characters: letters with their marks, joined emoji.
 
-    It approximates Unicode's grapheme clusters (UAX 29), without the conjuncts of Indic scripts.
+    It approximates Unicode's extended grapheme clusters (UAX 29). It keeps neighbouring flags and a few more letters
+    together, and may split syllables of old Korean.
     """
-    return rf"(?<=[\s\S])(?<![\u200d\r])(?![{marks()}{_NEVER_FIRST}])(?!(?<={_FLAG}){_FLAG})"
+    joined = rf"(?<={_FLAG}){_FLAG}|(?<=[{_JOINS_NEXT}])\w"
+    return rf"(?<=[\s\S])(?<![\u200d\r])(?![{marks()}{_NEVER_FIRST}])(?!{joined})"
 
 
 def is_mostly_latin(texts: Sequence[str]) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ragqa.errors import InputError
 from ragqa.records import Page, Passage
-from ragqa.text.characters import CLOSING_QUOTES, PAUSES, SENTENCE_ENDS, between_characters
+from ragqa.text.characters import CJK, CLOSING_QUOTES, PAUSES, PHRASED, REPETITION, SENTENCE_ENDS, between_characters
 from ragqa.text.clean import HEADING
 from ragqa.text.table_rows import TABLE_NOTE
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from langchain_text_splitters import TextSplitter
 
 MAX_CHARS = 500
-SPLITTER_VERSION = 1  # raise with every change that cuts some page differently: cached indexes are then built again
+SPLITTER_VERSION = 2  # raise with every change that cuts some page differently: cached indexes are then built again
 
 WRITTEN_FOR_RAGQA = "written for ragqa"
 ON_TOPIC = f"{WRITTEN_FOR_RAGQA}; the topic's article on Wikipedia:"
@@ -40,12 +40,16 @@ _SPACED_BREAK = (
 )
 _UNSPACED_BREAK = (
     "(?:" + "|".join(rf"(?<=[{SENTENCE_ENDS}]{_CLOSING * count})" for count in range(3)) + ")"
-    rf"(?!{_CLOSING}|[{SENTENCE_ENDS}])\s*"
+    rf"(?!{_CLOSING}|[{SENTENCE_ENDS}])(?!(?<=[」』])[とっ])\s*"  # 「…。」と: a quotation within a sentence
 )
-SENTENCE_BREAK = f"{_SPACED_BREAK}|{_UNSPACED_BREAK}"
+_CJK_BREAK = rf"(?<=[{CJK}][.!?．])(?=[{CJK}])"
+_AFTER_NO_LETTER = "(?<![a-z ])"  # changes no match, but fails fast in English
+_PHRASE_BREAK = rf"(?<=[{PHRASED}])(?<!{REPETITION})\s+(?=[{PHRASED}])(?!{REPETITION})"
+_CLAUSE_BREAK = rf"{_AFTER_NO_LETTER}(?:(?<=[;:,])\s+|(?<=[{PAUSES}])\s*|{_PHRASE_BREAK})"
+SENTENCE_BREAK = f"{_SPACED_BREAK}|{_AFTER_NO_LETTER}(?:{_UNSPACED_BREAK}|{_CJK_BREAK})"
 _SENTENCE = re.compile(rf"\s*\n\s*|{SENTENCE_BREAK}")
 _MAY_END_SENTENCE = re.compile(  # with one more character; `re` is fastest if a class comes first
-    rf"""[\n.!?{SENTENCE_ENDS}](?:(?<=\n)|["”’)\]]?\s|(?<=[{SENTENCE_ENDS}])[{SENTENCE_ENDS}]*{_CLOSING}*[\s\S])"""
+    rf"""[\n.!?．{SENTENCE_ENDS}](?:(?<=\n)|["”’)\]]?\s|[{CJK}]|(?<=[{SENTENCE_ENDS}])[{SENTENCE_ENDS}]*{_CLOSING}*[\s\S])"""
 )
 
 _LEAST_SAID = 0.4  # fraction of a passage's characters in lines that say something; below, it is debris
@@ -74,9 +78,10 @@ def split(page: Page, max_chars: int = MAX_CHARS) -> list[Passage]:
 
     No passage crosses a heading, holds one, or is longer than `max_chars` characters. A sentence is cut only if it is longer
     than that, at a space; a word is cut only if the word itself is longer. In scripts without spaces between words, such as
-    Chinese, Japanese or Thai, a long sentence is cut after a comma, else between any two characters, maybe inside a word; a
-    letter keeps its marks. `page.text[p.start:p.end] == p.text`, with line ends of any kind. Passages cover everything but
-    white space, headings, and notes of tables (`TABLE_NOTE`) without text around them. A page without text gives no passage.
+    Chinese, Japanese or Thai, a long sentence is cut after a comma or at a space, else between any two characters, maybe
+    inside a word; a letter keeps its marks. `page.text[p.start:p.end] == p.text`, with line ends of any kind. Passages cover
+    everything but white space, headings, and notes of tables (`TABLE_NOTE`) without text around them. A page without text
+    gives no passage.
 
     Raises `InputError` for `max_chars` below 1.
     """
@@ -259,7 +264,7 @@ def _splitter(max_chars: int) -> "TextSplitter":
             r"\n{2,}",
             r"\n",
             SENTENCE_BREAK,
-            rf"(?<=[;:,])\s+|(?<=[{PAUSES}])\s*",
+            _CLAUSE_BREAK,
             r"\s+|(?<=\u200b)",
             between_characters(),
             "",
