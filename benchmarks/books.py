@@ -35,7 +35,7 @@ from ragqa.models.bases import OFFLINE_BASE, base_path
 from ragqa.models.embedder import Embedder
 from ragqa.models.reranker import Reranker
 from ragqa.recipes.books import document
-from ragqa.recipes.books.build import ALIKE, Books, BooksConfig, build, sizes
+from ragqa.recipes.books.build import UNIFORM, Books, BooksConfig, build, sizes
 from ragqa.recipes.books.candidates import Candidates, Source, draw
 from ragqa.recipes.books.library import Book, Library, read_books, starter_file, tastes_file
 from ragqa.recipes.books.readers import profiles
@@ -144,7 +144,9 @@ def shipped(books: Books, candidates: int) -> Books:
         readers = [c.profile.reader for c in books.sets[f"{split}-library"]]
         drawn = (profile for reader in readers for profile in profiles(source.library, reader, 1, source.seed))
         enough = (profile for profile in drawn if len(source.liked(profile)) >= config.least)
-        sets[f"{split}-shipped"] = tuple(draw(source, profile, liked, candidates - liked, ALIKE) for profile in enough)
+        sets[f"{split}-shipped"] = tuple(
+            draw(source, profile, liked, candidates - liked, UNIFORM) for profile in enough
+        )
     return Books(source, (), sets)
 
 

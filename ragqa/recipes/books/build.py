@@ -14,7 +14,7 @@ from ragqa.records import Pair
 from ragqa.training.card import write_dataset
 from ragqa.training.dataset import SPLITS, check_weights, keyed_random, name_weights
 
-ALIKE = (0.0, 0.0, 0.0, 1.0)  # shares of `KINDS`: unrated books, all equally likely
+UNIFORM = (0.0, 0.0, 0.0, 1.0)  # shares of `KINDS`: unrated books, all equally likely
 ABOUT = """\
 Pairs of a reader (`sentence_0`, three favourite books) and a book (`sentence_1`). `label` is 1.0 if the reader gave the book
 at least `stars` stars, and 0.0 if the reader gave it one or two stars or did not rate it.
@@ -92,7 +92,7 @@ def build(data: str | Path, config: BooksConfig) -> Books:
     for split in SPLITS[1:]:
         measured = list(_profiles(source, _some(readers[split], config.measured, config), 1, config, asked))
         sets[f"{split}-standard"] = tuple(draw(source, profile, *sizes, config.shares) for profile in measured)
-        sets[f"{split}-library"] = tuple(draw(source, profile, *sizes, ALIKE) for profile in measured)
+        sets[f"{split}-library"] = tuple(draw(source, profile, *sizes, UNIFORM) for profile in measured)
         sets[f"{split}-matched"] = tuple(draw_matched(source, profile, *sizes) for profile in measured)
         rated = (draw_rated(source, profile, *sizes) for profile in measured)
         sets[f"{split}-rated"] = tuple(

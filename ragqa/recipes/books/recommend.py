@@ -29,7 +29,7 @@ BUNDLED = Path(__file__).parent / "reranker"
 CANDIDATES = 20
 MOST_FAVOURITES = 10
 SHARED = 10  # so many books are said to share readers with a favourite
-ALIKE = 0.4  # least likeness of genres for which a book is said to be like a favourite
+LEAST_LIKENESS = 0.4  # least likeness of genres for which a book is said to be like a favourite
 NONFICTION = "nonfiction"
 
 
@@ -211,7 +211,7 @@ class Recommender:
             yield f"shares readers with {enumerate_names(readers)}"
         own = [genre for genre in genres if genre in book.genres]
         like = max(favourites, key=lambda favourite: self._genres.between(book, favourite))
-        alike = [] if self._genres.between(book, like) < ALIKE else self._genres.shared(book, like)
+        alike = [] if self._genres.between(book, like) < LEAST_LIKENESS else self._genres.shared(book, like)
         if own and set(alike) <= set(own):
             yield enumerate_names(own)
         elif alike:
