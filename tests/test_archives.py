@@ -1,5 +1,7 @@
 """Word and EPUB files: headings, tables, chapters, and what cannot be read."""
 
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from written_documents import archive, bomb, docx, epub, save
 from ragqa.errors import InputError
 from ragqa.text.document_files import read_document
 from ragqa.text.passages import split
+from ragqa.text.zip_files import ZipFile
 
 CHAPTERS = [
     "<h1>Soil</h1><p>Soil is old.</p>",
@@ -83,6 +86,27 @@ def test_an_archive_is_unpacked_up_to_a_limit_in_all(tmp_path: Path) -> None:
         lying[start : start + 4] = (1000).to_bytes(4, "little")
     with pytest.raises(InputError, match=r"c\.docx: not a DOCX file that can be read"):
         read_document(save(tmp_path / "c.docx", bytes(lying)))
+
+
+def test_a_member_that_states_a_false_size_is_unpacked_only_that_far(tmp_path: Path) -> None:
+    lying = bytearray(bomb("word/document.xml"))
+    start = lying.index(b"PK\1\2") + 24
+    lying[start : start + 4] = (1000).to_bytes(4, "little")
+    tracemalloc.start()
+    try:
+        with pytest.raises(zipfile.BadZipFile):
+            ZipFile(tmp_path / "a.docx", bytes(lying)).read("word/document.xml")
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(("method", "name"), [(zipfile.ZIP_BZIP2, "bzip2"), (zipfile.ZIP_LZMA, "lzma")])
+def test_other_compressions_are_refused(tmp_path: Path, method: int, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.docx", "w", method) as packed:
+        packed.writestr("word/document.xml", "<a/>")
+    with pytest.raises(InputError, match=rf"a\.docx: it is compressed with {name}; only deflate is read"):
+        read_document(tmp_path / "a.docx")
 
 
 ENCRYPTED = b'<encryption><CipherReference URI="OPS/chapter 1.xhtml"/></encryption>'
