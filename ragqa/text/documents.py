@@ -8,6 +8,7 @@ from typing import Any
 
 from ragqa.records import Page
 from ragqa.text.characters import unix_newlines
+from ragqa.text.clean import HEADING
 
 Place = tuple[int, str]
 
@@ -66,6 +67,11 @@ def _places(pieces: Iterable[Piece], cut: int) -> tuple[Place, ...]:
             places.append((max(offset, 0), piece.place))
         offset += len(piece.text) + 1
     return tuple(places) if any(place for _, place in places) else ()
+
+
+def as_code(text: str) -> str:
+    """Return lines of code as lines of a page. Lines that look like headings are indented by a space."""
+    return HEADING.sub(r" \g<0>", text)
 
 
 def as_heading(level: int, text: str) -> str:

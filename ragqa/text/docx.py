@@ -16,7 +16,7 @@ _STRICT = (
 _MAIN = "officeDocument"  # the ends of the types of relationships
 _NOTES = ("footnotes", "endnotes")
 _DROPPED = frozenset(  # text that was moved away, the older copy of a drawing, fields, and headings of other programs
-    ("moveFrom", "Fallback", "instrText", "delText", "pict", "sdtPr", "rPr")
+    ("moveFrom", "Fallback", "instrText", "delText", "sdtPr", "rPr")
 )
 _SIGNS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 _TITLE = 0  # the level of the style Title
@@ -33,16 +33,15 @@ class _Block(NamedTuple):
 def read_parts(archive: ZipFile, path: Path) -> Document:
     """Read a Word file. The title is its only heading of level 1, or the paragraph of the style Title, or the name of the file.
 
-    The place of a piece is its heading. Deleted and moved text, comments, headers and pictures are left out. Raises
-    `KeyError` or `ElementTree.ParseError` for a file that lacks a part or is damaged.
+    The place of a piece is its heading; footnotes have none. Deleted and moved text, comments, headers and pictures are left
+    out. Raises `KeyError` or `ElementTree.ParseError` for a file that lacks a part or is damaged.
     """
     main, others = _parts(archive)
     levels = _levels(_root(archive, others["styles"])) if "styles" in others else _USUAL
     blocks = list(_blocks(_root(archive, main)[0], levels))
-    for notes in (others[name] for name in _NOTES if name in others):
-        blocks += _blocks(_root(archive, notes), {})
-    title, blocks = _take_title(blocks)
-    return Document(title or path.stem, tuple(_pieces(blocks)))
+    notes = [block for name in _NOTES if name in others for block in _blocks(_root(archive, others[name]), {})]
+    title, blocks = _take_title([block for block in blocks if block.text])
+    return Document(title or path.stem, (*_pieces(blocks), *_pieces(block for block in notes if block.text)))
 
 
 def _parts(archive: ZipFile) -> tuple[str, dict[str, str]]:
@@ -148,7 +147,6 @@ def _tag(element: Element) -> str:
 
 
 def _take_title(blocks: list[_Block]) -> tuple[str, list[_Block]]:
-    blocks = [block for block in blocks if block.text]
     for level in (1, _TITLE):
         found = [number for number, block in enumerate(blocks) if block.level == level]
         if len(found) == 1 or (found and level == _TITLE):

@@ -32,8 +32,9 @@ class ZipFile:
         if any(member.flag_bits & 1 for member in members):
             raise InputError(f"{path}: it is encrypted; save it without a password")
         if other := next((member for member in members if member.compress_type not in _METHODS), None):
-            name = zipfile.compressor_names.get(other.compress_type, other.compress_type)
-            raise InputError(f"{path}: it is compressed with {name}; only deflate is read, so pack it again")
+            raise InputError(
+                f"{path}: its compression is method {other.compress_type}; only deflate is read, so pack it again"
+            )
         self._check(sum(member.file_size for member in members if member.filename.lower().endswith(_MARKUP)))
         self._names = frozenset(member.filename for member in members)
 
