@@ -32,6 +32,13 @@ def test_chapters_are_read_in_order_and_cited(tmp_path: Path) -> None:
     ]
 
 
+def test_a_chapter_that_is_not_listed_loses_no_other(tmp_path: Path) -> None:
+    package = b"""<package><manifest><item id="a" href="a.xhtml#x" media-type="application/xhtml+xml"/></manifest>
+<spine><itemref idref="gone"/><itemref/><itemref idref="a"/></spine></package>"""
+    book = epub([], more={"OPS/book.opf": package, "OPS/a.xhtml": b"<p>Text.</p>"})
+    assert read_document(save(tmp_path / "a.epub", book)).text == "Text."
+
+
 def test_word_files_keep_headings_and_the_rows_of_tables(tmp_path: Path) -> None:
     blocks = [(1, "Compost"), (0, "It is rotten & good."), (2, "Use"), (0, "In beds.")]
     page = read_document(save(tmp_path / "a.docx", docx(blocks, [["Bed", "Use"], ["Roses", "yes"]])))

@@ -68,10 +68,12 @@ def _chapters(path: Path, archive: ZipFile, package: ElementTree.Element, folder
     step, spine = next((2 * n, e) for n, e in enumerate(package, 1) if _tag(e) == "spine")
     locked = archive.read(_ENCRYPTION).decode("utf-8", "replace") if _ENCRYPTION in archive else ""
     for number, reference in enumerate(spine, 1):
-        item = items[reference.attrib["idref"]]
+        item = items.get(reference.get("idref", ""))
+        if item is None:  # a chapter that the book does not list; the others can be read
+            continue
         if "nav" in item.get("properties", "").split() or "html" not in item["media-type"]:
             continue
-        name = posixpath.normpath(posixpath.join(folder, unquote(item["href"])))
+        name = posixpath.normpath(posixpath.join(folder, unquote(item["href"].partition("#")[0])))
         if name in locked:
             raise InputError(f"{path}: its text is encrypted (DRM)")
         yield from html_pieces(decode_html(archive.read(name)), f"epubcfi(/{step}/{2 * number}!)")
