@@ -16,6 +16,7 @@ from ragqa.text.make_passages import cut_pages
 from ragqa.text.pages import log_skipped
 
 _POLL_S = 1.0  # polling also sees changes on network drives and in containers, where the system reports none
+_POLL_SHARE = 0.1  # largest fraction of the time that polling takes; many files are looked at less often
 _RETRY_S = 30.0  # after an update that failed, such as when another process writes the index
 
 Stamp = tuple[int, int]  # time of the last change in nanoseconds, size
@@ -34,6 +35,7 @@ class Watcher:
         self._read: dict[Path, tuple[Stamp, Page | InputError]] = {}
         self._said: set[str] = set()
         self._pages: dict[str, list[Passage]] = {}  # passages by title, as the index holds them
+        self._pause_s = _POLL_S
         self._full: set[Path] = set()  # folders that have given pages
 
     def read(self) -> tuple[Passage, ...]:
@@ -84,16 +86,19 @@ class Watcher:
         while True:
             stamps = self._stamps()
             if stamps != read:
-                time.sleep(_POLL_S if read is not None else 0)
+                time.sleep(self._pause_s if read is not None else 0)
                 if stamps == self._stamps():
                     read = stamps
                     yield
             else:
-                time.sleep(_POLL_S)
+                time.sleep(self._pause_s)
 
     def _stamps(self) -> Stamps:
+        start = time.monotonic()
         paths = chain.from_iterable(document_paths(folder, _ignore, _ignore) for folder in self._folders)
-        return {path: stamp for path in paths if (stamp := _stamp(path))}
+        stamps = {path: stamp for path in paths if (stamp := _stamp(path))}
+        self._pause_s = pause_s(time.monotonic() - start)
+        return stamps
 
     def _current(self) -> dict[str, list[Passage]]:
         titles = Titles()
@@ -137,6 +142,11 @@ class Watcher:
         if line not in self._said:
             _LOG.warning("%s", line)
         self._said.add(line)
+
+
+def pause_s(poll_s: float) -> float:
+    """Return the seconds between two polls: a second, or more if a poll takes so long that it would take much of the time."""
+    return max(_POLL_S, poll_s / _POLL_SHARE)
 
 
 def _ignore(_: str) -> None:
