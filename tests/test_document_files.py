@@ -80,6 +80,12 @@ def test_markdown_loses_links_pictures_emphasis_comments_and_tags_outside_code(w
     )
 
 
+def test_a_packed_file_is_titled_by_its_name_without_endings(tmp_path: Path) -> None:
+    for name in ("notes.md.gz", "notes.txt.gz", "notes.html.GZ"):
+        (tmp_path / name).write_bytes(gzip.compress(b"Text."))
+        assert read_document(tmp_path / name).title == "notes"
+
+
 def lines_of(page: Page) -> list[str]:
     return [line for line in page.text.split("\n") if line]
 

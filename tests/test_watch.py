@@ -14,7 +14,7 @@ from ragqa.cli import main
 from ragqa.errors import CorpusError, InputError
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.folder import IndexReport, build_index
-from ragqa.index.watch import Watcher
+from ragqa.index.watch import Watcher, pause_s
 
 Write = Callable[[str, Iterable[str]], Path]
 
@@ -110,6 +110,13 @@ def test_documents_of_two_folders_with_the_same_title_are_watched(notes: Path, t
     assert texts(tmp_path / "index").keys() == {"Mulch", "b", "Mulch (more/a.md)"}
 
 
+def test_polling_takes_a_tenth_of_the_time_at_most(notes: Path) -> None:
+    assert [pause_s(took) for took in (0.0, 0.05, 0.6)] == [1.0, 1.0, pytest.approx(6.0)]
+    watcher = Watcher([notes])
+    assert next(watcher._changes()) is None
+    assert watcher._pause_s >= 1.0
+
+
 def test_only_folders_can_be_watched(notes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="a.md is not a folder; only folders can be watched"):
         Watcher([notes, notes / "a.md"])
@@ -134,6 +141,11 @@ def test_index_and_update_take_pages(
         "ragqa: nothing to index: give pages, such as a folder of notes, or --passages",
         "ragqa: pages and --passages exclude each other; give one of the two",
     ]
+
+
+def test_update_takes_the_starter_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["update", str(tmp_path / "none"), "--pages", "starter"]) == 1
+    assert "none is not an index" in capsys.readouterr().err
 
 
 def test_watch_follows_a_folder_until_ctrl_c(notes: Path, tmp_path: Path, write: Write) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 from xml.etree.ElementTree import Element, fromstring
 
-from ragqa.text.documents import Document, Piece, as_heading
+from ragqa.text.documents import Document, Piece, as_heading, stem
 from ragqa.text.zip_files import ZipFile
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -41,7 +41,7 @@ def read_parts(archive: ZipFile, path: Path) -> Document:
     blocks = list(_blocks(_root(archive, main)[0], levels))
     notes = [block for name in _NOTES if name in others for block in _blocks(_root(archive, others[name]), {})]
     title, blocks = _take_title([block for block in blocks if block.text])
-    return Document(title or path.stem, (*_pieces(blocks), *_pieces(block for block in notes if block.text)))
+    return Document(title or stem(path), (*_pieces(blocks), *_pieces(block for block in notes if block.text)))
 
 
 def _parts(archive: ZipFile) -> tuple[str, dict[str, str]]:
@@ -101,7 +101,7 @@ def _blocks(root: Element, levels: dict[str, int]) -> Iterator[_Block]:
     waiting = [*reversed(root)]
     while waiting:
         element = waiting.pop()
-        tag = _tag(element)
+        tag = local_name(element)
         if tag == "p":
             boxes: list[Element] = []
             text = " ".join("".join(_text(element, boxes)).split())
@@ -131,7 +131,7 @@ def _level(paragraph: Element, levels: dict[str, int]) -> int | None:
 def _text(element: Element, boxes: list[Element]) -> Iterator[str]:
     """Yield the text of a paragraph. The boxes in it, which hold paragraphs of their own, are added to `boxes`."""
     for child in element:
-        tag = _tag(child)
+        tag = local_name(child)
         if tag == "t":
             yield child.text or ""
         elif tag in _SIGNS:
@@ -142,7 +142,8 @@ def _text(element: Element, boxes: list[Element]) -> Iterator[str]:
             yield from _text(child, boxes)
 
 
-def _tag(element: Element) -> str:
+def local_name(element: Element) -> str:
+    """Return the tag of an element without its namespace."""
     return element.tag.rpartition("}")[2]
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ragqa.errors import RecordError
 from ragqa.records import MetadataValue, flaw_of_key, scalar
-from ragqa.text.documents import Document, Piece, as_code, as_heading
+from ragqa.text.documents import Document, Piece, as_code, as_heading, stem
 
 _IGNORED = ("license",)  # of front matter
 _HEADING = re.compile(r"(#{1,6}) +(\S.*)")
@@ -51,7 +51,7 @@ def read_markdown(path: Path, lines: Sequence[str]) -> Document:
     pieces = list(without_markup([Piece(line, f"L{number}") for number, line in enumerate(lines[end:], end + 1)]))
     title = _text(fields.get("title", "")) or None
     if title is None:
-        title, pieces = take_title(pieces, path.stem)
+        title, pieces = take_title(pieces, stem(path))
     metadata = {
         key: _value(value)
         for key, value in fields.items()

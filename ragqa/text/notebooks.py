@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ragqa.errors import InputError
-from ragqa.text.documents import Document, Piece
+from ragqa.text.documents import Document, Piece, stem
 from ragqa.text.markdown import take_title, with_headings, without_markup
 
 _BACKTICKS = re.compile("`+")
@@ -24,7 +24,7 @@ def read_notebook(path: Path, text: str) -> Document:
         pieces = list(without_markup(list(_pieces(cells))))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a Jupyter notebook of format 3 or 4") from error
-    title, pieces = take_title(pieces, path.stem)
+    title, pieces = take_title(pieces, stem(path))
     return Document(title, tuple(with_headings(pieces)))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragqa.errors import InputError, check_extra, first_line
-from ragqa.text.documents import Document, Piece, as_heading
+from ragqa.text.documents import Document, Piece, as_heading, stem
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument
@@ -60,7 +60,7 @@ def read_pdf(path: Path, data: bytes) -> Document:
         for number, lines in enumerate(_without_repeated(texts), 1)
         for line in _paragraphs(lines, headings.get(number, {}))
     ]
-    return Document(path.stem if title.lower() in _NO_TITLES else title, tuple(pieces))
+    return Document(stem(path) if title.lower() in _NO_TITLES else title, tuple(pieces))
 
 
 def _texts(path: Path, pdf: "PdfDocument") -> list[list[str]]:
