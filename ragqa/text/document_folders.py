@@ -26,7 +26,7 @@ class Titles:
     """The titles of all documents that are read together. No two files have the same one."""
 
     def __init__(self) -> None:
-        self._by_file: dict[Path, str] = {}
+        self._by_file: dict[str, str] = {}
         self._folders: dict[str, Path] = {}  # by title
 
     def distinct(self, page: Page, path: Path, folder: Path) -> Page:
@@ -35,18 +35,18 @@ class Titles:
         A title that another file has is followed by the path of the file in its folder. If that file lies in another folder,
         the path begins with the name of the folder. A file that is read twice keeps its title.
         """
-        file = path.resolve()
+        file = path.resolve().as_posix()
         if file not in self._by_file:
-            self._by_file[file] = title = self._free(page.title, path.relative_to(folder), folder.resolve(), file)
-            self._folders[title] = folder.resolve()
+            self._by_file[file] = title = self._free(page.title, path.relative_to(folder), folder, file)
+            self._folders[title] = folder
         return page if page.title == self._by_file[file] else replace(page, title=self._by_file[file])
 
-    def _free(self, title: str, path: Path, folder: Path, file: Path) -> str:
+    def _free(self, title: str, path: Path, folder: Path, file: str) -> str:
         if title not in self._folders:
             return title
-        path = path if self._folders[title] == folder else folder.name / path
+        path = path if self._folders[title] == folder else folder.resolve().name / path
         named = encodable(f"{title} ({path.as_posix()})")
-        return named if named not in self._folders else encodable(f"{title} ({file.as_posix()})")
+        return named if named not in self._folders else encodable(f"{title} ({file})")
 
 
 def read_folder(
