@@ -1,5 +1,7 @@
 """Word and EPUB files: headings, tables, chapters, and what cannot be read."""
 
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from written_documents import archive, bomb, docx, epub, save
 from ragqa.errors import InputError
 from ragqa.text.document_files import read_document
 from ragqa.text.passages import split
+from ragqa.text.zip_files import ZipFile
 
 CHAPTERS = [
     "<h1>Soil</h1><p>Soil is old.</p>",
@@ -27,6 +30,13 @@ def test_chapters_are_read_in_order_and_cited(tmp_path: Path) -> None:
         ("Beds", f"{page.url}#epubcfi(/6/6!)"),
         ("Edges", f"{page.url}#epubcfi(/6/6!)"),
     ]
+
+
+def test_a_chapter_that_is_not_listed_loses_no_other(tmp_path: Path) -> None:
+    package = b"""<package><manifest><item id="a" href="a.xhtml#x" media-type="application/xhtml+xml"/></manifest>
+<spine><itemref idref="gone"/><itemref/><itemref idref="a"/></spine></package>"""
+    book = epub([], more={"OPS/book.opf": package, "OPS/a.xhtml": b"<p>Text.</p>"})
+    assert read_document(save(tmp_path / "a.epub", book)).text == "Text."
 
 
 def test_word_files_keep_headings_and_the_rows_of_tables(tmp_path: Path) -> None:
@@ -65,6 +75,22 @@ def test_word_files_give_the_words_that_a_reader_sees(tmp_path: Path) -> None:
     ]
 
 
+def test_text_boxes_of_old_word_files_are_read(tmp_path: Path) -> None:
+    run = "<w:r>{}</w:r>"
+    box = "<w:pict><w:txbxContent><w:p><w:r><w:t>In a box.</w:t></w:r></w:p></w:txbxContent></w:pict>"
+    page = read_document(save(tmp_path / "a.docx", docx([(0, "Text.")], body=f"<w:p>{run.format(box)}</w:p>")))
+    assert page.text.split("\n") == ["Text.", "", "In a box."]
+
+
+def test_footnotes_are_not_cited_by_the_last_heading(tmp_path: Path) -> None:
+    blocks = [(1, "Soil"), (2, "Beds"), (0, "In beds. " * 50)]
+    notes = f"<w:footnote><w:p><w:r><w:t>{'A note. ' * 50}</w:t></w:r></w:p></w:footnote>"
+    passages = split(read_document(save(tmp_path / "a.docx", docx(blocks, footnotes=notes))))
+    assert [passage.url.rpartition("#")[2] for passage in passages][:1] == ["Beds"]
+    assert passages[-1].text.startswith("A note.")
+    assert "#" not in passages[-1].url
+
+
 def test_a_word_file_with_one_heading_of_level_1_is_titled_by_it(tmp_path: Path) -> None:
     chapters = [(1, "Soil"), (0, "Old."), (1, "Beds"), (0, "New.")]
     page = read_document(save(tmp_path / "a.docx", docx(chapters)))
@@ -83,6 +109,27 @@ def test_an_archive_is_unpacked_up_to_a_limit_in_all(tmp_path: Path) -> None:
         lying[start : start + 4] = (1000).to_bytes(4, "little")
     with pytest.raises(InputError, match=r"c\.docx: not a DOCX file that can be read"):
         read_document(save(tmp_path / "c.docx", bytes(lying)))
+
+
+def test_a_member_that_states_a_false_size_is_unpacked_only_that_far(tmp_path: Path) -> None:
+    lying = bytearray(bomb("word/document.xml"))
+    start = lying.index(b"PK\1\2") + 24
+    lying[start : start + 4] = (1000).to_bytes(4, "little")
+    tracemalloc.start()
+    try:
+        with pytest.raises(zipfile.BadZipFile):
+            ZipFile(tmp_path / "a.docx", bytes(lying)).read("word/document.xml")
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compressions_are_refused(tmp_path: Path, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "a.docx", "w", method) as packed:
+        packed.writestr("word/document.xml", "<a/>")
+    with pytest.raises(InputError, match=rf"a\.docx: its compression is method {method}; only deflate is read"):
+        read_document(tmp_path / "a.docx")
 
 
 ENCRYPTED = b'<encryption><CipherReference URI="OPS/chapter 1.xhtml"/></encryption>'

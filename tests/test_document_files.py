@@ -80,6 +80,88 @@ def test_markdown_loses_links_pictures_emphasis_comments_and_tags_outside_code(w
     )
 
 
+def test_a_packed_file_is_titled_by_its_name_without_endings(tmp_path: Path) -> None:
+    for name in ("notes.md.gz", "notes.txt.gz", "notes.html.GZ"):
+        (tmp_path / name).write_bytes(gzip.compress(b"Text."))
+        assert read_document(tmp_path / name).title == "notes"
+
+
+def lines_of(page: Page) -> list[str]:
+    return [line for line in page.text.split("\n") if line]
+
+
+def test_a_comment_in_code_is_no_comment_and_a_comment_may_follow_another(write: Write) -> None:
+    lines = ["Comments begin with `<!--` in HTML.", "", "Second.", "a <!-- `x` --> b <!-- y", "hidden", "--> c `-->` d"]
+    assert lines_of(read_document(write("a.md", lines))) == [
+        *("Comments begin with `<!--` in HTML.", "Second.", "a  b ", " c `-->` d"),
+    ]
+
+
+def test_only_whole_lines_are_link_definitions(write: Write) -> None:
+    lines = ["He wrote [sic]: the cat sat, and [Smith]: results differ.", "[w]: http://a.org 'A title'", "`a` [b]: c"]
+    assert lines_of(read_document(write("a.md", lines))) == [lines[0], lines[2]]
+
+
+def test_fences_in_lists_are_code_and_code_in_a_line_is_no_fence(write: Write) -> None:
+    lines = [
+        "- A list",
+        "",
+        "      ```python",
+        "      x = a[0](b) * c",
+        "      ```",
+        "",
+        "```pip install x``` does *it*.",
+    ]
+    assert lines_of(read_document(write("a.md", lines))) == [
+        *("- A list", *lines[2:5], "```pip install x``` does it."),
+    ]
+
+
+def test_lines_of_code_are_no_headings(tmp_path: Path, write: Write) -> None:
+    heading = "== Physical Plan =="
+    (tmp_path / "a.html").write_text(f"<p>Text.<pre>a\n{heading}\nb</pre>")
+    cells = [{"cell_type": "code", "source": f"x = 1\n{heading}"}]
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}))
+    write("a.md", ["Text.", "```", heading, "```"])
+    for name in ("a.html", "a.ipynb", "a.md"):
+        page = read_document(tmp_path / name)
+        assert f"\n {heading}" in page.text
+        assert [passage.section for passage in split(page)] == [""]
+
+
+def test_code_in_a_notebook_may_hold_a_fence(tmp_path: Path) -> None:
+    cells = [{"cell_type": "code", "source": "text = (\n```\n# not a heading\n)"}]
+    (tmp_path / "a.ipynb").write_text(json.dumps({"cells": cells}))
+    page = read_document(tmp_path / "a.ipynb")
+    assert (page.title, page.text.split("\n")) == (
+        "a",
+        ["````", "text = (", "```", "# not a heading", ")", "````"],
+    )
+
+
+def test_values_of_front_matter_may_have_several_lines(write: Write) -> None:
+    lines = [
+        "---",
+        "title: >-",
+        "  Soil",
+        "  and beds",
+        "description: |",
+        "  Old",
+        "empty: >",
+        "tags: [a,",
+        "  b]",
+        "---",
+    ]
+    page = read_document(write("a.md", [*lines, "Text."]))
+    assert (page.title, page.text) == ("Soil and beds", "Text.")
+    assert page.metadata == {"description": "Old", "tags": ("a", "b")}
+
+
+def test_a_rule_may_begin_a_document(write: Write) -> None:
+    for lines in (["---", "", "Text: one."], ["---", "Text.", "---", "More."]):
+        assert "Text" in read_document(write("a.md", lines)).text
+
+
 def test_underlined_lines_of_text_are_headings_and_rules_are_none(write: Write) -> None:
     lines = ["=====", "Title", "=====", "", "Two lines", "of text", "-------", "", "Too long a line", "---", ""]
     lines += ["Part 1", "~~~~~~~~~", "Words.", "=" * 70, "", "Name   Age", "----------", "Mole   3", "", "== test =="]
@@ -135,6 +217,10 @@ def test_html_is_titled_by_its_heading_its_title_or_its_name(tmp_path: Path, mar
         '<meta charset="iso-8859-1"><p>café'.encode("latin-1"),
         '<meta http-equiv="Content-Type" content="text/html; charset=windows-1252"><p>café'.encode("cp1252"),
         '<meta charset="no-such"><p>café'.encode(),
+        '<meta charset="undefined"><p>café'.encode(),
+        '<meta charset="base64"><p>café'.encode(),
+        '<meta charset="utf-16"><p>café'.encode(),
+        '<meta charset="ascii"><p>café'.encode("cp1252"),
         "<p>café".encode("utf-16"),
         gzip.compress("<p>café".encode()),
     ],
@@ -143,6 +229,22 @@ def test_html_is_decoded_by_its_charset(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / ("a.html.gz" if data.startswith(b"\x1f\x8b") else "a.html")
     path.write_bytes(data)
     assert read_document(path).text == "café"
+
+
+def test_latin_1_in_html_is_that_of_windows(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_bytes('<meta charset="iso-8859-1"><p>“old” – 5 €'.encode("cp1252"))
+    assert read_document(tmp_path / "a.html").text == "“old” – 5 €"
+
+
+def test_the_title_of_an_icon_is_not_that_of_the_page(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<title>Garden</title><svg><title>Search</title></svg><p>Text.")
+    assert read_document(tmp_path / "a.html").title == "Garden"
+
+
+def test_a_paragraph_with_a_key_is_text(tmp_path: Path) -> None:
+    text = "Press save before you leave, because the order of the steps matters."
+    (tmp_path / "a.html").write_text("<p>" + text.replace("save", '<a accesskey="s" href="/s">save</a>'))
+    assert read_document(tmp_path / "a.html").text == text
 
 
 def test_html_with_tables_for_layout_keeps_all_its_text(tmp_path: Path) -> None:

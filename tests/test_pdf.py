@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from ragqa.errors import InputError
 from ragqa.text.document_files import read_document
 from ragqa.text.document_folders import read_folder
 from ragqa.text.passages import split
+from ragqa.text.pdf import _LEADER, _paragraphs
 
 pypdf = pytest.importorskip("pypdf", reason="pip install pypdf")
 pytest.importorskip("pypdfium2", reason="pip install pypdfium2")
@@ -82,6 +84,13 @@ def test_a_pdf_whose_fonts_name_no_letters_is_not_read(tmp_path: Path) -> None:
     stream = b"9 0 obj\n<< /Length %d >>\nstream\n%s\nendstream\nendobj\n" % (len(names), names)
     with pytest.raises(InputError, match=r"a\.pdf: its fonts do not say which letters they show"):
         read_document(save(tmp_path / "a.pdf", data.replace(b"xref\n", stream + b"xref\n", 1)))
+
+
+def test_dots_and_long_paragraphs_take_time_that_grows_with_their_length() -> None:
+    start = time.process_time()
+    assert _LEADER.search("." * 20_000 + " and more words") is None
+    assert len(list(_paragraphs(["word " * 6] * 6_000, {}))) == 1
+    assert time.process_time() - start < 3
 
 
 @pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])

@@ -26,6 +26,24 @@ def test_rows_of_csv_become_pages_with_metadata(tmp_path: Path, delimiter: str) 
     ]
 
 
+def test_tsv_has_tabs_whatever_its_first_line_holds(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_text("title\ttext, of, several, words\nSoil\tOld.\n")
+    (page,) = read_pages(tmp_path / "a.tsv", columns=Columns(text="text, of, several, words"))
+    assert (page.title, page.text) == ("Soil", "Old.")
+
+
+def test_the_name_of_a_column_may_have_several_lines(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b'title,"the\ntext"\r\nSoil,Old.\r\n')
+    (page,) = read_pages(tmp_path / "a.csv", columns=Columns(text="the\ntext"))
+    assert (page.title, page.text, page.places) == ("Soil", "Old.", ((0, "row=2"),))
+
+
+def test_a_cell_with_line_ends_of_windows_keeps_its_place(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b'title,text\r\nSoil,"Old.\r\nDeep."\r\n')
+    (page,) = read_pages(tmp_path / "a.csv")
+    assert (page.text, page.places) == ("Old.\nDeep.", ((0, "row=2"),))
+
+
 def test_a_row_without_title_is_called_after_its_file_and_row(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,url\nOne.,https://a.org\nTwo.,\n")
     assert list(read_pages(tmp_path / "a.csv")) == [
@@ -63,9 +81,11 @@ def test_rows_of_parquet_become_pages(tmp_path: Path) -> None:
     (page,) = read_pages(tmp_path / "a.parquet", columns=COLUMNS)
     assert (page.title, page.text, page.places) == ("How?", "In a bed.", ((0, "row=1"),))
     assert page.metadata == {"score": 0.5, "tags": ("a",)}
-    (tmp_path / "a.parquet").write_bytes(b"no parquet")
-    with pytest.raises(InputError, match=r"a\.parquet: not a Parquet file that can be read"):
-        list(read_pages(tmp_path / "a.parquet", columns=COLUMNS))
+    whole = (tmp_path / "a.parquet").read_bytes()
+    for damaged in (b"no parquet", whole[:4] + bytes(100) + whole[104:]):
+        (tmp_path / "a.parquet").write_bytes(damaged)
+        with pytest.raises(InputError, match=r"a\.parquet: not a Parquet file that can be read"):
+            list(read_pages(tmp_path / "a.parquet", columns=COLUMNS))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from ragqa.cli import main
 from ragqa.errors import CorpusError, InputError
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.folder import IndexReport, build_index
-from ragqa.index.watch import Watcher
+from ragqa.index.watch import Watcher, pause_s
 
 Write = Callable[[str, Iterable[str]], Path]
 
@@ -65,6 +65,58 @@ def test_a_failed_update_keeps_the_index_and_is_made_up_for(notes: Path, tmp_pat
     assert (report.added, report.removed) == (("c",), ("Mulch", "b"))
 
 
+def test_a_folder_that_is_gone_keeps_the_index_although_another_is_there(
+    notes: Path, tmp_path: Path, write: Write
+) -> None:
+    more = write("more/c.txt", ["A drive."]).parent
+    index, watcher = tmp_path / "index", Watcher([notes, more])
+    build_index(index, watcher.read())
+    more.rename(tmp_path / "gone")
+    with pytest.raises(CorpusError, match="more: there is no document that can be read; the index stays as it is"):
+        watcher.update(index, None)
+    assert texts(index).keys() == {"Mulch", "b", "c"}
+    (tmp_path / "gone").rename(more)
+    assert watcher.update(index, None) is None
+
+
+def test_a_folder_may_be_empty_at_first(notes: Path, tmp_path: Path, write: Write) -> None:
+    (tmp_path / "more").mkdir()
+    watcher = Watcher([notes, tmp_path / "more"])
+    build_index(tmp_path / "index", watcher.read())
+    write("more/c.txt", ["New."])
+    report = watcher.update(tmp_path / "index", None)
+    assert report is not None
+    assert report.added == ("c",)
+
+
+def test_a_document_that_is_half_written_keeps_its_last_page(
+    notes: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    index, watcher = tmp_path / "index", Watcher([notes])
+    build_index(index, watcher.read())
+    (notes / "sub" / "b.txt").write_bytes(b"caf\xe9")
+    for _ in range(2):
+        assert watcher.update(index, None) is None
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].endswith("; its last page stays in the index")
+    (notes / "sub" / "b.txt").write_text("Whole again.")
+    assert watcher.update(index, None) == IndexReport(2, 0, added=(), changed=("b",), removed=())
+    assert texts(index)["b"] == "Whole again."
+
+
+def test_documents_of_two_folders_with_the_same_title_are_watched(notes: Path, tmp_path: Path, write: Write) -> None:
+    more = write("more/a.md", ["# Mulch", "More of it."]).parent
+    build_index(tmp_path / "index", Watcher([notes, more]).read())
+    assert texts(tmp_path / "index").keys() == {"Mulch", "b", "Mulch (more/a.md)"}
+
+
+def test_polling_takes_a_tenth_of_the_time_at_most(notes: Path) -> None:
+    assert [pause_s(took) for took in (0.0, 0.05, 0.6)] == [1.0, 1.0, pytest.approx(6.0)]
+    watcher = Watcher([notes])
+    assert next(watcher._changes()) is None
+    assert watcher._pause_s >= 1.0
+
+
 def test_only_folders_can_be_watched(notes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(InputError, match="a.md is not a folder; only folders can be watched"):
         Watcher([notes, notes / "a.md"])
@@ -89,6 +141,11 @@ def test_index_and_update_take_pages(
         "ragqa: nothing to index: give pages, such as a folder of notes, or --passages",
         "ragqa: pages and --passages exclude each other; give one of the two",
     ]
+
+
+def test_update_takes_the_starter_corpus(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["update", str(tmp_path / "none"), "--pages", "starter"]) == 1
+    assert "none is not an index" in capsys.readouterr().err
 
 
 def test_watch_follows_a_folder_until_ctrl_c(notes: Path, tmp_path: Path, write: Write) -> None:

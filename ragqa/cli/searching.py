@@ -278,7 +278,7 @@ def _update(options: argparse.Namespace) -> None:
     if is_up_to_date(options.index) and not (options.passages or options.pages or options.remove):
         raise InputError("nothing to update: give --passages, --pages or --remove")
     current(options.index)
-    check_inputs(options.passages, *options.pages)
+    check_inputs(options.passages, *(path for path in options.pages if path != "starter"))
     embedder = load_embedder(options.embedder) if options.embedder else None
     passages = _read_passages(options, options.pages)
     with counter(None, "passages") as counted:

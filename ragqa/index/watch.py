@@ -11,11 +11,12 @@ from ragqa.index.folder import IndexReport, group_by_page, update_index
 from ragqa.models.embedder import Embedder
 from ragqa.records import Page, Passage
 from ragqa.text.document_files import read_document
-from ragqa.text.document_folders import document_paths, read_folder
+from ragqa.text.document_folders import Titles, document_paths, read_folder
 from ragqa.text.make_passages import cut_pages
 from ragqa.text.pages import log_skipped
 
 _POLL_S = 1.0  # polling also sees changes on network drives and in containers, where the system reports none
+_POLL_SHARE = 0.1  # largest fraction of the time that polling takes; many files are looked at less often
 _RETRY_S = 30.0  # after an update that failed, such as when another process writes the index
 
 Stamp = tuple[int, int]  # time of the last change in nanoseconds, size
@@ -34,6 +35,8 @@ class Watcher:
         self._read: dict[Path, tuple[Stamp, Page | InputError]] = {}
         self._said: set[str] = set()
         self._pages: dict[str, list[Passage]] = {}  # passages by title, as the index holds them
+        self._pause_s = _POLL_S
+        self._full: set[Path] = set()  # folders that have given pages
 
     def read(self) -> tuple[Passage, ...]:
         """Return the passages of all documents. They count as those that the index holds."""
@@ -43,16 +46,14 @@ class Watcher:
     def update(self, index: str | Path, embedder: Embedder | None) -> IndexReport | None:
         """Bring the index up to date with the folders; return None if no passage has changed.
 
-        Raises as `update_index` does. The index is then as before, and the next call tries again.
+        Raises as `update_index` does, and `CorpusError` if a folder that had pages gives none any more. The index is then as
+        before, and the next call tries again.
         """
         pages = self._current()
         changed = [passage for title, own in pages.items() if self._pages.get(title) != own for passage in own]
         removed = [title for title in self._pages if title not in pages]
         if not changed and not removed:
             return None
-        if not pages:  # maybe a drive that is not mounted
-            folders = ", ".join(map(str, self._folders))
-            raise CorpusError(f"{folders}: there is no document that can be read; the index stays as it is")
         report = update_index(index, changed, removed, embedder=embedder)
         self._pages = pages
         return report
@@ -85,32 +86,48 @@ class Watcher:
         while True:
             stamps = self._stamps()
             if stamps != read:
-                time.sleep(_POLL_S if read is not None else 0)
+                time.sleep(self._pause_s if read is not None else 0)
                 if stamps == self._stamps():
                     read = stamps
                     yield
             else:
-                time.sleep(_POLL_S)
+                time.sleep(self._pause_s)
 
     def _stamps(self) -> Stamps:
+        start = time.monotonic()
         paths = chain.from_iterable(document_paths(folder, _ignore, _ignore) for folder in self._folders)
-        return {path: stamp for path in paths if (stamp := _stamp(path))}
+        stamps = {path: stamp for path in paths if (stamp := _stamp(path))}
+        self._pause_s = pause_s(time.monotonic() - start)
+        return stamps
 
     def _current(self) -> dict[str, list[Passage]]:
-        pages = chain.from_iterable(
-            read_folder(folder, self._report, log=self._log, read=self._read_once) for folder in self._folders
-        )
+        titles = Titles()
+        pages = chain.from_iterable([self._pages_of(folder, titles) for folder in self._folders])
         return group_by_page(chain.from_iterable(cut_pages(pages)))
 
+    def _pages_of(self, folder: Path, titles: Titles) -> list[Page]:
+        pages = [*read_folder(folder, self._report, log=self._log, read=self._read_once, titles=titles)]
+        if pages:
+            self._full.add(folder)
+        elif folder in self._full:  # maybe a drive that is not mounted
+            raise CorpusError(f"{folder}: there is no document that can be read; the index stays as it is")
+        return pages
+
     def _read_once(self, path: Path) -> Page:
-        """Return the page of a file, or raise its error again; the file is opened only if it has changed."""
+        """Return the page of a file, or raise its error again; the file is opened only if it has changed.
+
+        A file that cannot be read any more keeps its last page, and is reported: it may be half written.
+        """
         stamp = _stamp(path) or (0, 0)
         known, result = self._read.get(path, (None, None))
         if result is None or known != stamp:
             try:
                 result = read_document(path)
             except InputError as error:
-                result = error
+                if isinstance(result, Page):
+                    self._report(f"{error}; its last page stays in the index")
+                else:
+                    result = error
             self._read[path] = stamp, result
         if isinstance(result, InputError):
             raise result
@@ -125,6 +142,11 @@ class Watcher:
         if line not in self._said:
             _LOG.warning("%s", line)
         self._said.add(line)
+
+
+def pause_s(poll_s: float) -> float:
+    """Return the seconds between two polls: a second, or more if a poll takes so long that it would take much of the time."""
+    return max(_POLL_S, poll_s / _POLL_SHARE)
 
 
 def _ignore(_: str) -> None:

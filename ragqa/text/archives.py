@@ -7,8 +7,8 @@ from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from ragqa.errors import InputError, first_line
-from ragqa.text.documents import Document, Piece
-from ragqa.text.docx import read_parts
+from ragqa.text.documents import Document, Piece, checked, stem
+from ragqa.text.docx import local_name, read_parts
 from ragqa.text.html_text import decode_html, html_pieces
 from ragqa.text.zip_files import DAMAGES, ZipFile
 
@@ -44,39 +44,31 @@ def _read(path: Path, data: bytes, kind: str, read: Callable[[ZipFile, Path], Do
         raise
     except (*DAMAGES, StopIteration, RecursionError, ElementTree.ParseError) as error:
         raise InputError(f"{path}: not {kind} that can be read: {first_line(error)}") from error
-    return _checked(path, document)
-
-
-def _checked(path: Path, document: Document) -> Document:
-    if not any(piece.text for piece in document.pieces):
-        raise InputError(f"{path}: it holds no text")
-    return document
+    return checked(document, path)
 
 
 def _book(archive: ZipFile, path: Path) -> Document:
     container = ElementTree.fromstring(archive.read(_CONTAINER))  # noqa: S314  # expat limits the expansion of entities
-    name = next(element.attrib["full-path"] for element in container.iter() if _tag(element) == "rootfile")
+    name = next(element.attrib["full-path"] for element in container.iter() if local_name(element) == "rootfile")
     package = ElementTree.fromstring(archive.read(name))  # noqa: S314
-    title = next(("".join(e.itertext()).strip() for e in package.iter() if _tag(e) == "title"), "")
+    title = next(("".join(e.itertext()).strip() for e in package.iter() if local_name(e) == "title"), "")
     pieces = tuple(_chapters(path, archive, package, posixpath.dirname(name)))
-    return Document(title or path.stem, pieces)
+    return Document(title or stem(path), pieces)
 
 
 def _chapters(path: Path, archive: ZipFile, package: ElementTree.Element, folder: str) -> Iterator[Piece]:
     """Yield the pieces of all chapters. Navigation is left out, because it repeats the headings."""
-    items = {e.attrib["id"]: e.attrib for e in package.iter() if _tag(e) == "item"}
-    step, spine = next((2 * n, e) for n, e in enumerate(package, 1) if _tag(e) == "spine")
+    items = {e.attrib["id"]: e.attrib for e in package.iter() if local_name(e) == "item"}
+    step, spine = next((2 * n, e) for n, e in enumerate(package, 1) if local_name(e) == "spine")
     locked = archive.read(_ENCRYPTION).decode("utf-8", "replace") if _ENCRYPTION in archive else ""
     for number, reference in enumerate(spine, 1):
-        item = items[reference.attrib["idref"]]
+        item = items.get(reference.get("idref", ""))
+        if item is None:  # a chapter that the book does not list; the others can be read
+            continue
         if "nav" in item.get("properties", "").split() or "html" not in item["media-type"]:
             continue
-        name = posixpath.normpath(posixpath.join(folder, unquote(item["href"])))
+        name = posixpath.normpath(posixpath.join(folder, unquote(item["href"].partition("#")[0])))
         if name in locked:
             raise InputError(f"{path}: its text is encrypted (DRM)")
         yield from html_pieces(decode_html(archive.read(name)), f"epubcfi(/{step}/{2 * number}!)")
         yield Piece("")
-
-
-def _tag(element: ElementTree.Element) -> str:
-    return element.tag.rpartition("}")[2]

@@ -9,7 +9,7 @@ from ragqa.errors import InputError, RecordError
 from ragqa.records import Page
 from ragqa.storage.json_lines import open_input
 from ragqa.text.characters import unix_newlines
-from ragqa.text.documents import Document, Piece, as_page
+from ragqa.text.documents import Document, Piece, as_page, checked, stem
 
 MARKDOWN = (".md", ".markdown")
 _LARGEST_TEXT = 1 << 24  # bytes; more is a log or data, and one page of it would be slow to cut
@@ -55,7 +55,7 @@ def _plain_text(path: Path) -> Document:
     from ragqa.text.markdown import with_underlined_headings
 
     lines = [Piece(line.replace("\f", ""), f"L{number}") for number, line in enumerate(_lines(path), 1)]
-    return Document(path.stem, tuple(with_underlined_headings(lines)))
+    return Document(stem(path), tuple(with_underlined_headings(lines)))
 
 
 def _html(path: Path) -> Document:
@@ -65,10 +65,7 @@ def _html(path: Path) -> Document:
         markup = decode_html(read_bytes(path, _LARGEST_MARKUP))
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not {error.encoding}: {error}") from error
-    document = read_html(markup, path.stem)
-    if not document.pieces:
-        raise InputError(f"{path}: it holds no text")
-    return document
+    return checked(read_html(markup, stem(path)), path)
 
 
 def _notebook(path: Path) -> Document:

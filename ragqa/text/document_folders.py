@@ -22,16 +22,48 @@ _ROWS = (".jsonl", ".ndjson", *TABLES)
 _LOG = logging.getLogger(__name__)
 
 
+class Titles:
+    """The titles of all documents that are read together. No two files have the same one."""
+
+    def __init__(self) -> None:
+        self._by_file: dict[str, str] = {}
+        self._folders: dict[str, Path] = {}  # by title
+
+    def distinct(self, page: Page, path: Path, folder: Path) -> Page:
+        """Return the page of a file with a title of its own.
+
+        A title that another file has is followed by the path of the file in its folder. If that file lies in another folder,
+        the path begins with the name of the folder. A file that is read twice keeps its title.
+        """
+        file = path.resolve().as_posix()
+        if file not in self._by_file:
+            self._by_file[file] = title = self._free(page.title, path.relative_to(folder), folder, file)
+            self._folders[title] = folder
+        return page if page.title == self._by_file[file] else replace(page, title=self._by_file[file])
+
+    def _free(self, title: str, path: Path, folder: Path, file: str) -> str:
+        if title not in self._folders:
+            return title
+        path = path if self._folders[title] == folder else folder.resolve().name / path
+        named = encodable(f"{title} ({path.as_posix()})")
+        return named if named not in self._folders else encodable(f"{title} ({file})")
+
+
 def read_folder(
-    folder: Path, report: Report, *, log: Report = _LOG.warning, read: Callable[[Path], Page] = read_document
+    folder: Path,
+    report: Report,
+    *,
+    log: Report = _LOG.warning,
+    read: Callable[[Path], Page] = read_document,
+    titles: "Titles | None" = None,
 ) -> Iterator[Page]:
     """Yield the pages of a folder and its subfolders, by path.
 
     Hidden files and folders are left out; `log` is called with one line that names some of them.
-    A title that an earlier page has is followed by the path of its file, in parentheses. `report` is called for every other
-    file that is not read. Links to folders are not followed.
+    A title that an earlier page has is followed by the path of its file, in parentheses (`Titles`); `titles` are those of other
+    folders. `report` is called for every other file that is not read. Links to folders are not followed.
     """
-    titles: set[str] = set()
+    titles = Titles() if titles is None else titles
     for path in document_paths(folder, report, log):
         try:
             page = read(path)
@@ -40,10 +72,7 @@ def read_folder(
         except InputError as error:
             report(str(error))
         else:
-            if page.title in titles:
-                page = replace(page, title=encodable(f"{page.title} ({path.relative_to(folder).as_posix()})"))
-            titles.add(page.title)
-            yield page
+            yield titles.distinct(page, path, folder)
 
 
 def document_paths(folder: Path, report: Report, log: Report) -> list[Path]:

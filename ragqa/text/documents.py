@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ragqa.errors import InputError
 from ragqa.records import Page
 from ragqa.text.characters import unix_newlines
+from ragqa.text.clean import HEADING
 
 Place = tuple[int, str]
 
@@ -32,6 +34,18 @@ class Document:
     url: str = ""
     about: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+def stem(path: Path) -> str:
+    """Return the name of a file without its extension and `.gz`."""
+    return Path(re.sub(r"\.gz$", "", path.name, flags=re.IGNORECASE)).stem
+
+
+def checked(document: Document, path: Path) -> Document:
+    """Return a document. Raises `InputError` if it holds no text."""
+    if not any(piece.text for piece in document.pieces):
+        raise InputError(f"{path}: it holds no text")
+    return document
 
 
 def encodable(text: str) -> str:
@@ -66,6 +80,11 @@ def _places(pieces: Iterable[Piece], cut: int) -> tuple[Place, ...]:
             places.append((max(offset, 0), piece.place))
         offset += len(piece.text) + 1
     return tuple(places) if any(place for _, place in places) else ()
+
+
+def as_code(text: str) -> str:
+    """Return lines of code as lines of a page. Lines that look like headings are indented by a space."""
+    return HEADING.sub(r" \g<0>", text)
 
 
 def as_heading(level: int, text: str) -> str:

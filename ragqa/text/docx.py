@@ -6,7 +6,7 @@ from typing import NamedTuple
 from urllib.parse import quote
 from xml.etree.ElementTree import Element, fromstring
 
-from ragqa.text.documents import Document, Piece, as_heading
+from ragqa.text.documents import Document, Piece, as_heading, stem
 from ragqa.text.zip_files import ZipFile
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
@@ -16,7 +16,7 @@ _STRICT = (
 _MAIN = "officeDocument"  # the ends of the types of relationships
 _NOTES = ("footnotes", "endnotes")
 _DROPPED = frozenset(  # text that was moved away, the older copy of a drawing, fields, and headings of other programs
-    ("moveFrom", "Fallback", "instrText", "delText", "pict", "sdtPr", "rPr")
+    ("moveFrom", "Fallback", "instrText", "delText", "sdtPr", "rPr")
 )
 _SIGNS = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 _TITLE = 0  # the level of the style Title
@@ -33,16 +33,15 @@ class _Block(NamedTuple):
 def read_parts(archive: ZipFile, path: Path) -> Document:
     """Read a Word file. The title is its only heading of level 1, or the paragraph of the style Title, or the name of the file.
 
-    The place of a piece is its heading. Deleted and moved text, comments, headers and pictures are left out. Raises
-    `KeyError` or `ElementTree.ParseError` for a file that lacks a part or is damaged.
+    The place of a piece is its heading; footnotes have none. Deleted and moved text, comments, headers and pictures are left
+    out. Raises `KeyError` or `ElementTree.ParseError` for a file that lacks a part or is damaged.
     """
     main, others = _parts(archive)
     levels = _levels(_root(archive, others["styles"])) if "styles" in others else _USUAL
     blocks = list(_blocks(_root(archive, main)[0], levels))
-    for notes in (others[name] for name in _NOTES if name in others):
-        blocks += _blocks(_root(archive, notes), {})
-    title, blocks = _take_title(blocks)
-    return Document(title or path.stem, tuple(_pieces(blocks)))
+    notes = [block for name in _NOTES if name in others for block in _blocks(_root(archive, others[name]), {})]
+    title, blocks = _take_title([block for block in blocks if block.text])
+    return Document(title or stem(path), (*_pieces(blocks), *_pieces(block for block in notes if block.text)))
 
 
 def _parts(archive: ZipFile) -> tuple[str, dict[str, str]]:
@@ -102,7 +101,7 @@ def _blocks(root: Element, levels: dict[str, int]) -> Iterator[_Block]:
     waiting = [*reversed(root)]
     while waiting:
         element = waiting.pop()
-        tag = _tag(element)
+        tag = local_name(element)
         if tag == "p":
             boxes: list[Element] = []
             text = " ".join("".join(_text(element, boxes)).split())
@@ -132,7 +131,7 @@ def _level(paragraph: Element, levels: dict[str, int]) -> int | None:
 def _text(element: Element, boxes: list[Element]) -> Iterator[str]:
     """Yield the text of a paragraph. The boxes in it, which hold paragraphs of their own, are added to `boxes`."""
     for child in element:
-        tag = _tag(child)
+        tag = local_name(child)
         if tag == "t":
             yield child.text or ""
         elif tag in _SIGNS:
@@ -143,12 +142,12 @@ def _text(element: Element, boxes: list[Element]) -> Iterator[str]:
             yield from _text(child, boxes)
 
 
-def _tag(element: Element) -> str:
+def local_name(element: Element) -> str:
+    """Return the tag of an element without its namespace."""
     return element.tag.rpartition("}")[2]
 
 
 def _take_title(blocks: list[_Block]) -> tuple[str, list[_Block]]:
-    blocks = [block for block in blocks if block.text]
     for level in (1, _TITLE):
         found = [number for number, block in enumerate(blocks) if block.level == level]
         if len(found) == 1 or (found and level == _TITLE):

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ragqa.text.documents import Document, Piece, as_heading
+from ragqa.text.documents import Document, Piece, as_code, as_heading
 
 _SKIPPED = frozenset("script style template noscript svg math nav footer iframe object select button textarea".split())
 _SKIPPED_ROLES = frozenset("navigation search banner contentinfo doc-toc".split())
@@ -21,6 +21,7 @@ _NOTES = frozenset(
     "note tip hint warning caution important danger admonition".split()
 )  # boxes with a heading of their own
 _LEAST_IN_NOTES = 3  # level of headings in such boxes that begin no section
+_LONGEST_WITH_KEY = 40  # characters of a block that navigates because a link in it has a key
 _UNCLOSED = frozenset("html body p li dt dd td th tr thead tbody tfoot option colgroup rp rt".split())
 _VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 _SPACED = frozenset(  # blocks with a blank line before them
@@ -35,6 +36,10 @@ _SECTION = re.compile(r"<!\[[^][<>]*[][]?>?|\]\]>")  # `<![if …]>`, as Word wr
 _CHARSET = re.compile(rb"""<meta[^>]+charset=["']?\s*([\w-]+)""", re.IGNORECASE)
 _HEAD = 4096  # bytes, in which the charset must stand
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_AS_IN_BROWSERS = {  # what some charsets mean in HTML, by the names of Python's codecs
+    **dict.fromkeys(("ascii", "iso8859-1"), "cp1252"),
+    **dict.fromkeys(("utf-16", "utf-16-le", "utf-16-be", "utf-7", "idna", "punycode"), "utf-8"),
+}
 
 Attributes = Mapping[str, str | None]
 
@@ -47,14 +52,25 @@ class _Block(NamedTuple):
 
 
 def decode_html(data: bytes) -> str:
-    """Decode HTML by its byte order mark or the charset that it names, else as UTF-8. Raises `UnicodeDecodeError`."""
+    """Decode HTML by its byte order mark or the charset that it names, else as UTF-8. Raises `UnicodeDecodeError`.
+
+    Charsets mean what browsers read them as (https://encoding.spec.whatwg.org): ASCII and Latin-1 are Windows-1252. A charset
+    that is named in ASCII letters cannot be UTF-16, so that is UTF-8.
+    """
     if encoding := next((encoding for mark, encoding in _MARKS if data.startswith(mark)), ""):
         return data.decode(encoding)
     named = _CHARSET.search(data[:_HEAD])
+    return data.decode(_codec(named[1].decode()) if named else "utf-8")
+
+
+def _codec(charset: str) -> str:
+    """Return the name of Python's codec for a charset; that of UTF-8 if there is none."""
     try:
-        return data.decode(codecs.lookup(named[1].decode()).name if named else "utf-8")
-    except LookupError:
-        return data.decode("utf-8")
+        name = codecs.lookup(charset).name
+        "".encode(name)  # fails for codecs such as "base64" and "undefined", which decode no text
+    except (LookupError, UnicodeError):
+        return "utf-8"
+    return _AS_IN_BROWSERS.get(name, name)
 
 
 def read_html(markup: str, default: str) -> Document:
@@ -140,7 +156,7 @@ class _Reader(HTMLParser):
         self._level = 0  # of the open heading
         self._permalink: int | None = None  # where in `_text` the open link to this page begins
         self._is_new = False  # no block has this place yet
-        self._in_cell = self._navigates = self._has_links = self._has_words = False
+        self._in_cell = self._navigates = self._has_key = self._has_links = self._has_words = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         names = dict(attrs)
@@ -178,7 +194,8 @@ class _Reader(HTMLParser):
 
     def _start_link(self, names: Attributes) -> None:
         relation = (names.get("rel") or "").lower().split()
-        self._navigates |= "accesskey" in names or not _NAVIGATES.isdisjoint(relation)
+        self._navigates |= not _NAVIGATES.isdisjoint(relation)
+        self._has_key |= "accesskey" in names
         self._permalink = len(self._text) if (names.get("href") or "").startswith("#") else None
 
     def handle_endtag(self, tag: str) -> None:
@@ -205,7 +222,7 @@ class _Reader(HTMLParser):
         self._permalink = None
 
     def handle_data(self, data: str) -> None:
-        if self._open and self._open[-1][0] == "title":
+        if not self._roles["skipped"] and self._open and self._open[-1][0] == "title":
             self.named.append(data)
         elif not self._roles["skipped"]:
             self._text.append(data)
@@ -225,14 +242,14 @@ class _Reader(HTMLParser):
             self._end_cell()
         self._in_cell = False
         text = " | ".join(self._cells) or "".join(self._text)
-        text = text.strip("\n").rstrip() if self._tags["pre"] else " ".join(text.split())
-        if text and not self._navigates:
+        text = as_code(text.strip("\n").rstrip()) if self._tags["pre"] else " ".join(text.split())
+        if text and not self._navigates and not (self._has_key and len(text) <= _LONGEST_WITH_KEY):
             if self._level and not self._fixed and not self._is_new:
                 self._place = _TEXT_FRAGMENT + quote(text, safe="")
             self._add(text)
             self._is_new = False
         self._level, self._text, self._cells = 0, [], []
-        self._navigates = self._has_links = self._has_words = False
+        self._navigates = self._has_key = self._has_links = self._has_words = False
 
     def _add(self, text: str) -> None:
         is_links = self._has_links and not self._has_words

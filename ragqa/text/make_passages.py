@@ -10,7 +10,7 @@ from ragqa.errors import CorpusError, InputError
 from ragqa.progress import bar
 from ragqa.records import Page, Passage
 from ragqa.storage.json_lines import write_json_lines
-from ragqa.text.document_folders import Report
+from ragqa.text.document_folders import Report, Titles
 from ragqa.text.pages import log_skipped, read_pages, starter_folder
 from ragqa.text.passages import MAX_CHARS, is_debris, split, split_windows
 from ragqa.text.tables import USUAL_COLUMNS, Columns
@@ -104,6 +104,10 @@ def _unique(pages: Iterable[Page]) -> Iterator[Page]:
 def read_all_pages(
     paths: Iterable[str], report: Report = log_skipped, columns: Columns = USUAL_COLUMNS
 ) -> Iterator[Page]:
-    """Yield the pages of files and folders as `read_pages` does; "starter" is the starter corpus."""
+    """Yield the pages of files and folders as `read_pages` does; "starter" is the starter corpus.
+
+    Documents have different titles, even in different folders.
+    """
+    titles = Titles()
     for path in paths:
-        yield from read_pages(starter_folder() if path == "starter" else path, report, columns)
+        yield from read_pages(starter_folder() if path == "starter" else path, report, columns, titles=titles)

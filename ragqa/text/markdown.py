@@ -6,20 +6,22 @@ from pathlib import Path
 
 from ragqa.errors import RecordError
 from ragqa.records import MetadataValue, flaw_of_key, scalar
-from ragqa.text.documents import Document, Piece, as_heading
+from ragqa.text.documents import Document, Piece, as_code, as_heading, stem
 
 _IGNORED = ("license",)  # of front matter
 _HEADING = re.compile(r"(#{1,6}) +(\S.*)")
 _UNDERLINE = re.compile(r"(=+|-{2,}) *")
 _NO_PARAGRAPH = re.compile(r"\s*(?:$|[#>|*+-]|\d+[.)] )|\s{4}|.*\|")  # what no underline makes a heading of
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_FENCE = re.compile(r"\s*(`{3,}(?=[^`]*$)|~{3,})")  # in a list it may be indented
 _FRONT = "---"
+_FOLDED = frozenset((">", ">-", ">+", "|", "|-", "|+"))  # the text of a key follows in indented lines
+_TEXT = "\x02"  # before such a text, which is no list or number
+_LINK_DEFINITION = re.compile(r" {0,3}\[(?!\^)[^\[\]]+\]:\s+\S+(?:\s+[\"'(].*)?\s*")
 _CODE = re.compile(r"(`+[^`]*`+)")
-_MARKUP = (  # what stands for pictures, links, emphasis and HTML, and what is left of it
-    (re.compile(r"<!--(?:(?!<!--).)*?-->"), ""),
+_CODE_OR_COMMENT = re.compile(rf"{_CODE.pattern}|<!--")
+_MARKUP = (  # what stands for pictures, links, emphasis and HTML in a line, and what is left of it
     (re.compile(r"!\[[^\[\]]*\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\[\]]*\])"), ""),
     (re.compile(r"\[([^\[\]]*)\](?:\([^()]*(?:\([^()]*\)[^()]*)*\)|\[[^\[\]]*\])"), r"\1"),
-    (re.compile(r" {0,3}\[(?!\^)[^\[\]]+\]:\s+\S+(?:\s+[\"'(].*)?"), ""),
     (re.compile(r"<((?:https?|mailto):[^<>\s]+)>"), r"\1"),
     (re.compile(r"(?i)<br\s*/?>"), " "),
     (
@@ -49,9 +51,11 @@ def read_markdown(path: Path, lines: Sequence[str]) -> Document:
     pieces = list(without_markup([Piece(line, f"L{number}") for number, line in enumerate(lines[end:], end + 1)]))
     title = _text(fields.get("title", "")) or None
     if title is None:
-        title, pieces = take_title(pieces, path.stem)
+        title, pieces = take_title(pieces, stem(path))
     metadata = {
-        key: _value(value) for key, value in fields.items() if key not in _IGNORED and not flaw_of_key(key) and value
+        key: _value(value)
+        for key, value in fields.items()
+        if key not in _IGNORED and not flaw_of_key(key) and _text(value)
     }
     url, about = _text(fields.get("url", "")), _text(fields.get("about", ""))
     return Document(title, tuple(with_headings(pieces)), url, about, metadata)
@@ -59,7 +63,7 @@ def read_markdown(path: Path, lines: Sequence[str]) -> Document:
 
 def _front_matter(path: Path, lines: Sequence[str]) -> tuple[int, Fields]:
     """Return the number of lines of the front matter, and its fields; 0 and none if the file has none."""
-    if lines[0].rstrip() != _FRONT:
+    if lines[0].rstrip() != _FRONT or not _begins_front_matter(lines):
         return 0, {}
     ends = [number for number, line in enumerate(lines[1:], 1) if line.rstrip() == _FRONT]
     if not ends:
@@ -77,24 +81,42 @@ def _front_matter(path: Path, lines: Sequence[str]) -> tuple[int, Fields]:
         if not colon:
             raise RecordError(path, number, f"'key: value' is needed, not {line!r}")
         key = name.strip()
-        fields[key] = value.strip()
+        fields[key] = _TEXT if value.strip() in _FOLDED else value.strip()
     return ends[0] + 1, fields
 
 
+def _begins_front_matter(lines: Sequence[str]) -> bool:
+    """Return True if a first line of `---` begins front matter; otherwise it is a rule above the text."""
+    first = next((line for line in lines[1:] if line.strip() and not line.startswith("#")), "")
+    return first.rstrip() == _FRONT or ("".join(lines[1:2]).strip() != "" and ":" in first)
+
+
 def _continue(fields: Fields, key: str, item: str) -> None:
-    """Add `- item` to the list of a key; other indented lines, such as nested mappings, are ignored."""
+    """Add an indented line to the value of a key: `- item` to a list, and text to a text of several lines.
+
+    A list in brackets may have several lines too. Other indented lines, such as nested mappings, are ignored.
+    """
     value = fields[key]
+    if isinstance(value, str) and (value.startswith(_TEXT) or _is_open(value)):
+        fields[key] = f"{value} {item}"
+        return
     if item.startswith("- ") and (not value or isinstance(value, list)):
         fields[key] = [*value, _unquote(item[2:])]
 
 
+def _is_open(value: str) -> bool:
+    return value.startswith("[") and not value.endswith("]")
+
+
 def _text(value: str | list[str]) -> str:
-    return _unquote(value) if isinstance(value, str) else ", ".join(value)
+    return _unquote(value.removeprefix(_TEXT)) if isinstance(value, str) else ", ".join(value)
 
 
 def _value(value: str | list[str]) -> MetadataValue:
     if isinstance(value, list):
         return tuple(value)
+    if value.startswith(_TEXT):
+        return value.removeprefix(_TEXT).strip()
     if value.startswith("[") and value.endswith("]"):
         return tuple(item.strip().strip("'\"") for item in value[1:-1].split(",") if item.strip())
     text = _unquote(value)
@@ -126,12 +148,26 @@ def without_markup(pieces: list[Piece]) -> Iterator[Piece]:
         if code:
             yield piece
             continue
-        if in_comment:
-            _, end, text = text.partition("-->")
-            in_comment = not end
-        if "<!--" in text and "-->" not in text:
-            text, in_comment = text.partition("<!--")[0], True
+        text, in_comment = _without_comments(text, in_comment)
+        text = "" if _LINK_DEFINITION.fullmatch(text) else text
         yield Piece("".join(part if part.startswith("`") else _plain(part) for part in _CODE.split(text)), piece.place)
+
+
+def _without_comments(text: str, in_comment: bool) -> tuple[str, bool]:
+    """Return a line without its comments, and True if the last one does not end in it. Code in the line stays."""
+    text = f"<!--{text}" if in_comment else text
+    shown: list[str] = []
+    start = end = 0
+    while opening := _CODE_OR_COMMENT.search(text, end):
+        end = opening.end()
+        if opening[0] != "<!--":
+            continue
+        shown.append(text[start : opening.start()])
+        closing = text.find("-->", end)
+        if closing < 0:
+            return "".join(shown), True
+        start = end = closing + 3
+    return "".join(shown) + text[start:], False
 
 
 def _plain(text: str) -> str:
@@ -184,7 +220,7 @@ def with_headings(pieces: list[Piece]) -> Iterator[Piece]:
         if number + 1 in underlines:
             yield Piece(as_heading(underlines[number + 1], piece.text.strip()), piece.place)
         elif number not in underlines:
-            yield piece if code else Piece(_as_heading(piece.text), piece.place)
+            yield Piece(as_code(piece.text) if code else _as_heading(piece.text), piece.place)
 
 
 def _underlines(pieces: Sequence[Piece], number: int) -> int:

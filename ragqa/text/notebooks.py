@@ -1,13 +1,16 @@
 """A Jupyter notebook in, its title and the text of its cells out: Markdown and code, without outputs."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ragqa.errors import InputError
-from ragqa.text.documents import Document, Piece
+from ragqa.text.documents import Document, Piece, stem
 from ragqa.text.markdown import take_title, with_headings, without_markup
+
+_BACKTICKS = re.compile("`+")
 
 
 def read_notebook(path: Path, text: str) -> Document:
@@ -21,8 +24,13 @@ def read_notebook(path: Path, text: str) -> Document:
         pieces = list(without_markup(list(_pieces(cells))))
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not a Jupyter notebook of format 3 or 4") from error
-    title, pieces = take_title(pieces, path.stem)
+    title, pieces = take_title(pieces, stem(path))
     return Document(title, tuple(with_headings(pieces)))
+
+
+def _fence(lines: list[str]) -> str:
+    """Return a fence that is longer than each run of backticks in the code."""
+    return "`" * max(3, *(len(run) + 1 for line in lines for run in _BACKTICKS.findall(line)), 3)
 
 
 def _pieces(cells: list[dict[str, Any]]) -> Iterator[Piece]:
@@ -32,8 +40,8 @@ def _pieces(cells: list[dict[str, Any]]) -> Iterator[Piece]:
         lines = (source if isinstance(source, str) else "".join(source)).strip("\n").split("\n")
         if lines == [""]:
             continue
-        code = cell["cell_type"] == "code"
         if cell["cell_type"] == "heading":  # format 3
             lines = [f"{'#' * cell['level']} {lines[0]}"]
-        for line in ("", *(["```"] if code else []), *lines, *(["```"] if code else [])):
+        fence = [_fence(lines)] if cell["cell_type"] == "code" else []
+        for line in ("", *fence, *lines, *fence):
             yield Piece(line, f"cell={number}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ragqa.errors import InputError, check_extra, first_line
-from ragqa.text.documents import Document, Piece, as_heading
+from ragqa.text.documents import Document, Piece, as_heading, stem
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument
@@ -20,12 +20,14 @@ _LARGEST = 1 << 24  # characters
 _BULLET = re.compile(r"[•▪‣◦–*-] |\(?\d{1,3}[.)] ")
 _PAGE_NUMBER = re.compile(r"(?:page |[-–] )?\d+(?: ?(?:/|of) ?\d+)?(?: [-–])?", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+|\b[ivxl]+$")  # numbers of pages may be Roman
-_LEADER = re.compile(r"(?: ?\.){5,} ?\S{0,9}$")  # the dots before the page numbers in a table of contents or an index
+_LEADER = re.compile(
+    r"(?<!\.)(?<!\. )(?: ?\.){5,} ?\S{0,9}$"
+)  # the dots before the page numbers in a table of contents or an index
 _NO_LETTERS = re.compile("[\u2700-\u27bf\ue000-\uf8ff\ufffd]")  # what fonts without names of characters give
 _MOST_UNREADABLE = 0.2  # fraction of such characters
 _HYPHEN = "\x02"  # PDFium writes it for a hyphen at the end of a line, and the line break with it
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f\ufffe\uffff\ufeff]")
-_HYPHENATED = re.compile(r"[^\W\d_]-$")
+_HYPHENATED = re.compile(r"[^\W\d_]-")
 
 Headings = dict[str, int]  # level by normalized text
 
@@ -58,7 +60,7 @@ def read_pdf(path: Path, data: bytes) -> Document:
         for number, lines in enumerate(_without_repeated(texts), 1)
         for line in _paragraphs(lines, headings.get(number, {}))
     ]
-    return Document(path.stem if title.lower() in _NO_TITLES else title, tuple(pieces))
+    return Document(stem(path) if title.lower() in _NO_TITLES else title, tuple(pieces))
 
 
 def _texts(path: Path, pdf: "PdfDocument") -> list[list[str]]:
@@ -143,6 +145,6 @@ def _paragraphs(lines: list[str], headings: Headings) -> Iterator[str]:
 
 
 def _joined(text: str, line: str) -> str:
-    if _HYPHENATED.search(text) and line[:1].islower():
+    if _HYPHENATED.fullmatch(text, max(len(text) - 2, 0)) and line[:1].islower():
         return text[:-1] + line
     return f"{text} {line}" if text else line

@@ -5,12 +5,15 @@ import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ragqa.errors import InputError, MissingExtraError, first_line
 from ragqa.records import Page, flaw_of_key, scalar
 from ragqa.storage.json_lines import open_input, read_rows
+from ragqa.text.characters import unix_newlines
+from ragqa.text.document_files import document_format
 from ragqa.text.documents import encodable
 
 DELIMITED = (".csv", ".tsv")
@@ -47,7 +50,7 @@ def read_table(path: Path, columns: Columns) -> Iterator[Page]:
 
     Raises `InputError` if a named column or the text is missing, and for files that cannot be read.
     """
-    kind = Path(path.name.lower().removesuffix(".gz")).suffix
+    kind = document_format(path)
     if kind == PARQUET:
         rows = _parquet(path)
     elif kind in DELIMITED:
@@ -79,7 +82,7 @@ def _page(path: Path, place: str, row: Mapping[str, Any], columns: Columns, *, p
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
+    return "" if value is None else unix_newlines(str(value)).strip()
 
 
 def _value(value: Any) -> Any:
@@ -92,13 +95,17 @@ def _value(value: Any) -> Any:
 
 
 def _delimited(path: Path) -> Iterator[Row]:
-    """Yield the rows of a CSV or TSV file. The first row names the columns and counts as row 1 (RFC 7111)."""
+    """Yield the rows of a CSV or TSV file. The first row names the columns and counts as row 1 (RFC 7111).
+
+    The delimiter of CSV is the one that the first line has most.
+    """
     with open_input(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as lines:
         try:
-            header = lines.readline()
-            delimiter = max(_DELIMITERS, key=header.count)
-            names = next(csv.reader([header], delimiter=delimiter), [])
-            for number, cells in enumerate(csv.reader(lines, delimiter=delimiter), 2):
+            first = lines.readline()
+            delimiter = "\t" if document_format(path) == ".tsv" else max(_DELIMITERS, key=first.count)
+            rows = csv.reader(chain([first], lines), delimiter=delimiter)
+            names = next(rows, [])
+            for number, cells in enumerate(rows, 2):
                 if cells:
                     yield f"row={number}", dict.fromkeys(names, "") | dict(zip(names, cells, strict=False))
         except UnicodeDecodeError as error:
@@ -119,5 +126,5 @@ def _parquet(path: Path) -> Iterator[Row]:
         rows = (row for batch in batches for row in batch.to_pylist())
         for number, row in enumerate(rows, 1):
             yield f"row={number}", row
-    except pyarrow.ArrowException as error:
+    except (pyarrow.ArrowException, OSError) as error:  # most damages are OSError
         raise InputError(f"{path}: not a Parquet file that can be read: {first_line(error)}") from error

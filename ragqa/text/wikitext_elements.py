@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from ragqa.errors import InputError
-from ragqa.text.clean import HEADING
+from ragqa.text.documents import as_code
 
 if TYPE_CHECKING:
     from mwparserfromhell.wikicode import Wikicode
@@ -62,7 +62,7 @@ def store_code(content: str, stored: list[str]) -> str:
 
     Lines that look like headings are indented by a space.
     """
-    code = HEADING.sub(r" \g<0>", content.strip("\n").rstrip())
+    code = as_code(content.strip("\n").rstrip())
     return f"\n{LINES}{store(code, stored)}\n" if code else ""
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from ragqa.errors import InputError, first_line
 
 _LARGEST = 1 << 25  # bytes of XML and HTML in an archive; a parsed tree takes many times as much memory
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # the only ones in EPUB and DOCX; others unpack without a limit
 _MARKUP = (".xml", ".rels", ".opf", ".ncx", ".xhtml", ".html", ".htm")
 
 DAMAGES = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, EOFError, OSError, ValueError, LookupError)
@@ -17,7 +18,11 @@ class ZipFile:
     """An archive whose members are read one by one. All calls of `read` together give at most 32 MiB."""
 
     def __init__(self, path: Path, data: bytes) -> None:
-        """Open an archive. Raises `InputError` if it is none, is encrypted, or if its XML and HTML is larger than the limit."""
+        """Open an archive.
+
+        Raises `InputError` if it is none, is encrypted or compressed in an unusual way, or if its XML and HTML is larger than
+        the limit.
+        """
         self._path, self._left = path, _LARGEST
         try:
             self._archive = zipfile.ZipFile(io.BytesIO(data))
@@ -26,6 +31,10 @@ class ZipFile:
         members = self._archive.infolist()
         if any(member.flag_bits & 1 for member in members):
             raise InputError(f"{path}: it is encrypted; save it without a password")
+        if other := next((member for member in members if member.compress_type not in _METHODS), None):
+            raise InputError(
+                f"{path}: its compression is method {other.compress_type}; only deflate is read, so pack it again"
+            )
         self._check(sum(member.file_size for member in members if member.filename.lower().endswith(_MARKUP)))
         self._names = frozenset(member.filename for member in members)
 
@@ -35,8 +44,12 @@ class ZipFile:
 
     def read(self, name: str) -> bytes:
         """Return a member. Raises `InputError` for more than the limit, and one of `DAMAGES` if it cannot be unpacked."""
-        self._check(self._archive.getinfo(name).file_size)
-        data = self._archive.read(name)  # at most as many bytes as the archive states
+        size = self._archive.getinfo(name).file_size
+        self._check(size)
+        with self._archive.open(name) as member:
+            data = member.read(
+                size + 1
+            )  # without a number of bytes it unpacks everything, even if the stated size is false
         self._left -= len(data)
         return data
 
