@@ -1,5 +1,6 @@
 """A table's wikitext in, the lines of its rows out."""
 
+import html
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -34,7 +35,7 @@ def write_table(wikitext: str, stored: list[str]) -> str:
     return table_block(caption, filter(None, rows), stored, is_box=is_box)
 
 
-def one_line(wikicode: Any, stored: Sequence[str] = (), *, is_heading: bool = True) -> str:
+def one_line(wikicode: Any, stored: Sequence[str], *, is_heading: bool = True) -> str:
     """Return parsed wikitext as one line without markup, templates, tables and blocks of code."""
     return cell_text(_text(wikicode, stored), is_heading=is_heading)
 
@@ -86,7 +87,7 @@ def _node_text(node: Any, stored: Sequence[str]) -> str:
     if kind == "Text":
         return PLACEHOLDER.sub(lambda m: stored[int(m[1])], BLOCK_PLACEHOLDER.sub("\n", str(node)))
     if kind == "HTMLEntity":
-        return str(node.normalize())
+        return html.unescape(str(node))  # never half of a surrogate pair, which no file can hold
     if kind == "Wikilink":
         return "" if NO_TEXT.match(str(node.title)) else _text(node.text or node.title, stored)
     if kind == "ExternalLink":
