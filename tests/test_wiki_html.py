@@ -103,6 +103,26 @@ def test_a_formula_is_its_tex_once(formula: str) -> None:
     assert text(f"<p>Let {formula} be.</p>") == r"Let {\displaystyle x_{i}} be."
 
 
+def test_control_characters_written_as_entities_are_dropped() -> None:
+    html = '<p>a &#1;5&#2; b</p><pre>c &#1;7&#2;</pre><p><img class="mwe-math-fallback-image-inline" alt="d &#1;8&#2;"></p>'
+    assert text(html).split() == r"a 5 b c 7 {\displaystyle d 8}".split()
+    assert (
+        text("<table><tr><th>A</th></tr><tr><td>x &#8;&#1;0&#2;</td></tr></table><p>b</p>").split("\n")[0] == "A: x 0."
+    )
+
+
+def test_a_page_of_frames_has_no_text() -> None:
+    page = Article("<html><head></head><frameset cols='50%'><frame src='a'></frameset></html>")
+    assert (page.text(), page.namespace(), page.redirect()) == ("", None, "")
+
+
+@pytest.mark.parametrize("href", ["http://[x/?title=A&oldid=3", f"https://w.example/?title=A&oldid={'3' * 5000}"])
+def test_an_address_that_makes_no_sense_names_no_revision(href: str) -> None:
+    page = Article(f'<body class="ns-{"1" * 5000}"><a href="{href}">W</a></body>')
+    assert page.revision("A") == Revision()
+    assert page.namespace() is None
+
+
 def test_what_surrounds_the_article_is_left_out() -> None:
     html = (
         '<p>Text<a class="autonumber" href="x">[1]</a>.<span style="display:none">sort</span></p><div class="navbox">N</div>'

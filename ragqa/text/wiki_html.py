@@ -59,7 +59,7 @@ _WRAPPER = re.compile(  # classes and ids of divisions that hold the article; th
 _FORMULA_STYLE = re.compile(r"\{\s*\\(?:display|text|script|scriptscript)style\b")
 _ITEM_START = re.compile(rf"{ITEM}\s+(?=[^\s\x01-\x08=])")  # an item that begins with a paragraph
 _BLANKS = re.compile(r"[ \t\f\u200b]+")
-_OLDID = re.compile(r"[?&]oldid=(\d+)")
+_OLDID = re.compile(r"[?&]oldid=(\d{1,18})(?!\d)")
 _DATE = re.compile(r"\b\d{4}-\d\d-\d\d\b")
 _REFRESH = re.compile(r"url\s*=\s*['\"]?([^'\"]+)", re.IGNORECASE)
 
@@ -96,7 +96,10 @@ class Article:
         of tables and infoboxes, and blocks of code, are lines too, as in `wikitext.extract_text`.
         """
         stored: list[str] = []
-        root = next(node for selector in _CONTENT if (node := self._tree.css_first(selector)) is not None)
+        found = (self._tree.css_first(selector) for selector in _CONTENT)
+        root = next((node for node in found if node is not None), None)
+        if root is None:  # a page of frames
+            return ""
         dropped = {node.mem_id for node in self._tree.css(_DROPPED)}
         text = _BLANKS.sub(" ", "".join(_Writer(dropped, stored).write(root)))
         text = lay_out(line.strip(" ") for line in _ITEM_START.sub(ITEM, text).split("\n"))
@@ -129,7 +132,7 @@ class Article:
         """Return the number of the page's namespace if the page states it."""
         body = self._tree.body
         classes = (body.attributes.get("class") or "").split() if body is not None else []
-        return next((int(name[3:]) for name in classes if re.fullmatch(r"ns-\d+", name)), None)
+        return next((int(name[3:]) for name in classes if re.fullmatch(r"ns-\d{1,9}", name)), None)
 
     def address(self) -> str:
         """Return the address that the page states as its own, or ""."""
@@ -171,7 +174,7 @@ class _Writer:
             if isinstance(node, str):
                 pieces += _without_newline(node, starts_line)
             elif node.is_text_node:
-                text = node.text_content or ""
+                text = CONTROL.sub("", node.text_content or "")  # entities are characters by now
                 pieces += [] if starts_line and text.isspace() else [text]  # white space between blocks
             elif node.mem_id not in self._dropped:
                 text, end = self._open(node)
@@ -258,7 +261,7 @@ class _Writer:
     def _preformatted(self, node: "LexborNode") -> str:
         parent = node.parent
         is_code = "mw-highlight" in _classes(node) or (parent is not None and "mw-highlight" in _classes(parent))
-        content = node.text()
+        content = CONTROL.sub("", node.text())
         if is_code:
             return store_code(content, self._stored) or OMITTED_LINE
         return f"\n{PREFORMATTED}{store(content.strip(chr(10)), self._stored)}\n" if content.strip() else ""
@@ -279,7 +282,7 @@ def _without_newline(text: str, starts_line: bool) -> list[str]:
 
 def _tex(tex: str) -> str:
     r"""Return TeX as a formula of one line: `{\displaystyle …}`."""
-    tex = " ".join(tex.split())
+    tex = " ".join(CONTROL.sub("", tex).split())
     if not tex:
         return ""
     return tex if _FORMULA_STYLE.match(tex) else make_formula(tex.removeprefix(FORMULA_START))
@@ -310,7 +313,10 @@ def _target(href: str) -> str:
 
 def _names(href: str, title: str) -> bool:
     """Return True if an address of a wiki's page is that of this title."""
-    parts = urlsplit(href)
+    try:
+        parts = urlsplit(href)
+    except ValueError:
+        return False
     if asked := parse_qs(parts.query).get("title"):
         return asked[0].replace("_", " ") == title
     return unquote(parts.path).replace("_", " ").endswith(f"/{title}")
