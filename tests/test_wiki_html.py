@@ -103,6 +103,21 @@ def test_a_formula_is_its_tex_once(formula: str) -> None:
     assert text(f"<p>Let {formula} be.</p>") == r"Let {\displaystyle x_{i}} be."
 
 
+@pytest.mark.parametrize(
+    ("content", "target"),
+    [
+        ("0;url=./L'Hopital's_rule", "L'Hopital's rule"),
+        ("0; URL='./L'Hopital's_rule#Proof'", "L'Hopital's rule#Proof"),
+        ("0;url=&quot;Rake&quot;", "Rake"),
+        ("0;url=../A/The_%22Rake%22", 'A/The "Rake"'),
+        ("0;url=''", ""),
+        ("5", ""),
+    ],
+)
+def test_a_redirect_leads_to_its_whole_title(content: str, target: str) -> None:
+    assert Article(f'<head><meta http-equiv="refresh" content="{content}"></head>').redirect() == target
+
+
 def test_control_characters_written_as_entities_are_dropped() -> None:
     html = '<p>a &#1;5&#2; b</p><pre>c &#1;7&#2;</pre><p><img class="mwe-math-fallback-image-inline" alt="d &#1;8&#2;"></p>'
     assert text(html).split() == r"a 5 b c 7 {\displaystyle d 8}".split()

@@ -61,7 +61,7 @@ _ITEM_START = re.compile(rf"{ITEM}\s+(?=[^\s\x01-\x08=])")  # an item that begin
 _BLANKS = re.compile(r"[ \t\f\u200b]+")
 _OLDID = re.compile(r"[?&]oldid=(\d{1,18})(?!\d)")
 _DATE = re.compile(r"\b\d{4}-\d\d-\d\d\b")
-_REFRESH = re.compile(r"url\s*=\s*['\"]?([^'\"]+)", re.IGNORECASE)
+_REFRESH = re.compile(r"url\s*=\s*(?:(['\"])(.*)\1|(.+))", re.IGNORECASE | re.DOTALL)  # a title may hold apostrophes
 
 _MOST_TAGS_UNCHECKED = 1000
 _DEEPEST = 1000  # elements in each other; the parser's time grows with the square of the depth
@@ -125,7 +125,7 @@ class Article:
         for meta in self._tree.css("head > meta[http-equiv]"):
             if (meta.attributes.get("http-equiv") or "").lower() == "refresh":
                 found = _REFRESH.search(meta.attributes.get("content") or "")
-                return _target(found[1]) if found else ""
+                return _target(found[2] or found[3] or "") if found else ""
         return ""
 
     def namespace(self) -> int | None:
