@@ -65,6 +65,7 @@ alttext="{\displaystyle x_{i}}"><semantics><mi>x</mi><annotation encoding="appli
         ),
         ('<table class="infobox"><tr><th>B</th></tr></table><p>A</p>', '{| class="infobox"\n! B\n|}\nA'),
         ("<table><tr><td>only</td></tr></table>", "{|\n| only\n|}"),
+        ('<p>A</p><table><tr><td colspan="0">b</td><td>c</td></tr></table>', "A\n{|\n| colspan=0 | b || c\n|}"),
         ("", ""),
     ],
 )

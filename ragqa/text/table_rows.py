@@ -93,6 +93,12 @@ def cell_text(text: str, *, is_heading: bool = False) -> str:
     return joined
 
 
+def read_span(attribute: str) -> int:
+    """Return how many columns or rows a cell covers, from the value of its `colspan` or `rowspan`: 1 if that is none."""
+    value = attribute.strip()
+    return max(1, int(value)) if value.isdecimal() and len(value) < 6 else 1
+
+
 def is_table_row(line: str) -> bool:
     """Return True if a line reads like a row of a table: `Column: value; Column: value.`"""
     return bool(_ROW.match(line))

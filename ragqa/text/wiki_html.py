@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from ragqa.errors import InputError
 from ragqa.text.layout import ITEM, lay_out
-from ragqa.text.table_rows import INFOBOX, LINK_BOX, Cell, cell_text, table_block
+from ragqa.text.table_rows import INFOBOX, LINK_BOX, Cell, cell_text, read_span, table_block
 from ragqa.text.wikitext_elements import (
     BLOCK_PLACEHOLDER,
     CONTROL,
@@ -256,7 +256,8 @@ class _Writer:
                 text = self._line(node, is_heading=is_heading)
                 bold = node.css_first("b, strong")
                 is_bold = bold is not None and bold.text().strip() == node.text().strip()
-                yield Cell(text, is_heading, _number(node, "colspan"), _number(node, "rowspan"), is_bold)
+                columns, rows = (read_span(node.attributes.get(name) or "") for name in ("colspan", "rowspan"))
+                yield Cell(text, is_heading, columns, rows, is_bold)
 
     def _preformatted(self, node: "LexborNode") -> str:
         parent = node.parent
@@ -299,11 +300,6 @@ def _parts_of_table(table: "LexborNode") -> Iterator["LexborNode"]:
             yield from node.iter()
         else:
             yield node
-
-
-def _number(node: "LexborNode", name: str) -> int:
-    value = (node.attributes.get(name) or "").strip()
-    return int(value) if value.isdecimal() and len(value) < 6 else 1
 
 
 def _target(href: str) -> str:

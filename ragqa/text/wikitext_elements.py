@@ -20,6 +20,7 @@ PREFORMATTED = "\x06"  # before the placeholder of a `<pre>` block
 NOTE = "\x07"  # before the placeholder of a table note
 LINES = "\x08"  # before the placeholder of a block of lines: code, or the rows of a table
 BREAK = "\x0f"  # the end of a line inside a cell, where a newline could end the cell
+TEMPLATE = "\x10"  # before the text of a template in a table
 BOX = "\x0e"  # before the placeholder of the rows of an infobox
 
 PLACEHOLDER = re.compile(f"{_START}(\\d+){_END}")
