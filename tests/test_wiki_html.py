@@ -169,3 +169,25 @@ def test_deep_html_takes_no_time() -> None:
         Article("<div>" * 300_000)
     assert Article("<div><p>x</p></div>" * 3000).text() == ""
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("html", "shown"),
+    [
+        ("<div class='content'>" * 900 + "<b>x</b>" * 60_000, "x" * 60_000),
+        ("<div>" + "<span>" * 900 + "<table></table>" * 20_000 + "</span>" * 900 + "</div>x", "x"),
+    ],
+)
+def test_deep_divisions_take_no_time(html: str, shown: str) -> None:
+    started = time.process_time()
+    assert Article(f"<body>{html}").text().endswith(shown)
+    assert time.process_time() - started < 4
+
+
+def test_code_and_tables_of_a_division_come_out_in_order() -> None:
+    html = (
+        '<p>A:</p><div>B<div class="mw-highlight"><pre>x = 1</pre></div><pre>C</pre><span><table><tr><td>d</td><td>'
+        '<table><tr><td>e</td></tr></table></td></tr></table></span><div class="navbox"><table><tr><td></td></tr></table></div>'
+        '<div class="mw-highlight"><pre>y = 2</pre></div></div>'
+    )
+    assert text(html) == "A:\nx = 1\nd.\ny = 2"

@@ -101,12 +101,22 @@ class Article:
         if root is None:  # a page of frames
             return ""
         dropped = {node.mem_id for node in self._tree.css(_DROPPED)}
-        text = _BLANKS.sub(" ", "".join(_Writer(dropped, stored).write(root)))
+        text = _BLANKS.sub(" ", "".join(_Writer(dropped, stored, self._around_sections()).write(root)))
         text = lay_out(line.strip(" ") for line in _ITEM_START.sub(ITEM, text).split("\n"))
         if not BLOCK_PLACEHOLDER.sub("", text).strip():
             return ""
         text = BLOCK_PLACEHOLDER.sub(lambda m: stored[int(m[1])], text)
         return PLACEHOLDER.sub(lambda m: stored[int(m[1])], text)
+
+    def _around_sections(self) -> set[int]:
+        """Return the ids of the elements that headings or sections are in."""
+        found: set[int] = set()
+        for node in self._tree.css("h2, h3, h4, h5, h6, section, details"):
+            above = node.parent
+            while above is not None and above.mem_id not in found:
+                found.add(above.mem_id)
+                above = above.parent
+        return found
 
     def categories(self) -> Iterator[str]:
         """Yield the names of the categories that the page is in, without their namespace."""
@@ -153,8 +163,11 @@ class Article:
 class _Writer:
     """Turns elements into marked lines for `layout.lay_out`. In a cell, divisions are kept and tables are dropped."""
 
-    def __init__(self, dropped: set[int], stored: list[str], *, in_cell: bool = False) -> None:
-        self._dropped, self._stored, self._in_cell = dropped, stored, in_cell
+    def __init__(
+        self, dropped: set[int], stored: list[str], around_sections: set[int], *, in_cell: bool = False
+    ) -> None:
+        self._dropped, self._stored, self._around_sections = dropped, stored, around_sections
+        self._in_cell = in_cell
         self._renderers: dict[str, Callable[[LexborNode], str]] = {
             **dict.fromkeys(_NO_TEXT, lambda _: ""),
             **dict.fromkeys(_HEADINGS, self._heading),
@@ -199,26 +212,24 @@ class _Writer:
         name = f"{_classes(node)} {node.id or ''}"
         if "mwe-math-element" in name:
             return f"\n{self._formula(node)}\n", None
-        if self._in_cell or _WRAPPER.search(name) or node.css_first("h2, h3, h4, h5, h6, section, details") is not None:
+        if self._in_cell or _WRAPPER.search(name) or node.mem_id in self._around_sections:
             return "\n", "\n"
         return OMITTED_LINE + "".join(self._blocks(node)), None
 
     def _blocks(self, division: "LexborNode") -> Iterator[str]:
-        """Yield the tables and the code in a division that is left out."""
-        for node in division.css("table, .mw-highlight pre"):
-            if self._is_shown(node, division):
-                yield self._table(node) if node.tag == "table" else self._preformatted(node)
-
-    def _is_shown(self, node: "LexborNode", division: "LexborNode") -> bool:
-        """Return True if nothing between an element and a division around it is dropped or a table."""
-        if node.mem_id in self._dropped:
-            return False
-        above = node.parent
-        while above is not None and above.mem_id != division.mem_id:
-            if above.mem_id in self._dropped or above.tag == "table":
-                return False
-            above = above.parent
-        return division.mem_id not in self._dropped
+        """Yield the tables and the code in a division that is left out. Takes time linear in the size of the division."""
+        waiting = [(division, False)]  # elements, and whether they are highlighted code
+        while waiting:
+            node, is_code = waiting.pop()
+            if node.mem_id in self._dropped:
+                continue
+            if node.tag == "table":
+                yield self._table(node)
+            elif node.tag == "pre" and is_code:
+                yield self._preformatted(node)
+            else:
+                is_code = is_code or "mw-highlight" in _classes(node).split()
+                waiting += [(child, is_code) for child in reversed(list(node.iter()))]
 
     def _formula(self, node: "LexborNode") -> str:
         """Return the TeX of a formula, of the image in its place if it has no MathML, or nothing."""
@@ -270,7 +281,7 @@ class _Writer:
     def _line(self, node: "LexborNode", *, is_heading: bool = True) -> str:
         """Return the text of an element as one line, without what is dropped."""
         own: list[str] = []
-        text = "".join(_Writer(self._dropped, own, in_cell=True).write(node))
+        text = "".join(_Writer(self._dropped, own, self._around_sections, in_cell=True).write(node))
         text = PLACEHOLDER.sub("", BLOCK_PLACEHOLDER.sub("\n", text))
         return cell_text(text, is_heading=is_heading)
 
