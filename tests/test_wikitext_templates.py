@@ -60,6 +60,29 @@ def test_only_attributes_of_cells_are_left_out(cells: str, row: str) -> None:
     assert extract_text(f"It is:\n{{|\n! A !! B\n|-\n| {cells}\n|}}") == f"It is:\n{row}"
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("{{convert|5|km}}", "5 km"),
+        ("{{convert|5|to|6|km}}", "5 to 6 km"),
+        ("{{cvt|5|-|6|km|mi}}", "5–6 km"),
+        ("{{convert|5|x|6|by|7|m|ft}}", "5 x 6 by 7 m"),
+        ("{{convert|5}}", "5"),
+        ("{{c.|1500}}", "c. 1500"),
+        ("{{circa|1500}}", "c. 1500"),
+        ("{{sortname|Ada|Lovelace}}", "Ada Lovelace"),
+        ("about {{val|5|ul=GHz}} fast", "about fast"),
+    ],
+)
+def test_values_keep_their_units(value: str, shown: str) -> None:
+    assert extract_text(f"{{{{Infobox a|b={value}}}}}\nc") == f"c\n\nB: {shown}."
+
+
+def test_an_infobox_keeps_facts_that_share_the_name_of_a_setting() -> None:
+    box = "{{Infobox ship|class=Bismarck class|color=Grey|colour=#ff0000|title color=Red|bodyclass=x|row class=y|colour2=x}}\nb"
+    assert extract_text(box).split("\n") == ["b", "", "Class: Bismarck class.", "Color: Grey.", "Colour2: x."]
+
+
 def test_tables_that_are_never_closed_keep_the_text_of_their_templates() -> None:
     assert extract_text("{|\n| {{small|a}}").split() == ["{|", "|", "a"]
 
