@@ -20,10 +20,9 @@ from ragqa.text.wikitext_elements import (
     FORMULA_START,
     OMITTED_LINE,
     PLACEHOLDER,
-    PREFORMATTED,
     make_formula,
-    store,
     store_code,
+    store_preformatted,
 )
 
 if TYPE_CHECKING:
@@ -276,7 +275,7 @@ class _Writer:
         content = CONTROL.sub("", node.text())
         if is_code:
             return store_code(content, self._stored) or OMITTED_LINE
-        return f"\n{PREFORMATTED}{store(content.strip(chr(10)), self._stored)}\n" if content.strip() else ""
+        return store_preformatted(content, self._stored)
 
     def _line(self, node: "LexborNode", *, is_heading: bool = True) -> str:
         """Return the text of an element as one line, without what is dropped."""

@@ -67,6 +67,11 @@ def store_code(content: str, stored: list[str]) -> str:
     return f"\n{LINES}{store(code, stored)}\n" if code else ""
 
 
+def store_preformatted(content: str, stored: list[str]) -> str:
+    """Store the content of a `<pre>` block and return its placeholder, or nothing if it is blank."""
+    return f"\n{PREFORMATTED}{store(content.strip(chr(10)), stored)}\n" if content.strip() else ""
+
+
 def render_element(name: str, attributes: str, content: str, stored: list[str]) -> str:
     """Return what replaces an extension element in wikitext that becomes plain text."""
     if name in CODE_ELEMENTS and "inline" not in attributes:
@@ -74,8 +79,7 @@ def render_element(name: str, attributes: str, content: str, stored: list[str]) 
     if name in _INVISIBLE or not content:
         return OMITTED_LINE if name == "gallery" else ""
     if name == "pre":
-        placeholder = store(content.strip("\n"), stored)
-        return f"\n{PREFORMATTED}{placeholder}\n"
+        return store_preformatted(content, stored)
     return store(make_formula(content) if name in FORMULA_ELEMENTS else content, stored)
 
 

@@ -116,19 +116,34 @@ def run_import(source: WikiFile, out: Path, request: Request, progress: bool) ->
     return work.report()
 
 
-def check_file(path: Path, what: str) -> None:
+def make_request(
+    path: Path,
+    what: str,
+    categories: Iterable[str],
+    depth: int,
+    titles: Iterable[str],
+    include: Iterable[str],
+    exclude: Iterable[str],
+    namespaces: Iterable[str],
+    index_url: str | None,
+) -> Request:
+    """Return the request of an import of a file. Raises `InputError` before the first reading for what would fail after it."""
+    request = Request(
+        tuple(categories), depth, tuple(titles), tuple(include), tuple(exclude), tuple(namespaces), index_url
+    )
+    _check_file(path, what)
+    if depth < 0:
+        raise InputError(f"depth is {depth}; at least 0 is needed")
+    make_filter(request.include, request.exclude)
+    return request
+
+
+def _check_file(path: Path, what: str) -> None:
     """Raise `InputError` if a path names no file that can be read twice."""
     if is_input(path) and not path.is_file():
         raise InputError(f"{path} is a pipe, and {what} is read twice; save it to a file first")
     if not path.is_file():
         raise InputError(f"{path} is not a file")
-
-
-def check_request(request: Request) -> None:
-    """Raise `InputError` before the first reading for what would fail after it."""
-    if request.depth < 0:
-        raise InputError(f"depth is {request.depth}; at least 0 is needed")
-    make_filter(request.include, request.exclude)
 
 
 @dataclass(frozen=True, slots=True)
