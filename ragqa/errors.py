@@ -18,6 +18,7 @@ Each message says what is wrong and what to do next. Only the command line catch
 import json
 import re
 import shlex
+import traceback
 import warnings
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,14 @@ _MODULES = {  # what each of these extras brings
 def first_line(error: Exception) -> str:
     """Return the first line of an error's message, at most 200 characters; the name of its class if the message is empty."""
     return str(error).strip().split("\n")[0][:200] or type(error).__name__
+
+
+def locate(error: Exception) -> str:
+    """Return the class and the first line of an unexpected error, and the place in the code, for a report about it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    said = f": {first_line(error)}" if str(error).strip() else ""
+    return f"{type(error).__name__}{said}{place}"
 
 
 def rebuild(folder: object) -> str:

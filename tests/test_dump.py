@@ -444,6 +444,27 @@ def test_a_wanted_page_that_cannot_be_read_is_failed_and_the_others_come(
     assert told.out == f"{out}: 2 fetched, 0 kept, 0 empty, 0 skipped, 2 failed\n"
 
 
+def test_an_unexpected_error_costs_only_the_page_that_causes_it(
+    tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dump = tmp_path / "dump.xml"
+    dump.write_text(export(page(1, "Rake", "It rakes."), page(2, "Hoe", "It hoes."), page(3, "Spade", "It digs.")))
+    errors: dict[str, Exception] = {"It hoes.": KeyError("hoe")}
+
+    def extract(text: str, _: object) -> str:
+        if text in errors:
+            raise errors[text]
+        return text
+
+    monkeypatch.setattr("ragqa.wiki.dump.extract_text", extract)
+    (failed,) = run(dump, out).failed
+    assert titles(out) == ["Rake", "Spade"]
+    assert failed.startswith("Hoe: it cannot be read: KeyError: 'hoe' (test_dump.py, line ")
+    errors["It hoes."] = OSError(28, "No space left on device")  # concerns all pages
+    with pytest.raises(OSError, match="No space left"):
+        run(dump, out)
+
+
 def test_elements_that_are_not_known_are_told_once(tmp_path: Path, out: Path) -> None:
     odd = page(1, "Rake", "It rakes.").replace("<revision>", "<mood>fine</mood><revision>")
     dump = write(tmp_path / "dump.xml", odd, page(2, "Spade", "It digs."))

@@ -236,6 +236,21 @@ def test_rows_stand_where_the_table_stood(text: str, wikitext: str, restored: st
     assert restore_omissions(text, wikitext) == restored
 
 
+@pytest.mark.parametrize(
+    ("heading", "shown"),
+    [
+        ("Use of <math>k</math>", "Use of k"),
+        ("Use of <math>k</math>", "Use of {\\displaystyle k}"),
+        ("The <nowiki>''k''</nowiki>", "The ''k''"),
+        ('The <syntaxhighlight lang="c" inline>int k</syntaxhighlight>', "The int k"),
+    ],
+)
+def test_headings_may_hold_elements(heading: str, shown: str) -> None:
+    wikitext = f"Lead.\n{ROWS}\n== {heading} ==\nMore words.\n{ROWS}"
+    restored = restore_omissions(f"Lead.\n\n== {shown} ==\nMore words.", wikitext)
+    assert restored == f"Lead.\n{LINES}\n\n== {shown} ==\nMore words.\n{LINES}"
+
+
 def test_tables_and_code_side_by_side_keep_their_order() -> None:
     code = "<syntaxhighlight>\nf(x)\n</syntaxhighlight>\n"
     assert restore_omissions("Both are here:", f"Both are here:\n{code}{TABLE}") == f"Both are here:\nf(x)\n{NOTE}"

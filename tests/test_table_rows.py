@@ -138,6 +138,11 @@ def test_lines_in_a_cell_are_joined(text: str, data: str, heading: str) -> None:
         ("kernel: a function of two points.", False),
         ("There are two kinds: linear kernels; others are not linear.", False),
         ("It is small. The other is large; here: 5.", False),
+        ("There are two kinds: lasso, which is sparse; also: ridge.", False),
+        ("Two kinds exist: lasso, which is sparse; also: ridge.", False),
+        ("The method has two steps: sampling; the second step is this: fitting.", False),
+        ("mean: 5; standard deviation: 2.", True),
+        ("Name: Tanh; Is smooth: yes; Others: It is so.", True),
     ],
 )
 def test_rows_are_told_from_prose(line: str, is_row: bool) -> None:

@@ -65,6 +65,7 @@ alttext="{\displaystyle x_{i}}"><semantics><mi>x</mi><annotation encoding="appli
         ),
         ('<table class="infobox"><tr><th>B</th></tr></table><p>A</p>', '{| class="infobox"\n! B\n|}\nA'),
         ("<table><tr><td>only</td></tr></table>", "{|\n| only\n|}"),
+        ('<p>A</p><table><tr><td colspan="0">b</td><td>c</td></tr></table>', "A\n{|\n| colspan=0 | b || c\n|}"),
         ("", ""),
     ],
 )
@@ -103,6 +104,41 @@ def test_a_formula_is_its_tex_once(formula: str) -> None:
     assert text(f"<p>Let {formula} be.</p>") == r"Let {\displaystyle x_{i}} be."
 
 
+@pytest.mark.parametrize(
+    ("content", "target"),
+    [
+        ("0;url=./L'Hopital's_rule", "L'Hopital's rule"),
+        ("0; URL='./L'Hopital's_rule#Proof'", "L'Hopital's rule#Proof"),
+        ("0;url=&quot;Rake&quot;", "Rake"),
+        ("0;url=../A/The_%22Rake%22", 'A/The "Rake"'),
+        ("0;url=''", ""),
+        ("5", ""),
+    ],
+)
+def test_a_redirect_leads_to_its_whole_title(content: str, target: str) -> None:
+    assert Article(f'<head><meta http-equiv="refresh" content="{content}"></head>').redirect() == target
+
+
+def test_control_characters_written_as_entities_are_dropped() -> None:
+    html = '<p>a &#1;5&#2; b</p><pre>c &#1;7&#2;</pre><p><img class="mwe-math-fallback-image-inline" alt="d &#1;8&#2;"></p>'
+    assert text(html).split() == r"a 5 b c 7 {\displaystyle d 8}".split()
+    assert (
+        text("<table><tr><th>A</th></tr><tr><td>x &#8;&#1;0&#2;</td></tr></table><p>b</p>").split("\n")[0] == "A: x 0."
+    )
+
+
+def test_a_page_of_frames_has_no_text() -> None:
+    page = Article("<html><head></head><frameset cols='50%'><frame src='a'></frameset></html>")
+    assert (page.text(), page.namespace(), page.redirect()) == ("", None, "")
+
+
+@pytest.mark.parametrize("href", ["http://[x/?title=A&oldid=3", f"https://w.example/?title=A&oldid={'3' * 5000}"])
+def test_an_address_that_makes_no_sense_names_no_revision(href: str) -> None:
+    page = Article(f'<body class="ns-{"1" * 5000}"><a href="{href}">W</a></body>')
+    assert page.revision("A") == Revision()
+    assert page.namespace() is None
+
+
 def test_what_surrounds_the_article_is_left_out() -> None:
     html = (
         '<p>Text<a class="autonumber" href="x">[1]</a>.<span style="display:none">sort</span></p><div class="navbox">N</div>'
@@ -133,3 +169,25 @@ def test_deep_html_takes_no_time() -> None:
         Article("<div>" * 300_000)
     assert Article("<div><p>x</p></div>" * 3000).text() == ""
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("html", "shown"),
+    [
+        ("<div class='content'>" * 900 + "<b>x</b>" * 60_000, "x" * 60_000),
+        ("<div>" + "<span>" * 900 + "<table></table>" * 20_000 + "</span>" * 900 + "</div>x", "x"),
+    ],
+)
+def test_deep_divisions_take_no_time(html: str, shown: str) -> None:
+    started = time.process_time()
+    assert Article(f"<body>{html}").text().endswith(shown)
+    assert time.process_time() - started < 4
+
+
+def test_code_and_tables_of_a_division_come_out_in_order() -> None:
+    html = (
+        '<p>A:</p><div>B<div class="mw-highlight"><pre>x = 1</pre></div><pre>C</pre><span><table><tr><td>d</td><td>'
+        '<table><tr><td>e</td></tr></table></td></tr></table></span><div class="navbox"><table><tr><td></td></tr></table></div>'
+        '<div class="mw-highlight"><pre>y = 2</pre></div></div>'
+    )
+    assert text(html) == "A:\nx = 1\nd.\ny = 2"

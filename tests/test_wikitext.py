@@ -119,6 +119,7 @@ NOTE = "[A table was here: a]"
         ("One.\n{|class=navbox\n! b\n| c\n|}\n{| role=presentation\n! b\n| c\n|}", "One."),
         ("One.\n<source>\nx &lt; 1\n\n\n\ny\n</source>", "One.\nx &lt; 1\n\n\n\ny"),
         (f"{TABLE}<source>x</source>{{{{box}}}}", ""),
+        ("One.\n{|\n! A !! B\n|-\n| a &#xD800; b || &eacute;&#1;\n|}", "One.\nA: a \ufffd b; B: é."),
     ],
 )  # fmt: skip
 def test_tables_and_code_come_out_where_they_were(wikitext: str, text: str) -> None:

@@ -25,6 +25,7 @@ from ragqa.errors import FallbackWarning, InputError, MissingExtraError
 from ragqa.records import Page
 from ragqa.storage.json_lines import read_json_lines
 from ragqa.text.passages import split
+from ragqa.text.wiki_html import Article
 from ragqa.wiki.importer import ImportReport
 from ragqa.wiki.outcomes import Outcome
 from ragqa.wiki.zim import import_zim
@@ -318,6 +319,22 @@ def test_a_wanted_article_that_cannot_be_read_is_failed_and_the_others_come(
     assert told.err.count("\n") == 1
     assert told.out == f"{out}: 3 fetched, 0 kept, 1 empty, 2 skipped, 1 failed\n"
     assert run(zim, out.with_name("asked.jsonl"), titles=["Rake"]).failed == ()
+
+
+def test_an_unexpected_error_costs_only_the_article_that_causes_it(
+    zim: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_zim(zim, {**GARDEN, "Spade": article("Spade", "<h2><div>" * 400)})
+    (failed,) = run(zim, out).failed
+    reason = r"Spade: it cannot be read: RecursionError: maximum recursion .* \(\w+\.py, line \d+\)"
+    assert re.fullmatch(reason, failed)
+    assert titles(out) == ["Bulb", "Rake", "Rose"]
+
+    real = Article.revision
+    monkeypatch.setattr(Article, "revision", lambda self, title: {}[title] if title == "Rake" else real(self, title))
+    report = run(zim, out.with_name("again.jsonl"), titles=["Rake", "Rose"])
+    assert [outcome.became for outcome in report.outcomes] == ["failed", "fetched"]
+    assert report.failed[0].startswith("Rake: it cannot be read: KeyError: 'Rake' (test_zim.py, line ")
 
 
 def test_damage_costs_only_the_articles_that_it_hits(large: Path, whole: bytes, tmp_path: Path, out: Path) -> None:

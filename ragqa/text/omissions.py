@@ -4,6 +4,7 @@ TextExtracts drops tables, infoboxes and highlighted code without a trace. The w
 were.
 """
 
+import html
 import re
 from bisect import bisect
 from collections import defaultdict
@@ -101,7 +102,8 @@ def _pair(sections: Sequence[_Section], extract: str) -> Iterator[tuple[_Section
 
 
 def _key(heading: str) -> str:
-    return "".join(_WORD.findall(heading.casefold()))
+    """Return the letters and digits of a heading. A formula counts as its TeX, with or without the style before it."""
+    return "".join(_WORD.findall(heading.replace(FORMULA_START, "").casefold()))
 
 
 def _insert(body: str, words: Sequence[str | None], omissions: Iterable[_Omission]) -> str:
@@ -218,7 +220,7 @@ def _walk(nodes: Iterable[Any], sections: list[_Section], stored: Sequence[str])
     for node in nodes:
         kind = type(node).__name__
         if kind == "Heading":
-            sections.append(_Section(one_line(node.title)))
+            sections.append(_Section(one_line(node.title, stored)))
         elif kind == "Text":
             _read_text(str(node), sections[-1], stored, after_link)
         elif kind == "Wikilink":
@@ -226,7 +228,7 @@ def _walk(nodes: Iterable[Any], sections: list[_Section], stored: Sequence[str])
                 _walk((node.text or node.title).nodes, sections, stored)
         elif kind == "ExternalLink" and node.title:
             _walk(node.title.nodes, sections, stored)
-        elif kind == "ExternalLink" or (kind == "HTMLEntity" and _WORD.search(node.normalize())):
+        elif kind == "ExternalLink" or (kind == "HTMLEntity" and _WORD.search(html.unescape(str(node)))):
             sections[-1].words.append(None)
         after_link = kind == "Wikilink"
 

@@ -11,7 +11,7 @@ LINK_BOX = re.compile(r"navbox|metadata|sidebar|[atfci]mbox|\btoc\b|noprint", re
 INFOBOX = re.compile("infobox", re.IGNORECASE)
 
 MOST_CHARS = 20_000  # of the lines of a table; the rows after that are left out
-LONGEST_LINE = 300  # characters; a longer row becomes several lines
+LONGEST_LINE = 300  # characters; a longer row becomes several lines if its table has headings
 _LONGEST_KEY = 100  # characters of a first cell that is repeated in each line of a row
 _LONGEST_LABEL = 150  # characters
 _MOST_COLUMNS = 100
@@ -22,7 +22,11 @@ _MARKS = {**dict.fromkeys("✓✔☑✅", "yes"), **dict.fromkeys("✗✘☒❌"
 _GOES_ON = re.compile(
     r"\b(?:and|or|of|the|an?|in|on|for|to|with|by|from|as|per)$|&$"
 )  # a line that ends so is not a list's
-_ROW = re.compile(r"[^:;.!?\n]{1,80}: [^\n]*?; [^:;\n]{1,80}: ")
+_ROW = re.compile(r"([^:;.!?\n]{1,80}): [^\n]*?; ([^:;\n]{1,80}): ")
+_CLAUSE = re.compile(  # in what stands before a colon in prose
+    r"\b(?:there|it|they|we|you|this|these|those|is|are|was|were|has|have|had|can|may|must|will|following)\b|"
+    r"^(?:also|and|but|or|so|thus|then|hence|finally|next|another|others?|for (?:example|instance)|that is|namely|in [a-z ]+)$"
+)
 _BOX_LINE = re.compile(r"[^:;.!?\n]{1,40}: [^;\n]{1,200}[.!?…]")
 
 
@@ -54,8 +58,9 @@ def table_text(caption: str, rows: Iterable[Sequence[Cell]], *, is_box: bool = F
     A row is `Column: value; Column: value.` Without column headings it is `Heading: value, value.` if its first cell is a
     heading, otherwise `value, value.` A heading across the whole table is its caption if it comes first, otherwise it stands
     before each row below it. Cells that cover several rows or columns count in each of them. Cells without letters and digits
-    are left out. A row of more than `LONGEST_LINE` characters becomes several lines that begin with its first cell. The rows
-    after `MOST_CHARS` characters become a note. A table whose rows say nothing becomes a note with its caption or headings.
+    are left out. In a table with headings, a row of more than `LONGEST_LINE` characters becomes several lines that begin with
+    its first cell; a long cell makes a longer line. The rows after `MOST_CHARS` characters become a note. A table whose rows
+    say nothing becomes a note with its caption or headings.
     """
     table = _Table(_clean(caption), _with_bold_headings([*_expand(rows)]))
     lines: list[str] = []
@@ -93,16 +98,23 @@ def cell_text(text: str, *, is_heading: bool = False) -> str:
     return joined
 
 
+def read_span(attribute: str) -> int:
+    """Return how many columns or rows a cell covers, from the value of its `colspan` or `rowspan`: 1 if that is none."""
+    value = attribute.strip()
+    return max(1, int(value)) if value.isdecimal() and len(value) < 6 else 1
+
+
 def is_table_row(line: str) -> bool:
-    """Return True if a line reads like a row of a table: `Column: value; Column: value.`"""
-    return bool(_ROW.match(line))
+    """Return True if a line reads like a row of a table: `Column: value; Column: value.` Column headings are no clauses."""
+    row = _ROW.match(line)
+    return row is not None and not any(map(_CLAUSE.search, row.groups()))
 
 
 def only_rows(text: str) -> bool:
     """Return True if all lines of a text read like rows of tables, their captions, or lines of an infobox."""
     lines = [line.strip() for line in TABLE_NOTE.sub("", text).split("\n")]
     rows = [line for line in lines if line and not line.endswith(":")]
-    return bool(rows) and all(_ROW.match(line) or _BOX_LINE.fullmatch(line) for line in rows)
+    return bool(rows) and all(is_table_row(line) or _BOX_LINE.fullmatch(line) for line in rows)
 
 
 class _Table:

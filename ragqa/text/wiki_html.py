@@ -13,17 +13,16 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from ragqa.errors import InputError
 from ragqa.text.layout import ITEM, lay_out
-from ragqa.text.table_rows import INFOBOX, LINK_BOX, Cell, cell_text, table_block
+from ragqa.text.table_rows import INFOBOX, LINK_BOX, Cell, cell_text, read_span, table_block
 from ragqa.text.wikitext_elements import (
     BLOCK_PLACEHOLDER,
     CONTROL,
     FORMULA_START,
     OMITTED_LINE,
     PLACEHOLDER,
-    PREFORMATTED,
     make_formula,
-    store,
     store_code,
+    store_preformatted,
 )
 
 if TYPE_CHECKING:
@@ -59,9 +58,9 @@ _WRAPPER = re.compile(  # classes and ids of divisions that hold the article; th
 _FORMULA_STYLE = re.compile(r"\{\s*\\(?:display|text|script|scriptscript)style\b")
 _ITEM_START = re.compile(rf"{ITEM}\s+(?=[^\s\x01-\x08=])")  # an item that begins with a paragraph
 _BLANKS = re.compile(r"[ \t\f\u200b]+")
-_OLDID = re.compile(r"[?&]oldid=(\d+)")
+_OLDID = re.compile(r"[?&]oldid=(\d{1,18})(?!\d)")
 _DATE = re.compile(r"\b\d{4}-\d\d-\d\d\b")
-_REFRESH = re.compile(r"url\s*=\s*['\"]?([^'\"]+)", re.IGNORECASE)
+_REFRESH = re.compile(r"url\s*=\s*(?:(['\"])(.*)\1|(.+))", re.IGNORECASE | re.DOTALL)  # a title may hold apostrophes
 
 _MOST_TAGS_UNCHECKED = 1000
 _DEEPEST = 1000  # elements in each other; the parser's time grows with the square of the depth
@@ -96,14 +95,27 @@ class Article:
         of tables and infoboxes, and blocks of code, are lines too, as in `wikitext.extract_text`.
         """
         stored: list[str] = []
-        root = next(node for selector in _CONTENT if (node := self._tree.css_first(selector)) is not None)
+        found = (self._tree.css_first(selector) for selector in _CONTENT)
+        root = next((node for node in found if node is not None), None)
+        if root is None:  # a page of frames
+            return ""
         dropped = {node.mem_id for node in self._tree.css(_DROPPED)}
-        text = _BLANKS.sub(" ", "".join(_Writer(dropped, stored).write(root)))
+        text = _BLANKS.sub(" ", "".join(_Writer(dropped, stored, self._around_sections()).write(root)))
         text = lay_out(line.strip(" ") for line in _ITEM_START.sub(ITEM, text).split("\n"))
         if not BLOCK_PLACEHOLDER.sub("", text).strip():
             return ""
         text = BLOCK_PLACEHOLDER.sub(lambda m: stored[int(m[1])], text)
         return PLACEHOLDER.sub(lambda m: stored[int(m[1])], text)
+
+    def _around_sections(self) -> set[int]:
+        """Return the ids of the elements that headings or sections are in."""
+        found: set[int] = set()
+        for node in self._tree.css("h2, h3, h4, h5, h6, section, details"):
+            above = node.parent
+            while above is not None and above.mem_id not in found:
+                found.add(above.mem_id)
+                above = above.parent
+        return found
 
     def categories(self) -> Iterator[str]:
         """Yield the names of the categories that the page is in, without their namespace."""
@@ -122,14 +134,14 @@ class Article:
         for meta in self._tree.css("head > meta[http-equiv]"):
             if (meta.attributes.get("http-equiv") or "").lower() == "refresh":
                 found = _REFRESH.search(meta.attributes.get("content") or "")
-                return _target(found[1]) if found else ""
+                return _target(found[2] or found[3] or "") if found else ""
         return ""
 
     def namespace(self) -> int | None:
         """Return the number of the page's namespace if the page states it."""
         body = self._tree.body
         classes = (body.attributes.get("class") or "").split() if body is not None else []
-        return next((int(name[3:]) for name in classes if re.fullmatch(r"ns-\d+", name)), None)
+        return next((int(name[3:]) for name in classes if re.fullmatch(r"ns-\d{1,9}", name)), None)
 
     def address(self) -> str:
         """Return the address that the page states as its own, or ""."""
@@ -150,8 +162,11 @@ class Article:
 class _Writer:
     """Turns elements into marked lines for `layout.lay_out`. In a cell, divisions are kept and tables are dropped."""
 
-    def __init__(self, dropped: set[int], stored: list[str], *, in_cell: bool = False) -> None:
-        self._dropped, self._stored, self._in_cell = dropped, stored, in_cell
+    def __init__(
+        self, dropped: set[int], stored: list[str], around_sections: set[int], *, in_cell: bool = False
+    ) -> None:
+        self._dropped, self._stored, self._around_sections = dropped, stored, around_sections
+        self._in_cell = in_cell
         self._renderers: dict[str, Callable[[LexborNode], str]] = {
             **dict.fromkeys(_NO_TEXT, lambda _: ""),
             **dict.fromkeys(_HEADINGS, self._heading),
@@ -171,7 +186,7 @@ class _Writer:
             if isinstance(node, str):
                 pieces += _without_newline(node, starts_line)
             elif node.is_text_node:
-                text = node.text_content or ""
+                text = CONTROL.sub("", node.text_content or "")  # entities are characters by now
                 pieces += [] if starts_line and text.isspace() else [text]  # white space between blocks
             elif node.mem_id not in self._dropped:
                 text, end = self._open(node)
@@ -196,26 +211,24 @@ class _Writer:
         name = f"{_classes(node)} {node.id or ''}"
         if "mwe-math-element" in name:
             return f"\n{self._formula(node)}\n", None
-        if self._in_cell or _WRAPPER.search(name) or node.css_first("h2, h3, h4, h5, h6, section, details") is not None:
+        if self._in_cell or _WRAPPER.search(name) or node.mem_id in self._around_sections:
             return "\n", "\n"
         return OMITTED_LINE + "".join(self._blocks(node)), None
 
     def _blocks(self, division: "LexborNode") -> Iterator[str]:
-        """Yield the tables and the code in a division that is left out."""
-        for node in division.css("table, .mw-highlight pre"):
-            if self._is_shown(node, division):
-                yield self._table(node) if node.tag == "table" else self._preformatted(node)
-
-    def _is_shown(self, node: "LexborNode", division: "LexborNode") -> bool:
-        """Return True if nothing between an element and a division around it is dropped or a table."""
-        if node.mem_id in self._dropped:
-            return False
-        above = node.parent
-        while above is not None and above.mem_id != division.mem_id:
-            if above.mem_id in self._dropped or above.tag == "table":
-                return False
-            above = above.parent
-        return division.mem_id not in self._dropped
+        """Yield the tables and the code in a division that is left out. Takes time linear in the size of the division."""
+        waiting = [(division, False)]  # elements, and whether they are highlighted code
+        while waiting:
+            node, is_code = waiting.pop()
+            if node.mem_id in self._dropped:
+                continue
+            if node.tag == "table":
+                yield self._table(node)
+            elif node.tag == "pre" and is_code:
+                yield self._preformatted(node)
+            else:
+                is_code = is_code or "mw-highlight" in _classes(node).split()
+                waiting += [(child, is_code) for child in reversed(list(node.iter()))]
 
     def _formula(self, node: "LexborNode") -> str:
         """Return the TeX of a formula, of the image in its place if it has no MathML, or nothing."""
@@ -253,20 +266,21 @@ class _Writer:
                 text = self._line(node, is_heading=is_heading)
                 bold = node.css_first("b, strong")
                 is_bold = bold is not None and bold.text().strip() == node.text().strip()
-                yield Cell(text, is_heading, _number(node, "colspan"), _number(node, "rowspan"), is_bold)
+                columns, rows = (read_span(node.attributes.get(name) or "") for name in ("colspan", "rowspan"))
+                yield Cell(text, is_heading, columns, rows, is_bold)
 
     def _preformatted(self, node: "LexborNode") -> str:
         parent = node.parent
         is_code = "mw-highlight" in _classes(node) or (parent is not None and "mw-highlight" in _classes(parent))
-        content = node.text()
+        content = CONTROL.sub("", node.text())
         if is_code:
             return store_code(content, self._stored) or OMITTED_LINE
-        return f"\n{PREFORMATTED}{store(content.strip(chr(10)), self._stored)}\n" if content.strip() else ""
+        return store_preformatted(content, self._stored)
 
     def _line(self, node: "LexborNode", *, is_heading: bool = True) -> str:
         """Return the text of an element as one line, without what is dropped."""
         own: list[str] = []
-        text = "".join(_Writer(self._dropped, own, in_cell=True).write(node))
+        text = "".join(_Writer(self._dropped, own, self._around_sections, in_cell=True).write(node))
         text = PLACEHOLDER.sub("", BLOCK_PLACEHOLDER.sub("\n", text))
         return cell_text(text, is_heading=is_heading)
 
@@ -279,7 +293,7 @@ def _without_newline(text: str, starts_line: bool) -> list[str]:
 
 def _tex(tex: str) -> str:
     r"""Return TeX as a formula of one line: `{\displaystyle …}`."""
-    tex = " ".join(tex.split())
+    tex = " ".join(CONTROL.sub("", tex).split())
     if not tex:
         return ""
     return tex if _FORMULA_STYLE.match(tex) else make_formula(tex.removeprefix(FORMULA_START))
@@ -298,11 +312,6 @@ def _parts_of_table(table: "LexborNode") -> Iterator["LexborNode"]:
             yield node
 
 
-def _number(node: "LexborNode", name: str) -> int:
-    value = (node.attributes.get(name) or "").strip()
-    return int(value) if value.isdecimal() and len(value) < 6 else 1
-
-
 def _target(href: str) -> str:
     """Return the title that a relative link leads to, with the section after `#`."""
     return unquote(re.sub(r"^(?:\.{0,2}/)+", "", href)).replace("_", " ").strip()
@@ -310,7 +319,10 @@ def _target(href: str) -> str:
 
 def _names(href: str, title: str) -> bool:
     """Return True if an address of a wiki's page is that of this title."""
-    parts = urlsplit(href)
+    try:
+        parts = urlsplit(href)
+    except ValueError:
+        return False
     if asked := parse_qs(parts.query).get("title"):
         return asked[0].replace("_", " ") == title
     return unquote(parts.path).replace("_", " ").endswith(f"/{title}")

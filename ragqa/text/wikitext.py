@@ -1,8 +1,8 @@
 r"""Wikitext in, plain text out, laid out like the plain-text extracts of MediaWiki's API (its extension TextExtracts).
 
 mwparserfromhell takes the markup apart. Before that, `wikitext_elements` cuts out what is no wikitext (comments, references,
-`<nowiki>`, formulas, code), and `wikitext_balance` replaces tables, divisions and templates. Table notes and code stay in the
-text as placeholders, so that they come out where they were.
+`<nowiki>`, formulas, code), and `wikitext_balance` replaces tables, divisions and templates. The lines of tables and code
+stay in the text as placeholders, so that they come out where they were.
 """
 
 import html
@@ -45,7 +45,7 @@ def extract_text(wikitext: str, hidden: Collection[str] = HIDDEN) -> str:
     r"""Return the text that a reader sees, without templates, boxes, files and references, or "" if there is none.
 
     Headings are lines `== Heading ==`, items of lists are lines, and formulas are `{\displaystyle …}` as in Wikipedia's
-    extracts: `clean.clean_text` makes both alike. Tables become notes, and blocks of code lines of their own, as
+    extracts: `clean.clean_text` makes both alike. The rows of tables and blocks of code become lines of their own, as
     `omissions.restore_omissions` describes them; a page of nothing else has no text. Links to the namespaces `hidden`, in lower
     case, show nothing. Raises `InputError` if mwparserfromhell cannot read the wikitext.
     """

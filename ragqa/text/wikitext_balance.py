@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from ragqa.text.wikitext_elements import BLOCK_PLACEHOLDER, BREAK, OMITTED_LINE
+from ragqa.text.wikitext_elements import BLOCK_PLACEHOLDER, BREAK, OMITTED_LINE, TEMPLATE
 from ragqa.text.wikitext_tables import write_table
 from ragqa.text.wikitext_templates import cell_template_text, is_infobox, template_text, write_infobox
 
@@ -41,7 +41,8 @@ def balance(text: str, stored: list[str], render_template: Callable[[str], str] 
     A table or an infobox becomes a placeholder of its lines, and a division the placeholders of the tables and the code in it.
     Another template becomes what `render_template` returns for the text between its braces.
     """
-    return _Balancer(stored, render_template).run(text).replace(BREAK, "\n")  # in tables that are never closed
+    balanced = _Balancer(stored, render_template).run(text)
+    return balanced.replace(BREAK, "\n").replace(TEMPLATE, "")  # in tables that are never closed
 
 
 class _Balancer:
@@ -128,12 +129,13 @@ class _Balancer:
         return write_table(f"{opening}{content}{'|}' if opening == '{|' else '</table>'}", self._stored)
 
     def _write_template(self, _: str, call: str) -> str:
+        call = call.replace(TEMPLATE, "")
         if is_infobox(call) and (block := write_infobox(call, self._stored)) != OMITTED_LINE:
             return block
         in_table = self._in_table()
         shown = cell_template_text(call) if in_table or self._is_open("{{") else ""
         text = shown or self._render_template(call)
-        return (text.replace("\n", BREAK) or " ") if in_table else text  # without the space, `|{{a}}||` would be `|||`
+        return TEMPLATE + text.replace("\n", BREAK) if in_table else text  # so that `|{{a}}||` does not become `|||`
 
     def _in_table(self) -> bool:
         return self._is_open("{|") or self._is_open("<table")

@@ -20,6 +20,7 @@ PREFORMATTED = "\x06"  # before the placeholder of a `<pre>` block
 NOTE = "\x07"  # before the placeholder of a table note
 LINES = "\x08"  # before the placeholder of a block of lines: code, or the rows of a table
 BREAK = "\x0f"  # the end of a line inside a cell, where a newline could end the cell
+TEMPLATE = "\x10"  # before the text of a template in a table
 BOX = "\x0e"  # before the placeholder of the rows of an infobox
 
 PLACEHOLDER = re.compile(f"{_START}(\\d+){_END}")
@@ -66,6 +67,11 @@ def store_code(content: str, stored: list[str]) -> str:
     return f"\n{LINES}{store(code, stored)}\n" if code else ""
 
 
+def store_preformatted(content: str, stored: list[str]) -> str:
+    """Store the content of a `<pre>` block and return its placeholder, or nothing if it is blank."""
+    return f"\n{PREFORMATTED}{store(content.strip(chr(10)), stored)}\n" if content.strip() else ""
+
+
 def render_element(name: str, attributes: str, content: str, stored: list[str]) -> str:
     """Return what replaces an extension element in wikitext that becomes plain text."""
     if name in CODE_ELEMENTS and "inline" not in attributes:
@@ -73,8 +79,7 @@ def render_element(name: str, attributes: str, content: str, stored: list[str]) 
     if name in _INVISIBLE or not content:
         return OMITTED_LINE if name == "gallery" else ""
     if name == "pre":
-        placeholder = store(content.strip("\n"), stored)
-        return f"\n{PREFORMATTED}{placeholder}\n"
+        return store_preformatted(content, stored)
     return store(make_formula(content) if name in FORMULA_ELEMENTS else content, stored)
 
 

@@ -1,21 +1,31 @@
 """A table's wikitext in, the lines of its rows out."""
 
+import html
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ragqa.text.table_rows import INFOBOX, LINK_BOX, Cell, cell_text, table_block
-from ragqa.text.wikitext_elements import BLOCK_PLACEHOLDER, BREAK, LIST, OMITTED_LINE, PLACEHOLDER, PREFORMATTED, parse
+from ragqa.text.table_rows import INFOBOX, LINK_BOX, Cell, cell_text, read_span, table_block
+from ragqa.text.wikitext_elements import (
+    BLOCK_PLACEHOLDER,
+    BREAK,
+    LIST,
+    OMITTED_LINE,
+    PLACEHOLDER,
+    PREFORMATTED,
+    TEMPLATE,
+    parse,
+)
 
 NO_TEXT = re.compile(r"\s*(?:file|image|category|media)\s*:", re.IGNORECASE)  # links to these show none
 
 _OWN_LINE = re.compile(rf"\n({BLOCK_PLACEHOLDER.pattern}|{PREFORMATTED}{PLACEHOLDER.pattern})\n")
-_ATTRIBUTES = re.compile(  # before the text of a template, which gives the "|" after them
-    r"""(?:\s*\b(?:colspan|rowspan|style|class|bgcolor|align|valign|width|height|scope|nowrap|data-sort-value)\s*=\s*"""
-    r"""(?:"[^"]*"|[^\s"|]+))+\s*\|?\s*""",
+_ATTRIBUTES = re.compile(  # before a "|", or before the text of a template, which gives the "|" in MediaWiki
+    rf"""(?:\s*\b(?:colspan|rowspan|style|class|bgcolor|align|valign|width|height|scope|nowrap|data-sort-value)\s*=\s*"""
+    rf"""(?:"[^"]*"|[^\s"|{TEMPLATE}]+(?=[\s|{TEMPLATE}])))+\s*[|{TEMPLATE}]""",
     re.IGNORECASE,
 )
-_BOLD = re.compile(r"\s*'''.*'''\s*", re.DOTALL)
+_BOLD = re.compile(rf"[\s{TEMPLATE}]*'''.*'''\s*", re.DOTALL)
 
 
 def write_table(wikitext: str, stored: list[str]) -> str:
@@ -34,9 +44,9 @@ def write_table(wikitext: str, stored: list[str]) -> str:
     return table_block(caption, filter(None, rows), stored, is_box=is_box)
 
 
-def one_line(wikicode: Any, stored: Sequence[str] = (), *, is_heading: bool = True) -> str:
+def one_line(wikicode: Any, stored: Sequence[str], *, is_heading: bool = True) -> str:
     """Return parsed wikitext as one line without markup, templates, tables and blocks of code."""
-    return cell_text(_text(wikicode, stored), is_heading=is_heading)
+    return cell_text(_text(wikicode, stored).replace(TEMPLATE, ""), is_heading=is_heading)
 
 
 def _text(wikicode: Any, stored: Sequence[str]) -> str:
@@ -60,17 +70,13 @@ def _read_rows(nodes: Iterable[Any], rows: list[list[Cell]], stored: Sequence[st
 
 def _cell(node: Any, stored: Sequence[str]) -> Cell:
     is_heading = _tag(node) == "th"
-    text = one_line(node.contents, stored, is_heading=is_heading) if node.contents is not None else ""
-    columns, rows = _number(node, "colspan"), _number(node, "rowspan")
+    text = _text(node.contents, stored) if node.contents is not None else ""
+    columns, rows = read_span(_attribute(node, "colspan")), read_span(_attribute(node, "rowspan"))
     if left := _ATTRIBUTES.match(text):
         text = text[left.end() :]
-        columns = next((int(n) for n in re.findall(r"colspan\s*=\s*\"?(\d{1,3})", left[0])), columns)
+        columns = next(map(read_span, re.findall(r"colspan\s*=\s*\"?(\d{1,3})", left[0])), columns)
+    text = cell_text(text.replace(TEMPLATE, ""), is_heading=is_heading)
     return Cell(text, is_heading, columns, rows, is_bold=bool(_BOLD.fullmatch(str(node.contents))))
-
-
-def _number(node: Any, name: str) -> int:
-    value = _attribute(node, name).strip()
-    return int(value) if value.isdecimal() and len(value) < 6 else 1
 
 
 def _attribute(node: Any, name: str) -> str:
@@ -86,7 +92,7 @@ def _node_text(node: Any, stored: Sequence[str]) -> str:
     if kind == "Text":
         return PLACEHOLDER.sub(lambda m: stored[int(m[1])], BLOCK_PLACEHOLDER.sub("\n", str(node)))
     if kind == "HTMLEntity":
-        return str(node.normalize())
+        return html.unescape(str(node))  # never half of a surrogate pair, which no file can hold
     if kind == "Wikilink":
         return "" if NO_TEXT.match(str(node.title)) else _text(node.text or node.title, stored)
     if kind == "ExternalLink":

@@ -12,9 +12,10 @@ _TEXT_ARGUMENT = {"em": 1, "lang": 2, "math": 1, "mvar": 1, "nobr": 1, "nowrap":
 
 _INFOBOX = re.compile(r"\s*(?:infobox\b|[^|{}\n]{1,60}[ _]infobox\s*(?:\||$))", re.IGNORECASE)
 _NO_FACT = re.compile(  # parameters of infoboxes that hold pictures, layout and settings
-    r"(?:.* )?(?:image|logo|icon|photo|picture|screenshot|signature|map|pushpin|alt|caption|upright|background|colou?r|"
-    r"border)\d*(?: .*)?|.*style\d*|(?:body|above|label|data|row|header|title)? ?class\d*|"
-    r"(?:header|label|title|above|below|child|module|width|align|bg|qid|nocat|embed|footnotes?)\d*|(?:hide|show|collaps|suppress|autoheader|italic|fetch|onlysource|noicon).*|"
+    r"(?:.* )?(?:image|logo|icon|photo|picture|screenshot|signature|map|pushpin|alt|caption|upright|background|"
+    r"border)\d*(?: .*)?|.+ colou?r\d*|colou?r .*|.*style\d*|(?:body|above|label|data|row|header|title) ?class\d*|"
+    r"(?:header|label|title|above|below|child|module|width|align|bg|qid|nocat|embed|footnotes?)\d*|"
+    r"(?:hide|show|collaps|suppress|autoheader|italic|fetch|onlysource|noicon).*|"
     r"(?:lat|long)[dms]?|lat ?ns|long ?ew",
     re.IGNORECASE,
 )
@@ -25,7 +26,10 @@ _LABELS = (  # of a value and of its label: `leader_title1` says what `leader_na
     ("name", "type"),
     ("date", "event"),
 )
-_FILE = re.compile(r"[^\n]+\.(?:svg|png|jpe?g|gif|webp|tiff?|ogg|ogv|webm|pdf)", re.IGNORECASE)
+_NO_VALUE = re.compile(  # names of files, and colours in digits
+    r"[^\n]+\.(?:svg|png|jpe?g|gif|webp|tiff?|ogg|ogv|webm|pdf)|#[0-9a-f]{3,8}", re.IGNORECASE
+)
+_RANGES = frozenset("to - – and or by x × * & + ± +/-".split())  # between two numbers
 _MONTHS = ("January February March April May June July August September October November December").split()
 
 
@@ -82,9 +86,9 @@ def _parameters(call: str) -> list[tuple[str, Any]]:
 
 
 def _fact(value: Any, stored: Sequence[str]) -> str:
-    """Return the value of a parameter on one line, or nothing for the name of a file."""
+    """Return the value of a parameter on one line, or nothing for the name of a file or a colour in digits."""
     text = one_line(value, stored, is_heading=False)
-    return "" if _FILE.fullmatch(text) else text
+    return "" if _NO_VALUE.fullmatch(text) else text
 
 
 def _first(values: Sequence[str]) -> str:
@@ -101,6 +105,14 @@ def _address(values: Sequence[str]) -> str:
 
 def _words(values: Sequence[str]) -> str:
     return " ".join(values[:2])
+
+
+def _quantity(values: Sequence[str]) -> str:
+    """Return a quantity with its unit: "5 km" for 5, km, and "5 to 6 km" for 5, to, 6, km."""
+    end = 2
+    while values[end - 1 : end] and values[end - 1] in _RANGES:
+        end += 2
+    return " ".join(values[:end]).replace(" - ", "–").replace(" – ", "–")
 
 
 def _lines(values: Sequence[str]) -> str:
@@ -124,11 +136,14 @@ _DATES = "start date|end date|birth date|death date|film date|start date and age
 _CELL_TEMPLATES: dict[str, Callable[[Sequence[str]], str]] = {
     **dict.fromkeys(("plainlist", "flatlist", "hlist", "ubl", "unbulleted list", "bulleted list"), _lines),
     **dict.fromkeys((*_DATES.split("|"), "release date", "release date and age", "dts", "birth year and age"), _date),
-    **dict.fromkeys(("small", "nobold", "big", "abbr", "ipa", "flag", "nts", "val", "c.", "sronly", "center"), _first),
+    **dict.fromkeys(("small", "nobold", "big", "abbr", "ipa", "flag", "nts", "sronly", "center"), _first),
     "sort": _last_of,
     "url": _address,
-    **dict.fromkeys(("sortname", "convert", "cvt"), _words),
-    "circa": lambda values: f"c. {_first(values)}",
+    **dict.fromkeys(("convert", "cvt"), _quantity),
+    "sortname": _words,
+    **dict.fromkeys(
+        ("circa", "c."), lambda values: f"c. {_first(values)}"
+    ),  # not "val": its unit and exponent have names
     "tick": _said("yes"),
     "cross": _said("no"),
     **{

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ragqa.text.wikitext import extract_text
 from ragqa.wiki.dump_file import Entry, Site, open_dump
-from ragqa.wiki.importer import ImportReport, Request, check_file, check_request, run_import
+from ragqa.wiki.importer import ImportReport, make_request, run_import
 from ragqa.wiki.links import Names
 
 _DISAMBIGUATION = re.compile(
@@ -45,11 +45,7 @@ def import_dump(
     journal then keeps all pages that have been read.
     """
     dump = Path(dump)
-    request = Request(
-        tuple(categories), depth, tuple(titles), tuple(include), tuple(exclude), tuple(namespaces), index_url
-    )
-    check_file(dump, "a dump")
-    check_request(request)
+    request = make_request(dump, "a dump", categories, depth, titles, include, exclude, namespaces, index_url)
     return run_import(_DumpFile(dump), Path(out), request, progress)
 
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import sqlite3
 import time
 import warnings
 from collections import Counter
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import IO, Protocol
 from urllib.parse import quote
 
-from ragqa.errors import FallbackWarning, InputError
+from ragqa.errors import FallbackWarning, InputError, locate
 from ragqa.records import Page
 from ragqa.storage.json_lines import (
     LONGEST_LINE,
@@ -87,7 +88,7 @@ class WikiFile(Protocol):
         """Return the form in which the wiki writes titles, links and categories."""
 
     def complete(self, entry: Entry) -> Entry:
-        """Return an entry with its text, if `open` yields entries without."""
+        """Return an entry with its text, if `open` yields entries without, or with the flaw that keeps it from being read."""
 
     def reason_to_skip(self, entry: Entry) -> str:
         """Return why an entry is no article, or "" if it is one. Its title does not count."""
@@ -115,19 +116,34 @@ def run_import(source: WikiFile, out: Path, request: Request, progress: bool) ->
     return work.report()
 
 
-def check_file(path: Path, what: str) -> None:
+def make_request(
+    path: Path,
+    what: str,
+    categories: Iterable[str],
+    depth: int,
+    titles: Iterable[str],
+    include: Iterable[str],
+    exclude: Iterable[str],
+    namespaces: Iterable[str],
+    index_url: str | None,
+) -> Request:
+    """Return the request of an import of a file. Raises `InputError` before the first reading for what would fail after it."""
+    request = Request(
+        tuple(categories), depth, tuple(titles), tuple(include), tuple(exclude), tuple(namespaces), index_url
+    )
+    _check_file(path, what)
+    if depth < 0:
+        raise InputError(f"depth is {depth}; at least 0 is needed")
+    make_filter(request.include, request.exclude)
+    return request
+
+
+def _check_file(path: Path, what: str) -> None:
     """Raise `InputError` if a path names no file that can be read twice."""
     if is_input(path) and not path.is_file():
         raise InputError(f"{path} is a pipe, and {what} is read twice; save it to a file first")
     if not path.is_file():
         raise InputError(f"{path} is not a file")
-
-
-def check_request(request: Request) -> None:
-    """Raise `InputError` before the first reading for what would fail after it."""
-    if request.depth < 0:
-        raise InputError(f"depth is {request.depth}; at least 0 is needed")
-    make_filter(request.include, request.exclude)
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +249,15 @@ class _Import:
         return subcategories, targets
 
     def take(self, entry: Entry, append: Callable[[bytes], None]) -> None:
-        """Import a page if it is wanted."""
+        """Import a page if it is wanted. A page that causes an unexpected error is failed, and the error is the reason."""
+        try:
+            self._take(entry, append)
+        except (OSError, sqlite3.Error, MemoryError, Warning):  # they concern the whole import
+            raise
+        except Exception as error:  # of one page, whose markup is not trusted; the others shall come
+            self._note(entry.title, Outcome(entry.title, "failed", reason=f"it cannot be read: {locate(error)}"))
+
+    def _take(self, entry: Entry, append: Callable[[bytes], None]) -> None:
         asked = entry.title in self._titles
         if self._needs_text(entry, asked):
             entry = self._source.complete(entry)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ragqa.errors import InputError, warn_of_fallback
-from ragqa.wiki.importer import ImportReport, Request, check_file, check_request, run_import
+from ragqa.wiki.importer import ImportReport, make_request, run_import
 from ragqa.wiki.zim_file import ZimFile
 
 _SAMPLE = 200  # articles that are searched for categories
@@ -34,11 +34,7 @@ def import_zim(
     page that is damaged is failed if it is wanted, else skipped.
     """
     zim = Path(zim)
-    request = Request(
-        tuple(categories), depth, tuple(titles), tuple(include), tuple(exclude), tuple(namespaces), index_url
-    )
-    check_file(zim, "a ZIM file")
-    check_request(request)
+    request = make_request(zim, "a ZIM file", categories, depth, titles, include, exclude, namespaces, index_url)
     source = ZimFile(zim)
     if request.categories and not source.has_categories(_SAMPLE):
         raise InputError(

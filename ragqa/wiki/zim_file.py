@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from ragqa.errors import InputError, check_extra, first_line
+from ragqa.errors import InputError, check_extra, first_line, locate
 from ragqa.text.wiki_html import Article
 from ragqa.wiki.dump_file import LONGEST_TEXT, Entry, Site
 from ragqa.wiki.links import Names
@@ -77,6 +77,12 @@ class ZimFile:
             article = _parse(html)
         except (RuntimeError, UnicodeDecodeError, InputError) as error:
             return replace(entry, flaw=f"it cannot be read: {first_line(error)}")
+        try:
+            return self._with_text(entry, html, article)
+        except Exception as error:  # the HTML is not trusted; the other pages shall come
+            return replace(entry, flaw=f"it cannot be read: {locate(error)}")
+
+    def _with_text(self, entry: Entry, html: str, article: Article) -> Entry:
         if redirect := article.redirect():
             return replace(entry, redirect=redirect)
         revision, stated = article.revision(entry.title), article.namespace()
