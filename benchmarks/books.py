@@ -56,6 +56,7 @@ TUNED: Mapping[str, Sequence[float]] = {
     "bm25": (0, 0.2, 0.4, 0.8),
     "otherwise": (0, 0.25, 0.5, 1, 2),
     "likelihood": (0, 0.3, 0.6, 1),
+    "discount": (0, 0.25, 0.5, 0.75, 1),
 }
 
 Score = Callable[[Candidates, Sequence[Book]], np.ndarray]

@@ -39,7 +39,8 @@ class Weights:
 
     `genres` and `bm25` are relative to popularity (= 1). `otherwise` is the weight of these three together, relative to shared
     readers (= 1). `likelihood` and `reranker` are the weights of the whole likelihood and of the reranker's logit in the final
-    score; if `reranker` is 0, the reranker reads nothing.
+    score; if `reranker` is 0, the reranker reads nothing. `discount` says how shared readers are counted: 0 by their number,
+    which puts books that everybody has read into every list, 1 by the cosine.
     """
 
     genres: float = 0.6
@@ -47,6 +48,7 @@ class Weights:
     otherwise: float = 0.5
     likelihood: float = 0.6
     reranker: float = 1.0
+    discount: float = 0.5
 
 
 WEIGHTS = Weights()
@@ -80,7 +82,7 @@ class Recommender:
         self._shares = genre_shares(self._all)
         self._genres = _GenreVectors(self._all, self._shares)
         self._rated: np.ndarray = (shelf.tastes != 0).any(axis=1)
-        self._tastes = _discounted(shelf.tastes)
+        self._tastes = _discounted(shelf.tastes, weights.discount)
         self._popularity = _standardize(_logarithms(self._all))
 
     @classmethod
@@ -300,12 +302,12 @@ def _filled(shared: "np.ndarray", rated: "np.ndarray", likelihoods: "np.ndarray"
     return filled
 
 
-def _discounted(tastes: "np.ndarray") -> "np.ndarray":
-    """Divide vectors by the square roots of their lengths, which grow with the number of readers: shape (books, rank)."""
+def _discounted(tastes: "np.ndarray", discount: float) -> "np.ndarray":
+    """Divide vectors by a power of their lengths, which grow with the number of readers: shape (books, rank)."""
     import numpy as np
 
     lengths = np.linalg.norm(tastes, axis=1, keepdims=True)
-    discounted: np.ndarray = tastes / np.sqrt(np.where(lengths > 0, lengths, 1))
+    discounted: np.ndarray = tastes / np.where(lengths > 0, lengths, 1) ** discount
     return discounted
 
 
