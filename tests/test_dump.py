@@ -1,10 +1,8 @@
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
-import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -17,6 +15,7 @@ from crawls import crawl_into
 from exports import TIMESTAMP, export, many, page, revision, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imports import assert_goes_on_where_it_was_killed
 from wiki import MEDIAWIKI, Wiki
 
 from ragqa.cli import main
@@ -309,23 +308,7 @@ def whole(large: Path) -> bytes:
 
 
 def test_goes_on_where_it_was_killed(large: Path, whole: bytes, out: Path) -> None:
-    journal = Path(f"{out}.partial")
-    code = "import sys; from ragqa.cli import main; sys.exit(main(sys.argv[1:]))"
-    lengths = [0]
-    while not out.exists():
-        with subprocess.Popen(
-            [sys.executable, "-c", code, "import-dump", str(large), "--out", str(out)], stdout=subprocess.DEVNULL
-        ) as process:
-            least = lengths[-1] + len(whole) // 5
-            while process.poll() is None and (not journal.exists() or journal.stat().st_size < least):
-                time.sleep(0.002)
-            if process.poll() is None:
-                os.kill(process.pid, signal.SIGKILL)
-        lengths.append(journal.stat().st_size if journal.exists() else len(whole))
-        assert lengths[-1] > lengths[-2]
-    assert len(lengths) > 3
-    assert out.read_bytes() == whole
-    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    assert_goes_on_where_it_was_killed("import-dump", large, out, whole, least_tries=3)
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,8 @@
-import os
 import random
 import re
 import shlex
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from hypothesis import strategies as st
 pytest.importorskip("libzim", reason="pip install libzim")
 pytest.importorskip("selectolax", reason="pip install selectolax")
 
+from imports import assert_goes_on_where_it_was_killed
 from zims import DAY, METADATA, Entry, article, many, write_zim
 
 from ragqa.cli import main
@@ -213,23 +211,7 @@ def whole(large: Path) -> bytes:
 
 
 def test_goes_on_where_it_was_killed(large: Path, whole: bytes, out: Path) -> None:
-    journal = Path(f"{out}.partial")
-    code = "import sys; from ragqa.cli import main; sys.exit(main(sys.argv[1:]))"
-    lengths = [0]
-    while not out.exists():
-        with subprocess.Popen(
-            [sys.executable, "-c", code, "import-zim", str(large), "--out", str(out)], stdout=subprocess.DEVNULL
-        ) as process:
-            least = lengths[-1] + len(whole) // 5
-            while process.poll() is None and (not journal.exists() or journal.stat().st_size < least):
-                time.sleep(0.002)
-            if process.poll() is None:
-                os.kill(process.pid, signal.SIGKILL)
-        lengths.append(journal.stat().st_size if journal.exists() else len(whole))
-        assert lengths[-1] > lengths[-2]
-    assert len(lengths) > 2
-    assert out.read_bytes() == whole
-    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    assert_goes_on_where_it_was_killed("import-zim", large, out, whole, least_tries=2)
 
 
 class interrupted:  # noqa: N801
