@@ -39,7 +39,7 @@ from ragqa.recipes.books.build import UNIFORM, Books, BooksConfig, build, sizes
 from ragqa.recipes.books.candidates import Candidates, Source, draw
 from ragqa.recipes.books.library import Book, Library, read_books, starter_file, tastes_file
 from ragqa.recipes.books.readers import profiles
-from ragqa.recipes.books.recommend import BUNDLED, CANDIDATES, WEIGHTS, Recommender, Weights, choose
+from ragqa.recipes.books.recommend import BUNDLED, CANDIDATES, STARTER_WEIGHTS, WEIGHTS, Recommender, Weights, choose
 from ragqa.recipes.books.shelf import Shelf
 from ragqa.recipes.books.tastes import RANK, counterparts, learn, learn_for, read_tastes, write_tastes
 from ragqa.records import Hit, Passage
@@ -56,6 +56,7 @@ TUNED: Mapping[str, Sequence[float]] = {
     "bm25": (0, 0.2, 0.4, 0.8),
     "otherwise": (0, 0.25, 0.5, 1, 2),
     "likelihood": (0, 0.3, 0.6, 1),
+    "reranker_beside_ratings": (0, 0.1, 0.3, 0.5, 1),
     "discount": (0, 0.25, 0.5, 0.75, 1),
 }
 
@@ -99,15 +100,21 @@ def main() -> None:
         write_tastes(tastes_file(options.learn), vectors.astype(np.float16), own.values())
         print(f"{int(vectors.any(axis=1).sum())} of {len(own)} books were rated")
         return
-    for group, learned in ((books, tastes), (shipped(books, options.candidates), bundled_tastes)):
+    for group, vectors, weights in groups(books, options.candidates):
         names = [name for name in options.set if name in group.sets]
-        systems = all_systems(group.source, learned(group.source), options) if names else {}
+        systems = all_systems(group.source, vectors, weights, options) if names else {}
         for name in names:
             print(f"{name}: {sizes(group)[name]}\n")
             print(table(measured(name, group, systems)) + "\n", flush=True)
 
 
-def all_systems(source: Source, vectors: np.ndarray, options: argparse.Namespace) -> dict[str, Score]:
+def groups(books: Books, candidates: int) -> list[tuple[Books, np.ndarray, Weights]]:
+    """Return the sets of goodbooks-10k and of the bundled library, each with the vectors and weights of its recommender."""
+    own = shipped(books, candidates)
+    return [(books, tastes(books.source), WEIGHTS), (own, bundled_tastes(own.source), STARTER_WEIGHTS)]
+
+
+def all_systems(source: Source, vectors: np.ndarray, weights: Weights, options: argparse.Namespace) -> dict[str, Score]:
     """Return all systems for a library by their names in the tables."""
     systems = baselines(source, options.seed)
     if not options.quick:
@@ -115,13 +122,18 @@ def all_systems(source: Source, vectors: np.ndarray, options: argparse.Namespace
         systems |= {name: embedder(Embedder.load(model), source) for name, model in models.items()}
     systems |= collaborative(source)
     unread = remembering(BUNDLED)
-    systems["likelihood"] = product(recommender(source, vectors, unread, weights=replace(WEIGHTS, reranker=0)))
+    systems["likelihood"] = product(recommender(source, vectors, unread, weights=without_reranker(weights)))
     for path in options.model:
         model, name = remembering(path), Path(path).name
         systems[f"{name} + collaborative filtering"] = fused(reranker(model), systems["collaborative filtering"])
         systems[name] = reranker(model)
-        systems[f"recommender with {name}"] = product(recommender(source, vectors, model))
+        systems[f"recommender with {name}"] = product(recommender(source, vectors, model, weights=weights))
     return systems
+
+
+def without_reranker(weights: Weights) -> Weights:
+    """Return the weights with which the reranker reads nothing."""
+    return replace(weights, reranker=0, reranker_beside_ratings=0)
 
 
 def shipped(books: Books, candidates: int) -> Books:
@@ -345,24 +357,26 @@ def wishes(source: Source, readers: Sequence[Candidates]) -> list[Set[str]]:
 
 
 def tuned(books: Books) -> Iterator[str]:
-    """Yield a row for each setting and value: MAP and nDCG@10 of the sets of `eval`, nDCG@10 of the first ten of all books."""
+    """Yield a row for each setting and value: MAP and nDCG@10 of the sets of `eval`, nDCG@10 of the first ten of all books.
+
+    The last column is of the bundled library, whose vectors have the dimensions that they were saved with.
+    """
     model, source, readers = remembering(BUNDLED), books.source, books.sets["eval-library"]
     kinds, wanted = [name for name in books.sets if name.startswith("eval")], wishes(source, readers)
-    yield "| setting | value |" + "".join(f" {name} |" for name in kinds) + " all books |"
-    yield "|---" * (len(kinds) + 3) + "|"
-    vectors = tastes(source)
+    yield "| setting | value |" + "".join(f" {name} |" for name in kinds) + " all books | eval-shipped |"
+    yield "|---" * (len(kinds) + 4) + "|"
+    (_, vectors, _), (starter, starter_vectors, _) = groups(books, BooksConfig().candidates)
     for setting, value in ((setting, value) for setting, values in TUNED.items() for value in values):
-        own = recommender(
-            source,
-            tastes(source, int(value)) if setting == "rank" else vectors,
-            model,
-            int(value) if setting == "candidates" else CANDIDATES,
-            replace(WEIGHTS, **{setting: value}) if hasattr(WEIGHTS, setting) else WEIGHTS,
-        )
-        found = [means(product(own), name, books) for name in kinds]
-        sets = " | ".join(f"{mean['AP']:.3f} / {mean['nDCG@10']:.3f}" for mean in found)
+        changed = {setting: value} if hasattr(WEIGHTS, setting) else {}
+        number = int(value) if setting == "candidates" else CANDIDATES
+        learned = tastes(source, int(value)) if setting == "rank" else vectors
+        own = recommender(source, learned, model, number, replace(WEIGHTS, **changed))
+        its = recommender(starter.source, starter_vectors, model, number, replace(STARTER_WEIGHTS, **changed))
+        found = [means(product(own), name, books) for name in kinds] + [means(product(its), "eval-shipped", starter)]
+        sets = [f"{mean['AP']:.3f} / {mean['nDCG@10']:.3f}" for mean in found]
         lists = [[one.book for one in own.recommend(c.profile.favourites, k=NAMED)] for c in readers]
-        yield f"| {setting} | {value:g} | {sets} | {quality(lists, wanted)[-1].mean:.3f} |"
+        sets.insert(len(kinds), f"{quality(lists, wanted)[-1].mean:.3f}")
+        yield f"| {setting} | {value:g} | {' | '.join(sets)} |"
 
 
 def means(score: Score, name: str, books: Books) -> dict[str, float]:

@@ -295,6 +295,30 @@ def test_the_starter_library_s_vectors_are_those_of_its_books(title: str, near: 
     assert (products > products[titles.index(near)]).sum() < 5
 
 
+def test_beside_ratings_the_reranker_reads_nothing_of_the_starter_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, load = [], Reranker.load
+
+    def loading(source: Path) -> Reranker:
+        loaded.append(source)
+        return load(source)
+
+    monkeypatch.setattr(Reranker, "load", loading)
+    recommender = Recommender.open()
+    books = list(recommender.books.values())
+    unrated = books[int(read_tastes(tastes_file(starter_file()), books).any(axis=1).argmin())]
+    recommender.recommend(["The Hobbit", unrated])
+    assert loaded == []
+    first = recommender.recommend([unrated])
+    assert recommender.recommend([unrated]) == first
+    assert loaded == [BUNDLED]
+
+
+def test_a_reranker_that_is_named_reads_the_starter_library() -> None:
+    favourites = ["The Hobbit", "Emma", "Dracula"]
+    named = [one.book.title for one in Recommender.open(reranker=BUNDLED).recommend(favourites)]
+    assert named != [one.book.title for one in Recommender.open().recommend(favourites)]
+
+
 def test_the_starter_library_is_recommended_from_by_taste() -> None:
     found = Recommender.open(reranker=BUNDLED).recommend(["The Hobbit", "Emma", "Dracula"])
     assert any(reason.startswith("shares readers with ") for one in found for reason in one.reasons)

@@ -3,16 +3,17 @@
 Candidates are found by a cheap score, the likelihood. It is the weighted sum of popularity (number of ratings), likeness of
 genres, and BM25 of the book's document for the reader's query, each standardized over the library. If the library has ratings
 (`tastes`), this sum counts half, and the readers that a book shares with the favourites are added, halfway between their number
-and the cosine, so that books which everybody has read do not lead every list. The final score is the
-reranker's logit plus the weighted likelihood. The weights and the number of candidates were tuned on other readers
-(benchmarks/books.md).
+and the cosine, so that books which everybody has read do not lead every list. The final score is the reranker's logit plus the
+weighted likelihood. In the bundled library, the reranker reads nothing if a favourite has ratings, because it makes such lists
+worse. The weights and the number of candidates were tuned on other readers (benchmarks/books.md).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol
 
 from ragqa.errors import InputError
 from ragqa.models.reranker import Reranker
@@ -39,8 +40,9 @@ class Weights:
 
     `genres` and `bm25` are relative to popularity (= 1). `otherwise` is the weight of these three together, relative to shared
     readers (= 1). `likelihood` and `reranker` are the weights of the whole likelihood and of the reranker's logit in the final
-    score; if `reranker` is 0, the reranker reads nothing. `discount` says how shared readers are counted: 0 by their number,
-    which puts books that everybody has read into every list, 1 by the cosine.
+    score, `reranker_beside_ratings` that of the logit if a favourite has ratings. If it is 0, the reranker reads nothing.
+    `discount` says how shared readers are counted: 0 by their number, which puts books that everybody has read into every list,
+    1 by the cosine.
     """
 
     genres: float = 0.6
@@ -48,10 +50,12 @@ class Weights:
     otherwise: float = 0.5
     likelihood: float = 0.6
     reranker: float = 1.0
+    reranker_beside_ratings: float = 1.0
     discount: float = 0.5
 
 
 WEIGHTS = Weights()
+STARTER_WEIGHTS = replace(WEIGHTS, reranker_beside_ratings=0.0)  # of the bundled library
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +67,33 @@ class Recommendation:
     reasons: tuple[str, ...]
 
 
+class Scorer(Protocol):
+    """Scores texts for a query, as `Reranker` does."""
+
+    def score(self, question: str, texts: Sequence[str]) -> "np.ndarray":
+        """Return the logits of the texts: float32, shape (len(texts),)."""
+
+
+class LateReranker:
+    """A reranker that is loaded when it first scores something. Safe to share between threads."""
+
+    def __init__(self, source: str | Path) -> None:
+        """`source` is that of `Reranker.load`."""
+        self._source, self._lock = source, Lock()
+        self._loaded: Reranker | None = None
+
+    def score(self, question: str, texts: Sequence[str]) -> "np.ndarray":
+        """Return the logits of the texts: float32, shape (len(texts),). Raises `ModelError` if it cannot be loaded."""
+        with self._lock:
+            self._loaded = self._loaded or Reranker.load(self._source)
+        return self._loaded.score(question, texts)
+
+
 class Recommender:
     """Recommends books. Safe to share between threads."""
 
     def __init__(
-        self, shelf: Shelf, reranker: Reranker, *, candidates: int = CANDIDATES, weights: Weights = WEIGHTS
+        self, shelf: Shelf, reranker: Scorer, *, candidates: int = CANDIDATES, weights: Weights = WEIGHTS
     ) -> None:
         """Rerank `candidates` books (at least 1), or more if more recommendations are asked for."""
         if candidates < 1:
@@ -91,10 +117,13 @@ class Recommender:
     ) -> "Recommender":
         """Open a library: a JSON Lines file or a folder of goodbooks-10k (`read_books`); by default the bundled library.
 
-        `reranker` is the folder of a model, by default the bundled one. Raises `InputError` and `ModelError`.
+        `reranker` is the folder of a model, by default the bundled one. With the bundled library, this one reads only what has
+        no ratings, and is loaded when it does. Raises `InputError` and `ModelError`.
         """
         from concurrent.futures import ThreadPoolExecutor
 
+        if library is None and reranker is None:
+            return cls(open_shelf(), LateReranker(BUNDLED), candidates=candidates, weights=STARTER_WEIGHTS)
         with ThreadPoolExecutor(1) as beside:
             loading = beside.submit(Reranker.load, BUNDLED if reranker is None else reranker)
             shelf = open_shelf(library)
@@ -144,7 +173,7 @@ class Recommender:
         likelihoods = self._likelihoods(favourites, asked)
         wanted = asked if genres else ()
         books = self._choose(likelihoods, favourites, max(k, self.candidates), same_series, wanted)
-        scores = self._scores(query, likelihoods, books)
+        scores = self._scores(favourites, query, likelihoods, books)
         ranked = sorted(zip(books, scores.tolist(), strict=True), key=lambda scored: (-scored[1], scored[0].id))[:k]
         sharing = {favourite.id: self._sharing(favourite) for favourite in favourites}
         return [
@@ -155,17 +184,21 @@ class Recommender:
     def score(self, favourites: Sequence[Book], books: Sequence[Book]) -> "np.ndarray":
         """Return the final scores that `recommend` ranks by, for books of the library: shape (books,)."""
         asked = self.genres(favourites)
-        return self._scores(tell(favourites, asked), self._likelihoods(favourites, asked), books)
+        return self._scores(favourites, tell(favourites, asked), self._likelihoods(favourites, asked), books)
 
     def find_candidates(self, favourites: Sequence[Book]) -> list[Book]:
         """Return the books that `recommend` reranks for these favourites, the likeliest first."""
         likelihoods = self._likelihoods(favourites, self.genres(favourites))
         return self._choose(likelihoods, favourites, self.candidates, same_series=False)
 
-    def _scores(self, query: str, likelihoods: "np.ndarray", books: Sequence[Book]) -> "np.ndarray":
+    def _scores(
+        self, favourites: Sequence[Book], query: str, likelihoods: "np.ndarray", books: Sequence[Book]
+    ) -> "np.ndarray":
         scores: np.ndarray = self._weights.likelihood * likelihoods[[self._places[book.id] for book in books]]
-        if self._weights.reranker:
-            scores += self._weights.reranker * self._reranker.score(query, [document(book) for book in books])
+        has_ratings = any(map(self._is_rated, favourites))
+        weight = self._weights.reranker_beside_ratings if has_ratings else self._weights.reranker
+        if weight:
+            scores += weight * self._reranker.score(query, [document(book) for book in books])
         return scores
 
     def _likelihoods(self, favourites: Sequence[Book], genres: Sequence[str]) -> "np.ndarray":
