@@ -25,8 +25,9 @@ WIKI := mediawiki micro-httpd php8.2-cgi php-cli php-sqlite3
 PYTEST = $(BIN)/pytest --all-packages --numprocesses $(CORES) --dist loadfile
 
 # what other versions of dependencies can break, in a few minutes: words and scores, stored files, the demo and its endpoints
-CORE := analyzer answer bm25 citations compare dense dump_file errors evaluate feedback omissions pages passages previous reranker starter stored_passages written demo_api
-LIGHT := crawl,demo,dump,evaluate,llm,mcp,test
+CORE := analyzer answer bm25 citations compare dense document_files document_folders dump_file errors evaluate feedback omissions \
+	pages passages pdf previous reranker starter stored_passages tables written zim demo_api
+LIGHT := crawl,demo,documents,dump,evaluate,llm,mcp,parquet,test,zim
 
 .PHONY: demo dev test test-all test-stress test-browser test-wiki test-most coverage test-lowest test-newest core checks bench figures debian format clean
 
