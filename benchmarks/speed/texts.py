@@ -45,11 +45,11 @@ def some_passages(pages: Path | None, count: int) -> list[Passage]:
 
 
 def some_questions(pages: Path | None, count: int) -> list[str]:
-    """So many questions: the starter corpus's own, or questions generated from the pages."""
+    """So many questions: the starter corpus's own, or questions generated from the passages that are searched."""
     if pages is None:
         questions = list(read_starter_graded().questions.values())
     else:
-        passages = real_passages(pages)
+        passages = searched_passages(pages)  # of other passages, a question could have no word in them
         generator = QuestionGenerator(passages, ("what", "how", "explain", "difference"))
         questions = list(dict.fromkeys(q.text for p in passages for q in generator.questions(p)))
     random.Random(42).shuffle(questions)
