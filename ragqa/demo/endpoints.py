@@ -37,7 +37,7 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
         Wikipedia's article on the topic, which it does not quote.
 
         Args:
-            question: The question, in English, at most 2,000 characters.
+            question: The question, in the language of the passages, at most 2,000 characters.
             k: The number of passages to return, from 1 to 20.
             corpus: The name of the corpus to search; empty for the first one.
 
@@ -54,7 +54,7 @@ def add_endpoints(corpora: Mapping[str, Corpus], limits: Mapping[str, Any]) -> N
         Wikipedia's article on the topic, which it does not quote.
 
         Args:
-            question: The question, in English, at most 2,000 characters.
+            question: The question, in the language of the passages, at most 2,000 characters.
             k: The number of passages to return with the answer, from 1 to 20.
             corpus: The name of the corpus to search; empty for the first one.
             threshold: The probability of the best passage, from 0 to 1, below which there is no answer.

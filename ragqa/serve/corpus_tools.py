@@ -25,7 +25,7 @@ INSTRUCTIONS = (
 )
 SUGGESTED, ALIKE = 3, 75  # titles to suggest instead of an unknown one, and their least similarity, from 0 to 100
 
-_QUESTION = f"The question, in English, at most {MAX_QUESTION_CHARS:,} characters."
+_QUESTION = f"The question, in the language of the passages, at most {MAX_QUESTION_CHARS:,} characters."
 
 _WHERE = (
     'A filter by metadata or fields of the passages, such as {"title": "Dropout"} or {"date>=": "2024-01-31"}; a list of '
