@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ragqa import Reranker
 from ragqa.errors import ModelError
 from ragqa.models import reranker as rerank
-from ragqa.models.embedder import BUNDLED, Embedder
+from ragqa.models.embedder import BUNDLED, BUNDLED_BY_SOURCE, FAST, Embedder
 from ragqa.storage.checksums import SEAL
 
 TEXTS = [
@@ -21,15 +21,18 @@ TEXTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def bundled() -> Embedder:
-    return Embedder.load()
+WIDTHS = {"": 384, FAST: 256}
+
+
+@pytest.fixture(scope="module", params=WIDTHS)
+def bundled(request: pytest.FixtureRequest) -> Embedder:
+    return Embedder.load(request.param)
 
 
 def test_vectors_have_unit_length_and_near_meanings_are_near(bundled: Embedder) -> None:
     vectors = bundled.embed(TEXTS)
     assert vectors.dtype == np.float32
-    assert vectors.shape == (len(TEXTS), 384)
+    assert vectors.shape == (len(TEXTS), WIDTHS[bundled.source])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
     assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.2
 
@@ -48,7 +51,7 @@ def test_progress_counts_every_text(bundled: Embedder) -> None:
 
 
 def test_no_texts_give_no_vectors(bundled: Embedder) -> None:
-    assert bundled.embed([]).shape == (0, 384)
+    assert bundled.embed([]).shape == (0, WIDTHS[bundled.source])
 
 
 def test_threads_share_one_model(bundled: Embedder) -> None:
@@ -61,12 +64,12 @@ def test_threads_share_one_model(bundled: Embedder) -> None:
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=200))
 def test_any_text_has_a_vector(bundled: Embedder, text: str) -> None:
-    assert np.isfinite(bundled.embed([text])).all()
+    np.testing.assert_allclose(np.linalg.norm(bundled.embed([text])), 1, atol=1e-3)
 
 
 def test_the_identity_is_that_of_the_weights(tmp_path: Path, bundled: Embedder) -> None:
     folder = tmp_path / "model"
-    shutil.copytree(BUNDLED, folder, ignore=shutil.ignore_patterns(SEAL))
+    shutil.copytree(BUNDLED_BY_SOURCE[bundled.source], folder, ignore=shutil.ignore_patterns(SEAL))
     assert Embedder.load(folder).identity == bundled.identity
     assert Embedder.load(folder).source == str(folder)
     weights = folder / "openvino/openvino_model.bin"
@@ -74,6 +77,24 @@ def test_the_identity_is_that_of_the_weights(tmp_path: Path, bundled: Embedder) 
     with (folder / "openvino/openvino_model.bin").open("ab") as file:
         file.write(b"\x01")
     assert Embedder.load(folder).identity != bundled.identity
+
+
+def test_the_fast_embedder_knows_words_and_not_their_order() -> None:
+    fast = Embedder.load(FAST)
+    one, same, other = fast.embed(["dogs bite men", "men bite dogs", "cats eat fish"])
+    assert one @ same > 0.999
+    assert one @ other < 0.9
+
+
+def test_cosines_are_alike_if_one_embedder_taught_the_other(word_embedder: Embedder) -> None:
+    default, fast = Embedder.load(), Embedder.load(FAST)
+    assert default.is_default
+    assert not fast.is_default
+    assert fast.is_bundled
+    assert fast.is_like(default.identity)
+    assert default.is_like(fast.identity)
+    assert not word_embedder.is_like(default.identity)
+    assert word_embedder.is_like(word_embedder.identity)
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from ragqa.errors import CorpusError, FallbackWarning, IndexStoreError, InputErr
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
 from ragqa.index.folder import IndexReport, build_index, open_index, save_index, update_index
-from ragqa.models.embedder import BUNDLED, Embedder
+from ragqa.models.embedder import BUNDLED, FAST, Embedder
 from ragqa.records import Passage
 from ragqa.search.retriever import Retriever
 from ragqa.storage.generations import current
@@ -73,6 +73,27 @@ def test_the_manifest_says_what_the_index_is_made_of(index: Path) -> None:
     assert {"ragqa", "numpy", "openvino"} < opened.manifest["versions"].keys()
     assert (current(index) / "pages.json").read_text() == '{"Dropout": 7, "Bagging": null}\n'
     assert not list(index.rglob("*.pkl"))
+
+
+def test_an_index_finds_the_fast_embedder_by_its_name(tmp_path: Path) -> None:
+    build_index(tmp_path / "index", PASSAGES, embedder=Embedder.load(FAST))
+    (tmp_path / "index").rename(tmp_path / "moved")
+    retriever = Retriever.open(tmp_path / "moved")  # without a warning: the reranker's calibration fits
+    assert retriever.dense
+    assert retriever.dense.embedder.source == FAST
+    assert retriever.search("what is bagging?", 1)[0].probability is not None
+    assert update_index(tmp_path / "moved", remove=["Bagging"]).removed == ("Bagging",)
+    with pytest.raises(IndexStoreError, match="was made with another embedder"):
+        open_index(tmp_path / "moved", embedder=Embedder.load())
+
+
+def test_a_new_version_of_the_fast_embedder_is_told_with_the_command_that_helps(tmp_path: Path) -> None:
+    fast = Embedder.load(FAST)
+    build_index(tmp_path / "index", PASSAGES, embedder=Embedder(fast._engine, FAST, "0123456789abcdef"))
+    with pytest.raises(IndexStoreError, match="another embedder.*ragqa update"):
+        open_index(tmp_path / "index")
+    assert update_index(tmp_path / "index").embedded == len(PASSAGES)
+    assert open_index(tmp_path / "index")[1] is not None
 
 
 def test_a_second_build_takes_over_the_vectors_of_what_has_not_changed(index: Path, word_embedder: Embedder) -> None:

@@ -68,7 +68,7 @@ def test_the_wheel_holds_the_corpus_the_models_and_the_types(wheel: Path) -> Non
         "ragqa/assets/reranker/tokenizer.json",
         "ragqa/assets/reranker/openvino/openvino_model.bin",
     } <= names
-    assert wheel.stat().st_size < 90_000_000
+    assert wheel.stat().st_size < 95_000_000  # a package index takes 100 MB
 
 
 def test_the_wheel_holds_the_recipes_with_their_models_and_libraries(wheel: Path) -> None:

@@ -1,6 +1,7 @@
-"""The script that trains the shipped models, on made-up inputs and a base of two narrow layers."""
+"""The scripts that train the shipped models, on made-up inputs and a base of two narrow layers."""
 
 import gzip
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -63,6 +64,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
     )
     (squad / "qrels.tsv").write_text("".join(f"{n}\t{p.title}\t1\n" for n, p in enumerate(articles)))
+    shutil.copytree(squad, folder / "nq_questions")
     cmu = folder / "cmu_wikipedia_qa"
     write_gzipped(cmu / "articles.jsonl.gz", ({"_id": p.title, "text": p.text} for p in articles))
     write_gzipped(
@@ -92,8 +94,8 @@ def base(tmp_path_factory: pytest.TempPathFactory, tiny: Path) -> Path:
     return folder
 
 
-def run(data: Path, out: Path, *more: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, str(SCRIPT), "--data", str(data), "--out", str(out), "--limit", "30", *more]
+def run(data: Path, out: Path, *more: str, script: Path = SCRIPT) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, str(script), "--data", str(data), "--out", str(out), "--limit", "30", *more]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -114,6 +116,17 @@ def test_one_command_trains_every_stage_and_ships_two_models(tmp_path: Path, dat
     other = run(data, tmp_path / "out", *options, "--teacher", str(base))
     assert other.returncode == 1
     assert "is of a run with other settings (run.json): choose another --out" in other.stderr
+
+
+def test_one_command_trains_the_fast_embedder(tmp_path: Path, data: Path) -> None:
+    options = ("--questions", str(data / "questions.jsonl"))
+    done = run(data, tmp_path / "out", *options, script=SCRIPT.with_name("fast_embedder.py"))
+    assert done.returncode == 0, done.stderr[-2000:]
+    model = tmp_path / "out" / "model"
+    assert find_flaw(model) == ""
+    vectors = Embedder.load(model).embed(["units are switched off", "off switched are units", "peel the tomatoes"])
+    assert vectors.shape == (3, 256)
+    assert vectors[0] @ vectors[1] > 0.999 > vectors[0] @ vectors[2] + 0.3
 
 
 def test_grades_that_do_not_fit_the_pages_end_the_script_before_any_work(tmp_path: Path, data: Path) -> None:

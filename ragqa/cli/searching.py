@@ -229,17 +229,16 @@ def _add_crawl_options(group: Any) -> None:
 
 
 def _index(options: argparse.Namespace) -> None:
-    from ragqa.index.folder import build_index
+    from ragqa.index.folder import build_index, usable
     from ragqa.models.named import load_embedder
-    from ragqa.text.language import Language, language_of, sample_texts
+    from ragqa.text.language import language_of, sample_texts
 
     if not (options.passages or options.paths or options.pages):
         raise InputError("nothing to index: give pages, such as a folder of notes, or --passages")
     watcher = _open_watcher(options) if options.watch else None
     passages = watcher.read() if watcher else tuple(_read_passages(options, [*options.paths, *options.pages]))
-    embedder = None if options.no_dense else load_embedder(options.embedder)
-    if embedder and embedder.is_bundled and language_of(sample_texts(passages)) is Language.OTHER:
-        embedder = None  # `Retriever.open` would leave its vectors out
+    loaded = None if options.no_dense else load_embedder(options.embedder)
+    embedder = usable(loaded, language_of(sample_texts(passages)))
     with counter(len(passages) if embedder else 0, "passages") as counted:
         report = build_index(
             options.out, passages, embedder=embedder, k1=options.k1, b=options.b, progress=counted.update

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import IndexStoreError, ModelError, rebuild, update
 from ragqa.index.bm25 import Bm25Index, best, write_json
-from ragqa.models.embedder import Embedder, Progress
+from ragqa.models.embedder import BUNDLED_BY_SOURCE, Embedder, Progress
 from ragqa.records import Passage
 from ragqa.storage.files import read_array, sha256
 from ragqa.storage.folders import replace_folder
@@ -117,7 +117,7 @@ class DenseIndex:
         manifest = _read_manifest(folder, remedy)
         embedder = embedder or load_embedder(folder, manifest["embedder"], remedy)
         if other := _difference(manifest, index, embedder):
-            outdated = other == EMBEDDER and not manifest["embedder"] and embedder.is_bundled
+            outdated = other == EMBEDDER and manifest["embedder"] == embedder.source and embedder.is_bundled
             raise IndexStoreError(
                 f"{folder} was made with another {other}", update(index_folder) if outdated else remedy
             )
@@ -130,17 +130,17 @@ class DenseIndex:
 
 
 def load_embedder(folder: Path, source: str, remedy: str) -> Embedder:
-    """Load the embedder that made the vectors in `folder`; an empty `source` is the bundled one.
+    """Load the embedder that made the vectors in `folder`, from its `source` (`Embedder.source`).
 
     Raises `IndexStoreError` if it is not on this machine.
     """
     instead = f"name it with --embedder, search with --no-dense, or {remedy}"
-    if source and not (Path(source).is_absolute() and Path(source).is_dir()):
+    if source not in BUNDLED_BY_SOURCE and not (Path(source).is_absolute() and Path(source).is_dir()):
         raise IndexStoreError(
             f"the embedder of {folder} cannot be loaded ({source} is not a folder on this machine)", instead
         )
     try:
-        return Embedder.load(source or None)
+        return Embedder.load(source)
     except ModelError as error:
         raise IndexStoreError(f"the embedder of {folder} cannot be loaded ({error})", instead) from error
 

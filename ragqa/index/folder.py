@@ -14,7 +14,7 @@ from ragqa.errors import ENGLISH_ONLY, IndexStoreError, InputError, rebuild, war
 from ragqa.index.bm25 import K1, B, Bm25Index, write_json
 from ragqa.index.dense import EMBEDDER, FOLDER, DenseIndex, load_embedder
 from ragqa.index.previous import PreviousIndex, find_previous, read_previous
-from ragqa.models.embedder import Embedder, Progress
+from ragqa.models.embedder import BUNDLED_BY_SOURCE, Embedder, Progress
 from ragqa.models.folders import weights_identity
 from ragqa.models.reranker import BUNDLED
 from ragqa.records import Passage
@@ -108,7 +108,9 @@ def _embedder_of(folder: str | Path, previous: PreviousIndex, embedder: Embedder
         return None
     dense, source = current(folder) / FOLDER, previous.embedder["source"]
     used = embedder or load_embedder(dense, source, rebuild(folder))
-    upgraded = embedder is None and not source  # the bundled embedder may be another one than it was then
+    upgraded = (
+        embedder is None and source in BUNDLED_BY_SOURCE
+    )  # a bundled embedder may be another one than it was then
     if used.identity != previous.embedder["identity"] and not upgraded:
         raise IndexStoreError(f"{dense} was made with another {EMBEDDER}", rebuild(folder))
     return used
@@ -162,6 +164,14 @@ def warn_of_language(language: Language, embedder: Embedder | None) -> None:
     """Issue a `FallbackWarning` if passages are not in English and there is no embedder or only the bundled one (English)."""
     if language is not Language.ENGLISH and (embedder is None or embedder.is_bundled):
         warn_of_fallback(f"{OTHER_LANGUAGES[language]}: {ENGLISH_ONLY}")
+
+
+def usable(embedder: Embedder | None, language: Language) -> Embedder | None:
+    """Return the embedder for passages in a language: None in place of the bundled one if most letters are not Latin.
+
+    There the bundled models rank worse than BM25 alone, unlike in other languages in Latin letters (benchmarks/README.md).
+    """
+    return None if language is Language.OTHER and embedder is not None and embedder.is_bundled else embedder
 
 
 def _write(

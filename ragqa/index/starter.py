@@ -26,7 +26,7 @@ def open_starter_vectors(
     number of passages done since its last call.
     """
     embedder = embedder or Embedder.load()
-    if embedder.is_bundled:
+    if embedder.is_default:
         try:
             dense = DenseIndex.open(STARTER_VECTORS, index, embedder)
         except IndexStoreError as error:

@@ -1,5 +1,8 @@
 """The embedder, a bi-encoder: texts in, vectors out. Texts with a similar meaning get vectors with a high cosine.
 
+Two are bundled. The default one is a transformer. The fast one adds up one vector for each token, so it is some forty times as
+fast, and less good (docs/models.md).
+
 The default engine is OpenVINO (int8, without torch). sentence-transformers (extra `train`) runs models that have not been
 exported.
 """
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
 
 BUNDLED = Path(__file__).parents[1] / "assets" / "embedder"
+FAST = "fast"
+BUNDLED_BY_SOURCE = {"": BUNDLED, FAST: BUNDLED.with_name("fast_embedder")}
 
 Progress = Callable[[int], object]
 
@@ -38,26 +43,39 @@ class Embedder:
 
     @classmethod
     def load(cls, source: str | Path | None = None) -> "Embedder":
-        """Load a model from a folder or by hub id; without `source` load the bundled model.
+        """Load a model from a folder or by hub id, or the bundled model that is named "fast"; without `source` the default one.
 
         A folder with `openvino/openvino_model.xml` runs on OpenVINO; other folders and hub ids run on sentence-transformers.
         Raises `ModelError`, which names what is missing, and `MissingExtraError` if sentence-transformers is needed but not
         installed.
         """
-        exported = find_exported(source, BUNDLED, "embedder")
+        name = "" if source is None else str(source)
+        bundled = BUNDLED_BY_SOURCE.get(name)
+        exported = find_exported(None if bundled else name, bundled or BUNDLED, "embedder")
         if exported is not None:
-            return cls(
-                OpenVinoEngine(exported), "" if source is None else str(exported.resolve()), weights_identity(exported)
-            )
-        folder = Path(str(source))
+            origin = name if bundled else str(exported.resolve())
+            return cls(OpenVinoEngine(exported), origin, weights_identity(exported))
+        folder = Path(name)
         if not folder.is_dir():
-            return cls(SentenceTransformersEngine(str(source)), str(source), str(source))
+            return cls(SentenceTransformersEngine(name), name, name)
         return cls(SentenceTransformersEngine(str(folder)), str(folder.resolve()), weights_identity(folder))
 
     @property
-    def is_bundled(self) -> bool:
-        """Whether the weights are those of the bundled model, from any folder."""
+    def is_default(self) -> bool:
+        """Whether the weights are those of the bundled model that `load` opens without a source, from any folder."""
         return self.identity == weights_identity(BUNDLED)
+
+    @property
+    def is_bundled(self) -> bool:
+        """Whether the weights are those of a bundled model, from any folder."""
+        return _is_bundled(self.identity)
+
+    def is_like(self, identity: str) -> bool:
+        """Whether the cosines are about those of the embedder with this identity: it is the same, or both are bundled.
+
+        The default embedder taught the fast one its cosines. A calibration fits both (benchmarks/README.md).
+        """
+        return identity == self.identity or (_is_bundled(identity) and self.is_bundled)
 
     def embed(self, texts: Sequence[str], progress: Progress | None = None) -> "np.ndarray":
         """Return a unit vector for each text, in input order: float32, shape (len(texts), width).
@@ -69,6 +87,10 @@ class Embedder:
         vectors = self._engine.vectors(texts, progress)
         check_finite(vectors, self.source or "the bundled embedder")
         return vectors
+
+
+def _is_bundled(identity: str) -> bool:
+    return any(identity == weights_identity(folder) for folder in BUNDLED_BY_SOURCE.values())
 
 
 class OpenVinoEngine:

@@ -16,7 +16,7 @@ from ragqa.errors import ENGLISH_ONLY, InputError, warn_of_fallback
 from ragqa.index.bm25 import Bm25Index, best, only
 from ragqa.index.dense import DenseIndex
 from ragqa.index.filters import Filter, Where, both
-from ragqa.index.folder import OTHER_LANGUAGES, open_index
+from ragqa.index.folder import OTHER_LANGUAGES, open_index, usable
 from ragqa.index.starter import open_starter, open_starter_vectors
 from ragqa.models.embedder import Embedder
 from ragqa.models.named import BUNDLED_NAME
@@ -315,19 +315,15 @@ def _open_sources(
 def _without_bundled(
     language: Language, reranker: Reranker | str | Path | None, embedder: Embedder | None
 ) -> tuple[Reranker | str | Path | None, Embedder | None]:
-    """Return the models without the bundled ones if the passages are in another script than Latin, and warn.
-
-    There the bundled models rank worse than BM25 alone, unlike in other languages in Latin letters (benchmarks/README.md); for
-    those this only warns.
-    """
-    is_default, is_bundled = reranker == BUNDLED_NAME, embedder is not None and embedder.is_bundled
-    if language is Language.ENGLISH or not (is_default or is_bundled):
+    """Return the models that are usable for passages in a language. Warn if one of the bundled ones is not, or may be wrong."""
+    is_default = reranker == BUNDLED_NAME
+    if language is Language.ENGLISH or not (is_default or (embedder is not None and embedder.is_bundled)):
         return reranker, embedder
     if language is Language.LATIN:
         warn_of_fallback(f"{OTHER_LANGUAGES[language]}: {ENGLISH_ONLY}")
         return reranker, embedder
     warn_of_fallback(f"{OTHER_LANGUAGES[language]}, so the bundled models are left out: {ENGLISH_ONLY}")
-    return None if is_default else reranker, None if is_bundled else embedder
+    return None if is_default else reranker, usable(embedder, language)
 
 
 def calibration_flaw(retriever: Retriever) -> str:
@@ -337,7 +333,7 @@ def calibration_flaw(retriever: Retriever) -> str:
         return ""
     if (basis.bm25_weight, basis.cosine_weight) != (BM25_WEIGHT, COSINE_WEIGHT):
         return "the reranker is calibrated for other weights of BM25 and the embedder"
-    if retriever.dense is not None and retriever.dense.embedder.identity != basis.embedder:
+    if retriever.dense is not None and not retriever.dense.embedder.is_like(basis.embedder):
         return "the reranker is calibrated for another embedder"
     return ""
 
