@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import lru_cache
 from typing import Any
 
 from ragqa.answers.complete import complete
@@ -18,9 +19,10 @@ from ragqa.text.passages import full_text, heading_path, in_full_text, sentences
 THRESHOLD = 0.2
 READ_HITS = 3  # hits whose sentences are scored
 FINALISTS = 4  # quotes that the reranker scores too
-# weights, beside the selector's logit, of the hit's score and of the reranker's logit of the quote alone; chosen on the marked
-# questions of 14 starter pages that the selector was not trained on
-HIT_WEIGHT, RERANKER_WEIGHT = 1.0, 2.0
+# weights, beside the selector's logit, of the hit's score and of the reranker's logit of the quote alone, of the share of the
+# question's terms that the quote has, and of its length in hundreds of characters; chosen on marked questions of pages that the
+# selector was not trained on (benchmarks/README.md)
+HIT_WEIGHT, RERANKER_WEIGHT, TERMS_WEIGHT, LENGTH_WEIGHT = 1.0, 2.0, 1.0, 0.1
 CONTRAST_MARGIN = 2.0  # how much lower than the best quote one may score that names both things of a comparison
 
 NO_ANSWER = "The corpus has no good answer; the nearest passages are:"
@@ -40,9 +42,10 @@ def answer(
     """Answer with the one to three adjoining sentences of the first `read` hits that score highest.
 
     The selector (by default the bundled one) scores all of them, and the reranker the best few once more, as if they were
-    passages. The score of the hit counts too. Abstain if there are no hits, or if the probability of the best hit is below
-    `threshold` (0 to 1). A reranker that is not calibrated gives no probabilities, so there is always an answer if there are
-    hits. Without a reranker the answer is the whole text of the first hit, and its quality is unknown.
+    passages. The score of the hit counts too, and a little how many terms of the question a quote has and how long it is.
+    Abstain if there are no hits, or if the probability of the best hit is below `threshold` (0 to 1). A reranker that is not
+    calibrated gives no probabilities, so there is always an answer if there are hits. Without a reranker the answer is the
+    whole text of the first hit, and its quality is unknown.
     """
     hits = tuple(hits)
     if reranker is None:
@@ -116,18 +119,22 @@ class _Reader:
     def rank(self, question: str) -> list[Quote]:
         """Return all quotes, best first by `total`."""
         quotes = rank_quotes(question, self.hits, self.selector)
-        return sorted(quotes, key=lambda quote: -self.total(quote))
+        return sorted(quotes, key=lambda quote: -self.total(question, quote))
 
     def best(self, question: str, quotes: Sequence[Quote]) -> Quote:
         """Return the best of the ranked quotes of a question; the reranker scores the first few once more."""
         finalists = quotes[:FINALISTS]
         texts = [full_text(replace(self.hits[quote.hit].passage, text=quote.text)) for quote in finalists]
-        totals = RERANKER_WEIGHT * self._reranker.score(question, texts) + [self.total(quote) for quote in finalists]
-        return finalists[int(totals.argmax())]
+        totals = [self.total(question, quote) for quote in finalists]
+        both = RERANKER_WEIGHT * self._reranker.score(question, texts) + totals
+        return finalists[int(both.argmax())]
 
-    def total(self, quote: Quote) -> float:
-        """Return the score of a quote and of its hit."""
-        return quote.score + HIT_WEIGHT * self.hits[quote.hit].score
+    def total(self, question: str, quote: Quote) -> float:
+        """Return the score of a quote and of its hit, with the question's terms in the quote and its length."""
+        wanted = _terms(question)
+        named = len(wanted & _terms(quote.text)) / max(1, len(wanted))
+        score = quote.score + HIT_WEIGHT * self.hits[quote.hit].score
+        return score + TERMS_WEIGHT * named + LENGTH_WEIGHT * len(quote.text) / 100
 
 
 def _quote(question: str, reader: _Reader) -> tuple[Quote, ...]:
@@ -135,18 +142,22 @@ def _quote(question: str, reader: _Reader) -> tuple[Quote, ...]:
     ranked = reader.rank(question)
     if not ranked:
         return ()
-    if (pair := compared(question)) and (contrast := _contrast(pair, ranked, reader)):
+    if (pair := compared(question)) and (contrast := _contrast(question, pair, ranked, reader)):
         return contrast
     best, asked = reader.best(question, ranked), questions_in(question)
     each = [reader.best(part, reader.rank(part)) for part in asked] if len(asked) > 1 else []
     return _without_overlaps(each) if best in each else (best,)
 
 
-def _contrast(pair: tuple[str, str], quotes: Sequence[Quote], reader: _Reader) -> tuple[Quote, ...]:
+def _contrast(question: str, pair: tuple[str, str], quotes: Sequence[Quote], reader: _Reader) -> tuple[Quote, ...]:
     """The best quote that names both things, else the best one about each; none if there are no good ones."""
-    first, second = (_names(name) for name in pair)
-    least = reader.total(quotes[0]) - CONTRAST_MARGIN
-    good = [(quote, _terms_of(quote, reader.hits[quote.hit])) for quote in quotes if reader.total(quote) >= least]
+    first, second = (_terms(name) for name in pair)
+    near = [
+        quote
+        for quote in quotes
+        if reader.total(question, quote) >= reader.total(question, quotes[0]) - CONTRAST_MARGIN
+    ]
+    good = [(quote, _terms_of(quote, reader.hits[quote.hit])) for quote in near]
     both = [quote for quote, terms in good if first <= terms and second <= terms]
     if both:
         return tuple(both[:1])
@@ -154,13 +165,14 @@ def _contrast(pair: tuple[str, str], quotes: Sequence[Quote], reader: _Reader) -
     return _without_overlaps([own[0] for own in each]) if all(each) else ()
 
 
-def _names(name: str) -> set[str]:
-    return set(usual_analyzer().terms(name))
+@lru_cache(maxsize=256)
+def _terms(text: str) -> frozenset[str]:
+    return frozenset(usual_analyzer().terms(text))
 
 
-def _terms_of(quote: Quote, hit: Hit) -> set[str]:
+def _terms_of(quote: Quote, hit: Hit) -> frozenset[str]:
     """The terms of a quote and of the title and section above it."""
-    return _names(f"{heading_path(hit.passage)} {quote.text}")
+    return _terms(f"{heading_path(hit.passage)} {quote.text}")
 
 
 def _without_overlaps(quotes: Sequence[Quote]) -> tuple[Quote, ...]:

@@ -1,7 +1,7 @@
 """The embedder, a bi-encoder: texts in, vectors out. Texts with a similar meaning get vectors with a high cosine.
 
-Two are bundled. The default one is a transformer. The fast one adds up one vector for each token, so it is some forty times as
-fast, and less good (docs/models.md).
+Two are bundled. The default one is a transformer. The fast one adds up one vector for each token, so it is 35 times as fast,
+and less good (docs/models.md).
 
 The default engine is OpenVINO (int8, without torch). sentence-transformers (extra `train`) runs models that have not been
 exported.
