@@ -47,7 +47,8 @@ PASSAGES = (
 )
 CALIBRATIONS = Calibrations(Calibration(), Calibration())
 QUESTION = "dropout?"
-ANSWER = "No unit can end up relying on another one."
+SENTENCE = "No unit can end up relying on another one."
+ANSWER = f"{SENTENCE} Dropout sees to that."
 
 
 class RelyingEngine:

@@ -217,7 +217,7 @@ def test_suggestions_come_from_the_same_page_first(answer: Ask) -> None:
     assert "k-means" in second
     assert "k-means" not in third
     assert suggest(answered, index, 1) == [first]
-    assert len(set(suggest(answered, index, 6))) == 6
+    assert len(set(suggest(answered, index, 5))) == 5
     assert suggest(answered, index, 0) == []
 
 
