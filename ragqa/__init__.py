@@ -8,15 +8,19 @@ for hit in retriever.search("why does dropout help?"):
 """
 
 import logging as _logging
+from typing import TYPE_CHECKING
 
-from ragqa.errors import RagqaError
-from ragqa.index.bm25 import Bm25Index
-from ragqa.index.dense import DenseIndex
-from ragqa.models.embedder import Embedder
-from ragqa.models.reranker import Reranker
-from ragqa.records import Answer, Hit, Page, Pair, Passage, Quote, RankedText
-from ragqa.search.retriever import Retriever
-from ragqa.text.passages import split
+from ragqa.process import on_demand
+
+if TYPE_CHECKING:
+    from ragqa.errors import RagqaError
+    from ragqa.index.bm25 import Bm25Index
+    from ragqa.index.dense import DenseIndex
+    from ragqa.models.embedder import Embedder
+    from ragqa.models.reranker import Reranker
+    from ragqa.records import Answer, Hit, Page, Pair, Passage, Quote, RankedText
+    from ragqa.search.retriever import Retriever
+    from ragqa.text.passages import split
 
 __version__ = "0.1.0"
 
@@ -38,3 +42,21 @@ __all__ = [
     "Retriever",
     "split",
 ]
+
+__getattr__ = on_demand(
+    __name__,
+    {
+        "ragqa.errors": ("RagqaError",),
+        "ragqa.index.bm25": ("Bm25Index",),
+        "ragqa.index.dense": ("DenseIndex",),
+        "ragqa.models.embedder": ("Embedder",),
+        "ragqa.models.reranker": ("Reranker",),
+        "ragqa.records": ("Answer", "Hit", "Page", "Pair", "Passage", "Quote", "RankedText"),
+        "ragqa.search.retriever": ("Retriever",),
+        "ragqa.text.passages": ("split",),
+    },
+)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -4,6 +4,7 @@
 - Module-level locks are registered with `os`, so that forked children get them unlocked.
 - OpenVINO is imported without its telemetry: an entry in `sys.modules` makes the telemetry package seem missing.
 - Gradio is imported without proxies (`no_proxy`) and gets its own temporary folder (`GRADIO_TEMP_DIR`).
+- Public names of packages are imported when they are first used (`on_demand`).
 """
 
 import atexit
@@ -11,6 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -19,6 +21,25 @@ OFFLINE = "RAGQA_OFFLINE"
 REASON = f"ragqa is offline ({OFFLINE} or --offline)"
 GRADIO_FOLDER = "GRADIO_TEMP_DIR"
 NO_PROXY = "no_proxy"
+
+
+def on_demand(package: str, modules: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
+    """Return a `__getattr__` for a package (PEP 562) that imports a name from its module when it is first used.
+
+    `modules` maps modules to their names. So `import ragqa` and `ragqa --help` wait for none of them.
+    """
+    homes = {name: module for module, names in modules.items() for name in names}
+
+    def get(name: str) -> Any:
+        from importlib import import_module
+
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value = getattr(import_module(homes[name]), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return get
 
 
 def is_offline() -> bool:

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ragqa.process import on_demand
 from ragqa.recipes.books.commands import add_commands
-from ragqa.recipes.books.library import Book, Library, document, read_books, read_library
-from ragqa.recipes.books.readers import query
-from ragqa.recipes.books.recommend import Recommendation, Recommender
 
 if TYPE_CHECKING:
+    from ragqa.recipes.books.library import Book, Library, document, read_books, read_library
+    from ragqa.recipes.books.readers import query
+    from ragqa.recipes.books.recommend import Recommendation, Recommender
     from ragqa.training.config import TrainConfig
 
 TAB = "Books"
@@ -58,3 +59,12 @@ __all__ = [
     "read_library",
     "training_config",
 ]
+
+__getattr__ = on_demand(
+    __name__,
+    {
+        "ragqa.recipes.books.library": ("Book", "Library", "document", "read_books", "read_library"),
+        "ragqa.recipes.books.readers": ("query",),
+        "ragqa.recipes.books.recommend": ("Recommendation", "Recommender"),
+    },
+)

@@ -5,12 +5,11 @@ import json
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ragqa.recipes.books.library import Book
-from ragqa.recipes.books.readers import enumerate_names
-from ragqa.recipes.books.recommend import Recommendation, Recommender
-from ragqa.recipes.books.titles import name_of
+if TYPE_CHECKING:
+    from ragqa.recipes.books.library import Book
+    from ragqa.recipes.books.recommend import Recommendation
 
 Command = Callable[[str, Callable[[argparse.Namespace], int | None], str, str], Any]
 
@@ -53,6 +52,8 @@ def add_commands(command: Command) -> None:
 
 
 def _recommend(options: argparse.Namespace) -> None:
+    from ragqa.recipes.books.recommend import Recommender
+
     recommender = Recommender.open(options.library, reranker=options.model)
     favourites = [recommender.find(title) for title in options.favorite]
     genres = recommender.genres(favourites, options.genre)
@@ -60,13 +61,16 @@ def _recommend(options: argparse.Namespace) -> None:
     print(_as_json(favourites, genres, found) if options.json else _as_text(favourites, genres, found))
 
 
-def _as_json(favourites: Sequence[Book], genres: Sequence[str], found: Sequence[Recommendation]) -> str:
+def _as_json(favourites: "Sequence[Book]", genres: Sequence[str], found: "Sequence[Recommendation]") -> str:
     named = [{"id": book.id, "title": book.title, "authors": book.authors} for book in favourites]
     plain = {"favorites": named, "genres": genres, "recommendations": [asdict(one) for one in found]}
     return json.dumps(plain, ensure_ascii=False, indent=1)
 
 
-def _as_text(favourites: Sequence[Book], genres: Sequence[str], found: Sequence[Recommendation]) -> str:
+def _as_text(favourites: "Sequence[Book]", genres: Sequence[str], found: "Sequence[Recommendation]") -> str:
+    from ragqa.recipes.books.readers import enumerate_names
+    from ragqa.recipes.books.titles import name_of
+
     head = f"For a reader of {enumerate_names([name_of(book) for book in favourites])}" + (
         f" ({', '.join(genres)}):" if genres else ":"
     )
