@@ -71,7 +71,7 @@ def test_word_files_give_the_words_that_a_reader_sees(tmp_path: Path) -> None:
     page = read_document(save(tmp_path / "a.docx", docx([], body=body, styles=styles, footnotes=notes)))
     assert page.title == "My report"
     assert [line for line in page.text.split("\n") if line] == [
-        *("== Soil ==", "Half a word and new", "In a box.", "== Beds ==", "Bed | Use", "A note."),
+        *("== Soil ==", "Half a word and new", "In a box.", "== Beds ==", "Bed | Use", "== Notes ==", "A note."),
     ]
 
 
@@ -82,12 +82,13 @@ def test_text_boxes_of_old_word_files_are_read(tmp_path: Path) -> None:
     assert page.text.split("\n") == ["Text.", "", "In a box."]
 
 
-def test_footnotes_are_not_cited_by_the_last_heading(tmp_path: Path) -> None:
+def test_footnotes_have_a_section_of_their_own(tmp_path: Path) -> None:
     blocks = [(1, "Soil"), (2, "Beds"), (0, "In beds. " * 50)]
     notes = f"<w:footnote><w:p><w:r><w:t>{'A note. ' * 50}</w:t></w:r></w:p></w:footnote>"
     passages = split(read_document(save(tmp_path / "a.docx", docx(blocks, footnotes=notes))))
     assert [passage.url.rpartition("#")[2] for passage in passages][:1] == ["Beds"]
     assert passages[-1].text.startswith("A note.")
+    assert (passages[0].section, passages[-1].section) == ("Beds", "Notes")
     assert "#" not in passages[-1].url
 
 

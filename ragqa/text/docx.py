@@ -15,6 +15,7 @@ _STRICT = (
 )
 _MAIN = "officeDocument"  # the ends of the types of relationships
 _NOTES = ("footnotes", "endnotes")
+_NOTES_HEADING = "Notes"  # or they would belong to the last section
 _DROPPED = frozenset(  # text that was moved away, the older copy of a drawing, fields, and headings of other programs
     ("moveFrom", "Fallback", "instrText", "delText", "sdtPr", "rPr")
 )
@@ -33,7 +34,7 @@ class _Block(NamedTuple):
 def read_parts(archive: ZipFile, path: Path) -> Document:
     """Read a Word file. The title is its only heading of level 1, or the paragraph of the style Title, or the name of the file.
 
-    The place of a piece is its heading; footnotes have none. Deleted and moved text, comments, headers and pictures are left
+    The place of a piece is its heading. Footnotes follow under a heading of their own, which is no place in the file. Deleted and moved text, comments, headers and pictures are left
     out. Raises `KeyError` or `ElementTree.ParseError` for a file that lacks a part or is damaged.
     """
     main, others = _parts(archive)
@@ -41,7 +42,9 @@ def read_parts(archive: ZipFile, path: Path) -> Document:
     blocks = list(_blocks(_root(archive, main)[0], levels))
     notes = [block for name in _NOTES if name in others for block in _blocks(_root(archive, others[name]), {})]
     title, blocks = _take_title([block for block in blocks if block.text])
-    return Document(title or stem(path), (*_pieces(blocks), *_pieces(block for block in notes if block.text)))
+    told = [*_pieces(block for block in notes if block.text)]
+    section = [Piece(""), Piece(as_heading(2, _NOTES_HEADING))] if told and any(block.level for block in blocks) else []
+    return Document(title or stem(path), (*_pieces(blocks), *section, *told))
 
 
 def _parts(archive: ZipFile) -> tuple[str, dict[str, str]]:
