@@ -7,7 +7,8 @@
 `sheet` draws questions from the half of the pages that the rules were not written on (`is_aside`): machine-learning pages, and
 as many from the starter corpus and from other pages. They passed the same check as those of `ragqa dataset`.
 `negatives` draws as many pairs of such questions and passages that a dataset has as negatives.
-`lint` compares the lint with `question_labels.jsonl`: questions of the old and the new generator, read by one reader.
+`lint` compares the lint with `question_labels.jsonl`: questions of the old and the new generator, read by
+two readers. It prints the agreement with each of them, and of the second with the first.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import random
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ragqa.models.reranker import Reranker
 from ragqa.records import Page, Passage
@@ -90,12 +92,15 @@ def _numbered(rows: Iterable[tuple[str, str]]) -> str:
 
 
 def compare_lint(data: Path | None) -> dict[str, dict[str, float]]:
-    """How often the lint agrees with the reader, for each aspect; without `data` on the questions of the starter corpus."""
+    """How often the lint agrees with each reader, and the second reader with the first, for each aspect.
+
+    Without `data`, on the questions of the starter corpus.
+    """
     rows = [json.loads(line) for line in LABELS.read_text(encoding="utf8").splitlines()]
     sources = [(True, list(read_pages(starter_folder())))]
     if data is not None:
         sources.append((False, [page for ml in (True, False) for page in read_wikipedia(data, ml=ml)]))
-    verdicts: list[tuple[dict[str, bool], dict[str, bool]]] = []
+    verdicts: list[tuple[dict[str, Any], dict[str, bool]]] = []
     for starter, pages in sources:
         passages = passages_of(pages)
         by_id = {passage.id: passage for passage in passages}
@@ -104,16 +109,30 @@ def compare_lint(data: Path | None) -> dict[str, dict[str, float]]:
             if row["starter"] == starter:
                 wrong = {fault.aspect for fault in reader.faults(row["question"], [by_id[row["passage"]]])}
                 verdicts.append((row, {aspect: aspect not in wrong for aspect in ASPECTS}))
-    return {aspect: _agreement([(row[aspect], said[aspect]) for row, said in verdicts]) for aspect in ASPECTS[:3]}
+    found = {}
+    for aspect in ASPECTS[:3]:
+        found[aspect] = _agreement([(row[aspect], said[aspect]) for row, said in verdicts])
+        found[f"{aspect}, second reader"] = _agreement(
+            [(row["second"][aspect], said[aspect]) for row, said in verdicts]
+        )
+        found[f"{aspect}, between readers"] = _agreement([(row[aspect], row["second"][aspect]) for row, _ in verdicts])
+    return found
 
 
 def _agreement(pairs: Sequence[tuple[bool, bool]]) -> dict[str, float]:
-    """Agreement, and how many of the faults are found and how many of the reported ones are faults."""
+    """Agreement, beyond chance too (Cohen's kappa), how many faults are found, and how many of the reported ones are faults."""
     faults, reported = sum(not read for read, _ in pairs), sum(not said for _, said in pairs)
     both = sum(not read and not said for read, said in pairs)
+    share, first, second = (
+        sum(read == said for read, said in pairs) / len(pairs),
+        faults / len(pairs),
+        reported / len(pairs),
+    )
+    by_chance = first * second + (1 - first) * (1 - second)
     return {
         "questions": len(pairs),
-        "agreement": round(sum(read == said for read, said in pairs) / len(pairs), 3),
+        "agreement": round(share, 3),
+        "kappa": round((share - by_chance) / (1 - by_chance), 2) if by_chance < 1 else 1.0,
         "faults": faults,
         "recall": round(both / max(1, faults), 3),
         "precision": round(both / max(1, reported), 3),
