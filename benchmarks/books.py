@@ -91,7 +91,7 @@ def main() -> None:
         print(table(recommended(books, options.recommend)))
         return
     if options.tune:
-        for row in tuned(books):
+        for row in tuned(books, options.candidates):
             print(row, flush=True)
         return
     if options.learn:
@@ -100,18 +100,17 @@ def main() -> None:
         write_tastes(tastes_file(options.learn), vectors.astype(np.float16), own.values())
         print(f"{int(vectors.any(axis=1).sum())} of {len(own)} books were rated")
         return
-    for group, vectors, weights in groups(books, options.candidates):
+    for group, learned, weights in groups(books, options.candidates):
         names = [name for name in options.set if name in group.sets]
-        systems = all_systems(group.source, vectors, weights, options) if names else {}
+        systems = all_systems(group.source, learned(group.source), weights, options) if names else {}
         for name in names:
             print(f"{name}: {sizes(group)[name]}\n")
             print(table(measured(name, group, systems)) + "\n", flush=True)
 
 
-def groups(books: Books, candidates: int) -> list[tuple[Books, np.ndarray, Weights]]:
-    """Return the sets of goodbooks-10k and of the bundled library, each with the vectors and weights of its recommender."""
-    own = shipped(books, candidates)
-    return [(books, tastes(books.source), WEIGHTS), (own, bundled_tastes(own.source), STARTER_WEIGHTS)]
+def groups(books: Books, candidates: int) -> list[tuple[Books, Callable[[Source], np.ndarray], Weights]]:
+    """Return the sets of goodbooks-10k and of the bundled library, each with what gives its vectors, and its weights."""
+    return [(books, tastes, WEIGHTS), (shipped(books, candidates), bundled_tastes, STARTER_WEIGHTS)]
 
 
 def all_systems(source: Source, vectors: np.ndarray, weights: Weights, options: argparse.Namespace) -> dict[str, Score]:
@@ -127,7 +126,8 @@ def all_systems(source: Source, vectors: np.ndarray, weights: Weights, options: 
         model, name = remembering(path), Path(path).name
         systems[f"{name} + collaborative filtering"] = fused(reranker(model), systems["collaborative filtering"])
         systems[name] = reranker(model)
-        systems[f"recommender with {name}"] = product(recommender(source, vectors, model, weights=weights))
+        own = weights if Path(path).resolve() == BUNDLED.resolve() else WEIGHTS  # as `Recommender.open` chooses
+        systems[f"recommender with {name}"] = product(recommender(source, vectors, model, weights=own))
     return systems
 
 
@@ -356,7 +356,7 @@ def wishes(source: Source, readers: Sequence[Candidates]) -> list[Set[str]]:
     return [{book.id for book in source.liked(c.profile) if choose([book], c.profile.favourites, 1)} for c in readers]
 
 
-def tuned(books: Books) -> Iterator[str]:
+def tuned(books: Books, candidates: int) -> Iterator[str]:
     """Yield a row for each setting and value: MAP and nDCG@10 of the sets of `eval`, nDCG@10 of the first ten of all books.
 
     The last column is of the bundled library, whose vectors have the dimensions that they were saved with.
@@ -365,7 +365,8 @@ def tuned(books: Books) -> Iterator[str]:
     kinds, wanted = [name for name in books.sets if name.startswith("eval")], wishes(source, readers)
     yield "| setting | value |" + "".join(f" {name} |" for name in kinds) + " all books | eval-shipped |"
     yield "|---" * (len(kinds) + 4) + "|"
-    (_, vectors, _), (starter, starter_vectors, _) = groups(books, BooksConfig().candidates)
+    starter = shipped(books, candidates)
+    vectors, starter_vectors = tastes(source), bundled_tastes(starter.source)
     for setting, value in ((setting, value) for setting, values in TUNED.items() for value in values):
         changed = {setting: value} if hasattr(WEIGHTS, setting) else {}
         number = int(value) if setting == "candidates" else CANDIDATES

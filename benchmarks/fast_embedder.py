@@ -3,11 +3,13 @@
     python benchmarks/fast_embedder.py --data ../shared/data --out data/fast
     python benchmarks/fast_embedder.py --data ../shared/data --out data/fast --limit 300   # shows that every step works
 
-Texts are the passages and questions that the reranker is trained on, the Google questions but every sixth, and the questions
-generated from all pages; none is of the articles in `squad_test_titles.txt`. The vectors start as what the teacher says of each
-token alone, in the first main components of its space, divided by how frequent the token is (Arora et al., "A simple but
-tough-to-beat baseline for sentence embeddings", 2017). Then they learn the teacher's vectors of whole texts, and at last which
-passage of a batch answers which question, together with the teacher's similarities in that batch.
+Texts are the passages and questions that the reranker is trained on, the Google questions but every sixth (with all of their
+passages), and the questions generated from all pages; none is of the articles in `squad_test_titles.txt`.
+
+The vectors start as what the teacher says of each token alone, in the first main components of its space, divided by how
+frequent the token is (Arora et al., "A simple but tough-to-beat baseline for sentence embeddings", 2017). Then they learn the
+teacher's vectors of whole texts, and at last which passage of a batch answers which question, together with the teacher's
+similarities in that batch.
 
 The result is `data/fast/model/`, a folder for OpenVINO like those of `ragqa export`: int8, one scale for each token. It
 replaces `ragqa/assets/fast_embedder/`.
@@ -17,7 +19,7 @@ import argparse
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -81,8 +83,8 @@ def examples(data: Path, out: Path, questions: Path) -> Iterator[tuple[Sequence[
         source = known[name].source()
         yield source.passages, source.examples
     test = frozenset(SQUAD_TEST.read_text(encoding="utf8").splitlines())
-    yield from_beir(read_beir(data / "squad_dev"), lambda _, passage: passage.title not in test)
-    yield from_beir(read_beir(data / "nq_questions"), lambda key, _: not is_held_out(key))
+    yield from_beir(read_beir(data / "squad_dev"), keep_passage=lambda passage: passage.title not in test)
+    yield from_beir(read_beir(data / "nq_questions"), keep_question=lambda key: not is_held_out(key))
     pages = {page.title: page for page in read_json_lines(data / "wikipedia" / "pages.jsonl.gz", Page)}
     cut = chain.from_iterable(split(clean_page(page)) for page in pages.values())
     generated = from_passages([replace(passage, id=str(n)) for n, passage in enumerate(cut)], FORMS)
@@ -94,16 +96,20 @@ def is_held_out(key: str) -> bool:
     return int(hashlib.sha256(key.encode()).hexdigest(), 16) % HELD_OUT == 0
 
 
-def from_beir(judged: Judged, keep: Any) -> tuple[list[Passage], list[Example]]:
-    """Return the passages and questions of a judged set, those for which `keep(question id, passage)` is true."""
-    by_id = {passage.id: passage for passage in judged.passages}
-    kept = [
-        Example(judged.questions[key], (by_id[passage],))
+def from_beir(
+    judged: Judged,
+    keep_question: Callable[[str], bool] = lambda _: True,
+    keep_passage: Callable[[Passage], bool] = lambda _: True,
+) -> tuple[list[Passage], list[Example]]:
+    """Return passages of a judged set, and those of its questions, chosen by their ids, that one of the passages answers."""
+    kept = {passage.id: passage for passage in judged.passages if keep_passage(passage)}
+    asked = [
+        Example(judged.questions[key], (kept[passage],))
         for key, own in judged.relevance.items()
         for passage in own
-        if keep(key, by_id[passage])
+        if keep_question(key) and passage in kept
     ]
-    return [passage for passage in judged.passages if keep("", passage)], kept
+    return list(kept.values()), asked
 
 
 def gather(data: Path, out: Path, written: Path, limit: int) -> Texts:
@@ -126,12 +132,12 @@ def gather(data: Path, out: Path, written: Path, limit: int) -> Texts:
 
 def teach(texts: Texts, tokenizer: Tokenizer, kept: Path) -> Taught:
     """Embed all texts with the bundled embedder, or read the vectors that an earlier run kept: minutes of work."""
-    digest = hashlib.sha256("\n".join((*texts.questions, *texts.passages)).encode()).hexdigest()
+    teacher = Embedder.load()
+    digest = hashlib.sha256("\n".join((teacher.identity, *texts.questions, *texts.passages)).encode()).hexdigest()
     if kept.is_file():
         with np.load(kept) as file:
             if str(file["digest"]) == digest:
                 return Taught(*(file[name].astype(np.float32) for name in ("questions", "passages", "tokens")))
-    teacher = Embedder.load()
     tokens = sorted(tokenizer.get_vocab().items(), key=lambda token: token[1])
     words = [token.removeprefix("##") for token, _ in tokens]
     vectors = {}
@@ -140,7 +146,7 @@ def teach(texts: Texts, tokenizer: Tokenizer, kept: Path) -> Taught:
             vectors[name] = teacher.embed(own, counted.update)
     rounded: dict[str, Any] = {name: own.astype(np.float16) for name, own in vectors.items()}
     np.savez(kept, digest=digest, **rounded)
-    return Taught(**vectors)
+    return Taught(**{name: own.astype(np.float32) for name, own in rounded.items()})  # as the next run reads them
 
 
 def start(taught: Taught, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

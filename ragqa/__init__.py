@@ -8,12 +8,12 @@ for hit in retriever.search("why does dropout help?"):
 """
 
 import logging as _logging
-from typing import TYPE_CHECKING
+import typing as _typing
 
-from ragqa.process import on_demand
+from ragqa.errors import RagqaError
+from ragqa.process import on_demand as _on_demand
 
-if TYPE_CHECKING:
-    from ragqa.errors import RagqaError
+if _typing.TYPE_CHECKING:
     from ragqa.index.bm25 import Bm25Index
     from ragqa.index.dense import DenseIndex
     from ragqa.models.embedder import Embedder
@@ -43,10 +43,9 @@ __all__ = [
     "split",
 ]
 
-__getattr__ = on_demand(
+__getattr__ = _on_demand(
     __name__,
     {
-        "ragqa.errors": ("RagqaError",),
         "ragqa.index.bm25": ("Bm25Index",),
         "ragqa.index.dense": ("DenseIndex",),
         "ragqa.models.embedder": ("Embedder",),

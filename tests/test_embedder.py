@@ -26,7 +26,7 @@ WIDTHS = {"": 384, FAST: 256}
 
 @pytest.fixture(scope="module", params=WIDTHS)
 def bundled(request: pytest.FixtureRequest) -> Embedder:
-    return Embedder.load(request.param)
+    return Embedder.load(request.param or None)
 
 
 def test_vectors_have_unit_length_and_near_meanings_are_near(bundled: Embedder) -> None:
@@ -86,15 +86,25 @@ def test_the_fast_embedder_knows_words_and_not_their_order() -> None:
     assert one @ other < 0.9
 
 
-def test_cosines_are_alike_if_one_embedder_taught_the_other(word_embedder: Embedder) -> None:
+def test_a_calibration_serves_both_bundled_embedders(word_embedder: Embedder) -> None:
     default, fast = Embedder.load(), Embedder.load(FAST)
     assert default.is_default
     assert not fast.is_default
     assert fast.is_bundled
-    assert fast.is_like(default.identity)
-    assert default.is_like(fast.identity)
-    assert not word_embedder.is_like(default.identity)
-    assert word_embedder.is_like(word_embedder.identity)
+    assert fast.shares_calibration(default.identity)
+    assert default.shares_calibration(fast.identity)
+    assert not word_embedder.shares_calibration(default.identity)
+    assert word_embedder.shares_calibration(word_embedder.identity)
+
+
+def test_a_folder_may_have_the_name_of_the_fast_embedder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(BUNDLED, tmp_path / FAST)
+    monkeypatch.chdir(tmp_path)
+    assert Embedder.load(Path(FAST)).is_default
+    assert Embedder.load(f"./{FAST}").is_default
+    assert not Embedder.load(FAST).is_default
+    with pytest.raises(ModelError, match="holds no weights"):
+        Embedder.load("")
 
 
 def test_what_is_no_model_is_refused(tmp_path: Path) -> None:

@@ -152,11 +152,8 @@ def _quote(question: str, reader: _Reader) -> tuple[Quote, ...]:
 def _contrast(question: str, pair: tuple[str, str], quotes: Sequence[Quote], reader: _Reader) -> tuple[Quote, ...]:
     """The best quote that names both things, else the best one about each; none if there are no good ones."""
     first, second = (_terms(name) for name in pair)
-    near = [
-        quote
-        for quote in quotes
-        if reader.total(question, quote) >= reader.total(question, quotes[0]) - CONTRAST_MARGIN
-    ]
+    least = reader.total(question, quotes[0]) - CONTRAST_MARGIN
+    near = [quote for quote in quotes if reader.total(question, quote) >= least]
     good = [(quote, _terms_of(quote, reader.hits[quote.hit])) for quote in near]
     both = [quote for quote, terms in good if first <= terms and second <= terms]
     if both:

@@ -160,7 +160,8 @@ def _add_pair_options(group: Any) -> None:
     group.add_argument(
         "--miner",
         metavar="MODEL",
-        help='embedder that finds hard negatives in addition to BM25: folder, hub id or "bundled" (default: BM25 alone)',
+        help='embedder that finds hard negatives in addition to BM25: folder, hub id, "bundled" or "fast" '
+        "(default: BM25 alone)",
     )
     group.add_argument(
         "--no-check",
@@ -183,7 +184,7 @@ def _add_label_options(group: Any) -> None:
         nargs="+",
         dest="teachers",
         metavar="MODEL",
-        help='embedders whose similarities soften the labels of the train split: folders, hub ids or "bundled"',
+        help='embedders whose similarities soften the labels of the train split: folders, hub ids, "bundled" or "fast"',
     )
     group.add_argument(
         "--teacher-weight",
@@ -409,7 +410,7 @@ def _add_calibrate_options(parser: argparse.ArgumentParser) -> None:
         "--embedder",
         metavar="MODEL",
         default="bundled",
-        help="embedder that the indexes are built with: folder or hub id (default: the bundled one)",
+        help="embedder that the indexes are built with: folder, hub id or fast (default: the bundled one that is not fast)",
     )
 
 

@@ -106,7 +106,7 @@ class DenseIndex:
     def open(cls, folder: str | Path, index: Bm25Index, embedder: Embedder | None = None) -> "DenseIndex":
         """Open the saved vectors of an index's passages.
 
-        `embedder` is the model that made the vectors; by default it is loaded from where it was then. It must be the bundled
+        `embedder` is the model that made the vectors; by default it is loaded from where it was then. It must be a bundled
         model or lie in a folder, because the name in an index is never looked up on a hub. Raises `IndexStoreError`, which
         names the file and the remedy, if a file is missing or damaged, if the vectors are of other passages or of another
         embedder, or if the embedder is gone.
@@ -140,7 +140,7 @@ def load_embedder(folder: Path, source: str, remedy: str) -> Embedder:
             f"the embedder of {folder} cannot be loaded ({source} is not a folder on this machine)", instead
         )
     try:
-        return Embedder.load(source)
+        return Embedder.load(source or None)
     except ModelError as error:
         raise IndexStoreError(f"the embedder of {folder} cannot be loaded ({error})", instead) from error
 

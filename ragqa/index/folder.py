@@ -161,13 +161,13 @@ def revision(passage: Passage) -> int | None:
 
 
 def warn_of_language(language: Language, embedder: Embedder | None) -> None:
-    """Issue a `FallbackWarning` if passages are not in English and there is no embedder or only the bundled one (English)."""
+    """Issue a `FallbackWarning` if passages are not in English and there is no embedder or only a bundled one (English)."""
     if language is not Language.ENGLISH and (embedder is None or embedder.is_bundled):
         warn_of_fallback(f"{OTHER_LANGUAGES[language]}: {ENGLISH_ONLY}")
 
 
 def usable(embedder: Embedder | None, language: Language) -> Embedder | None:
-    """Return the embedder for passages in a language: None in place of the bundled one if most letters are not Latin.
+    """Return the embedder for passages in a language: None in place of a bundled one if most letters are not Latin.
 
     There the bundled models rank worse than BM25 alone, unlike in other languages in Latin letters (benchmarks/README.md).
     """
@@ -197,7 +197,7 @@ def _write(
 
 
 def _write_generation(generation: Path, index: Bm25Index, dense: DenseIndex | None) -> None:
-    from importlib.metadata import version  # slow to import: half as slow as all of ragqa
+    from importlib.metadata import version  # slow to import
 
     embedder = None if dense is None else dense.embedder
     index.write(

@@ -14,7 +14,7 @@ from ragqa.errors import IndexStoreError, rebuild
 from ragqa.index.bm25 import FORMAT, K1, OLDER_FORMATS, B, check_format, read_manifest
 from ragqa.index.dense import FOLDER, VECTORS
 from ragqa.index.stored_passages import LINE_SUMS, LINES, StoredPassages
-from ragqa.models.embedder import BUNDLED, Embedder
+from ragqa.models.embedder import BUNDLED_BY_SOURCE, Embedder
 from ragqa.models.folders import weights_identity
 from ragqa.records import Passage
 from ragqa.storage.files import read_array
@@ -75,8 +75,9 @@ def is_up_to_date(folder: str | Path) -> bool:
     def check(generation: Path) -> bool:
         manifest = read_manifest(generation)
         check_format(generation, manifest, (FORMAT, *OLDER_FORMATS))
-        embedder = manifest.get("embedder")
-        same_vectors = not embedder or embedder["source"] != "" or embedder["identity"] == weights_identity(BUNDLED)
+        embedder = manifest.get("embedder") or {}  # none if there are no vectors
+        bundled = BUNDLED_BY_SOURCE.get(embedder.get("source", "none"))
+        same_vectors = bundled is None or embedder["identity"] == weights_identity(bundled)
         return manifest["format"] == FORMAT and manifest["analyzer"] == Analyzer().fingerprint and same_vectors
 
     return open_current(folder, check)

@@ -20,7 +20,7 @@ CACHED_STARTERS = 2  # indexes in the cache folder: that of this version and one
 def open_starter_vectors(
     index: Bm25Index, embedder: Embedder | None = None, progress: Progress | None = None
 ) -> DenseIndex:
-    """Open the bundled vectors of the starter corpus, or embed its passages with another embedder than the bundled one.
+    """Open the bundled vectors of the starter corpus, or embed its passages with another embedder than the default one.
 
     If the bundled vectors do not fit, this issues a `FallbackWarning` and embeds the passages. `progress` is called with the
     number of passages done since its last call.

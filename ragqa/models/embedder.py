@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 BUNDLED = Path(__file__).parents[1] / "assets" / "embedder"
 FAST = "fast"
-BUNDLED_BY_SOURCE = {"": BUNDLED, FAST: BUNDLED.with_name("fast_embedder")}
+FAST_FOLDER = BUNDLED.with_name("fast_embedder")
+BUNDLED_BY_SOURCE = {"": BUNDLED, FAST: FAST_FOLDER}  # by `Embedder.source`
 
 Progress = Callable[[int], object]
 
@@ -49,13 +50,12 @@ class Embedder:
         Raises `ModelError`, which names what is missing, and `MissingExtraError` if sentence-transformers is needed but not
         installed.
         """
-        name = "" if source is None else str(source)
-        bundled = BUNDLED_BY_SOURCE.get(name)
-        exported = find_exported(None if bundled else name, bundled or BUNDLED, "embedder")
+        bundled = BUNDLED if source is None else FAST_FOLDER if source == FAST else None  # `Path(FAST)` is any folder
+        exported = find_exported(source if bundled is None else None, bundled or BUNDLED, "embedder")
         if exported is not None:
-            origin = name if bundled else str(exported.resolve())
+            origin = str(exported.resolve()) if bundled is None else str(source or "")
             return cls(OpenVinoEngine(exported), origin, weights_identity(exported))
-        folder = Path(name)
+        name, folder = str(source), Path(str(source))
         if not folder.is_dir():
             return cls(SentenceTransformersEngine(name), name, name)
         return cls(SentenceTransformersEngine(str(folder)), str(folder.resolve()), weights_identity(folder))
@@ -70,10 +70,11 @@ class Embedder:
         """Whether the weights are those of a bundled model, from any folder."""
         return _is_bundled(self.identity)
 
-    def is_like(self, identity: str) -> bool:
-        """Whether the cosines are about those of the embedder with this identity: it is the same, or both are bundled.
+    def shares_calibration(self, identity: str) -> bool:
+        """Whether a reranker that was calibrated with the embedder of this identity needs no other calibration for this one.
 
-        The default embedder taught the fast one its cosines. A calibration fits both (benchmarks/README.md).
+        That is so for the same embedder, and between the bundled ones: the default one taught the fast one, and the fits for
+        the bundled reranker are nearly the same (benchmarks/README.md).
         """
         return identity == self.identity or (_is_bundled(identity) and self.is_bundled)
 

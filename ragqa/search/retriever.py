@@ -333,7 +333,7 @@ def calibration_flaw(retriever: Retriever) -> str:
         return ""
     if (basis.bm25_weight, basis.cosine_weight) != (BM25_WEIGHT, COSINE_WEIGHT):
         return "the reranker is calibrated for other weights of BM25 and the embedder"
-    if retriever.dense is not None and not retriever.dense.embedder.is_like(basis.embedder):
+    if retriever.dense is not None and not retriever.dense.embedder.shares_calibration(basis.embedder):
         return "the reranker is calibrated for another embedder"
     return ""
 

@@ -34,8 +34,9 @@ class _Block(NamedTuple):
 def read_parts(archive: ZipFile, path: Path) -> Document:
     """Read a Word file. The title is its only heading of level 1, or the paragraph of the style Title, or the name of the file.
 
-    The place of a piece is its heading. Footnotes follow under a heading of their own, which is no place in the file. Deleted and moved text, comments, headers and pictures are left
-    out. Raises `KeyError` or `ElementTree.ParseError` for a file that lacks a part or is damaged.
+    The place of a piece is its heading. Footnotes follow under a heading of their own, which is no place in the file. Deleted
+    and moved text, comments, headers and pictures are left out. Raises `KeyError` or `ElementTree.ParseError` for a file that
+    lacks a part or is damaged.
     """
     main, others = _parts(archive)
     levels = _levels(_root(archive, others["styles"])) if "styles" in others else _USUAL

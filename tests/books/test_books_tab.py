@@ -43,7 +43,7 @@ def test_favourites_are_picked_and_a_shelf_comes_out(address: str, width: int) -
             page.get_by_role("option").first.click()
         page.get_by_label("Books you like").blur()  # closes the list of books
         cards = page.locator("#ragqa-shelf .card")
-        cards.nth(9).wait_for(timeout=60_000)  # its models load
+        cards.nth(9).wait_for(timeout=60_000)
         cards.locator(".page", has_text="Dracula").wait_for(state="hidden")
         assert cards.count() == 10
         assert not any("The Hobbit by" in text for text in cards.all_inner_texts())

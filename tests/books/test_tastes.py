@@ -14,7 +14,7 @@ from test_books import TASTES, write_library
 
 from ragqa.errors import FallbackWarning, InputError, RecordError
 from ragqa.models.reranker import Reranker
-from ragqa.recipes.books import Book, Recommender, read_books, read_library
+from ragqa.recipes.books import Book, Recommender, read_books, read_library, recommend
 from ragqa.recipes.books.library import starter_file, tastes_file
 from ragqa.recipes.books.recommend import BUNDLED, WEIGHTS
 from ragqa.recipes.books.shelf import Shelf, make_shelf, open_shelf
@@ -296,27 +296,33 @@ def test_the_starter_library_s_vectors_are_those_of_its_books(title: str, near: 
 
 
 def test_beside_ratings_the_reranker_reads_nothing_of_the_starter_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded, load = [], Reranker.load
+    loaded = []
 
-    def loading(source: Path) -> Reranker:
-        loaded.append(source)
-        return load(source)
+    def loading() -> Reranker:
+        loaded.append(BUNDLED)
+        return Reranker.load(BUNDLED)
 
-    monkeypatch.setattr(Reranker, "load", loading)
+    monkeypatch.setattr(recommend, "_bundled_reranker", loading)
     recommender = Recommender.open()
     books = list(recommender.books.values())
     unrated = books[int(read_tastes(tastes_file(starter_file()), books).any(axis=1).argmin())]
     recommender.recommend(["The Hobbit", unrated])
     assert loaded == []
-    first = recommender.recommend([unrated])
-    assert recommender.recommend([unrated]) == first
+    assert recommender.recommend([unrated])
     assert loaded == [BUNDLED]
 
 
-def test_a_reranker_that_is_named_reads_the_starter_library() -> None:
+def test_naming_what_is_the_default_changes_nothing_but_another_reranker_reads(tmp_path: Path) -> None:
     favourites = ["The Hobbit", "Emma", "Dracula"]
-    named = [one.book.title for one in Recommender.open(reranker=BUNDLED).recommend(favourites)]
-    assert named != [one.book.title for one in Recommender.open().recommend(favourites)]
+    named = [one.book.title for one in Recommender.open().recommend(favourites)]
+    for given in (
+        {"reranker": BUNDLED},
+        {"library": starter_file()},
+        {"library": starter_file(), "reranker": str(BUNDLED)},
+    ):
+        assert [one.book.title for one in Recommender.open(**given).recommend(favourites)] == named
+    shutil.copytree(BUNDLED, tmp_path / "other")
+    assert [one.book.title for one in Recommender.open(reranker=tmp_path / "other").recommend(favourites)] != named
 
 
 def test_the_starter_library_is_recommended_from_by_taste() -> None:

@@ -8,17 +8,17 @@ weighted likelihood. In the bundled library, the reranker reads nothing if a fav
 worse. The weights and the number of candidates were tuned on other readers (benchmarks/books.md).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
-from threading import Lock
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ragqa.errors import InputError
 from ragqa.models.reranker import Reranker
 from ragqa.recipes.books.genres import GENRES, genres_of_shelf
-from ragqa.recipes.books.library import Book, document
+from ragqa.recipes.books.library import Book, document, starter_file
 from ragqa.recipes.books.readers import MOST_GENRES, common_genres, enumerate_names, genre_shares, tell
 from ragqa.recipes.books.shelf import Shelf, open_shelf
 from ragqa.recipes.books.titles import Titles, is_edition, opening_parts, series_of, without_series
@@ -67,35 +67,21 @@ class Recommendation:
     reasons: tuple[str, ...]
 
 
-class Scorer(Protocol):
-    """Scores texts for a query, as `Reranker` does."""
-
-    def score(self, question: str, texts: Sequence[str]) -> "np.ndarray":
-        """Return the logits of the texts: float32, shape (len(texts),)."""
-
-
-class LateReranker:
-    """A reranker that is loaded when it first scores something. Safe to share between threads."""
-
-    def __init__(self, source: str | Path) -> None:
-        """`source` is that of `Reranker.load`."""
-        self._source, self._lock = source, Lock()
-        self._loaded: Reranker | None = None
-
-    def score(self, question: str, texts: Sequence[str]) -> "np.ndarray":
-        """Return the logits of the texts: float32, shape (len(texts),). Raises `ModelError` if it cannot be loaded."""
-        with self._lock:
-            self._loaded = self._loaded or Reranker.load(self._source)
-        return self._loaded.score(question, texts)
-
-
 class Recommender:
     """Recommends books. Safe to share between threads."""
 
     def __init__(
-        self, shelf: Shelf, reranker: Scorer, *, candidates: int = CANDIDATES, weights: Weights = WEIGHTS
+        self,
+        shelf: Shelf,
+        reranker: Reranker | Callable[[], Reranker],
+        *,
+        candidates: int = CANDIDATES,
+        weights: Weights = WEIGHTS,
     ) -> None:
-        """Rerank `candidates` books (at least 1), or more if more recommendations are asked for."""
+        """Rerank `candidates` books (at least 1), or more if more recommendations are asked for.
+
+        `reranker` may also be a function that returns it; it is called when the reranker first has something to read.
+        """
         if candidates < 1:
             raise InputError(f"candidates is {candidates}; at least 1 is needed")
         self.books: Mapping[str, Book] = shelf.books
@@ -117,13 +103,14 @@ class Recommender:
     ) -> "Recommender":
         """Open a library: a JSON Lines file or a folder of goodbooks-10k (`read_books`); by default the bundled library.
 
-        `reranker` is the folder of a model, by default the bundled one. With the bundled library, this one reads only what has
-        no ratings, and is loaded when it does. Raises `InputError` and `ModelError`.
+        `reranker` is the folder of a model, by default the bundled one. In the bundled library, the bundled one reads nothing
+        if a favourite has ratings (`STARTER_WEIGHTS`), and is loaded when it first reads. Raises `InputError` and `ModelError`.
         """
         from concurrent.futures import ThreadPoolExecutor
 
-        if library is None and reranker is None:
-            return cls(open_shelf(), LateReranker(BUNDLED), candidates=candidates, weights=STARTER_WEIGHTS)
+        path, model = Path(library or starter_file()), Path(reranker or BUNDLED)
+        if path.resolve() == starter_file().resolve() and model.resolve() == BUNDLED.resolve():
+            return cls(open_shelf(), _bundled_reranker, candidates=candidates, weights=STARTER_WEIGHTS)
         with ThreadPoolExecutor(1) as beside:
             loading = beside.submit(Reranker.load, BUNDLED if reranker is None else reranker)
             shelf = open_shelf(library)
@@ -198,7 +185,8 @@ class Recommender:
         has_ratings = any(map(self._is_rated, favourites))
         weight = self._weights.reranker_beside_ratings if has_ratings else self._weights.reranker
         if weight:
-            scores += weight * self._reranker.score(query, [document(book) for book in books])
+            reranker = self._reranker if isinstance(self._reranker, Reranker) else self._reranker()
+            scores += weight * reranker.score(query, [document(book) for book in books])
         return scores
 
     def _likelihoods(self, favourites: Sequence[Book], genres: Sequence[str]) -> "np.ndarray":
@@ -261,6 +249,11 @@ class Recommender:
         shared = self._tastes @ self._tastes[place]
         others = [other for other in (-shared).argsort(kind="stable").tolist() if other != place and shared[other] > 0]
         return {self._all[other].id for other in others[:SHARED]}
+
+
+@cache
+def _bundled_reranker() -> Reranker:
+    return Reranker.load(BUNDLED)
 
 
 class _GenreVectors:

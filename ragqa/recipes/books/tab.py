@@ -19,7 +19,7 @@ HINT = "Choose some books that you like; three are best."
 
 
 def add_tab(events: Mapping[str, Any]) -> None:
-    """Add the tab to the page that is being built. `events` are options for its events. Models load at the first request."""
+    """Add the tab to the page that is being built. `events` are options for its events. The library loads on first use."""
     import gradio as gr
 
     books = read_books(starter_file())
