@@ -75,7 +75,7 @@ def visiting(browser: "Browser", address: str, **options: Any) -> Iterator[Visit
     """Open the demo in a new context; fail if the page contacts another host or complains."""
     context = browser.new_context(**options)
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)  # a busy disk can hold an index for many seconds
     visit = Visit(page)
     page.on("request", lambda request: visit.requests.append(request.url))
     page.on("pageerror", lambda error: visit.complaints.append(str(error)))
