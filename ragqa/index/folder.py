@@ -108,9 +108,8 @@ def _embedder_of(folder: str | Path, previous: PreviousIndex, embedder: Embedder
         return None
     dense, source = current(folder) / FOLDER, previous.embedder["source"]
     used = embedder or load_embedder(dense, source, rebuild(folder))
-    upgraded = (
-        embedder is None and source in BUNDLED_BY_SOURCE
-    )  # a bundled embedder may be another one than it was then
+    # a bundled embedder may be another one than it was then
+    upgraded = embedder is None and source in BUNDLED_BY_SOURCE
     if used.identity != previous.embedder["identity"] and not upgraded:
         raise IndexStoreError(f"{dense} was made with another {EMBEDDER}", rebuild(folder))
     return used

@@ -75,8 +75,8 @@ def is_up_to_date(folder: str | Path) -> bool:
     def check(generation: Path) -> bool:
         manifest = read_manifest(generation)
         check_format(generation, manifest, (FORMAT, *OLDER_FORMATS))
-        embedder = manifest.get("embedder") or {}  # none if there are no vectors
-        bundled = BUNDLED_BY_SOURCE.get(embedder.get("source", "none"))
+        embedder = manifest.get("embedder") or {}
+        bundled = BUNDLED_BY_SOURCE.get(embedder["source"]) if embedder else None
         same_vectors = bundled is None or embedder["identity"] == weights_identity(bundled)
         return manifest["format"] == FORMAT and manifest["analyzer"] == Analyzer().fingerprint and same_vectors
 

@@ -21,6 +21,4 @@ def check_models(*names: str | None) -> None:
 
 def load_embedder(name: str) -> Embedder:
     """Load the bi-encoder with this name."""
-    if name == FAST:
-        return Embedder.load(name)
     return Embedder.load(None if name == BUNDLED_NAME else base_path(name))

@@ -315,7 +315,7 @@ def _open_sources(
 def _without_bundled(
     language: Language, reranker: Reranker | str | Path | None, embedder: Embedder | None
 ) -> tuple[Reranker | str | Path | None, Embedder | None]:
-    """Return the models that are usable for passages in a language. Warn if one of the bundled ones is not, or may be wrong."""
+    """Return the models, in another script without the bundled ones. Warn if a bundled one does not know the language."""
     is_default = reranker == BUNDLED_NAME
     if language is Language.ENGLISH or not (is_default or (embedder is not None and embedder.is_bundled)):
         return reranker, embedder

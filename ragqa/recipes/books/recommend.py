@@ -108,8 +108,9 @@ class Recommender:
         """
         from concurrent.futures import ThreadPoolExecutor
 
-        path, model = Path(library or starter_file()), Path(reranker or BUNDLED)
-        if path.resolve() == starter_file().resolve() and model.resolve() == BUNDLED.resolve():
+        own_library = library is None or Path(library).resolve() == starter_file().resolve()
+        own_reranker = reranker is None or Path(reranker).resolve() == BUNDLED.resolve()
+        if own_library and own_reranker:
             return cls(open_shelf(), _bundled_reranker, candidates=candidates, weights=STARTER_WEIGHTS)
         with ThreadPoolExecutor(1) as beside:
             loading = beside.submit(Reranker.load, BUNDLED if reranker is None else reranker)
