@@ -277,6 +277,15 @@ def test_redirects_are_kept_as_aliases(wiki: Wiki, out: Path) -> None:
     assert split(pages(out)[1])[0].aliases == ("Downhill walk", "Steepest descent")
 
 
+def test_metadata_tell_categories_language_and_date(wiki: Wiki, out: Path) -> None:
+    run(out, wiki.api_url, titles=["Sigmoid function", "AC/DC"])
+    sigmoid, uncategorized = pages(out)
+    told = {"language": "en", "date": "2024-05-06"}
+    assert sigmoid.metadata == {"category": ("Curves", "Functions"), **told}  # not the hidden one
+    assert uncategorized.metadata == told
+    assert {passage.metadata for passage in split(sigmoid)} == {sigmoid.metadata}
+
+
 def test_redirects_that_lead_nowhere_say_so(wiki: Wiki, out: Path) -> None:
     report = run(out, wiki.api_url, titles=["Round one", "Self", "Off the shelf", "Nowhere", "C++"])
     assert report.titles("missing") == ("Nowhere",)

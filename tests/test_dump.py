@@ -176,6 +176,20 @@ def test_pages_are_cited_as_the_wiki_would(tmp_path: Path, out: Path, base: str,
     assert passage.url == f"{found.url}{'&' if '?' in url else '?'}oldid=70"
 
 
+def test_metadata_tell_categories_language_and_date(tmp_path: Path, out: Path) -> None:
+    named = "[[Category:B]] [[category: a_c |sort]] <!-- [[Category:Gone]] --> [[:Category:Linked]]"
+    long = "".join(f"[[Category:{number:04d}]]" for number in range(600)) + f"[[Category:{'x' * 300}]]"
+    dump = write(
+        tmp_path / "dump.xml", page(1, "Some", f"Text.\n{named}"), page(2, "Many", long + "Text."), page(3, "No", "T.")
+    )
+    run(dump, out)
+    some, many, no = pages(out)
+    told = {"language": "en", "date": "2024-05-06"}
+    assert some.metadata == {"category": ("A c", "B"), **told}
+    assert many.metadata["category"] == tuple(f"{number:04d}" for number in range(500))
+    assert no.metadata == told
+
+
 def test_redirects_become_aliases_of_what_they_lead_to(tmp_path: Path, out: Path) -> None:
     dump = write(
         tmp_path / "dump.xml",

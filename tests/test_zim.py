@@ -109,6 +109,13 @@ def test_of_another_wiki_the_articles_state_their_address(zim: Path, out: Path) 
     assert [passage.url for passage in split(pages(out)[0])] == ["https://wiki.example.org/title/A_b?oldid=70"]
 
 
+def test_metadata_tell_categories_and_date(zim: Path, out: Path) -> None:
+    write_zim(zim, {"Rake": article("Rake", "<p>It.</p>", categories=["Tools: metal", "Garden"])})
+    run(zim, out)
+    (page,) = pages(out)
+    assert page.metadata == {"category": ("Garden", "Tools: metal"), "date": page.timestamp}
+
+
 def test_redirects_become_aliases_of_what_they_lead_to(zim: Path, out: Path) -> None:
     write_zim(
         zim,

@@ -7,7 +7,7 @@ SIGMOID = """The '''sigmoid function''' squeezes a number:
 <nowiki>{\\displaystyle \\sigma (x)={\\frac {1}{1+e^{-x}}}.}</nowiki>
 
 Its values lie between 0 and 1.
-[[Category:Functions]]"""
+[[Category:Functions]] [[Category:Curves]] [[Category:Tracking]]"""
 
 PERCEPTRON = """A '''perceptron''' weighs its inputs and fires.[[Category:Networks]]
 
@@ -114,6 +114,7 @@ PAGES = {  # title: wikitext, in the order of their timestamps
         f"{number * (number + 1) // 2}.[[Category:Exercises]]"
         for number in range(1, 31)
     },
+    "Category:Tracking": "Of no use to readers. __HIDDENCAT__",
 }
 SECONDS = {title: second for second, title in enumerate(PAGES)}
 

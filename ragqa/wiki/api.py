@@ -25,7 +25,7 @@ LONGEST_WAIT_S = 120.0  # default, even if the server asks for more
 CACHED_S = 24 * 3600  # how long cached replies are used
 
 _PARAMETERS = {  # added to every request of wikipedia-api, so that `Wikipedia.info` brings the whole page
-    "prop": "extracts|info|revisions|redirects|pageprops",
+    "prop": "extracts|info|revisions|redirects|categories|pageprops",
     "explaintext": 1,
     "exsectionformat": "wiki",
     "inprop": "url",
@@ -33,6 +33,8 @@ _PARAMETERS = {  # added to every request of wikipedia-api, so that `Wikipedia.i
     "rvslots": "main",
     "rdprop": "title|fragment",
     "rdlimit": 500,
+    "clshow": "!hidden",
+    "cllimit": 500,
     "ppprop": "disambiguation",
     "maxlag": 5,
 }
@@ -115,7 +117,7 @@ def open_wiki(
     password: str = "",
     namespaces: Iterable[str] = (),
 ) -> Iterator[Wiki]:
-    """Open a wiki whose `pages.info` brings the text, revision, wikitext and redirects of a page in one request.
+    """Open a wiki whose `pages.info` brings text, revision, wikitext, redirects and categories of a page in one request.
 
     `api_url` is the `api.php` of any MediaWiki with the TextExtracts extension, or None for Wikipedia in `lang`. A user and
     password in the URL are sent as Basic authentication; `user` is logged in to the wiki. `namespaces` are numbers or names

@@ -27,6 +27,7 @@ LONGEST_TEXT = LONGEST_LINE  # bytes of XML; pages of Wikipedia have at most two
 MOST_BYTES = 2 * LONGEST_TEXT  # of a revision, without the part of its text that is cut off
 MOST_TAGS = 1 << 16  # of a revision; usual are 20
 
+_LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"  # the attribute `xml:lang`
 _LONGEST_TITLE = 255  # bytes
 _LONGEST_ENTITY = 12  # bytes
 _READ = {  # elements to read, by their parent
@@ -55,12 +56,16 @@ _OTHER_FORMATS = {  # by their first four bytes
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A dump's data about its wiki: URL of the main page, whether titles begin with a capital, and names of namespaces."""
+    """A dump's data about its wiki: URL of the main page, whether titles begin with a capital, and names of namespaces.
+
+    `language` is the code of its language, such as "en", if the file states it.
+    """
 
     base: str
     first_letter: bool
     namespaces: dict[int, frozenset[str]]  # names in lower case, with the English ones
     names: dict[int, str] = field(default_factory=dict)  # prefixes of titles, by namespace
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +108,7 @@ def open_dump(path: Path, advance: Callable[[int], object]) -> Iterator[tuple[Si
             pointer = EventPointer(iter(events))
             root = ElementIterator(next(pointer)[1], pointer)
             children = iter(root)
-            site = _read_site(next(children, None))
+            site = replace(_read_site(next(children, None)), language=root.element.get(_LANGUAGE, ""))
         yield site, _entries(path, site, root, children, events)
 
 

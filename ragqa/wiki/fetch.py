@@ -15,6 +15,7 @@ from ragqa.text.clean import clean_page
 from ragqa.text.omissions import restore_omissions
 from ragqa.wiki.api import Wiki
 from ragqa.wiki.listing import capitalize, title_flaw
+from ragqa.wiki.metadata import describe_page
 from ragqa.wiki.outcomes import Outcome
 from ragqa.wiki.replies import reading
 
@@ -27,9 +28,9 @@ def fetch(wiki: Wiki, title: str, *, named: bool = True, known: bool = False) ->
     """Fetch the page that a title leads to, through redirects, or return the outcome if there is none.
 
     A title of no article is failed if it was `named`, skipped if it comes from a category; so is a disambiguation page in a
-    category. A `known` page comes from an earlier crawl, which may have asked for more namespaces. Text, revision, wikitext and
-    redirects come from one request. Missing and empty are confirmed by a second, different request. Raises `CrawlError` if
-    there is no answer.
+    category. A `known` page comes from an earlier crawl, which may have asked for more namespaces. All that is known about a
+    page comes from one request. Missing and empty are confirmed by a second, different request. Raises `CrawlError` if there is
+    no answer.
     """
     no_article = "failed" if named else "skipped"
     if flaw := title_flaw(title):
@@ -110,11 +111,23 @@ def _page(title: str, article: Any) -> Page:
     url = script if is_script else article.fullurl
     text = restore_omissions(article.extract, revision.get("slots", {}).get("main", {}).get("*", ""))
     number, timestamp = revision["revid"], revision["timestamp"]
-    page = clean_page(Page(article.title, url, article.pageid, number, timestamp, text, _aliases(title, article)))
+    metadata = describe_page(_categories(article), timestamp, article.pagelanguage or "")
+    aliases = _aliases(title, article)
+    page = clean_page(Page(article.title, url, article.pageid, number, timestamp, text, aliases, metadata=metadata))
     line = json_line(page)  # checked as strictly as when it is read
     if len(line) > LONGEST_LINE:
         raise ValueError(f"it has more than {LONGEST_LINE:,} bytes")
     return construct(Page, json.loads(line))
+
+
+def _categories(article: Any) -> Iterator[str]:
+    """Yield the names of a page's categories, without their namespace and without hidden ones."""
+    try:
+        listed = article.__getattr__("categories")  # the property of this name would send another request
+    except AttributeError:  # the page is in none
+        listed = ()
+    for category in listed:
+        yield category["title"].partition(":")[2]
 
 
 def _aliases(title: str, article: Any) -> tuple[str, ...]:

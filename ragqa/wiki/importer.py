@@ -35,6 +35,7 @@ from ragqa.text.clean import clean_page
 from ragqa.wiki.dump_file import Entry, Site
 from ragqa.wiki.links import Links, Names, open_links
 from ragqa.wiki.listing import make_filter
+from ragqa.wiki.metadata import describe_page
 from ragqa.wiki.namespaces import CATEGORY, find_namespaces
 from ragqa.wiki.outcomes import CrawlReport, Outcome, outcome_of_page
 
@@ -210,7 +211,7 @@ class _Import:
         self._source, self._links, self._names = source, links, source.names(site)
         self._namespaces = _namespaces(site, request)
         self._filter = replace(make_filter(request.include, request.exclude), namespaces=self._namespaces)
-        self._url_prefix = _url_prefix(site.base, request.index_url)
+        self._url_prefix, self._language = _url_prefix(site.base, request.index_url), site.language
         self._targets = {title: links.follow(self._names.title(title)) for title in request.titles}
         self._titles = frozenset(self._targets.values())
         self._roots = {name: self._names.category(name) for name in request.categories}
@@ -315,8 +316,10 @@ class _Import:
         if self._url_prefix:
             url = self._url_prefix + quote(entry.title.replace(" ", "_"), safe=_NOT_QUOTED)
         text = self._source.extract(entry, self._names)
-        page = Page(entry.title, url, entry.page_id, entry.revision, entry.timestamp, text)
-        return replace(clean_page(page), aliases=self._links.aliases(entry.title))
+        metadata = describe_page(self._names.categories(entry.text), entry.timestamp, self._language)
+        aliases = self._links.aliases(entry.title)
+        page = Page(entry.title, url, entry.page_id, entry.revision, entry.timestamp, text, aliases, metadata=metadata)
+        return clean_page(page)
 
     def report(self) -> ImportReport:
         """Return the outcomes of the requested titles and categories, and of the pages that failed or have flaws."""
