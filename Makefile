@@ -8,7 +8,7 @@
 # make test-lowest   core tests with the oldest Python and the lowest versions that pyproject.toml allows, without torch, because a
 #                    low torch brings gigabytes of CUDA; make test-newest: with the newest. Skipped if that Python is not installed.
 # make debian        install, as root, what some tests need: a MediaWiki and a browser. They are skipped without.
-# make bench         compare the speed with other libraries; make figures: measure the figures of the docs
+# make bench         compare the speed with other libraries, and with the run before; make figures: measure the figures of the docs
 # make docs          build the docs as static pages in site/
 PYTHON ?= python3
 CORES ?= 2

@@ -5,6 +5,9 @@
 
 Every comparison runs its contestants on the same cores, with as many threads, in turns (`speed/side_by_side.py`). Ratios count;
 seconds are this machine's. Writes one Markdown file and one chart for each comparison, and `README.md` with all of them.
+
+Then compares the ratios with those of the last run on the same kind of machine with the same options (`ratios.json`). If a lead
+of ragqa has shrunk by more than 15 %, says which, and ends with status 1.
 """
 
 import argparse
@@ -14,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -23,8 +26,9 @@ sys.path.insert(0, str(Path(__file__).parent / "speed"))
 
 import contestants as c
 from models import make_model, make_torch_model
+from ratios import compare, kind_of_machine
 from reports import Chart, bars, curves, markdown_table, spread, times
-from side_by_side import Contestant, once, pin, take_turns
+from side_by_side import Contestant, Timing, once, pin, take_turns
 from texts import full_passages, real_passages, searched_passages, some_questions
 
 from ragqa.models.bases import OFFLINE_BASE
@@ -58,11 +62,12 @@ SMOKE = Options(rounds=1, candidates=4, passages=(200, 400), questions=3, traini
 
 @dataclass(frozen=True)
 class Section:
-    """A finished comparison."""
+    """A finished comparison. `ratios` say how many times faster ragqa is, by the name of what it is compared with."""
 
     name: str
     text: str
     chart: Chart | None = None
+    ratios: dict[str, float] = field(default_factory=dict)
 
 
 def rerank(options: Options) -> Section:
@@ -97,7 +102,13 @@ def rerank(options: Options) -> Section:
         + "."
     )
     chart = bars("pairs a second", {t.name.replace("`", ""): pairs / t.median for t in timings})
-    return Section("rerank", text, chart)
+    return Section("rerank", text, chart, leads(timings))
+
+
+def leads(timings: Sequence[Timing]) -> dict[str, float]:
+    """How many times faster the first one is than each other, by name."""
+    own, *others = timings
+    return {other.name: own.times_faster(other)[0] for other in others}
 
 
 def useful_operations(model: Path, options: Options, question: str) -> float:
@@ -139,13 +150,14 @@ def search(options: Options) -> Section:
     text = markdown_table(["", "a question takes", "spread", "ragqa is faster by"], rows) + (
         f"\n\nOver {count:,} passages. ragqa lets BM25 and the embedder choose 30 candidates and reranks these."
     )
-    return Section("search", text)
+    return Section("search", text, ratios=leads(timings))
 
 
 def bm25(options: Options) -> Section:
     """BM25 over ever more passages: questions a second, the first ten of each."""
     questions = some_questions(options.pages, options.questions)
     rows = []
+    ratios: dict[str, float] = {}
     speeds: dict[str, list[tuple[float, float]]] = {}
     for passages in options.passages:
         given = {"pages": options.pages, "passages": passages, "questions": questions}
@@ -169,6 +181,8 @@ def bm25(options: Options) -> Section:
         for name, rate in rates.items():
             speeds.setdefault(name, []).append((passages, rate))
             rows.append([f"{passages:,}", name, f"{rate:,.0f}", f"{rates['ragqa'] / rate:.1f}×"])
+            if name != "ragqa":
+                ratios[f"{name}, {passages:,} passages"] = rates["ragqa"] / rate
     text = markdown_table(["passages", "", "questions/s", "ragqa is faster by"], rows) + (
         "\n\nOne question after the other, as text (for rank-bm25 as our terms: its scores are the reference, and on its five "
         "questions the ten best are the same, and their scores within 1e-5 of themselves). Beyond "
@@ -176,7 +190,7 @@ def bm25(options: Options) -> Section:
         "tantivy use analyzers of their own, which do less. rank-bm25 gets five questions once, and none beyond "
         f"{REFERENCE_LIMIT:,} passages."
     )
-    return Section("bm25", text, curves("passages", "questions a second", speeds))
+    return Section("bm25", text, curves("passages", "questions a second", speeds), ratios)
 
 
 def check_equal(own: list[list[tuple[str, float]]], reference: list[list[tuple[str, float]]]) -> None:
@@ -231,7 +245,13 @@ def index(options: Options) -> Section:
         "what bm25s does. Memory is what the process grows by; opened indexes are mapped into memory, and what the questions "
         "touched counts."
     )
-    return Section("index", text, curves("passages", "passages indexed a second", curves_of))
+    ratios = {
+        f"{name}, {passages:,} passages": own / rate
+        for name, points in curves_of.items()
+        if name != "ragqa"
+        for (passages, rate), (_, own) in zip(points, curves_of["ragqa"], strict=True)
+    }
+    return Section("index", text, curves("passages", "passages indexed a second", curves_of), ratios)
 
 
 def start(options: Options) -> Section:
@@ -251,7 +271,7 @@ def start(options: Options) -> Section:
         f"`import ragqa` costs {1000 * (own - nothing):.0f} ms. The compiled models and the starter corpus's index were in the "
         "cache folder, as after any first run."
     )
-    return Section("start", text)
+    return Section("start", text, ratios={timings[1].name: library / answer})
 
 
 def answers(options: Options) -> Section:
@@ -297,14 +317,16 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 def training(options: Options) -> Section:
     """Training steps on the same pairs with the same hyperparameters."""
-    text = _train(options) + (
+    table, ratios = _train(options)
+    text = table + (
         f"\n\n{options.training_pairs:,} pairs, one epoch, batches of 16; sentence-transformers with its defaults. nDCG@10 on "
         f"{c.EVAL_QUESTIONS} generated questions of other pages."
     )
-    return Section("training", text)
+    return Section("training", text, ratios=ratios)
 
 
-def _train(options: Options) -> str:
+def _train(options: Options) -> tuple[str, dict[str, float]]:
+    """The table, and how many times faster ragqa is."""
     given = {"pages": options.pages, "pairs": options.training_pairs, "base": options.base}
     makers: dict[str, Any] = {
         "ragqa": (c.Training, given | {"ours": True}),
@@ -317,7 +339,9 @@ def _train(options: Options) -> str:
         [name, f"{rates[name]:.1f}", f"{rates['ragqa'] / rates[name]:.2f}×", f"{result['nDCG@10']:.3f}"]
         for name, result in results.items()
     ]
-    return markdown_table(["", "pairs/s", "ragqa is faster by", "nDCG@10 afterwards"], rows)
+    own, *others = rates
+    ratios = {name: rates[own] / rates[name] for name in others}
+    return markdown_table(["", "pairs/s", "ragqa is faster by", "nDCG@10 afterwards"], rows), ratios
 
 
 def gpu(options: Options) -> Section:
@@ -342,13 +366,14 @@ def gpu(options: Options) -> Section:
                 share = operations / t.median / most
                 own = [t.name, f"{candidates}", f"{candidates / t.median:.0f}", f"{share:.1%}", spread(t.seconds)]
                 rows.append([*own, times(timings[0], t)])
+    table, ratios = _train(options)
     header = ["", "passages", "pairs/s", "share of the GPU's rate", "spread", "ragqa is faster by"]
     text = (
         f"{markdown_table(header, rows)}\n\nThe logits of the two differ by {off:.3f} at most. The GPU's rate of bfloat16 "
-        f"matrix products in this run: {most / 1e12:.0f} trillion operations a second.\n\n{_train(options)}\n\n"
+        f"matrix products in this run: {most / 1e12:.0f} trillion operations a second.\n\n{table}\n\n"
         f"{options.training_pairs:,} pairs, as above."
     )
-    return Section("gpu", text)
+    return Section("gpu", text, ratios=ratios)
 
 
 COMPARISONS: dict[str, Callable[[Options], Section]] = {
@@ -371,8 +396,8 @@ def running(makers: dict[str, Any]) -> Iterator[list[Contestant]]:
         yield [stack.enter_context(Contestant(name, maker, **given)) for name, (maker, given) in makers.items()]
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Read the arguments, run the comparisons one after the other and write what they found."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Read the arguments, run the comparisons one after the other and write what they found. Return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--pages", type=Path, help="JSON Lines file or folder of pages; the starter corpus if not given"
@@ -392,11 +417,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = replace(options, base=given.base, training_pairs=given.pairs or options.training_pairs)
     pin(options.cores)
     given.out.mkdir(parents=True, exist_ok=True)
+    worse = []
     for name in given.only:
         section = COMPARISONS[name](options)
         write(section, given.out, options)
         print(f"## {name}\n\n{section.text}\n", flush=True)
+        run = {"machine": kind_of_machine(options.cores), **run_options(options)}
+        worse += compare(given.out, name, run, section.ratios)
     collect(given.out)
+    for line in worse:
+        print(f"slower than before: {line}", file=sys.stderr)
+    return int(bool(worse))
+
+
+def run_options(options: Options) -> dict[str, Any]:
+    """The options that ratios depend on. Sizes of corpora are part of the ratios' names."""
+    pages = options.pages.name if options.pages else ""
+    return {"pages": pages, "candidates": options.candidates, "pairs": options.training_pairs, "base": options.base}
 
 
 def write(section: Section, out: Path, options: Options) -> None:
@@ -418,4 +455,4 @@ def collect(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

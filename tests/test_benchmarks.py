@@ -1,4 +1,7 @@
+import importlib
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -61,3 +64,24 @@ def test_documents_are_measured_by_format(tmp_path: Path) -> None:
     rows = [line.split(" | ")[:4] for line in done.stdout.splitlines()[2:]]
     assert rows == [["| .md", "1", "0", "0"], ["| .html", "2", "1", "0"]]
     assert done.stderr == f"{tmp_path / 'c.html'}: {tmp_path / 'c.html'}: it is empty\n"
+
+
+def test_a_lead_that_shrinks_is_reported_until_it_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCH.parent / "speed")
+    compare = importlib.import_module("ratios").compare
+    run = {"machine": "x86_64 2 cores", "pages": ""}
+    assert compare(tmp_path, "search", run, {"numpy": 10.0, "numba": 2.0}) == []
+    assert compare(tmp_path, "rerank", run, {"numpy": 1.0}) == []
+    assert compare(tmp_path, "search", run, {"numpy": 8.6}) == []
+    worse = ["search: 1.60 times as fast as numba, before 2.00"]
+    assert compare(tmp_path, "search", run, {"numpy": 9.0, "numba": 1.6}) == worse
+    assert compare(tmp_path, "search", run, {"numba": 1.6}) == worse  # the worse one was not stored
+    assert compare(tmp_path, "search", {**run, "pages": "other"}, {"numba": 1.6}) == []
+
+
+def test_the_kept_ratios_are_those_of_the_tables() -> None:
+    kept = json.loads((BENCH.parent / "results" / "ratios.json").read_text(encoding="utf8"))
+    assert kept.keys() == set(COMPARISONS)
+    for name in ("rerank", "search"):
+        table = (BENCH.parent / "results" / f"{name}.md").read_text(encoding="utf8")
+        assert re.findall(r"\*\*([\d.]+)×\*\*", table) == [f"{ratio:.1f}" for ratio in kept[name]["ratios"].values()]
