@@ -3,16 +3,13 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ragqa.errors import ModelError
 from ragqa.models.openvino import OpenVinoModel
 from ragqa.models.tokens import open_tokenizer
 from ragqa.storage.folders import check_replaceable, replace_folder
 from ragqa.training.export import convert, quantize, save_openvino
-
-if TYPE_CHECKING:
-    pass
 
 _COMPARED = 24  # texts whose outputs are compared
 _LEAST_CORRELATION = 0.9  # of the outputs in int8 and in float32
