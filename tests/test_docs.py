@@ -70,6 +70,7 @@ ONLY_PARSED = {
     "curl http://127.0.0.1:8080": "it needs the server of `ragqa serve`",
     "ragqa train": "it takes minutes to hours",
     'ragqa ask "What is cluster analysis?"': "it needs the model that a training makes",
+    'ragqa ask "what is a medoid?"': "it needs pages that were crawled",
     "ragqa ask --write": "it needs a language model",
     "ragqa dataset --passages passages.jsonl --writer": "it needs a language model",
     "ragqa export": "it needs the model that a training makes",

@@ -72,7 +72,8 @@ def test_an_article_is_a_page_that_cites_its_revision(zim: Path, out: Path) -> N
     assert report.counts == {"fetched": 1, "empty": 1}  # the page with tiles has no text
     (page,) = pages(out)
     url = "https://en.wikipedia.org/w/index.php?title=A_b%27s:_(%C3%BC)_%26_C/D%2B%3F"
-    assert page == Page("A b's: (ü) & C/D+?", url, None, 70, DAY, "Text.\n\n== Use ==\nMore.")
+    text, metadata = "Text.\n\n== Use ==\nMore.", {"date": DAY}
+    assert page == Page("A b's: (ü) & C/D+?", url, None, 70, DAY, text, metadata=metadata)
     assert [passage.url for passage in split(page)] == [f"{url}&oldid=70", f"{url}&oldid=70#Use"]
 
 
