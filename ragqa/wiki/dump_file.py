@@ -108,7 +108,7 @@ def open_dump(path: Path, advance: Callable[[int], object]) -> Iterator[tuple[Si
             pointer = EventPointer(iter(events))
             root = ElementIterator(next(pointer)[1], pointer)
             children = iter(root)
-            site = replace(_read_site(next(children, None)), language=root.element.get(_LANGUAGE, ""))
+            site = _read_site(next(children, None), root.element.get(_LANGUAGE, ""))
         yield site, _entries(path, site, root, children, events)
 
 
@@ -271,7 +271,7 @@ def _wrong() -> tuple[type[Exception], ...]:
     return MalformedXML, LookupError, TypeError, ValueError, AttributeError, AssertionError, OverflowError
 
 
-def _read_site(element: Any) -> Site:
+def _read_site(element: Any, language: str) -> Site:
     from mwxml.iteration.site_info import SiteInfo
 
     if element is None or element.tag != "siteinfo":
@@ -282,7 +282,9 @@ def _read_site(element: Any) -> Site:
         names.setdefault(int(namespace.id), set()).add(namespace.name.lower())
     called = {int(namespace.id): namespace.name for namespace in info.namespaces or ()}
     first_letter = info.case != "case-sensitive"
-    return Site(info.base or "", first_letter, {key: frozenset(value) for key, value in names.items()}, called)
+    return Site(
+        info.base or "", first_letter, {key: frozenset(value) for key, value in names.items()}, called, language
+    )
 
 
 def _entries(path: Path, site: Site, root: Any, children: Iterator[Any], events: _Events) -> Iterator[Entry]:

@@ -14,7 +14,7 @@ from ragqa.storage.json_lines import LONGEST_LINE, construct, json_line
 from ragqa.text.clean import clean_page
 from ragqa.text.omissions import restore_omissions
 from ragqa.wiki.api import Wiki
-from ragqa.wiki.listing import capitalize, title_flaw
+from ragqa.wiki.listing import bare_name, capitalize, title_flaw
 from ragqa.wiki.metadata import describe_page
 from ragqa.wiki.outcomes import Outcome
 from ragqa.wiki.replies import reading
@@ -127,7 +127,7 @@ def _categories(article: Any) -> Iterator[str]:
     except AttributeError:  # the page is in none
         listed = ()
     for category in listed:
-        yield category["title"].partition(":")[2]
+        yield bare_name(category["title"])
 
 
 def _aliases(title: str, article: Any) -> tuple[str, ...]:

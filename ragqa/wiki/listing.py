@@ -120,18 +120,18 @@ def _compile(name: str, patterns: Iterable[str]) -> tuple[re.Pattern[str], ...]:
 def _walk(wiki: Wiki, roots: Sequence[str], depth: int, wanted: Filter) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """Yield each category of the trees once, level by level, with its members in listing order."""
     queue = deque((root, 0) for root in roots)
-    seen = set(map(_bare, roots))
+    seen = set(map(bare_name, roots))
     while queue:
         name, level = queue.popleft()
         members = _list_members(wiki, name)
         yield name, members
         below = [member for member in members if member["ns"] == CATEGORY and not wanted.reason_to_skip(member)]
         children = [member["title"] for member in below] if level < depth else []
-        queue.extend((child, level + 1) for child in children if _bare(child) not in seen)
-        seen.update(map(_bare, children))
+        queue.extend((child, level + 1) for child in children if bare_name(child) not in seen)
+        seen.update(map(bare_name, children))
 
 
-def _bare(category: str) -> str:
+def bare_name(category: str) -> str:
     """Return the name of a category without its namespace, whose name depends on the wiki's language."""
     return category.partition(":")[2]
 
