@@ -89,6 +89,13 @@ def has_bf16() -> bool:
 
     if _on_gpu():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    return cpu_has_bf16()
+
+
+def cpu_has_bf16() -> bool:
+    """Return True if the CPU multiplies matrices in bfloat16."""
+    import torch
+
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 

@@ -20,6 +20,7 @@ from ragqa.progress import counter
 from ragqa.records import Passage
 from ragqa.storage.folders import check_replaceable, replace_folder
 from ragqa.text.passages import full_text, in_full_text, sentences
+from ragqa.training.arguments import cpu_has_bf16
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +38,8 @@ class SelectorConfig:
 
     `base` is the folder of a BERT model, such as a trained reranker. The embeddings and the first `frozen` layers stay as they
     are. `batch_size` counts questions; of each at most `passages` passages are read, those with the best marks first.
-    `head_rate` is the learning rate of the new head. Rates fall linearly to zero after a `warmup`, a fraction of all steps.
+    `head_rate` is the learning rate of the head, which is new unless `base` is a selector. Rates fall
+    linearly to zero after a `warmup`, a fraction of all steps. Training computes in bfloat16 if the CPU can.
     """
 
     base: str
@@ -190,7 +192,9 @@ def loss_of(model: Any, batch: Sequence[Example]) -> "torch.Tensor":
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits, log_softmax
 
-    numbers = model(**_inputs([encoding for example in batch for encoding in example.encodings])).logits
+    inputs = _inputs([encoding for example in batch for encoding in example.encodings])
+    with torch.autocast("cpu", torch.bfloat16, enabled=cpu_has_bf16()):
+        numbers = model(**inputs).logits.float()
     losses, row = [], 0
     for example in batch:
         scores = _score_runs(numbers[row : row + len(example.encodings)], example.runs)
