@@ -266,7 +266,7 @@ def open_writer(options: argparse.Namespace) -> "Iterator[Writer | None]":
 
 def check_sources(options: argparse.Namespace, index: str | None) -> None:
     """Raise `RagqaError` if there is no such index, or if `--model` or `--embedder` cannot be a model; load nothing."""
-    from ragqa.index.interface import is_uri
+    from ragqa.index.folder import is_uri
     from ragqa.models.named import check_models
     from ragqa.storage.generations import current
 

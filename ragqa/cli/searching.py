@@ -420,7 +420,7 @@ def _hit_as_text(rank: int, hit: Hit, spans: Sequence[tuple[int, int]], reranked
 
 def _demo(options: argparse.Namespace) -> None:
     from ragqa import demo
-    from ragqa.index.interface import is_uri
+    from ragqa.index.folder import is_uri
 
     auth = options.auth if options.auth is not None else os.environ.get("RAGQA_AUTH") or None
     config = demo.ServerConfig(  # all options are checked before anything is loaded

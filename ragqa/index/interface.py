@@ -110,8 +110,3 @@ class Vectors(Protocol):
 
     def rank(self, question: str, index: Index, depth: int, selection: Any = None) -> Ranking:
         """Return the `depth` passages of a selection with the highest cosines."""
-
-
-def is_uri(source: object) -> bool:
-    """Return whether a source names a database, not a folder."""
-    return isinstance(source, str) and "://" in source

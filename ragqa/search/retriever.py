@@ -15,8 +15,7 @@ from ragqa.errors import ENGLISH_ONLY, InputError, warn_of_fallback
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
 from ragqa.index.filters import Filter, Where, both
-from ragqa.index.folder import OTHER_LANGUAGES, open_index, usable
-from ragqa.index.interface import Index, Vectors, is_uri
+from ragqa.index.folder import OTHER_LANGUAGES, is_uri, open_index, usable
 from ragqa.index.starter import open_starter, open_starter_vectors
 from ragqa.models.embedder import Embedder
 from ragqa.models.named import BUNDLED_NAME
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ragqa.answers.written import Writer, Written
+    from ragqa.index.interface import Index, Vectors
 
 CANDIDATES = 30  # chosen, like both weights, on development questions: benchmarks/README.md
 BM25_WEIGHT = 0.05
@@ -52,10 +52,10 @@ class Retriever:
 
     def __init__(
         self,
-        index: Index,
+        index: "Index",
         reranker: Reranker | None,
         *,
-        dense: Vectors | None = None,
+        dense: "Vectors | None" = None,
         bm25: bool = True,
         candidates: int = CANDIDATES,
         selector: Selector | None = None,
@@ -313,7 +313,7 @@ class Retriever:
 
 def _open_sources(
     folder: str | Path | None, dense: bool | None, embedder: Embedder | None
-) -> tuple[Index, Vectors | None]:
+) -> "tuple[Index, Vectors | None]":
     if folder is None:
         index = open_starter()
         return index, None if dense is False else open_starter_vectors(index, embedder)
