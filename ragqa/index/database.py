@@ -363,7 +363,7 @@ class _Passages(Sequence[Passage]):
     """The passages of a database as a sequence. Those that were read last are kept."""
 
     def __init__(self, index: DatabaseIndex) -> None:
-        self._index, self._count = index, index.manifest["passages"]
+        self._index, self._count = index, int(index.manifest["passages"])
         self._kept: dict[int, Passage] = {}
 
     def __len__(self) -> int:
