@@ -11,6 +11,7 @@ from statistics import median
 from time import perf_counter
 
 from ragqa import Bm25Index, DenseIndex, Retriever
+from ragqa.index.interface import Index
 
 COPIES = 40
 SHARES = (1, 10, 50)  # percent of the passages that meet the filter
@@ -23,7 +24,7 @@ def build() -> Retriever:
     import numpy as np
 
     starter = Retriever.open(reranker=None)
-    assert starter.dense is not None
+    assert isinstance(starter.dense, DenseIndex)
     own = [replace(p, id=f"{n}-{p.id}") for n in range(COPIES) for p in starter.index.passages]
     slots = np.random.default_rng(0).permutation(len(own)) % 100
     passages = [replace(p, metadata={"slot": int(slot)}) for p, slot in zip(own, slots, strict=True)]
@@ -41,7 +42,7 @@ def milliseconds(retriever: Retriever, where: dict[str, int] | None) -> float:
     return median(times)
 
 
-def is_exact(index: Bm25Index, where: dict[str, int], share: int) -> bool:
+def is_exact(index: Index, where: dict[str, int], share: int) -> bool:
     """Return True if BM25 with the filter gives the first 100 passages of the full ranking that meet it."""
     for question in QUESTIONS:
         full = index.search(question, len(index.passages))

@@ -67,7 +67,7 @@ def with_pages(starter: Retriever, pages: Sequence[Page]) -> Retriever:
     """Return a retriever over the passages of the starter corpus and of these pages."""
     added = [passage for page in pages for passage in split(page)]
     passages = [*starter.index.passages, *added]
-    assert starter.dense is not None  # the starter corpus has vectors
+    assert isinstance(starter.dense, DenseIndex)  # the starter corpus has vectors
     known = dict(zip(map(full_text, starter.index.passages), starter.dense.vectors, strict=True))
     dense = DenseIndex.build(passages, starter.dense.embedder, known=known)
     return Retriever(Bm25Index.build(passages), starter.reranker, dense=dense)

@@ -15,7 +15,18 @@ import reference
 ROOT = Path(__file__).parent.parent
 GUIDE = (
     *("install", "ask", "written", "demo", "chat", "serve", "mcp", "deploy", "corpus", "your-data", "crawl", "dump"),
-    *("reading", "languages", "walkthrough", "reranker", "models", "evaluate", "books", "integrations", "files"),
+    *(
+        "reading",
+        "languages",
+        "walkthrough",
+        "reranker",
+        "models",
+        "evaluate",
+        "books",
+        "integrations",
+        "databases",
+        "files",
+    ),
 )
 ELSEWHERE = ("benchmarks/*.md", "benchmarks/results/README.md", "corpus/*/README.md", "ragqa/**/README.md")
 OTHERS = sorted(path.relative_to(ROOT).as_posix() for pattern in ELSEWHERE for path in ROOT.glob(pattern))

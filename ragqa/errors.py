@@ -49,6 +49,15 @@ def locate(error: Exception) -> str:
     return f"{type(error).__name__}{said}{place}"
 
 
+def shown_url(url: str) -> str:
+    """Return a URL as messages show it: without user, password and query, which may be secret."""
+    parts = urlsplit(url)
+    if not parts.netloc:
+        return url[:60]
+    fragment = parts.fragment and f"#{parts.fragment}"
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}{fragment}"
+
+
 def rebuild(folder: object) -> str:
     """Return the remedy for an index that cannot be used."""
     return f"build it again: ragqa index --passages passages.jsonl --out {folder}"

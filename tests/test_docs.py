@@ -27,7 +27,8 @@ from markdown_it import MarkdownIt
 from packaging.requirements import Requirement
 
 import ragqa
-from ragqa.index.folder import build_index
+from ragqa.index.database import open_store, push_index
+from ragqa.index.folder import build_index, open_index
 from ragqa.models.embedder import Embedder
 from ragqa.records import Page
 from ragqa.storage.json_lines import write_json_lines
@@ -60,6 +61,8 @@ ONLY_PARSED = {
     "ragqa index notes/ --out index/ --watch": "it runs until it is stopped",
     "ragqa serve": "it serves until it is stopped",
     "ragqa mcp": "it serves until it is stopped",
+    "ragqa push index/ qdrant://localhost": "it needs a server",
+    "ragqa push index/ 'postgresql": "it needs a server",
     "claude mcp add": "it needs Claude Code",
     "RAGQA_API_KEYS=": "it serves until it is stopped",
     "docker": "it needs a container builder and a registry; tests/test_deploy.py checks the files",
@@ -131,6 +134,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "faq.csv").write_text("question,reply,year\nHow long do backups take?,They take an hour.,2026\n")
     (folder / "titles.txt").write_text("Perceptron\n")
     write_dump(folder / "enwiki-latest-pages-articles-multistream.xml.bz2")
+    if find_spec("qdrant_client"):
+        store = open_store(f"qdrant://{folder}/store/wiki")
+        push_index(*open_index(folder / "index"), store)
+        store.close()
     if find_spec("libzim"):  # its blocks need the package too
         from zims import article, write_zim
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,7 +52,7 @@ def animals() -> Retriever:
 @pytest.fixture(scope="module")
 def tagged(starter: Retriever) -> Retriever:
     """The starter corpus with metadata and without reranking."""
-    assert starter.dense is not None
+    assert isinstance(starter.dense, DenseIndex)
     passages = [replace(passage, metadata=metadata_of(i)) for i, passage in enumerate(starter.index.passages)]
     return Retriever(Bm25Index.build(passages), None, dense=DenseIndex(starter.dense.vectors, starter.dense.embedder))
 
@@ -183,7 +184,8 @@ def test_the_hits_are_those_of_the_full_ranking_filtered(
     tagged: Retriever, where: dict[str, Any], question: str, k: int
 ) -> None:
     passages = list(tagged.index.passages)
-    assert tagged.dense is not None
+    assert isinstance(tagged.index, Bm25Index)
+    assert isinstance(tagged.dense, DenseIndex)
     bm25, cosines = tagged.index.scores(question).tolist(), tagged.dense.scores(question).tolist()
     met = [i for i, passage in enumerate(passages) if meets(passage, where)]
     depth = max(k, 100)
@@ -222,16 +224,16 @@ def test_a_filter_changes_nothing_else(tagged: Retriever) -> None:
 
 def test_a_mask_is_kept_and_cannot_be_changed(tagged: Retriever) -> None:
     one = tagged.index.mask({"year": 2001})
-    assert one is not None
+    assert isinstance(one, np.ndarray)
     assert tagged.index.mask({"year": 2001}) is one
     for year in range(2000, 2025):
         for other in range(2000, 2005):
             assert tagged.index.mask({"year": [year, other]}) is not None
     again = tagged.index.mask({"year": 2001})
-    assert again is not None
+    assert isinstance(again, np.ndarray)
     assert (again == one).all()
     with pytest.raises(ValueError, match="read-only"):
-        one[0] = True
+        one[0] = True  # type: ignore[index]
 
 
 def test_a_filter_of_the_retriever_holds_for_every_question(animals: Retriever) -> None:

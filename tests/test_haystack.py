@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from adapters import PASSAGES, QUESTION, assert_tells, make_retriever
 
-from ragqa import Retriever
+from ragqa import Bm25Index, DenseIndex, Retriever
 from ragqa.errors import IndexStoreError, InputError
 from ragqa.index.folder import save_index
 
@@ -30,6 +30,8 @@ def retriever() -> Retriever:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, retriever: Retriever) -> Path:
     folder = tmp_path_factory.mktemp("haystack") / "index"
+    assert isinstance(retriever.index, Bm25Index)
+    assert isinstance(retriever.dense, DenseIndex)
     save_index(folder, retriever.index, retriever.dense)
     return folder
 

@@ -12,6 +12,8 @@ ADAPTERS = {
     "langchain": ("langchain_core", "the adapter for LangChain", "langchain"),
     "llama_index": ("llama_index", "the adapter for LlamaIndex", "llama-index"),
     "haystack": ("haystack", "the adapter for Haystack", "haystack"),
+    "postgres": ("psycopg", "an index in PostgreSQL", "postgres"),
+    "qdrant": ("qdrant_client", "an index in Qdrant", "qdrant"),
 }
 
 

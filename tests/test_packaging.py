@@ -27,7 +27,7 @@ EXTRAS_OF_ROOMS = {
     "answers": {"llm", "write"},
     "demo": {"demo", "mcp"},
     "evaluation": {"evaluate", "train"},  # calibrations are fitted by who trains
-    "integrations": {"haystack", "langchain", "llama-index"},
+    "integrations": {"haystack", "langchain", "llama-index", "postgres", "qdrant"},
     "models": {"train"},
     "process": {"demo"},
     "recipes": {"demo"},
@@ -45,7 +45,7 @@ OTHER_NAMES = {  # modules: packages
     "Stemmer": "PyStemmer",
     "wikipediaapi": "wikipedia-api",
 }
-ADAPTERS = {"haystack", "langchain", "llama-index"}  # extras for users of these frameworks
+ADAPTERS = {"haystack", "langchain", "llama-index", "postgres", "qdrant"}  # for users of these frameworks and databases
 
 
 @pytest.fixture(scope="module")

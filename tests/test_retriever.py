@@ -152,7 +152,7 @@ def test_an_index_with_vectors_is_opened_with_them_unless_told_otherwise(
 
 def test_starter_vectors_of_another_embedder_are_made_anew(word_embedder: Embedder) -> None:
     opened = Retriever.open(reranker=None, embedder=word_embedder)
-    assert opened.dense is not None
+    assert isinstance(opened.dense, DenseIndex)
     assert opened.dense.scores("dropout").shape == (len(opened.index.passages),)
 
 
@@ -301,7 +301,7 @@ def test_fused_hits_do_not_depend_on_k(word_embedder: Embedder) -> None:
 
 def test_the_bundled_vectors_are_those_of_the_starter_corpus_and_embedder() -> None:
     opened = Retriever.open(reranker=None)
-    assert opened.dense is not None
+    assert isinstance(opened.dense, DenseIndex)
     some = opened.index.passages[::100]
     fresh = DenseIndex.build(some, opened.dense.embedder)
     for question in ("why does dropout help?", "k-means"):

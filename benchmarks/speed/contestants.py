@@ -250,7 +250,7 @@ class RankBm25:
         self.passages = some_passages(pages, passages)
         index = Bm25Index.build(self.passages, engine="rank-bm25")
         self.model = index._scorer._model  # type: ignore[attr-defined]
-        self.terms = [question_terms(q, index.analyzer, index._abbreviations) for q in questions]
+        self.terms = [question_terms(q, index.analyzer, index.abbreviations) for q in questions]
 
     def search(self, questions: int) -> list[list[tuple[str, float]]]:
         """The best passages for some questions, given as terms."""

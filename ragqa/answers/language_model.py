@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from ragqa.answers.patience import BETWEEN_WORDS_S, CONNECT_S, FIRST_WORD_S, LOADING_POLL_S, WHOLE
-from ragqa.errors import InputError, MissingExtraError, WriterError, first_line
+from ragqa.errors import InputError, MissingExtraError, WriterError, first_line, shown_url
 from ragqa.process import REASON, is_loopback, may_reach
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ class LanguageModel:
         """
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise InputError(f"{_shown(base_url)} is not the URL of a server; an example is http://localhost:11434/v1")
+            raise InputError(
+                f"{shown_url(base_url)} is not the URL of a server; an example is http://localhost:11434/v1"
+            )
         for name, seconds in (("timeout_s", timeout_s), ("whole_s", whole_s)):
             if seconds is not None and not seconds > 0:
                 raise InputError(f"{name} is {seconds}; it must be above 0")
@@ -90,7 +92,7 @@ class LanguageModel:
     @property
     def address(self) -> str:
         """The base URL as it may be shown: without user, password and query."""
-        return _shown(self._url)
+        return shown_url(self._url)
 
     @property
     def name(self) -> str:
@@ -323,9 +325,3 @@ def _server_message(error: "openai.APIStatusError") -> str:
     return (
         str(message).strip().split("\n")[0][:200] if message else str(error.response.reason_phrase) or "no reason given"
     )
-
-
-def _shown(url: str) -> str:
-    """A URL without its possibly secret parts: user, password and query."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if parts.netloc else url[:60]

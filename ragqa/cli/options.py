@@ -154,8 +154,9 @@ def add_retriever(parser: argparse.ArgumentParser, *, several: bool = False) -> 
     parser.add_argument(
         "--index",
         action="append" if several else "store",
-        metavar="FOLDER",
-        help=f"index folder{'; may be repeated' if several else ''} (default: the bundled starter corpus)",
+        metavar="INDEX",
+        help="index folder, or URI of a database that an index was pushed to (ragqa push)"
+        f"{'; may be repeated' if several else ''} (default: the bundled starter corpus)",
     )
     parser.add_argument("--model", metavar="MODEL", help=MODEL_HELP)
     add_built_with(parser)
@@ -265,10 +266,11 @@ def open_writer(options: argparse.Namespace) -> "Iterator[Writer | None]":
 
 def check_sources(options: argparse.Namespace, index: str | None) -> None:
     """Raise `RagqaError` if there is no such index, or if `--model` or `--embedder` cannot be a model; load nothing."""
+    from ragqa.index.folder import is_uri
     from ragqa.models.named import check_models
     from ragqa.storage.generations import current
 
-    if index is not None:
+    if index is not None and not is_uri(index):
         current(index)
     check_models(options.model, options.embedder)
 

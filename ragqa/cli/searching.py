@@ -1,4 +1,4 @@
-"""Commands that build and search an index: `index`, `update`, `verify`, `ask`, `demo`."""
+"""Commands that build and search an index: `index`, `update`, `verify`, `push`, `ask`, `demo`."""
 
 import argparse
 import json
@@ -33,7 +33,7 @@ from ragqa.cli.options import (
     whole,
 )
 from ragqa.cli.terminal import printable, wrap
-from ragqa.errors import InputError
+from ragqa.errors import InputError, shown_url
 from ragqa.progress import bar, counter
 from ragqa.records import Answer, Hit, Passage
 from ragqa.storage.json_lines import read_json_lines
@@ -63,6 +63,11 @@ def add_commands(command: Command) -> None:
         "verify", _verify, "check indexes, models, datasets, and files of pages or passages for damage",
         "ragqa verify index/ passages.jsonl --pages pages.jsonl",
         _add_verify_options,
+    )  # fmt: skip
+    command(
+        "push", _push, "copy an index into a database: Qdrant, or PostgreSQL with pgvector",
+        "ragqa push index/ qdrant://localhost:6333/wiki",
+        _add_push_options,
     )  # fmt: skip
     command("ask", _ask, "answer one question", 'ragqa ask "why does dropout help?"', _add_ask_options)
     command("demo", _demo, "serve the chat in the browser", "ragqa demo --index index/ --port 7860", _add_demo_options)
@@ -107,6 +112,18 @@ def _add_update_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--remove", action="append", default=[], metavar="TITLE", help="title of a page to remove; may be repeated"
     )
+    add_built_with(parser)
+
+
+def _add_push_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("index", metavar="INDEX", help="index folder to copy")
+    parser.add_argument(
+        "uri",
+        metavar="URI",
+        help="database to write to, in place of the index that is there: qdrant://HOST:PORT/NAME or "
+        "postgresql://USER@HOST/DATABASE#NAME",
+    )
+    parser.add_argument("--no-dense", action="store_true", help="leave out the vectors")
     add_built_with(parser)
 
 
@@ -302,6 +319,23 @@ def _verify(options: argparse.Namespace) -> None:
         print(f"{path}: {verify(path, pages)}")
 
 
+def _push(options: argparse.Namespace) -> None:
+    from ragqa.index.database import open_store, push_index
+    from ragqa.index.folder import open_index
+    from ragqa.models.named import load_embedder
+
+    store = open_store(options.uri)
+    embedder = load_embedder(options.embedder) if options.embedder else None
+    index, dense = open_index(options.index, False if options.no_dense else None, embedder)
+    with counter(len(index.passages), "passages") as counted:
+        push_index(index, dense, store, counted.update)
+    store.close()
+    vectors = "without vectors" if dense is None else "with vectors"
+    print(
+        f"{len(index.passages):,} passages are stored {vectors}; ask with: ragqa ask QUESTION --index {shown_url(options.uri)}"
+    )
+
+
 def _ask(options: argparse.Namespace) -> int:
     from ragqa.answers.answer import as_dict
     from ragqa.search.question import check_question
@@ -386,6 +420,7 @@ def _hit_as_text(rank: int, hit: Hit, spans: Sequence[tuple[int, int]], reranked
 
 def _demo(options: argparse.Namespace) -> None:
     from ragqa import demo
+    from ragqa.index.folder import is_uri
 
     auth = options.auth if options.auth is not None else os.environ.get("RAGQA_AUTH") or None
     config = demo.ServerConfig(  # all options are checked before anything is loaded
@@ -399,6 +434,9 @@ def _demo(options: argparse.Namespace) -> None:
     )
     demo.check_free(config.host, config.port)
     feedback, notice = demo.find_feedback(options.feedback)
+    for source in options.index or ():
+        if is_uri(source):
+            raise InputError(f"the chat shows whole pages and needs an index folder, not {shown_url(source)}")
     where = filter_of(options)
     crawler = _open_crawler(options)
     with open_writer(options) as writer:

@@ -92,7 +92,9 @@ class Corpus:
 def _answering(retriever: Retriever) -> tuple[str, ...]:
     """Return the titles of the pages with passages that meet the filter of a retriever; none if it has no filter."""
     index, mask = retriever.index, retriever.index.mask(retriever.where)
-    return () if mask is None else tuple(dict.fromkeys(index.passages[i].title for i in mask.nonzero()[0].tolist()))
+    if mask is None:
+        return ()
+    return tuple(dict.fromkeys(index.passages[i].title for i in range(len(index.passages)) if mask[i]))
 
 
 def by_name(corpora: Sequence[Corpus]) -> dict[str, Corpus]:

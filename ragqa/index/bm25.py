@@ -8,7 +8,7 @@ import json
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex
 
@@ -76,7 +76,7 @@ class Bm25Index:
         self.k1, self.b = k1, b
         self._scorer = scorer
         self.analyzer = analyzer
-        self._abbreviations = abbreviations
+        self.abbreviations = abbreviations
         self._columns = Columns(passages)
         self._texts_digest: str | None = None
         self._language: Language | None = None
@@ -127,11 +127,15 @@ class Bm25Index:
         terms = self.question_terms(question)
         return self._scorer.scores(terms) if terms else np.zeros(len(self.passages), dtype=np.float32)
 
+    def read(self, positions: Sequence[int]) -> list[Passage]:
+        """Return the passages at these positions."""
+        return [self.passages[position] for position in positions]
+
     def question_terms(self, question: str) -> list[str]:
         """Return the distinct terms that a question is searched by."""
         from ragqa.index.terms import question_terms
 
-        return question_terms(question, self.analyzer, self._abbreviations)
+        return question_terms(question, self.analyzer, self.abbreviations)
 
     @property
     def vocabulary(self) -> Mapping[str, object]:
@@ -180,9 +184,16 @@ class Bm25Index:
         """
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is needed")
-        scores = only(self.mask(where), self.scores(question), 0.0)
-        found = best(scores, self.ranks, k, above=0.0)
-        return [(self.passages[i], score) for i, score in zip(found.tolist(), scores[found].tolist(), strict=True)]
+        found = self.rank(question, k, self.mask(where))
+        return [
+            (self.passages[i], score)
+            for i, score in zip(found.positions, found.scores(found.positions).tolist(), strict=True)
+        ]
+
+    def rank(self, question: str, depth: int, selection: "np.ndarray | None" = None) -> "FullRanking":
+        """Return the `depth` best passages that share a term with the question. `selection` is the mask of a filter."""
+        scores = only(selection, self.scores(question), 0.0)
+        return FullRanking(best(scores, self.ranks, depth, above=0.0).tolist(), scores)
 
     @property
     def has_vectors(self) -> bool:
@@ -218,7 +229,7 @@ class Bm25Index:
         Raises `IndexStoreError` if another process is writing there, `InputError` if `folder` exists and is not an index:
         nothing but an index is ever replaced.
         """
-        self._check_saveable()
+        self.postings  # noqa: B018  (raises before a folder is made)
         with new_generation(folder) as generation:
             self.write(generation)
 
@@ -226,11 +237,11 @@ class Bm25Index:
         """Write the index into an empty folder. `notes` are further entries of the manifest."""
         import numpy as np
 
-        postings = self._check_saveable()
+        postings = self.postings
         save_passages(folder, self.passages)
         postings.save(folder)
         np.save(folder / _RANKS, self.ranks, allow_pickle=False)
-        write_json(folder / _ABBREVIATIONS, self._abbreviations.short_forms)
+        write_json(folder / _ABBREVIATIONS, self.abbreviations.short_forms)
         manifest = {
             "format": FORMAT,
             "analyzer": self.analyzer.fingerprint,
@@ -243,7 +254,9 @@ class Bm25Index:
         }
         write_json(folder / MANIFEST, manifest | notes, indent=1)
 
-    def _check_saveable(self) -> Postings:
+    @property
+    def postings(self) -> Postings:
+        """The postings, to be saved. Raises `IndexStoreError` for an index of rank-bm25, which has none."""
         if not isinstance(self._scorer, Postings):
             raise IndexStoreError("an index of rank-bm25 cannot be saved: build it with the engine sparse")
         return self._scorer
@@ -317,6 +330,25 @@ class RankBm25Scorer:
 
         with np.errstate(invalid="ignore"):  # if b is 1, a passage without words gives 0 / 0
             return np.nan_to_num(np.asarray(self._model.get_scores(terms), dtype=np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class FullRanking:
+    """The positions of the best passages, best first, and the scores of all: float32, shape (passages,)."""
+
+    positions: list[int]
+    every: "np.ndarray"
+
+    def scores(self, positions: Sequence[int]) -> "np.ndarray":
+        """Return the scores of these passages."""
+        found: np.ndarray = self.every[list(positions)]
+        return found
+
+    def rank(self, position: int) -> int:
+        """Return the rank of a passage, from 1; if it is not one of the best, one more than the number of higher scores."""
+        if position in self.positions:
+            return self.positions.index(position) + 1
+        return int((self.every > self.every[position]).sum()) + 1
 
 
 def build_version() -> str:

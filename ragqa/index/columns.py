@@ -61,15 +61,22 @@ class Columns:
 
     def column(self, key: str) -> Column:
         """Return the column of a key. Raises `InputError`, which names the keys that there are, if no passage has it."""
-        if self._metadata is None:
-            self._metadata = _metadata_columns(self._passages)
-        if key in self._metadata:
-            return self._metadata[key]
+        if key in (metadata := self._of_metadata()):
+            return metadata[key]
         if key not in FIELDS:
-            raise InputError(f"where: no passage has the key {key!r}; {_named(key, self._metadata)}")
+            raise InputError(f"where: no passage has the key {key!r}; {named_keys(key, metadata)}")
         if key not in self._fields:
             self._fields[key] = _column(getattr(passage, key) or None for passage in self._passages)
         return self._fields[key]
+
+    def keys(self) -> tuple[str, ...]:
+        """Return the keys that a filter can name: those of the metadata, then the fields."""
+        return (*self._of_metadata(), *FIELDS)
+
+    def _of_metadata(self) -> "Mapping[str, Column]":
+        if self._metadata is None:
+            self._metadata = _metadata_columns(self._passages)
+        return self._metadata
 
 
 def _metadata_columns(passages: Iterable[Passage]) -> dict[str, Column]:
@@ -86,17 +93,26 @@ def _column(values: Iterable[MetadataValue | None]) -> Column:
     return Column(tuple(value for _, value in codes), np.array(found, dtype=np.int32))
 
 
-def _meets(column: Column, condition: Condition) -> "np.ndarray":
-    """Return which passages meet a condition."""
-    import numpy as np
+def codes_that_meet(values: Sequence[MetadataValue], condition: Condition) -> tuple[int, ...]:
+    """Return the codes of the values that meet a condition, for `!=` of those that do not.
 
-    kinds = {_kind(one) for value in column.values for one in _each(value)}
+    Raises `InputError` for a condition of another type than all values.
+    """
+    kinds = {_kind(one) for value in values for one in _each(value)}
     if kinds and not any(_kind(value) in kinds for value in condition.values):
         held, given = " and ".join(sorted(kinds)), condition.values[0]
         raise InputError(f"where: {condition.key!r} holds {held}, and {given!r} is not one")
     holds = _test(condition)
-    by_value = [any(map(holds, _each(value))) for value in column.values]
-    met: np.ndarray = np.array([*by_value, False], dtype=bool)[column.codes]  # the code -1 takes the last one
+    return tuple(code for code, value in enumerate(values) if any(map(holds, _each(value))))
+
+
+def _meets(column: Column, condition: Condition) -> "np.ndarray":
+    """Return which passages meet a condition."""
+    import numpy as np
+
+    by_code = np.zeros(len(column.values) + 1, dtype=bool)  # the code -1 takes the last one
+    by_code[list(codes_that_meet(column.values, condition))] = True
+    met: np.ndarray = by_code[column.codes]
     return np.logical_not(met) if condition.operator == "!=" else met
 
 
@@ -121,9 +137,9 @@ def _each(value: MetadataValue) -> Iterator[Scalar]:
     yield from value if isinstance(value, tuple) else (value,)
 
 
-def _named(key: str, columns: Iterable[str]) -> str:
-    """Return the keys that there are, those spelled like `key` first."""
-    every = [*sorted(columns), *FIELDS]
+def named_keys(key: str, metadata: Iterable[str]) -> str:
+    """Name the keys that there are, in metadata and as fields, those spelled like `key` first."""
+    every = [*sorted(metadata), *FIELDS]
     near = get_close_matches(key, every, len(every), 0.5)
     named = list(dict.fromkeys([*near, *every]))
     more = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""

@@ -4,12 +4,14 @@ The score is the cosine of the question's vector and the passage's. It is comput
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import IndexStoreError, ModelError, rebuild, update
-from ragqa.index.bm25 import Bm25Index, best, write_json
+from ragqa.index.bm25 import Bm25Index, FullRanking, best, only, write_json
+from ragqa.index.interface import Index
 from ragqa.models.embedder import BUNDLED_BY_SOURCE, Embedder, Progress
 from ragqa.records import Passage
 from ragqa.storage.files import read_array, sha256
@@ -81,8 +83,13 @@ class DenseIndex:
 
     def nearest(self, question: str, index: Bm25Index, k: int) -> list[tuple[Passage, float]]:
         """Return the `k` passages with the highest cosines, with these cosines, best first, ties by passage id."""
-        scores = self.scores(question)
-        return [(index.passages[i], float(scores[i])) for i in best(scores, index.ranks, k).tolist()]
+        found = self.rank(question, index, k)
+        return [(index.passages[i], float(found.every[i])) for i in found.positions]
+
+    def rank(self, question: str, index: Index, depth: int, selection: Any = None) -> FullRanking:
+        """Return the `depth` passages with the highest cosines. `selection` is the mask of a filter."""
+        cosines = only(selection, self.scores(question), -math.inf)
+        return FullRanking(best(cosines, index.ranks, depth).tolist(), cosines)
 
     def save(self, folder: str | Path, texts_digest: str) -> None:
         """Replace `folder` with the vectors, the digest of their texts and the identity of the embedder."""

@@ -124,6 +124,11 @@ def save_index(folder: str | Path, index: Bm25Index, dense: DenseIndex | None) -
         _write_generation(generation, index, dense)
 
 
+def is_uri(source: object) -> bool:
+    """Return whether a source names a database (`ragqa.index.database`), not a folder."""
+    return isinstance(source, str) and "://" in source
+
+
 def open_index(
     folder: str | Path, dense: bool | None = None, embedder: Embedder | None = None
 ) -> tuple[Bm25Index, DenseIndex | None]:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from ragqa.errors import InputError
-from ragqa.index.bm25 import Bm25Index
+from ragqa.index.interface import Index
 from ragqa.records import Passage
 
 
-def neighbours(index: Bm25Index, passage: Passage, before: int = 1, after: int = 1) -> list[Passage]:
+def neighbours(index: Index, passage: Passage, before: int = 1, after: int = 1) -> list[Passage]:
     """Return the passages around `passage` on its page, in page order: at most `before` before it, `after` after it.
 
     A neighbour is the next passage in the index, where passages of a page follow each other, or the one with the next number
@@ -18,7 +18,7 @@ def neighbours(index: Bm25Index, passage: Passage, before: int = 1, after: int =
     return [*reversed(earlier), *_walk(index, passage, 1, after)]
 
 
-def _walk(index: Bm25Index, passage: Passage, step: int, count: int) -> Iterator[Passage]:
+def _walk(index: Index, passage: Passage, step: int, count: int) -> Iterator[Passage]:
     position = index.position(passage.id)
     for _ in range(count):
         position = _next(index, passage, position, step)
@@ -28,7 +28,7 @@ def _walk(index: Bm25Index, passage: Passage, step: int, count: int) -> Iterator
         yield passage
 
 
-def _next(index: Bm25Index, passage: Passage, position: int, step: int) -> int:
+def _next(index: Index, passage: Passage, position: int, step: int) -> int:
     """The position of the passage after (`step` 1) or before (-1) the one at `position` on its page, -1 if there is none."""
     adjacent = position + step
     if 0 <= adjacent < len(index.passages) and _are_neighbours(passage, index.passages[adjacent], step):

@@ -4,13 +4,13 @@ import json
 from contextlib import suppress
 
 from ragqa.errors import InputError
-from ragqa.index.bm25 import Bm25Index
 from ragqa.index.folder import PAGES, group_by_page, revision
+from ragqa.index.interface import Index
 from ragqa.index.neighbours import neighbours
 from ragqa.records import Passage
 
 
-def read_pages(index: Bm25Index) -> dict[str, int | None]:
+def read_pages(index: Index) -> dict[str, int | None]:
     """Return the pages as title to revision, from their own file if there is one: reading all passages is slow."""
     with suppress(OSError, ValueError, TypeError):
         if index.generation is not None:
@@ -18,7 +18,7 @@ def read_pages(index: Bm25Index) -> dict[str, int | None]:
     return {title: revision(own[0]) for title, own in group_by_page(index.passages).items()}
 
 
-def passages_of(index: Bm25Index, title: str) -> list[Passage]:
+def passages_of(index: Index, title: str) -> list[Passage]:
     """Return the passages of a page, in order."""
     try:
         first = index.passages[index.position(f"{title}#0")]

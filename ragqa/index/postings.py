@@ -8,7 +8,7 @@ The idea is from bm25s (Lù, "BM25S: Orders of magnitude faster lexical search v
 import json
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -85,6 +85,20 @@ class Postings:
     def positions_of(self, term: str) -> "np.ndarray":
         """Return the positions of the passages that hold a term, ascending: int32. Raises as `scores` does."""
         return self.positions[self._span(term)]
+
+    def by_passage(self) -> "Callable[[int], tuple[np.ndarray, np.ndarray]]":
+        """Return a function that gives the terms of a passage, ascending, and their weights. It sorts all postings once."""
+        import numpy as np
+
+        order = np.argsort(self.positions, kind="stable")
+        ends = np.searchsorted(self.positions[order], np.arange(self.passages + 1))
+        terms = np.repeat(np.arange(len(self.vocabulary), dtype=np.int32), np.diff(self.starts))
+
+        def own(position: int) -> "tuple[np.ndarray, np.ndarray]":
+            span = order[ends[position] : ends[position + 1]]
+            return terms[span], self.weights[span]
+
+        return own
 
     def _span(self, term: str) -> slice:
         """The postings of a term, checked; an empty slice if no passage holds it."""

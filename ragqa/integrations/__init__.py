@@ -1,5 +1,5 @@
-"""A retriever or reranker of ragqa in, a component of another framework out: LangChain, LlamaIndex, Haystack.
+"""A retriever, reranker or index of ragqa in, out what others can use: LangChain, LlamaIndex, Haystack, Qdrant, PostgreSQL.
 
-Each module needs the extra of its framework, and raises `MissingExtraError` on import without it. Nothing in ragqa imports this
-room. No component changes its inputs: rerankers return copies.
+Each module needs the extra of its framework or database, and raises `MissingExtraError` on import without it. Nothing in ragqa
+imports this room: databases are found by entry points. No component changes its inputs: rerankers return copies.
 """

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice, zip_longest
 from weakref import WeakKeyDictionary
 
-from ragqa.index.bm25 import Bm25Index
 from ragqa.index.filters import Where
+from ragqa.index.interface import Index
 from ragqa.index.neighbours import neighbours
 from ragqa.records import Answer, Passage
 from ragqa.search.followups import complete, rewrite
@@ -32,7 +32,7 @@ _FORMS = ("what", "how", "difference")
 _SAMPLE = 2000  # passages that are read to learn which words are names
 _AROUND = 40  # passages before and after the hit that may give suggestions
 _FOUND_WITHIN = 5  # a suggested question must find its own page among so many passages by BM25
-_GENERATORS: "WeakKeyDictionary[Bm25Index, QuestionGenerator]" = WeakKeyDictionary()
+_GENERATORS: "WeakKeyDictionary[Index, QuestionGenerator]" = WeakKeyDictionary()
 _SUBJECT = re.compile(r"What (?:is|are) (?P<subject>(?P<article>an? |the )?(?P<noun>.+?))(?: in (?P<page>[^?]+))?\?")
 _CLUMSY = re.compile(
     r"[^\w(]|\d+\b|(?:in|on|of|for|with|to|at|by|from|as|five|ten|two|three|word|common|typical|practical|comparison|relation|"
@@ -85,7 +85,7 @@ def standalone(question: str, earlier: Sequence[Answer]) -> str:
     )
 
 
-def suggest(answer: Answer, index: Bm25Index, count: int = 3, *, where: Where | None = None) -> list[str]:
+def suggest(answer: Answer, index: Index, count: int = 3, *, where: Where | None = None) -> list[str]:
     """Suggest at most `count` next questions, generated from passages near the hits; none without hits.
 
     First come questions that other sections of the answering page answer, nearest sections first, then those of the pages of
@@ -113,7 +113,7 @@ def suggest(answer: Answer, index: Bm25Index, count: int = 3, *, where: Where | 
 
 
 def _fresh(
-    asked: Iterable[tuple[str, Passage]], index: Bm25Index, taken: set[frozenset[str]], where: Where | None
+    asked: Iterable[tuple[str, Passage]], index: Index, taken: set[frozenset[str]], where: Where | None
 ) -> Iterator[str]:
     """Yield the questions that find their own page and do not repeat the terms of one in `taken`. Add them to `taken`."""
     for question, passage in asked:
@@ -125,7 +125,7 @@ def _fresh(
 
 
 def _asked_nearby(
-    passage: Passage, index: Bm25Index, words: str, where: Where | None, *, answering: bool = False
+    passage: Passage, index: Index, words: str, where: Where | None, *, answering: bool = False
 ) -> Iterator[tuple[str, Passage]]:
     """Yield questions that the page of a passage answers, with the passage that answers each, nearest passages first.
 
@@ -228,7 +228,7 @@ def _fits_term(question: str, match: "re.Match[str]", topic: str) -> bool:
     return match["article"] != "the " and (match["article"] is not None or question.startswith("What is "))
 
 
-def _generator(index: Bm25Index) -> QuestionGenerator:
+def _generator(index: Index) -> QuestionGenerator:
     """The question generator of an index. The first call reads a sample of passages to learn which words are names."""
     if index not in _GENERATORS:
         passages = index.passages

@@ -63,7 +63,7 @@ def explain(retriever: Retriever, question: str, hit: Hit) -> Explanation:
         tuple(found),
         tuple(missing),
         float(reranker.score(question, [full_text(hit.passage)])[0]) if reranker else None,
-        float(dense.scores(question)[position]) if dense else None,
+        float(dense.rank(question, retriever.index, 1).scores([position])[0]) if dense else None,
         rank_sentences(question, hit, retriever.selector or bundled_selector()) if reranker else (),
     )
 

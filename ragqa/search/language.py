@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 
-from ragqa.index.bm25 import Bm25Index
+from ragqa.index.interface import Index
 from ragqa.records import Answer
 from ragqa.text.analyzer import STOP_WORDS, words
 from ragqa.text.characters import is_mostly_latin
@@ -16,7 +16,7 @@ _FEWEST_LETTERS = 3  # of another script; fewer may be symbols
 _SURE = frozenset[str]().union(*(sure for sure, _ in FUNCTION_WORDS.values()))
 
 
-def is_foreign(question: str, index: Bm25Index) -> bool:
+def is_foreign(question: str, index: Index) -> bool:
     """Return True if a question is clearly not in English, unless the index holds most of its words.
 
     Languages in Latin letters are recognized by words such as "ist" and "pourquoi", others by their script.
@@ -35,7 +35,7 @@ def refusal(answer: Answer) -> Answer:
     return replace(answer, text="", quotes=(), abstained=True, probability=None, note=IN_ENGLISH)
 
 
-def _is_written_in(asked: list[str], sure: frozenset[str], unsure: frozenset[str], index: Bm25Index) -> bool:
+def _is_written_in(asked: list[str], sure: frozenset[str], unsure: frozenset[str], index: Index) -> bool:
     found = sum(word in sure for word in asked)
     if not found or any(word in sure and word in index.vocabulary for word in asked):
         return False  # the passages are in this language too
@@ -47,7 +47,7 @@ def _is_written_in(asked: list[str], sure: frozenset[str], unsure: frozenset[str
     return own > 1 or (not english and bool(rest) and _is_unknown(rest, index))
 
 
-def _is_unknown(text: str, index: Bm25Index) -> bool:
+def _is_unknown(text: str, index: Index) -> bool:
     """Return True if the index holds at most half of the terms of a text."""
     terms = index.analyzer.terms(text)
     return 2 * sum(term in index.vocabulary for term in terms) <= len(terms)

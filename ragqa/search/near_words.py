@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
-from ragqa.index.bm25 import Bm25Index
+from ragqa.index.interface import Index
 from ragqa.text.analyzer import usual_analyzer
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _LONG_STEM = 6  # characters
 _LIKELY_TERMS, _MOST_TERMS = 3, 8  # terms that are looked up in many passages, and all that are looked up
 _MANY_PASSAGES, _FEW_PASSAGES = 96, 8  # passages that are read for a term
 _SAMPLED = 1000  # passages of a term that are compared with those of other terms
-_TERMS: "WeakKeyDictionary[Bm25Index, dict[str, list[str]]]" = WeakKeyDictionary()
+_TERMS: "WeakKeyDictionary[Index, dict[str, list[str]]]" = WeakKeyDictionary()
 
 
 class NearWord(NamedTuple):
@@ -42,7 +42,7 @@ class NearWord(NamedTuple):
 class NearWords:
     """Finds the words of an index that are near a word. Can be shared between threads."""
 
-    def __init__(self, index: Bm25Index) -> None:
+    def __init__(self, index: Index) -> None:
         self._index = index
         self._terms = _TERMS.setdefault(index, {})
 

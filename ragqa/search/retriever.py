@@ -5,7 +5,6 @@ of 1 / (60 + rank) over the rankings that contain it. The final score is the rer
 score, plus (with an embedder) `COSINE_WEIGHT` times the cosine of question and passage. The three make different mistakes.
 """
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from ragqa.answers.answer import THRESHOLD, answer
 from ragqa.errors import ENGLISH_ONLY, InputError, warn_of_fallback
-from ragqa.index.bm25 import Bm25Index, best, only
+from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
 from ragqa.index.filters import Filter, Where, both
-from ragqa.index.folder import OTHER_LANGUAGES, open_index, usable
+from ragqa.index.folder import OTHER_LANGUAGES, is_uri, open_index, usable
 from ragqa.index.starter import open_starter, open_starter_vectors
 from ragqa.models.embedder import Embedder
 from ragqa.models.named import BUNDLED_NAME
@@ -34,6 +33,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ragqa.answers.written import Writer, Written
+    from ragqa.index.interface import Index, Vectors
 
 CANDIDATES = 30  # chosen, like both weights, on development questions: benchmarks/README.md
 BM25_WEIGHT = 0.05
@@ -52,10 +52,10 @@ class Retriever:
 
     def __init__(
         self,
-        index: Bm25Index,
+        index: "Index",
         reranker: Reranker | None,
         *,
-        dense: DenseIndex | None = None,
+        dense: "Vectors | None" = None,
         bm25: bool = True,
         candidates: int = CANDIDATES,
         selector: Selector | None = None,
@@ -99,6 +99,9 @@ class Retriever:
         where: Where | None = None,
     ) -> "Retriever":
         """Open a saved index, by default the bundled starter corpus, and a reranker, by default the bundled one.
+
+        `folder` may also be the URI of a database that an index was pushed to, such as `qdrant://localhost:6333/wiki` or
+        `postgresql://localhost/db` (`ragqa.index.database`).
 
         `reranker` may also be a folder, a hub id, a loaded `Reranker`, or None for no reranking. `dense`: True requires
         vectors, False ignores them, None uses them if the index has them. `embedder` is the model that made the vectors; by
@@ -227,18 +230,23 @@ class Retriever:
         """Find the candidates for a question that needs no correction."""
         if k < 1:
             raise InputError(f"k is {k}; at least 1 is needed")
-        passages, ranks, count = self.index.passages, self.index.ranks, max(k, self.candidates)
-        depth, mask = max(count, SOURCE_DEPTH), self.index.mask(both(self.where, where))
-        bm25 = only(mask, self.index.scores(question), 0.0)
-        by_bm25 = best(bm25, ranks, depth, above=0.0).tolist()
-        cosines, scores = None, {i: float(bm25[i]) for i in by_bm25}
-        if self.dense is not None:
-            cosines = only(mask, self.dense.scores(question), -math.inf)
-            near = best(cosines, ranks, depth).tolist()
-            scores = fuse(by_bm25, near) if self.bm25 else {i: float(cosines[i]) for i in near}
-        found = sorted(scores, key=lambda i: (-scores[i], ranks[i]))[:count]
-        hits = [Hit(passages[i], scores[i], None, float(bm25[i]), _rank(bm25, i, by_bm25)) for i in found]
-        return hits, None if cosines is None else cosines[found]
+        index, count = self.index, max(k, self.candidates)
+        depth, selection = max(count, SOURCE_DEPTH), index.mask(both(self.where, where))
+        by_bm25 = index.rank(question, depth, selection)
+        near = None if self.dense is None else self.dense.rank(question, index, depth, selection)
+        rankings = [own.positions for own in (by_bm25 if self.bm25 else None, near) if own is not None]
+        if len(rankings) == 1:
+            found, scores = list(rankings[0][:count]), (near or by_bm25).scores(rankings[0][:count]).tolist()
+        else:
+            fused = fuse(*rankings)
+            found = sorted(fused, key=lambda i: (-fused[i], index.ranks[i]))[:count]
+            scores = [fused[i] for i in found]
+        own = by_bm25.scores(found).tolist()
+        hits = [
+            Hit(passage, score, None, bm25, by_bm25.rank(i))
+            for i, passage, score, bm25 in zip(found, index.read(found), scores, own, strict=True)
+        ]
+        return hits, None if near is None else near.scores(found)
 
     def ask(self, question: str, k: int = 10, *, threshold: float = THRESHOLD, where: Where | None = None) -> Answer:
         """Answer with the best one to three adjoining sentences of the best hits.
@@ -305,10 +313,14 @@ class Retriever:
 
 def _open_sources(
     folder: str | Path | None, dense: bool | None, embedder: Embedder | None
-) -> tuple[Bm25Index, DenseIndex | None]:
+) -> "tuple[Index, Vectors | None]":
     if folder is None:
         index = open_starter()
         return index, None if dense is False else open_starter_vectors(index, embedder)
+    if is_uri(folder):
+        from ragqa.index.database import open_database
+
+        return open_database(str(folder), dense, embedder)
     return open_index(folder, dense, embedder)
 
 
@@ -374,8 +386,3 @@ def fuse(*rankings: Sequence[int]) -> dict[int, float]:
         for rank, item in enumerate(ranking, 1):
             scores[item] = scores.get(item, 0.0) + 1 / (FUSION_RANK + rank)
     return scores
-
-
-def _rank(scores: "np.ndarray", position: int, ranking: Sequence[int]) -> int:
-    """The rank of a passage, from 1: its rank in `ranking`, else one more than the number of higher scores."""
-    return ranking.index(position) + 1 if position in ranking else int((scores > scores[position]).sum()) + 1

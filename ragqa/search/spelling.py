@@ -13,7 +13,7 @@ from functools import cache
 from itertools import pairwise
 from typing import NamedTuple
 
-from ragqa.index.bm25 import Bm25Index
+from ragqa.index.interface import Index
 from ragqa.models.reranker import BUNDLED
 from ragqa.search.language import is_foreign
 from ragqa.search.near_words import NearWord, NearWords, distance, term_of
@@ -85,7 +85,7 @@ class _Context(NamedTuple):
 class Speller:
     """Corrects questions against the vocabulary of an index. Can be shared between threads."""
 
-    def __init__(self, index: Bm25Index) -> None:
+    def __init__(self, index: Index) -> None:
         self._index = index
         self._words = NearWords(index)
 

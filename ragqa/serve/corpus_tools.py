@@ -9,8 +9,8 @@ from rapidfuzz.utils import default_process
 
 from ragqa.answers.answer import as_dict, hits_as_dicts
 from ragqa.errors import InputError
-from ragqa.index.bm25 import Bm25Index
 from ragqa.index.folder import revision
+from ragqa.index.interface import Index
 from ragqa.index.pages import passages_of, read_pages
 from ragqa.search.question import MAX_QUESTION_CHARS, check_question
 from ragqa.search.retriever import Retriever
@@ -118,7 +118,7 @@ def corpus_tools(get_retriever: Callable[[], Retriever]) -> list[Tool]:
     ]
 
 
-def describe_page(index: Bm25Index, title: str) -> dict[str, Any]:
+def describe_page(index: Index, title: str) -> dict[str, Any]:
     """Return a page as plain data for JSON: where it comes from, and its passages in order."""
     passages = passages_of(index, title)
     first = passages[0]
