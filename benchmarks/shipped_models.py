@@ -93,6 +93,7 @@ STAGES = {
     "stage-4": Stage(("asked", "starter", "asked-starter", "squad", "sentences"), LISTWISE),
 }
 AVERAGED = ("stage-2", "stage-4")  # both ended on questions of the kind that people ask
+SELECTOR_FURTHER = SelectorConfig("", passages=4, frozen=0, learning_rate=4e-5, head_rate=2e-4)  # a second epoch
 DOMAIN = ("asked", "starter", "asked-starter")  # what the embedder is trained on
 
 
@@ -322,8 +323,9 @@ def train_models(run: argparse.Namespace) -> None:
     if not (run.out / "reranker-torch").is_dir():
         average_models(run.out / AVERAGED[0], run.out / AVERAGED[1], run.out / "reranker-torch")
     if not (run.out / "selector-torch").is_dir():
-        marked = marked_questions(run.data, run.limit)
-        train_selector(marked, run.out / "selector-torch", SelectorConfig(base=str(run.out / "reranker-torch")))
+        marked, first = marked_questions(run.data, run.limit), run.out / "selector-first"
+        train_selector(marked, first, SelectorConfig(base=str(run.out / "reranker-torch")))
+        train_selector(marked, run.out / "selector-torch", replace(SELECTOR_FURTHER, base=str(first)))
 
 
 def marked_questions(data: Path, limit: int = 0) -> list[MarkedQuestion]:

@@ -25,7 +25,7 @@ from ragqa.text import analyzer
 
 PREPOSITIONS = {"of", "for", "from", "with", "on", "in", "to", "by", "that"}  # a help text needs the noun before them
 COMMANDS = (
-    "crawl import-dump import-zim clean passages dataset train export calibrate publish evaluate index update verify ask "
+    "crawl import-dump import-zim clean passages dataset train export calibrate publish evaluate index update verify push ask "
     "demo serve mcp"
 ).split()
 README = Path(__file__).parent.parent / "README.md"
