@@ -15,7 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from ragqa.errors import IndexStoreError, InputError, MissingExtraError, first_line
+from ragqa.errors import IndexStoreError, InputError, MissingExtraError, first_line, shown_url
 from ragqa.index.database import Condition, Header, Row
 from ragqa.records import MetadataValue, Passage
 from ragqa.storage.json_lines import construct, json_line
@@ -45,8 +45,10 @@ class QdrantStore:
         parts = urlsplit(uri)
         folder, _, self._name = parts.path.rpartition("/")
         if not _NAME.fullmatch(self._name):
-            raise InputError(f"{uri} does not name a collection; give one such as qdrant://localhost:{_PORT}/wiki")
-        self._shown = f"qdrant://{parts.hostname or ''}{parts.path}"
+            raise InputError(
+                f"{shown_url(uri)} does not name a collection; give one such as qdrant://localhost:{_PORT}/wiki"
+            )
+        self._shown = shown_url(uri)
         self.generation = 0
         self._is_embedded = parts.hostname in (None, ".")
         if not self._is_embedded:
