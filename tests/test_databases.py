@@ -260,6 +260,19 @@ def test_push_and_ask_on_the_command_line(new_uri: NewUri, tmp_path: Path, capsy
         assert "postgres:postgres" not in said
 
 
+def test_a_damaged_index_is_not_copied(new_uri: NewUri, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    build_index(tmp_path / "index", PASSAGES)
+    (weights,) = (tmp_path / "index").glob("*/weights.npy")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    uri = new_uri()
+    assert main(["push", str(tmp_path / "index"), uri]) == 1
+    assert "weights.npy" in capsys.readouterr().err
+    with pytest.raises(IndexStoreError, match="there is no index"):
+        Retriever.open(uri, reranker=None)
+
+
 def test_what_is_not_there(new_uri: NewUri) -> None:
     with pytest.raises(IndexStoreError, match="there is no index at .*ragqa push"):
         Retriever.open(new_uri(), reranker=None)

@@ -320,10 +320,12 @@ def _verify(options: argparse.Namespace) -> None:
 
 
 def _push(options: argparse.Namespace) -> None:
+    from ragqa.index.bm25 import Bm25Index
     from ragqa.index.database import open_store, push_index
     from ragqa.index.folder import open_index
     from ragqa.models.named import load_embedder
 
+    Bm25Index.verify(options.index)  # all of it is read here, and a copy would hide damage
     store = open_store(options.uri)
     embedder = load_embedder(options.embedder) if options.embedder else None
     index, dense = open_index(options.index, False if options.no_dense else None, embedder)

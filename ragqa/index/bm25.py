@@ -229,7 +229,7 @@ class Bm25Index:
         Raises `IndexStoreError` if another process is writing there, `InputError` if `folder` exists and is not an index:
         nothing but an index is ever replaced.
         """
-        self.postings  # noqa: B018  (raises before a folder is made)
+        _ = self.postings  # raises before a folder is made
         with new_generation(folder) as generation:
             self.write(generation)
 
