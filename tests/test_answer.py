@@ -167,6 +167,22 @@ def test_the_example_questions_are_answered_by_whole_sentences_of_a_hit(starter:
     assert not re.match(r"(?:This|That|These|It|They|Both|However|Therefore)\b", found.text)
 
 
+@pytest.mark.parametrize(
+    ("question", "said"),
+    list(
+        zip(
+            EXAMPLES,
+            ("switches off a random", "in parallel", "elbow", "Precision asks", "a product with", "weighted mixture"),
+            strict=True,
+        )
+    ),
+)
+def test_the_answers_to_the_example_questions_hold_what_was_asked_for(
+    starter: Retriever, question: str, said: str
+) -> None:
+    assert said in starter.ask(question).text
+
+
 def test_no_sample_takes_the_first_hit_for_the_one_that_is_quoted() -> None:
     root = Path(__file__).parent.parent
     texts = [

@@ -8,12 +8,12 @@ from ragqa.demo.corpora import Corpus
 from ragqa.demo.respond import ask_of_page
 
 EXAMPLES = (
-    "Why does dropout help against overfitting?",
+    "How does dropout work?",
     "What is the difference between bagging and boosting?",
-    "How do I choose the number of clusters in k-means?",
-    "When does recall matter more than precision?",
-    "Why do gradients vanish in deep networks?",
-    "How does attention work in a transformer?",
+    "How do I choose k in k-means?",
+    "What are precision and recall?",
+    "What causes vanishing gradients?",
+    "What is attention?",
 )
 ANSWERED_BY = frozenset(
     {
