@@ -50,7 +50,7 @@ def take(address: str) -> None:
         page = _open(browser, address, viewport=WIDE, color_scheme="dark")
         page.get_by_role("button", name="Toggle Sidebar").click()
         page.get_by_label("Side by side").check()
-        _ask(page, "How do I choose the number of clusters in k-means?", 1)
+        _ask(page, "How do I choose k in k-means?", 1)
         _save(page, "side-by-side.png")
         page = _open(browser, address, viewport=PHONE, is_mobile=True, has_touch=True, device_scale_factor=2)
         _ask(page, "What is the kernel trick?", 1)
