@@ -285,6 +285,14 @@ def test_a_server_that_is_away(uri: str) -> None:
     assert "secret" not in str(error.value)
 
 
+@pytest.mark.parametrize("uri", ["qdrant://wiki.invalid/wiki", "postgresql://me:secret@wiki.invalid/db"])
+def test_offline_no_other_machine_is_asked(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAGQA_OFFLINE", "1")
+    with pytest.raises(IndexStoreError, match="is not asked: ragqa is offline") as error:
+        Retriever.open(uri, reranker=None)
+    assert "secret" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("uri", "message"),
     [
@@ -304,10 +312,11 @@ def test_a_forked_child_searches_too(new_uri: NewUri) -> None:
         pytest.skip("the embedded engine serves one process")
     push(Bm25Index.build(PASSAGES), None, uri)
     retriever = Retriever.open(uri, reranker=None)
-    found = [hit.passage.id for hit in retriever.search("dense layer")]
+    asked = "densse layer"  # its correction reads postings too
+    found = [hit.passage.id for hit in retriever.search(asked)]
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=lambda: sender.send([hit.passage.id for hit in retriever.search("dense layer")]))
+    child = context.Process(target=lambda: sender.send([hit.passage.id for hit in retriever.search(asked)]))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of forks of processes with threads
         child.start()

@@ -27,6 +27,7 @@ from ragqa.text.passages import full_text
 if TYPE_CHECKING:
     import numpy as np
 
+    from ragqa.index.interface import Index
     from ragqa.index.terms import Abbreviations, Fields
 
 FORMAT = 5  # raise with every change of the files or of the scores in them
@@ -182,13 +183,7 @@ class Bm25Index:
         Only passages that meet the filter `where` are found; scores do not depend on it. A question without letters or digits
         finds nothing. Raises `InputError` for `k` below 1, and as `mask` does.
         """
-        if k < 1:
-            raise InputError(f"k is {k}; at least 1 is needed")
-        found = self.rank(question, k, self.mask(where))
-        return [
-            (self.passages[i], score)
-            for i, score in zip(found.positions, found.scores(found.positions).tolist(), strict=True)
-        ]
+        return best_passages(self, question, k, where)
 
     def rank(self, question: str, depth: int, selection: "np.ndarray | None" = None) -> "FullRanking":
         """Return the `depth` best passages that share a term with the question. `selection` is the mask of a filter."""
@@ -349,6 +344,14 @@ class FullRanking:
         if position in self.positions:
             return self.positions.index(position) + 1
         return int((self.every > self.every[position]).sum()) + 1
+
+
+def best_passages(index: "Index", question: str, k: int, where: Where | None) -> list[tuple[Passage, float]]:
+    """Search an index as `Bm25Index.search` does."""
+    if k < 1:
+        raise InputError(f"k is {k}; at least 1 is needed")
+    found = index.rank(question, k, index.mask(where))
+    return list(zip(index.read(found.positions), found.scores(found.positions).tolist(), strict=True))
 
 
 def build_version() -> str:

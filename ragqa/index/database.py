@@ -5,24 +5,25 @@ done here, as for an index folder: the terms of a question, the meaning of a fil
 sums that it rounds in its own way, so it is asked for a few passages more than needed, and their scores are added up here from
 the stored weights, in the same order as in a folder. The lists are then the same, but for passages that tie with the last one.
 
-`push_index` copies an index folder into a database. A push is complete or has no effect: until
-then, readers see the former copy.
+`push_index` copies an index folder into a database. Until a push is complete, readers see the copy before.
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, overload
+from urllib.parse import urlsplit
 
-from ragqa.errors import IndexStoreError, InputError, MissingExtraError
-from ragqa.index.bm25 import FORMAT, Bm25Index
+from ragqa.errors import IndexStoreError, InputError, MissingExtraError, shown_url
+from ragqa.index.bm25 import FORMAT, Bm25Index, best_passages
 from ragqa.index.columns import Columns, codes_that_meet, named_keys
-from ragqa.index.dense import DenseIndex
+from ragqa.index.dense import DenseIndex, load_embedder
 from ragqa.index.filters import FIELDS, Filter, Where
 from ragqa.index.interface import Index
-from ragqa.models.embedder import BUNDLED_BY_SOURCE, Embedder
+from ragqa.models.embedder import Embedder
+from ragqa.process import REASON, may_reach
 from ragqa.records import MetadataValue, Passage
 from ragqa.text.analyzer import analyzer_of
 from ragqa.text.language import Language
@@ -30,9 +31,9 @@ from ragqa.text.language import Language
 if TYPE_CHECKING:
     import numpy as np
 
-
 _GROUP = "ragqa.databases"  # entry points; the name is the scheme of a URI
 _MORE = 32  # passages that are asked for beyond those needed, because a database rounds sums in its own way
+_FOLDERS = (None, ".")  # instead of a host: what is in a folder, or behind a socket, of this machine
 _KEPT = 4096  # passages that are kept in memory
 
 
@@ -46,8 +47,9 @@ class Condition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What is kept beside the passages. `manifest` is that of an index folder.
+    """What is kept beside the passages.
 
+    `manifest` has those entries of an index folder's manifest that a reader needs, and the `width` of the vectors (0: none).
     `vocabulary` holds the terms by number, `abbreviations` maps long forms to them. Filters can name `columns`; the codes of a
     passage are in this order.
     """
@@ -121,7 +123,8 @@ class Store(Protocol):
 def open_store(uri: str) -> Store:
     """Return the store that a URI such as `qdrant://localhost:6333/wiki` names.
 
-    Raises `InputError` for an unknown scheme, `MissingExtraError` if the database's package is not installed.
+    Raises `InputError` for an unknown scheme, `MissingExtraError` if the database's package is not installed, and
+    `IndexStoreError` for a server that is not on this machine if ragqa is offline.
     """
     from importlib.metadata import entry_points  # slow to import
 
@@ -135,6 +138,8 @@ def open_store(uri: str) -> Store:
         raise
     except ImportError as error:
         raise InputError(f"the package for {scheme}:// cannot be imported ({error})") from error
+    if urlsplit(uri).hostname not in _FOLDERS and not may_reach(uri):
+        raise IndexStoreError(f"{shown_url(uri)} is not asked: {REASON}")
     store: Store = make(uri)
     return store
 
@@ -151,13 +156,10 @@ def open_database(
         return index, None
     if not index.has_vectors:
         raise IndexStoreError("the database holds no vectors", "push an index that has some, or search without them")
-    known = index.manifest["embedder"]
-    if embedder is None:
-        if known["source"] not in BUNDLED_BY_SOURCE:
-            raise IndexStoreError("the vectors were made by a model of the user", "name it with --embedder")
-        embedder = Embedder.load(known["source"] or None)
+    known, remedy = index.manifest["embedder"], "push the index again"
+    embedder = embedder or load_embedder(shown_url(uri), known["source"], remedy)
     if embedder.identity != known["identity"]:
-        raise IndexStoreError("the vectors were made with another embedder", "push the index again")
+        raise IndexStoreError("the vectors were made with another embedder", remedy)
     return index, DatabaseVectors(index, embedder)
 
 
@@ -202,17 +204,16 @@ class DatabaseIndex:
         """Read the header. Raises `IndexStoreError` if there is none, or if it has another format or analyzer."""
         import numpy as np
 
-        from ragqa.index.terms import Abbreviations, Fields
+        from ragqa.index.terms import Abbreviations
 
         self.uri = uri
         self._store, self._process = store, os.getpid()
         header = store.header()
-        self.manifest: Mapping[str, Any] = header.manifest
+        self.manifest = header.manifest
         analyzer = analyzer_of(self.manifest["analyzer"])
         if self.manifest["format"] != FORMAT or analyzer is None:
             raise IndexStoreError("the database holds an index of another version", "push the index folder again")
         self.analyzer = analyzer
-        self.fields: Fields = Fields(**self.manifest["fields"])
         self.language = Language(self.manifest["language"])
         self.vocabulary: Mapping[str, int] = {term: number for number, term in enumerate(header.vocabulary)}
         self.passages = _Passages(self)
@@ -257,7 +258,10 @@ class DatabaseIndex:
 
     @cached_property
     def _holding(self) -> Callable[[int], list[int]]:
-        return lru_cache(maxsize=256)(self.store.holding)
+        return lru_cache(maxsize=256)(self._read_holding)
+
+    def _read_holding(self, term: int) -> list[int]:
+        return self.store.holding(term)  # of a forked child, another store than that of its parent
 
     def position(self, passage_id: str) -> int:
         """Return the position of the passage with this id. Raises `InputError` if no passage has it."""
@@ -295,22 +299,17 @@ class DatabaseIndex:
     def rank(self, question: str, depth: int, selection: Conditions | None = None) -> FetchedRanking:
         """Return the `depth` best passages of a selection that share a term with the question."""
         terms = [self.vocabulary[term] for term in self.question_terms(question) if term in self.vocabulary]
+        conditions = () if selection is None else selection.stored
 
         def scores(positions: Sequence[int]) -> "np.ndarray":
             return _sums(self.store.weights(positions, terms))
 
-        found = (
-            self.store.by_terms(terms, depth + _MORE, () if selection is None else selection.stored) if terms else []
-        )
+        found = self.store.by_terms(terms, depth + _MORE, conditions) if terms else []
         return _ranking(found, scores, depth)
 
     def search(self, question: str, k: int = 100, *, where: Where | None = None) -> list[tuple[Passage, float]]:
         """Return at most `k` passages that share a term with the question, with scores, best first, ties by passage id."""
-        if k < 1:
-            raise InputError(f"k is {k}; at least 1 is needed")
-        found = self.rank(question, k, self.mask(where))
-        scores = found.scores(found.positions).tolist()
-        return list(zip(self.read(found.positions), scores, strict=True))
+        return best_passages(self, question, k, where)
 
 
 class DatabaseVectors:
@@ -384,14 +383,14 @@ class _Passages(Sequence[Passage]):
 
     def read(self, positions: Sequence[int]) -> list[Passage]:
         """Return passages, read together. Raises `IndexStoreError` if one is gone: the index was pushed again."""
-        kept = self._kept
-        new = [position for position in positions if position not in kept]
-        found = self._index.store.passages(new) if new else {}
-        if len(found) < len(set(new)):
-            raise IndexStoreError("the index in the database has been replaced", "open it again")
-        read = [found[position] if position in found else kept[position] for position in positions]
-        self._kept = dict([*kept.items(), *found.items()][-_KEPT:])
-        return read
+        known = self._kept
+        if new := {position for position in positions if position not in known}:
+            found = self._index.store.passages(sorted(new))
+            if len(found) < len(new):
+                raise IndexStoreError("the index in the database has been replaced", "open it again")
+            known = known | found
+            self._kept = dict(list(known.items())[-_KEPT:])
+        return [known[position] for position in positions]
 
 
 def push_index(
@@ -402,34 +401,40 @@ def push_index(
     `progress` is called with the number of passages stored since its last call. Raises `IndexStoreError` for an index of
     rank-bm25 and if the database does not respond.
     """
+    vectors = None if dense is None else dense.vectors
     manifest = {
         "format": FORMAT,
         "analyzer": index.analyzer.fingerprint,
-        "fields": asdict(index.fields),
         "passages": len(index.passages),
         "language": index.language.value,
         "texts": index.texts_digest,
         "embedder": dense and {"source": dense.embedder.source, "identity": dense.embedder.identity},
-        "width": 0 if dense is None else dense.vectors.shape[1],
+        "width": 0 if vectors is None else vectors.shape[1],
     }
     columns = Columns(index.passages)
     header = Header(manifest, list(index.vocabulary), index.abbreviations.short_forms, columns.keys())
-    store.write(header, [columns.column(key).values for key in header.columns], _rows(index, dense, columns, progress))
+    store.write(
+        header, [columns.column(key).values for key in header.columns], _rows(index, vectors, columns, progress)
+    )
 
 
 def _rows(
-    index: Bm25Index, dense: DenseIndex | None, columns: Columns, progress: Callable[[int], object] | None
+    index: Bm25Index, vectors: "np.ndarray | None", columns: Columns, progress: Callable[[int], object] | None
 ) -> Iterator[Row]:
     import numpy as np
 
     own, codes = index.postings.by_passage(), [columns.column(key).codes for key in columns.keys()]  # noqa: SIM118
-    vectors = None if dense is None else dense.vectors
     for position, old in enumerate(np.argsort(index.ranks).tolist()):
         terms, weights = own(old)
         own_codes = [int(column[old]) for column in codes]
         yield Row(position, index.passages[old], own_codes, terms, weights, None if vectors is None else vectors[old])
         if progress:
             progress(1)
+
+
+def as_values(decoded: Iterable[Any]) -> tuple[MetadataValue, ...]:
+    """Return the values of a column that were stored as JSON: a list is a tuple of strings again."""
+    return tuple(tuple(value) if isinstance(value, list) else value for value in decoded)
 
 
 def _reopen(uri: str) -> DatabaseIndex:

@@ -136,20 +136,20 @@ class DenseIndex:
         return opened
 
 
-def load_embedder(folder: Path, source: str, remedy: str) -> Embedder:
-    """Load the embedder that made the vectors in `folder`, from its `source` (`Embedder.source`).
+def load_embedder(place: object, source: str, remedy: str) -> Embedder:
+    """Load the embedder that made the vectors in a folder or database, from its `source` (`Embedder.source`).
 
     Raises `IndexStoreError` if it is not on this machine.
     """
     instead = f"name it with --embedder, search with --no-dense, or {remedy}"
     if source not in BUNDLED_BY_SOURCE and not (Path(source).is_absolute() and Path(source).is_dir()):
         raise IndexStoreError(
-            f"the embedder of {folder} cannot be loaded ({source} is not a folder on this machine)", instead
+            f"the embedder of {place} cannot be loaded ({source} is not a folder on this machine)", instead
         )
     try:
         return Embedder.load(source or None)
     except ModelError as error:
-        raise IndexStoreError(f"the embedder of {folder} cannot be loaded ({error})", instead) from error
+        raise IndexStoreError(f"the embedder of {place} cannot be loaded ({error})", instead) from error
 
 
 def _reopen(path: Path, digest: str, embedder: Embedder) -> DenseIndex:

@@ -68,14 +68,6 @@ class Index(Protocol):
     def generation(self) -> Path | None:
         """The folder that the index was opened from; None if it is elsewhere."""
 
-    @property
-    def manifest(self) -> Mapping[str, Any]:
-        """The manifest that was written with the index; empty if it was not opened."""
-
-    @property
-    def has_vectors(self) -> bool:
-        """Whether the passages were also stored with vectors."""
-
     def read(self, positions: Sequence[int]) -> "list[Passage]":
         """Return the passages at these positions, read together."""
 

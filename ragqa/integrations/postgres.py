@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ragqa.errors import IndexStoreError, InputError, MissingExtraError, first_line, shown_url
-from ragqa.index.database import Condition, Header, Row
+from ragqa.index.database import Condition, Header, Row, as_values
 from ragqa.records import MetadataValue, Passage
 from ragqa.storage.json_lines import construct, json_line
 
@@ -149,7 +149,7 @@ class PostgresStore:
     def values(self, column: int) -> tuple[MetadataValue, ...]:
         """Return the values of a column, by code."""
         found = self._all("select value from {values} where place = %s order by code", [column])
-        return tuple(tuple(value) if isinstance(value, list) else value for (value,) in found)
+        return as_values(value for (value,) in found)
 
     def by_terms(self, terms: Sequence[int], count: int, conditions: Sequence[Condition]) -> list[int]:
         """Return the passages with the highest sums of the weights of these terms."""

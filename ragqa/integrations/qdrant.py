@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from ragqa.errors import IndexStoreError, InputError, MissingExtraError, first_line, shown_url
-from ragqa.index.database import Condition, Header, Row
+from ragqa.index.database import Condition, Header, Row, as_values
 from ragqa.records import MetadataValue, Passage
 from ragqa.storage.json_lines import construct, json_line
 
@@ -143,8 +143,7 @@ class QdrantStore:
         """Return the values of a column, by code."""
         with self._errors():
             parts = sorted(self._payloads(_code_key(column)), key=lambda payload: payload["part"])
-        own = (value for payload in parts for value in json.loads(payload["value"]))
-        return tuple(tuple(value) if isinstance(value, list) else value for value in own)
+        return as_values(value for payload in parts for value in json.loads(payload["value"]))
 
     def _payloads(self, kind: str) -> Iterator[dict[str, Any]]:
         wanted = models.Filter(must=[models.FieldCondition(key="kind", match=models.MatchValue(value=kind))])
@@ -165,9 +164,8 @@ class QdrantStore:
 
     def by_vector(self, vector: "np.ndarray", count: int, conditions: Sequence[Condition]) -> list[int]:
         """Return the passages with the highest inner products. All are compared."""
-        exact = (
-            None if self._is_embedded else models.SearchParams(exact=True)
-        )  # the embedded engine is exact, and warns
+        # the embedded engine is always exact, and warns if it is asked to be
+        exact = None if self._is_embedded else models.SearchParams(exact=True)
         return self._nearest(vector.tolist(), _DENSE, count, conditions, exact)
 
     def _nearest(

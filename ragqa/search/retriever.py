@@ -234,17 +234,19 @@ class Retriever:
         depth, selection = max(count, SOURCE_DEPTH), index.mask(both(self.where, where))
         by_bm25 = index.rank(question, depth, selection)
         near = None if self.dense is None else self.dense.rank(question, index, depth, selection)
-        rankings = [own.positions for own in (by_bm25 if self.bm25 else None, near) if own is not None]
-        if len(rankings) == 1:
-            found, scores = list(rankings[0][:count]), (near or by_bm25).scores(rankings[0][:count]).tolist()
-        else:
-            fused = fuse(*rankings)
+        if near is not None and self.bm25:
+            fused = fuse(by_bm25.positions, near.positions)
             found = sorted(fused, key=lambda i: (-fused[i], index.ranks[i]))[:count]
             scores = [fused[i] for i in found]
-        own = by_bm25.scores(found).tolist()
+        else:
+            only = by_bm25 if near is None else near
+            found = list(only.positions[:count])
+            scores = only.scores(found).tolist()
         hits = [
             Hit(passage, score, None, bm25, by_bm25.rank(i))
-            for i, passage, score, bm25 in zip(found, index.read(found), scores, own, strict=True)
+            for i, passage, score, bm25 in zip(
+                found, index.read(found), scores, by_bm25.scores(found).tolist(), strict=True
+            )
         ]
         return hits, None if near is None else near.scores(found)
 

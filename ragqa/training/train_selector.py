@@ -38,8 +38,8 @@ class SelectorConfig:
 
     `base` is the folder of a BERT model, such as a trained reranker. The embeddings and the first `frozen` layers stay as they
     are. `batch_size` counts questions; of each at most `passages` passages are read, those with the best marks first.
-    `head_rate` is the learning rate of the head, which is new unless `base` is a selector. Rates fall
-    linearly to zero after a `warmup`, a fraction of all steps. Training computes in bfloat16 if the CPU can.
+    `head_rate` is the learning rate of the head, which is new unless `base` is a selector. Rates fall linearly to
+    zero after a `warmup`, a fraction of all steps. Training computes in bfloat16 if the CPU can.
     """
 
     base: str
