@@ -101,9 +101,7 @@ def _fits(quote: Place, marked: Place) -> bool:
 
 def selector(retriever: Retriever, question: str, hits: Sequence[Hit]) -> list[Place]:
     """The quotes of `ragqa ask`."""
-    from ragqa.answers.answer import answer
-
-    found = answer(question, hits, retriever.reranker, retriever.selector, threshold=0.0)
+    found = retriever.answer(question, hits, threshold=0.0)
     return [place_of(found.hits[quote.hit], quote.start, quote.end) for quote in found.quotes]
 
 

@@ -218,13 +218,23 @@ class RankedText:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Quote:
-    """One to three adjoining sentences: `hits[hit].passage.text[start:end]`. `score` is the selector's logit, unbounded."""
+    """Adjoining sentences, mostly one to three: `hits[hit].passage.text[start:end]`.
+
+    `score` is the selector's logit, unbounded. `before` are the last sentences of the passage before, if the quote refers to
+    them ("They …", "This …"), else empty.
+    """
 
     hit: int
     start: int
     end: int
     text: str
     score: float
+    before: str = ""
+
+    @property
+    def said(self) -> str:
+        """The text, with the sentences `before` it."""
+        return f"{self.before} {self.text}" if self.before else self.text
 
     def __repr__(self) -> str:
         return f"Quote({self.score:.2f}, {_short(self.text)})"
@@ -235,9 +245,9 @@ class Answer:
     """The answer to a question. If the corpus has no answer, `text` and `quotes` are empty and `abstained` is True.
 
     `hits` are best first. `quotes` are the sentences that answer: one run of sentences, or two from different places if the
-    question compares two things or asks two things. `text` joins them with a blank line. `probability`, between 0 and 1, is
-    the calibrated probability that `text` answers the question; None if it is unknown. Without a reranker there are no quotes,
-    and `text` is that of the first hit.
+    question compares two things or asks two things. `text` joins what they say with a blank line. `probability`, between 0 and
+    1, is the calibrated probability that `text` answers the question; None if it is unknown. Without a reranker there are no
+    quotes, and `text` is that of the first hit.
 
     `question` is the question that was searched for. If typing errors were corrected in it, `typed` is the question before.
     `note` says why the question was refused, if it was: it is not in English.

@@ -1,20 +1,14 @@
 """Indexes in databases answer as those in folders do: the embedded engine of Qdrant, and a real PostgreSQL with pgvector."""
 
 import multiprocessing
-import os
 import pickle
-import re
-import shutil
-import socket
-import subprocess
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from postgres_server import run_postgres
 
 from ragqa import Passage, Retriever
 from ragqa.cli import main
@@ -28,7 +22,7 @@ from ragqa.index.neighbours import neighbours
 from ragqa.index.starter import open_starter, open_starter_vectors
 from ragqa.search.explanation import explain
 
-pg0 = pytest.importorskip("pg0")
+pytest.importorskip("pg0")
 pytest.importorskip("qdrant_client")
 
 NewUri = Callable[[], str]
@@ -53,40 +47,10 @@ PASSAGES = tuple(
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URI of a PostgreSQL server that is started for the tests; it does not run as root."""
-    with tempfile.TemporaryDirectory(prefix="ragqa-postgres-") as folder:  # pytest's are closed to other users
-        binary = shutil.copy(Path(pg0.__file__).parent / "bin" / "pg0", folder)
-        user: dict[str, Any] = {}
-        if os.geteuid() == 0:
-            shutil.chown(folder, "nobody")
-            user = {"user": "nobody", "extra_groups": []}
-
-        def call(*arguments: str) -> str:
-            done = subprocess.run(
-                [binary, *arguments, "--name", "ragqa"],
-                env={"HOME": folder, "PATH": os.environ["PATH"]},
-                check=True,
-                capture_output=True,
-                text=True,
-                cwd=folder,
-                timeout=120,
-                **user,
-            )
-            return str(done.stdout)
-
-        started = call("start", "--port", str(free_port()), "--data-dir", f"{folder}/data")
-        match = re.search(r"postgresql://\S+", started)
-        assert match, started
-        yield match[0]
-        call("stop")
-
-
-def free_port() -> int:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port: int = listening.getsockname()[1]
-        return port
+def server() -> Iterator[str]:
+    """The URI of a PostgreSQL server that is started for the tests."""
+    with run_postgres() as uri:
+        yield uri
 
 
 @pytest.fixture(scope="module", params=["qdrant", "postgresql"])

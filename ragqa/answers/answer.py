@@ -82,7 +82,7 @@ def abstention(answer: Answer) -> str:
 
 
 def as_dict(answer: Answer) -> dict[str, Any]:
-    """Return an answer as plain data for JSON, without an empty `typed` or `note`.
+    """Return an answer as plain data for JSON, without an empty `typed` or `note`, and without an empty `before` of a quote.
 
     Each hit also gets its rank, from 1, and each quote its place in the page.
     """
@@ -93,6 +93,8 @@ def as_dict(answer: Answer) -> dict[str, Any]:
     for quote, own in zip(answer.quotes, plain["quotes"], strict=True):
         passage = answer.hits[quote.hit].passage
         own["rank"] = own.pop("hit") + 1
+        if not own["before"]:
+            del own["before"]
         own["source"] = {"title": passage.title, "section": passage.section, "url": passage.url, "about": passage.about}
         own["page_start"], own["page_end"] = passage.start + quote.start, passage.start + quote.end
     return plain

@@ -398,7 +398,7 @@ def _quotes_as_text(answer: Answer) -> str:
     chance = "" if answer.probability is None else f", {answer.probability:.0%} likely to answer"
     sources = [printable(heading_path(answer.hits[quote.hit].passage)) for quote in answer.quotes]
     return "\n\n".join(
-        f"{wrap(printable(quote.text))}\n    — {source} [{quote.hit + 1}]{chance}"
+        f"{wrap(printable(quote.said))}\n    — {source} [{quote.hit + 1}]{chance}"
         for quote, source in zip(answer.quotes, sources, strict=True)
     )
 

@@ -78,7 +78,7 @@ def _reply(number: int, turn: Turn, answer: Answer) -> str:
     if answer.abstained:
         parts.append(f"**{abstention(answer)}**")
     else:
-        parts += [_quotation(number, quote.text, answer.hits, quote.hit) for quote in answer.quotes]
+        parts += [_quotation(number, quote.said, answer.hits, quote.hit) for quote in answer.quotes]
         if answer.probability is not None:
             parts.append(f"*{answer.probability:.0%} likely to answer the question*")
         if not answer.quotes:  # BM25 alone

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from time import perf_counter
 
-from ragqa.answers.answer import READ_HITS, THRESHOLD, answer
+from ragqa.answers.answer import READ_HITS, THRESHOLD
 from ragqa.answers.citations import without_citations
 from ragqa.answers.language_model import LanguageModel
 from ragqa.answers.written import Writer, Written
@@ -16,7 +16,6 @@ from ragqa.index.filters import Filter, both
 from ragqa.models.reranker import Reranker
 from ragqa.records import Answer, Hit
 from ragqa.search.conversation import standalone, suggest
-from ragqa.search.language import refusal
 from ragqa.search.restating import restate
 from ragqa.search.retriever import CANDIDATES, Retriever, rerank
 from ragqa.search.small_talk import reply_to
@@ -98,12 +97,7 @@ def _steps(
         hits = rerank(retriever.reranker, asked, hits, cosines)
         turn = clock.note(turn, f"reranked {len(hits)}")
         yield turn
-    answered = answer(
-        asked, hits[: settings.results], retriever.reranker, retriever.selector, threshold=settings.threshold
-    )
-    answered = replace(answered, note=retriever.none_meets())
-    if retriever.refuses(asked):
-        answered = refusal(answered)
+    answered = retriever.answer(asked, hits[: settings.results], threshold=settings.threshold)
     if answered.quotes:
         read = sum(len(sentences(hit.passage.text)) for hit in answered.hits[:READ_HITS])
         turn = clock.note(turn, f"read {read} sentences")

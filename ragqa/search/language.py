@@ -1,10 +1,10 @@
 """Whether a question is in another language than English and than the passages: told by its script or its function words."""
 
 import re
-from dataclasses import replace
+from collections.abc import Sequence
 
 from ragqa.index.interface import Index
-from ragqa.records import Answer
+from ragqa.records import Answer, Hit
 from ragqa.text.analyzer import STOP_WORDS, words
 from ragqa.text.characters import is_mostly_latin
 from ragqa.text.language import FUNCTION_WORDS
@@ -30,9 +30,9 @@ def is_foreign(question: str, index: Index) -> bool:
     )
 
 
-def refusal(answer: Answer) -> Answer:
+def refusal(question: str, hits: Sequence[Hit]) -> Answer:
     """Return an abstention that says in its note that questions must be in English."""
-    return replace(answer, text="", quotes=(), abstained=True, probability=None, note=IN_ENGLISH)
+    return Answer(question, "", tuple(hits), (), abstained=True, note=IN_ENGLISH)
 
 
 def _is_written_in(asked: list[str], sure: frozenset[str], unsure: frozenset[str], index: Index) -> bool:

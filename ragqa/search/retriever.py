@@ -11,17 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ragqa.answers.answer import THRESHOLD, answer
+from ragqa.answers.context import with_context
 from ragqa.errors import ENGLISH_ONLY, InputError, warn_of_fallback
 from ragqa.index.bm25 import Bm25Index
 from ragqa.index.dense import DenseIndex
 from ragqa.index.filters import Filter, Where, both
 from ragqa.index.folder import OTHER_LANGUAGES, is_uri, open_index, usable
+from ragqa.index.neighbours import neighbours
 from ragqa.index.starter import open_starter, open_starter_vectors
 from ragqa.models.embedder import Embedder
 from ragqa.models.named import BUNDLED_NAME
 from ragqa.models.reranker import Reranker
 from ragqa.models.selector import Selector
-from ragqa.records import Answer, Hit
+from ragqa.records import Answer, Hit, Passage
 from ragqa.search.language import is_foreign, refusal
 from ragqa.search.question import check_question
 from ragqa.search.spelling import Speller
@@ -265,10 +267,25 @@ class Retriever:
                 "calibrate it with `ragqa calibrate`"
             )
         asked = self.corrected(question)
-        found = answer(asked, self._search(asked, k, where), self.reranker, self.selector, threshold=threshold)
+        found = self.answer(asked, self._search(asked, k, where), threshold=threshold, where=where)
         typed = check_question(question)
-        found = replace(found, typed="" if typed == asked else typed, note=self.none_meets(where))
-        return refusal(found) if self.refuses(asked) else found
+        return found if typed == asked else replace(found, typed=typed)
+
+    def answer(
+        self, question: str, hits: Sequence[Hit], *, threshold: float = THRESHOLD, where: Where | None = None
+    ) -> Answer:
+        """Answer a question from hits, as `ask` does from those that it finds."""
+        if self.refuses(question):
+            return refusal(question, hits)
+        found = answer(question, hits, self.reranker, self.selector, threshold=threshold)
+        found = with_context(found, lambda passage: self._before(passage, where))
+        return replace(found, note=self.none_meets(where))
+
+    def _before(self, passage: Passage, where: Where | None) -> Passage | None:
+        """The passage before one on its page, if it meets the filters too."""
+        mask = self.index.mask(both(self.where, where))
+        earlier = neighbours(self.index, passage, 1, 0)
+        return earlier[0] if earlier and (mask is None or mask[self.index.position(earlier[0].id)]) else None
 
     def write(
         self,

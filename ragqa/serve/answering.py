@@ -78,8 +78,8 @@ def say(answer: Answer) -> Said:
     citations: list[Citation] = []
     start = 0
     for quote in answer.quotes:
-        citations += _cite(start, start + len(quote.text), answer.hits[quote.hit].passage)
-        start += len(quote.text) + 2  # quotes are joined by a blank line
+        citations += _cite(start, start + len(quote.said), answer.hits[quote.hit].passage)
+        start += len(quote.said) + 2  # quotes are joined by a blank line
     return Said(answer.text, tuple(citations))
 
 
