@@ -66,6 +66,25 @@ def test_documents_are_measured_by_format(tmp_path: Path) -> None:
     assert done.stderr == f"{tmp_path / 'c.html'}: {tmp_path / 'c.html'}: it is empty\n"
 
 
+def test_searches_by_signs_are_measured() -> None:
+    command = [sys.executable, str(BENCH.with_name("vectors.py")), "--passages", "300", "6000", "--questions", "5"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["300", "6,000"]
+    assert rows[0][4:6] == ["1.000", "1.000"]  # all are compared
+    assert float(rows[1][4]) > 0.95
+
+
+def test_databases_are_measured() -> None:
+    pytest.importorskip("pg0")
+    pytest.importorskip("qdrant_client")
+    command = [sys.executable, str(BENCH.with_name("databases.py")), "--passages", "300", "--questions", "5"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["folder", "PostgreSQL", "Qdrant"]
+    assert all(row[-1] == "5 of 5" for row in rows)
+
+
 def test_a_lead_that_shrinks_is_reported_until_it_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(BENCH.parent / "speed")
     compare = importlib.import_module("ratios").compare

@@ -15,9 +15,8 @@ _NOTHING = (  # after an "It" that stands for nothing: "It is important to …"
     r"likely|natural|necessary|noted|possible|shown|standard|sufficient|thought|true|useful|usual|worth)|follows that|seems|"
     r"turns out)\b"
 )
-_TOPIC = re.compile(
-    rf"(?:They|He|She|Its|Their|His|Her)\b|It (?!{_NOTHING})"
-)  # may also stand for what the page is about
+# may stand for what the page is about
+_TOPIC = re.compile(rf"(?:They|He|She|Its|Their|His|Her)\b|It (?!{_NOTHING})")
 _SAID = re.compile(
     r"(?:This|These|Those(?! who\b| that\b)|Such)\b|Both\b(?!(?: [\w-]+){1,4} and\b)"
     r"|That(?:’s|'s)? (?:can|causes|explains|gives|is|leads|makes|means|was|would)\b"

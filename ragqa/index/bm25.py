@@ -8,7 +8,7 @@ import json
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, SupportsIndex
 
@@ -16,6 +16,7 @@ from ragqa.errors import CorpusError, IndexStoreError, InputError, rebuild, upda
 from ragqa.index.columns import Columns
 from ragqa.index.filters import Filter, Where
 from ragqa.index.postings import NO_WORDS, VOCABULARY, Postings
+from ragqa.index.rankings import FullRanking
 from ragqa.index.stored_passages import LINE_SUMS, LINES, StoredPassages, save_passages
 from ragqa.records import Passage
 from ragqa.storage.files import map_array
@@ -325,25 +326,6 @@ class RankBm25Scorer:
 
         with np.errstate(invalid="ignore"):  # if b is 1, a passage without words gives 0 / 0
             return np.nan_to_num(np.asarray(self._model.get_scores(terms), dtype=np.float32))
-
-
-@dataclass(frozen=True, slots=True)
-class FullRanking:
-    """The positions of the best passages, best first, and the scores of all: float32, shape (passages,)."""
-
-    positions: list[int]
-    every: "np.ndarray"
-
-    def scores(self, positions: Sequence[int]) -> "np.ndarray":
-        """Return the scores of these passages."""
-        found: np.ndarray = self.every[list(positions)]
-        return found
-
-    def rank(self, position: int) -> int:
-        """Return the rank of a passage, from 1; if it is not one of the best, one more than the number of higher scores."""
-        if position in self.positions:
-            return self.positions.index(position) + 1
-        return int((self.every > self.every[position]).sum()) + 1
 
 
 def best_passages(index: "Index", question: str, k: int, where: Where | None) -> list[tuple[Passage, float]]:

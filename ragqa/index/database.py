@@ -22,6 +22,7 @@ from ragqa.index.columns import Columns, codes_that_meet, named_keys
 from ragqa.index.dense import DenseIndex, load_embedder
 from ragqa.index.filters import FIELDS, Filter, Where
 from ragqa.index.interface import Index
+from ragqa.index.rankings import FetchedRanking
 from ragqa.models.embedder import Embedder
 from ragqa.process import REASON, may_reach
 from ragqa.records import MetadataValue, Passage
@@ -177,22 +178,6 @@ class Conditions:
     def __getitem__(self, position: int) -> bool:
         """Return whether the passage at a position meets it."""
         return self.store.meets(self.stored, position)
-
-
-class FetchedRanking:
-    """The best passages of a question. The scores of others are read from the database."""
-
-    def __init__(self, positions: list[int], read: "Callable[[Sequence[int]], np.ndarray]") -> None:
-        """`read` returns the scores of passages."""
-        self.positions, self._read = positions, read
-
-    def scores(self, positions: Sequence[int]) -> "np.ndarray":
-        """Return the scores of these passages: float32, shape (positions,)."""
-        return self._read(positions)
-
-    def rank(self, position: int) -> int:
-        """Return the rank of a passage, from 1. If it is not one of the best, it is the next after these."""
-        return (self.positions.index(position) if position in self.positions else len(self.positions)) + 1
 
 
 class DatabaseIndex:

@@ -1,6 +1,8 @@
 """The dense index: vectors of passages, searched by meaning. It finds candidates that BM25 misses.
 
-The score is the cosine of the question's vector and the passage's. It is computed for every passage, so the search is exact.
+The score is the cosine of the question's vector and the passage's. Up to `FEW` passages it is computed for all of them, so the
+search is exact. Of more passages, it is computed for those whose signs (`ragqa.index.signs`) are most like the question's.
+Their vectors and signs stay on disk, mapped into memory. benchmarks/README.md says how many of the nearest passages are found.
 """
 
 import json
@@ -9,9 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ragqa.errors import IndexStoreError, ModelError, rebuild, update
-from ragqa.index.bm25 import Bm25Index, FullRanking, best, only, write_json
-from ragqa.index.interface import Index
+from ragqa.errors import IndexStoreError, ModelError, rebuild, update, warn_of_fallback
+from ragqa.index.bm25 import Bm25Index, best, only, write_json
+from ragqa.index.interface import Index, Ranking
+from ragqa.index.rankings import FetchedRanking, FullRanking
+from ragqa.index.signs import CODES, ROTATION, Signs
 from ragqa.models.embedder import BUNDLED_BY_SOURCE, Embedder, Progress
 from ragqa.records import Passage
 from ragqa.storage.files import read_array, sha256
@@ -26,16 +30,20 @@ FOLDER = "dense"  # in a generation of an index folder
 VECTORS = "vectors.npy"
 EMBEDDER = "embedder"
 
+FEW = 200_000  # passages that are all compared; chosen, like the next, by benchmarks/vectors.py
+COMPARED = 4000  # of more passages, for a question
+
 
 class DenseIndex:
     """A searchable index of passage vectors. Create one with `build` or `open`."""
 
-    def __init__(self, vectors: "np.ndarray", embedder: Embedder) -> None:
-        """`vectors` are unit vectors in index order: float16, shape (passages, width)."""
+    def __init__(self, vectors: "np.ndarray", embedder: Embedder, signs: Signs | None = None) -> None:
+        """`vectors` are unit vectors in index order: float16, shape (passages, width). `signs` are their signs, if known."""
         import numpy as np
 
         self.embedder = embedder
-        self._vectors = vectors.astype(np.float32)
+        self._signs = Signs.of(vectors) if signs is None and len(vectors) > FEW else signs
+        self._vectors = vectors.astype(np.float32) if self._signs is None else vectors
         self._saved: tuple[Path, str] | None = None  # the file that the vectors were read from, and its SHA-256
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -74,22 +82,32 @@ class DenseIndex:
         """The unit vectors of the passages, in index order, as they are saved: float16, shape (passages, width)."""
         import numpy as np
 
-        return self._vectors.astype(np.float16)
+        return self._vectors.astype(np.float16, copy=False)
 
     def scores(self, question: str) -> "np.ndarray":
         """Return the cosines of the question with all passages, in index order: float32, shape (passages,), -1 to 1."""
-        cosines: np.ndarray = self._vectors @ self.embedder.embed([question])[0]
+        return self._cosines(slice(None), self.embedder.embed([question])[0])
+
+    def _cosines(self, positions: Any, vector: "np.ndarray") -> "np.ndarray":
+        import numpy as np
+
+        cosines: np.ndarray = self._vectors[positions].astype(np.float32, copy=False) @ vector
         return cosines
 
     def nearest(self, question: str, index: Bm25Index, k: int) -> list[tuple[Passage, float]]:
         """Return the `k` passages with the highest cosines, with these cosines, best first, ties by passage id."""
         found = self.rank(question, index, k)
-        return [(index.passages[i], float(found.every[i])) for i in found.positions]
+        return list(zip(index.read(found.positions), found.scores(found.positions).tolist(), strict=True))
 
-    def rank(self, question: str, index: Index, depth: int, selection: Any = None) -> FullRanking:
+    def rank(self, question: str, index: Index, depth: int, selection: Any = None) -> Ranking:
         """Return the `depth` passages with the highest cosines. `selection` is the mask of a filter."""
-        cosines = only(selection, self.scores(question), -math.inf)
-        return FullRanking(best(cosines, index.ranks, depth).tolist(), cosines)
+        if self._signs is None:
+            cosines = only(selection, self.scores(question), -math.inf)
+            return FullRanking(best(cosines, index.ranks, depth).tolist(), cosines)
+        vector = self.embedder.embed([question])[0]
+        near = self._signs.nearest(vector, max(COMPARED, 4 * depth), selection)
+        order = best(self._cosines(near, vector), index.ranks[near], depth)
+        return FetchedRanking(near[order].tolist(), lambda positions: self._cosines(positions, vector))
 
     def save(self, folder: str | Path, texts_digest: str) -> None:
         """Replace `folder` with the vectors, the digest of their texts and the identity of the embedder."""
@@ -107,6 +125,9 @@ class DenseIndex:
             "texts": texts_digest,
             "sha256": sha256(folder / VECTORS),
         }
+        if self._signs is not None:
+            self._signs.write(folder)
+            manifest |= {name: sha256(folder / name) for name in (CODES, ROTATION)}
         write_json(folder / MANIFEST, manifest, indent=1)
 
     @classmethod
@@ -128,11 +149,14 @@ class DenseIndex:
             raise IndexStoreError(
                 f"{folder} was made with another {other}", update(index_folder) if outdated else remedy
             )
-        path = folder / VECTORS
-        if not path.is_file() or sha256(path) != manifest["sha256"]:
-            raise IndexStoreError(f"{path} is missing or damaged", remedy)
-        opened = cls(read_array(path), embedder)
-        opened._saved = path.absolute(), manifest["sha256"]
+        for name, digest in ((VECTORS, manifest["sha256"]), *_signs_in(manifest)):
+            path = folder / name
+            if not path.is_file() or sha256(path) != digest:
+                raise IndexStoreError(f"{path} is missing or damaged", remedy)
+        opened = _read(folder, embedder)
+        if opened._signs is not None and not _signs_in(manifest):
+            warn_of_fallback(f"{folder} has no {CODES}, so each start makes it in memory; {remedy}")
+        opened._saved = (folder / VECTORS).absolute(), manifest["sha256"]
         return opened
 
 
@@ -156,9 +180,21 @@ def _reopen(path: Path, digest: str, embedder: Embedder) -> DenseIndex:
     """Open the vectors of a pickle. Raises `IndexStoreError` if they have been replaced since."""
     if not path.is_file() or sha256(path) != digest:
         raise IndexStoreError(f"{path} has been replaced since it was opened", "open its index again")
-    opened = DenseIndex(read_array(path), embedder)
+    opened = _read(path.parent, embedder)
     opened._saved = path, digest
     return opened
+
+
+def _read(folder: Path, embedder: Embedder) -> DenseIndex:
+    """Read saved vectors, or map them into memory with their signs."""
+    has_signs = (folder / CODES).is_file()
+    vectors = read_array(folder / VECTORS, mapped=has_signs)
+    return DenseIndex(vectors, embedder, Signs.open(folder) if has_signs else None)
+
+
+def _signs_in(manifest: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The files of signs that a manifest names, with their SHA-256."""
+    return [(name, manifest[name]) for name in (CODES, ROTATION) if name in manifest]
 
 
 def are_of_others(folder: Path, index: Bm25Index, embedder: Embedder) -> bool:
@@ -179,6 +215,7 @@ def _difference(manifest: Mapping[str, str], index: Bm25Index, embedder: Embedde
 def _read_manifest(folder: Path, remedy: str) -> dict[str, str]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf8"))
-        return {name: str(manifest[name]) for name in ("embedder", "identity", "texts", "sha256")}
+        needed = {name: str(manifest[name]) for name in ("embedder", "identity", "texts", "sha256")}
+        return needed | {name: str(manifest[name]) for name in (CODES, ROTATION) if name in manifest}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IndexStoreError(f"{folder / MANIFEST} is missing or damaged ({error})", remedy) from error
