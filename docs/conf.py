@@ -25,6 +25,7 @@ GUIDE = (
         "books",
         "integrations",
         "databases",
+        "growing",
         "files",
     ),
 )
