@@ -3,9 +3,11 @@ from dataclasses import replace
 import pytest
 
 from ragqa import Passage, Retriever
+from ragqa.answers.answer import as_dict
 from ragqa.answers.context import refers_back, with_context
 from ragqa.index.bm25 import Bm25Index
 from ragqa.records import Answer, Hit, Quote
+from ragqa.serve.answering import say
 
 NAMED = "A gated unit has two gates. "
 GATES = "A gated unit has two gates. It was made in 2014. It has few weights. Its gates close."
@@ -128,6 +130,19 @@ def test_a_pronoun_may_stand_for_the_page_that_the_question_names(question: str,
 def test_what_is_quoted_already_is_not_quoted_twice() -> None:
     both = quoted(hits_of(UNIT), (0, "A gated unit has two gates."), (0, "It was made in 2014."))
     assert said(both) == both.text
+
+
+def test_the_sentences_before_are_in_the_data_and_in_the_span_of_a_citation() -> None:
+    below = replace(BELOW, url="https://example.org/Unit")
+    answer = quoted(
+        hits_of(below, replace(UNIT, url="https://example.org/Other")), (0, "They close."), (1, "It was made in 2014.")
+    )
+    found = with_context(answer, lambda _: ABOVE)
+    own, other = as_dict(found)["quotes"]
+    assert own["before"] == "Gated units forget less."
+    assert "before" not in other
+    said = say(found)
+    assert [said.text[c.start : c.end] for c in said.citations] == [quote.said for quote in found.quotes]
 
 
 def test_a_retriever_reads_the_passage_before_unless_a_filter_leaves_it_out() -> None:
