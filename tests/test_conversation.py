@@ -227,6 +227,20 @@ def test_suggestions_call_a_page_as_the_question_did(answer: Ask) -> None:
     assert suggest(answer("What is dilution in a neural network?"), index)[0] == "How does Dilution work?"
 
 
+@pytest.mark.parametrize(
+    ("question", "suggested"),
+    [
+        ("how is a confusion matrix read?", "What is a confusion matrix?"),
+        ("what are the layers of a neural network?", "What is a neural network?"),
+    ],
+)
+def test_a_page_gets_its_article_though_the_question_named_it(answer: Ask, question: str, suggested: str) -> None:
+    index = Retriever.open(dense=False, reranker=None).index
+    found = suggest(answer(question), index, 5)
+    assert suggested in found
+    assert not {"What is confusion matrix?", "What is neural network?"} & set(found)
+
+
 def test_suggestions_read_as_people_write() -> None:
     index = Retriever.open(dense=False, reranker=None).index
 

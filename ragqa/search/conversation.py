@@ -138,7 +138,8 @@ def _asked_nearby(
     generator = _generator(index).narrowed(page)
     topic = generator.topic(passage.title)
     opening = [question.text for question in generator.questions(page[0])]
-    whole = _named_as_in(words, opening) or _with_article(topic, opening)
+    named = _named_as_in(words, opening)
+    whole = named if named and named != topic else _with_article(topic, opening)
     shown = _inside_sentence(whole, page)
     mask = index.mask(where)
     met = [n for n, p in enumerate(page) if mask is None or mask[index.position(p.id)]]
